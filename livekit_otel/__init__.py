@@ -1,0 +1,1 @@
+"""OpenTelemetry-first tracing for LiveKit Agents."""

@@ -1,0 +1,445 @@
+"""The only home of span and attribute names: schema 1.
+
+Each name is a plain string constant; :data:`REGISTRY` keeps its type, unit, whether it is content (what people said,
+tool payloads, names of people and rooms) and one line of meaning. ``docs/attributes.md`` is generated from it.
+
+Field names of the stage metrics come from LiveKit's own metrics classes: ``metric("llm", "ttft")``. A field that this
+module does not know (a newer LiveKit) flows through under its own name with the type it has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+AttributeType = Literal["string", "int", "double", "boolean", "string[]"]
+
+SCHEMA_VERSION = 1
+SCOPE = "livekit_otel"
+NATIVE_SCOPE = "livekit-agents"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute of the schema. ``unit`` is UCUM-like: ``s``, ``token``, ``char``, or empty."""
+
+    name: str
+    type: AttributeType
+    unit: str
+    content: bool
+    brief: str
+
+
+REGISTRY: dict[str, Attribute] = {}
+
+
+def _define(name: str, type_: AttributeType, brief: str, *, unit: str = "", content: bool = False) -> str:
+    REGISTRY[name] = Attribute(name, type_, unit, content, brief)
+    return name
+
+
+# --- span kinds (which are the span names, too) ----------------------------------------------------
+KIND_SESSION = "session"
+KIND_SESSION_START = "session.start"
+KIND_SESSION_CHECKPOINT = "session.checkpoint"
+KIND_SESSION_END = "session.end"
+KIND_TURN = "turn"
+KIND_VAD = "vad"
+KIND_STT = "stt"
+KIND_EOU = "eou"
+KIND_LLM = "llm"
+KIND_REALTIME = "realtime"
+KIND_TOOL = "tool"
+KIND_TTS = "tts"
+KIND_PLAYBACK = "playback"
+KIND_INTERRUPTION = "interruption"
+
+SPAN_KINDS: dict[str, str] = {
+    KIND_SESSION: "one run of AgentSession, from start() to its close",
+    KIND_SESSION_START: "zero length, ended at once: identity and options survive a crash",
+    KIND_SESSION_CHECKPOINT: "zero length: carries the journal while no turn ends",
+    KIND_SESSION_END: "zero length: final corrections and totals, exported even if `session` is not",
+    KIND_TURN: "one exchange: what the user said (if anything) and what the agent did about it",
+    KIND_VAD: "one speech segment that VAD heard, with the VAD metrics that fell in it",
+    KIND_STT: "speech start to final transcript",
+    KIND_EOU: "user stopped speaking to turn committed",
+    KIND_LLM: "one LLM request, its retries included",
+    KIND_REALTIME: "one response of a speech-to-speech model",
+    KIND_TOOL: "one function call",
+    KIND_TTS: "one synthesis request",
+    KIND_PLAYBACK: "agent audio started to agent audio stopped",
+    KIND_INTERRUPTION: "overlap or barge-in, its verdict and its metrics",
+}
+STAGE_KINDS = frozenset(SPAN_KINDS) - {
+    KIND_SESSION,
+    KIND_SESSION_START,
+    KIND_SESSION_CHECKPOINT,
+    KIND_SESSION_END,
+    KIND_TURN,
+}
+
+# --- on every pipeline span ------------------------------------------------------------------------
+KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
+SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema.")
+SESSION_ID = _define("livekit_otel.session.id", "string", "Unique id of the session: the grouping key of reports.")
+BACKEND_SESSION_ID = _define(
+    "session.id", "string", "The room's sid where there is a job, else livekit_otel.session.id. Backends group by it."
+)
+CONVERSATION_ID = _define("gen_ai.conversation.id", "string", "Always equal to session.id.")
+USER_ID = _define("user.id", "string", "Set by a `session_attributes` hook, never by the library itself.")
+OUTCOME = _define(
+    "livekit_otel.outcome",
+    "string",
+    "How the stage ended: completed, cancelled, error, discarded (a preemptive generation thrown away), "
+    "not_committed (an end-of-turn check after which the turn went on).",
+)
+ERROR_TYPE = _define("error.type", "string", "Class name of the exception that the stage raised.")
+ERROR_MESSAGE = _define(
+    "livekit_otel.pii.error_message", "string", "Message of that exception, which may quote content.", content=True
+)
+SPEECH_ID = _define("livekit_otel.speech_id", "string", "LiveKit's SpeechHandle id that the stage worked for.")
+
+# --- GenAI semantic conventions (string constants of ours: the semconv package marks its own as moved)
+OPERATION_NAME = _define("gen_ai.operation.name", "string", "GenAI operation of the span.")
+PROVIDER_NAME = _define("gen_ai.provider.name", "string", "Provider of the model, as LiveKit names it.")
+REQUEST_MODEL = _define("gen_ai.request.model", "string", "Model that was asked.")
+REQUEST_STREAM = _define("gen_ai.request.stream", "boolean", "Whether the response was streamed.")
+RESPONSE_MODEL = _define("gen_ai.response.model", "string", "Model that answered.")
+RESPONSE_ID = _define("gen_ai.response.id", "string", "The provider's id of the response.")
+RESPONSE_FINISH_REASONS = _define("gen_ai.response.finish_reasons", "string[]", "Why the model stopped.")
+TIME_TO_FIRST_CHUNK = _define(
+    "gen_ai.response.time_to_first_chunk",
+    "double",
+    "From the start of the span to the first generated token; absent when there was none.",
+    unit="s",
+)
+OUTPUT_TYPE = _define("gen_ai.output.type", "string", "text or speech.")
+AGENT_NAME = _define("gen_ai.agent.name", "string", "Id of the agent in charge.")
+WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session is.")
+END_REASON = _define(
+    "gen_ai.agent.invocation.end_reason", "string", "How the turn ended: completed, interrupted or session_closed."
+)
+TOOL_NAME = _define("gen_ai.tool.name", "string", "Name of the function tool.")
+TOOL_TYPE = _define("gen_ai.tool.type", "string", "Always `function`.")
+TOOL_CALL_ID = _define("gen_ai.tool.call.id", "string", "Id of the call, as the model gave it.")
+TOOL_CALL_ARGUMENTS = _define("gen_ai.tool.call.arguments", "string", "Arguments as JSON text.", content=True)
+TOOL_CALL_RESULT = _define("gen_ai.tool.call.result", "string", "What the tool returned, as text.", content=True)
+INPUT_MESSAGES = _define(
+    "gen_ai.input.messages", "string", "JSON: messages of the request (see `llm_input`).", content=True
+)
+OUTPUT_MESSAGES = _define("gen_ai.output.messages", "string", "JSON: what the model answered.", content=True)
+SYSTEM_INSTRUCTIONS = _define(
+    "gen_ai.system_instructions", "string", "JSON: instructions of the request.", content=True
+)
+USAGE_INPUT_TOKENS = _define("gen_ai.usage.input_tokens", "int", "Tokens of the request.", unit="token")
+USAGE_OUTPUT_TOKENS = _define("gen_ai.usage.output_tokens", "int", "Tokens of the answer.", unit="token")
+USAGE_CACHE_READ = _define(
+    "gen_ai.usage.cache_read.input_tokens", "int", "Input tokens served from the prompt cache.", unit="token"
+)
+USAGE_CACHE_WRITE = _define(
+    "gen_ai.usage.cache_write.input_tokens", "int", "Input tokens written to the prompt cache.", unit="token"
+)
+USAGE_REASONING = _define(
+    "gen_ai.usage.reasoning.output_tokens", "int", "Output tokens spent on hidden reasoning.", unit="token"
+)
+USAGE_TEXT_INPUT = _define("gen_ai.usage.text.input_tokens", "int", "Text part of the input tokens.", unit="token")
+USAGE_AUDIO_INPUT = _define("gen_ai.usage.audio.input_tokens", "int", "Audio part of the input tokens.", unit="token")
+USAGE_IMAGE_INPUT = _define("gen_ai.usage.image.input_tokens", "int", "Image part of the input tokens.", unit="token")
+USAGE_TEXT_OUTPUT = _define("gen_ai.usage.text.output_tokens", "int", "Text part of the output tokens.", unit="token")
+USAGE_AUDIO_OUTPUT = _define(
+    "gen_ai.usage.audio.output_tokens", "int", "Audio part of the output tokens.", unit="token"
+)
+
+GENAI_CONTENT = frozenset({TOOL_CALL_ARGUMENTS, TOOL_CALL_RESULT, INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS})
+
+# --- session ---------------------------------------------------------------------------------------
+SESSION_JOB_ID = _define("livekit_otel.session.job_id", "string", "LiveKit job id.")
+SESSION_ROOM_ID = _define("livekit_otel.session.room_id", "string", "LiveKit room sid.")
+SESSION_ROOM = _define("livekit_otel.pii.session.room", "string", "LiveKit room name.", content=True)
+SESSION_SDK_VERSION = _define("livekit_otel.session.sdk_version", "string", "Version of livekit-agents.")
+SESSION_STARTED_AT = _define("livekit_otel.session.started_at", "double", "When start() ran, unix time.", unit="s")
+SESSION_NATIVE = _define(
+    "livekit_otel.session.native_spans", "boolean", "Whether LiveKit's own spans reach the same provider."
+)
+SESSION_REDACTED = _define("livekit_otel.session.redacted", "boolean", "Whether content was withheld.")
+SESSION_CLOSE_REASON = _define("livekit_otel.session.close_reason", "string", "LiveKit's CloseReason.")
+SESSION_SPAN_COUNT = _define(
+    "livekit_otel.session.span_count", "int", "On session.end: pipeline spans of the session, all kinds included."
+)
+SESSION_LOST = _define(
+    "livekit_otel.session.lost_entries", "int", "On session.end: journal entries that a limit made us drop."
+)
+
+# --- journal ---------------------------------------------------------------------------------------
+JOURNAL_PREFIX = "livekit_otel.journal.p"
+PII_JOURNAL_PREFIX = "livekit_otel.pii.journal.p"
+JOURNAL_BATCHES = _define("livekit_otel.journal.batches", "int", "On session.end: journal batches in all.")
+MAX_VALUE_BYTES = 2_000
+MAX_JOURNAL_PIECES = 40
+
+
+def journal_piece(number: int, *, pii: bool) -> str:
+    """Name of the ``number``-th journal piece on one span."""
+    return f"{PII_JOURNAL_PREFIX if pii else JOURNAL_PREFIX}{number:03d}"
+
+
+# --- turn ------------------------------------------------------------------------------------------
+TURN_INDEX = _define("livekit_otel.turn.index", "int", "Number of the turn in its session, from 0.")
+TURN_SPEECH_IDS = _define("livekit_otel.turn.speech_ids", "string[]", "LiveKit SpeechHandle ids of the turn.")
+TURN_MODELS = _define("livekit_otel.turn.models", "string[]", "Models used, as provider/model.")
+TURN_USER_TEXT = _define(
+    "livekit_otel.pii.turn.user_text", "string", "What the user said, cut at 1,900 bytes.", content=True
+)
+TURN_AGENT_TEXT = _define(
+    "livekit_otel.pii.turn.agent_text", "string", "What the agent said, cut at 1,900 bytes.", content=True
+)
+TURN_USER_INITIATED = _define(
+    "livekit_otel.turn.has_user", "boolean", "Whether the turn has a user side (a greeting has none)."
+)
+
+#: Names of LiveKit's MetricsReport that are numbers.
+REPORTED_METRICS = (
+    "started_speaking_at",
+    "stopped_speaking_at",
+    "transcription_delay",
+    "end_of_turn_delay",
+    "on_user_turn_completed_delay",
+    "llm_node_ttft",
+    "llm_node_tps",
+    "llm_node_ttfs",
+    "tts_node_ttfb",
+    "playback_latency",
+    "e2e_latency",
+)
+for _name in REPORTED_METRICS:
+    _define(
+        f"livekit_otel.turn.reported.{_name}",
+        "double",
+        f"{_name} as LiveKit put it in ChatMessage.metrics (of the user's message for the two times).",
+        unit="s" if not _name.endswith("tps") else "token/s",
+    )
+
+
+def reported(name: str) -> str:
+    """Attribute of a latency that LiveKit reported in ``ChatMessage.metrics``."""
+    return f"livekit_otel.turn.reported.{name}"
+
+
+# --- stages ----------------------------------------------------------------------------------------
+TTS_FIRST_BYTE = _define(
+    "livekit_otel.tts.time_to_first_byte", "double", "From the start of the span to the first audio.", unit="s"
+)
+LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried.")
+TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried.")
+LLM_INPUT_COUNT = _define("livekit_otel.llm.input_messages", "int", "Messages in the whole request.")
+LLM_PREEMPTIVE = _define(
+    "livekit_otel.llm.preemptive", "boolean", "The request was made before the user's turn was committed."
+)
+VAD_SPEECH = _define("livekit_otel.vad.speech", "boolean", "False on a span that only carries metrics of silence.")
+VAD_METRICS_COUNT = _define("livekit_otel.vad.metrics_count", "int", "VADMetrics events summed on the span.")
+STT_METRICS_COUNT = _define("livekit_otel.stt.metrics_count", "int", "STTMetrics events summed on the span.")
+STT_TEXT = _define("livekit_otel.pii.stt.text", "string", "The final transcript.", content=True)
+STT_LANGUAGE = _define("livekit_otel.stt.language", "string", "Language of the transcript.")
+EOU_COMMITTED = _define("livekit_otel.eou.committed", "boolean", "Whether the user's turn was committed.")
+TTS_TEXT = _define("livekit_otel.pii.tts.text", "string", "Text that was synthesised.", content=True)
+TOOL_STATUS = _define("livekit_otel.tool.status", "string", "done, error or cancelled, as LiveKit says.")
+TOOL_UPDATES = _define("livekit_otel.tool.updates", "int", "Progress updates that the tool sent.")
+PLAYBACK_POSITION = _define("livekit_otel.playback.position", "double", "Audio that was played.", unit="s")
+PLAYBACK_INTERRUPTED = _define("livekit_otel.playback.interrupted", "boolean", "Whether the playout was cut off.")
+INTERRUPTION_CAUSE = _define(
+    "livekit_otel.interruption.cause", "string", "user (speech or text of the user) or programmatic."
+)
+INTERRUPTION_VERDICT = _define(
+    "livekit_otel.interruption.verdict", "string", "interruption, false_interruption, backchannel or unknown."
+)
+INTERRUPTION_RESUMED = _define(
+    "livekit_otel.interruption.resumed", "boolean", "The agent went on speaking after a false interruption."
+)
+INTERRUPTION_PROBABILITY = _define(
+    "livekit_otel.interruption.probability", "double", "Of the adaptive interruption model."
+)
+REALTIME_FIRST_AUDIO = _define(
+    "livekit_otel.realtime.time_to_first_audio", "double", "From the start of the span to the first audio.", unit="s"
+)
+
+# --- stage metrics ---------------------------------------------------------------------------------
+_METADATA: dict[str, AttributeType] = {"metadata.model_name": "string", "metadata.model_provider": "string"}
+#: stage prefix -> field -> type; the fields of LiveKit 1.8.9.
+STAGE_METRICS: dict[str, dict[str, AttributeType]] = {
+    "vad": {
+        "label": "string",
+        "timestamp": "double",
+        "idle_time": "double",
+        "inference_duration_total": "double",
+        "inference_count": "int",
+        **_METADATA,
+    },
+    "stt": {
+        "label": "string",
+        "request_id": "string",
+        "timestamp": "double",
+        "duration": "double",
+        "audio_duration": "double",
+        "streamed": "boolean",
+        "input_tokens": "int",
+        "output_tokens": "int",
+        "total_tokens": "int",
+        "input_audio_tokens": "int",
+        "acquire_time": "double",
+        "connection_reused": "boolean",
+        **_METADATA,
+    },
+    "eou": {
+        "timestamp": "double",
+        "end_of_utterance_delay": "double",
+        "transcription_delay": "double",
+        "on_user_turn_completed_delay": "double",
+        "speech_id": "string",
+        **_METADATA,
+    },
+    "eot": {
+        "timestamp": "double",
+        "total_duration": "double",
+        "detection_delay": "double",
+        "prediction_duration": "double",
+        "num_requests": "int",
+        **_METADATA,
+    },
+    "llm": {
+        "label": "string",
+        "request_id": "string",
+        "timestamp": "double",
+        "duration": "double",
+        "ttft": "double",
+        "cancelled": "boolean",
+        "completion_tokens": "int",
+        "prompt_tokens": "int",
+        "prompt_cached_tokens": "int",
+        "cache_creation_tokens": "int",
+        "reasoning_tokens": "int",
+        "total_tokens": "int",
+        "tokens_per_second": "double",
+        "speech_id": "string",
+        **_METADATA,
+    },
+    "decision": {
+        "label": "string",
+        "request_id": "string",
+        "timestamp": "double",
+        "duration": "double",
+        "input_tokens": "int",
+        "output_tokens": "int",
+        **_METADATA,
+    },
+    "realtime": {
+        "label": "string",
+        "request_id": "string",
+        "timestamp": "double",
+        "duration": "double",
+        "session_duration": "double",
+        "ttft": "double",
+        "cancelled": "boolean",
+        "input_tokens": "int",
+        "output_tokens": "int",
+        "total_tokens": "int",
+        "tokens_per_second": "double",
+        "input_token_details.audio_tokens": "int",
+        "input_token_details.text_tokens": "int",
+        "input_token_details.image_tokens": "int",
+        "input_token_details.cached_tokens": "int",
+        "input_token_details.cached_tokens_details.audio_tokens": "int",
+        "input_token_details.cached_tokens_details.text_tokens": "int",
+        "input_token_details.cached_tokens_details.image_tokens": "int",
+        "output_token_details.text_tokens": "int",
+        "output_token_details.audio_tokens": "int",
+        "output_token_details.image_tokens": "int",
+        "acquire_time": "double",
+        "connection_reused": "boolean",
+        **_METADATA,
+    },
+    "tts": {
+        "label": "string",
+        "request_id": "string",
+        "timestamp": "double",
+        "ttfb": "double",
+        "duration": "double",
+        "audio_duration": "double",
+        "cancelled": "boolean",
+        "characters_count": "int",
+        "input_tokens": "int",
+        "output_tokens": "int",
+        "streamed": "boolean",
+        "acquire_time": "double",
+        "connection_reused": "boolean",
+        "segment_id": "string",
+        "speech_id": "string",
+        **_METADATA,
+    },
+    "interruption": {
+        "timestamp": "double",
+        "total_duration": "double",
+        "prediction_duration": "double",
+        "detection_delay": "double",
+        "num_interruptions": "int",
+        "num_backchannels": "int",
+        "num_requests": "int",
+        **_METADATA,
+    },
+    "avatar": {
+        "timestamp": "double",
+        "playback_latency": "double",
+        "session_started_time": "double",
+        "avatar_joined_time": "double",
+        **_METADATA,
+    },
+}
+_METRICS_CLASS = {
+    "vad": "VADMetrics",
+    "stt": "STTMetrics",
+    "eou": "EOUMetrics",
+    "eot": "EOTInferenceMetrics",
+    "llm": "LLMMetrics",
+    "decision": "DecisionMetrics",
+    "realtime": "RealtimeModelMetrics",
+    "tts": "TTSMetrics",
+    "interruption": "InterruptionMetrics",
+    "avatar": "AvatarMetrics",
+}
+
+
+@lru_cache(maxsize=1024)
+def metric(stage: str, field: str) -> str:
+    """Attribute of one field of a stage's metrics; ``field`` may be a dotted path (nested models)."""
+    return f"livekit_otel.{stage}.{field}"
+
+
+def _unit(field: str) -> str:
+    if field.endswith("_tokens"):
+        return "token"
+    if field == "tokens_per_second":
+        return "token/s"
+    if field == "characters_count":
+        return "char"
+    seconds = ("_time", "duration", "_delay", "_total", "_latency", "ttft", "ttfb", "timestamp")
+    return "s" if field.endswith(seconds) else ""
+
+
+for _stage, _fields in STAGE_METRICS.items():
+    for _field, _type in _fields.items():
+        _define(
+            metric(_stage, _field), _type, f"{_METRICS_CLASS[_stage]}.{_field} of LiveKit Agents.", unit=_unit(_field)
+        )
+
+
+def is_content(name: str) -> bool:
+    """Whether an attribute of this name holds content, by the rule that LiveKit's own filter uses."""
+    return name in GENAI_CONTENT or "pii" in name.split(".")
+
+
+def type_of(name: str) -> AttributeType | None:
+    """Declared type of a pipeline attribute, or None for names the schema does not know."""
+    known = REGISTRY.get(name)
+    if known is not None:
+        return known.type
+    return "string" if name.startswith((JOURNAL_PREFIX, PII_JOURNAL_PREFIX)) else None
