@@ -1,0 +1,43 @@
+"""Writes docs/attributes.md from livekit_otel/attributes.py: ``python docs/generate_attributes.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from livekit_otel import attributes as attr
+
+HEADER = """# Spans and attributes, schema 1
+
+Generated from `livekit_otel/attributes.py` by `python docs/generate_attributes.py`; do not edit.
+
+Every pipeline span has the instrumentation scope `livekit_otel`, and its name is its kind.
+"""
+
+
+def render() -> str:
+    """The page as Markdown."""
+    lines = [HEADER, "## Spans", "", "| span | meaning |", "|---|---|"]
+    lines += [f"| `{name}` | {brief} |" for name, brief in attr.SPAN_KINDS.items()]
+    lines += [
+        "",
+        "## Attributes",
+        "",
+        "*content* marks what people said, tool payloads, and names of people and rooms: withheld with `allow_pii=False`.",
+        "",
+        "| attribute | type | unit | content | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for one in attr.REGISTRY.values():
+        lines.append(f"| `{one.name}` | {one.type} | {one.unit} | {'yes' if one.content else ''} | {one.brief} |")
+    lines += [
+        f"| `{attr.JOURNAL_PREFIX}NNN` | string | |  | A numbered piece of the journal: events and conversation items. |",
+        f"| `{attr.PII_JOURNAL_PREFIX}NNN` | string | | yes | The content of the journal's entries, in pieces. |",
+        "",
+        "A metrics field that a newer LiveKit adds flows through as `livekit_otel.<stage>.<field>`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("attributes.md").write_text(render(), encoding="utf-8")

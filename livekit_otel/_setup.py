@@ -1,0 +1,75 @@
+"""Switching it on: the instrumentation and the turn processor together."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.trace import TracerProvider
+from opentelemetry.util.types import AttributeValue
+
+from . import instrumentation
+from .instrumentation.options import LLMInput, SessionAttributes
+from .turns import TurnSpanProcessor
+
+_prepared: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
+
+
+class LiveKitInstrumentor(instrumentation.LiveKitInstrumentor):
+    __doc__ = instrumentation.LiveKitInstrumentor.__doc__
+
+    def instrument(self, **kwargs: Any) -> None:
+        super().instrument(**{"prepare": _prepare, **kwargs})
+
+
+def _prepare(provider: TracerProvider) -> None:
+    """Turn spans get their latencies from a processor on the provider that they go to; once is enough."""
+    add = getattr(provider, "add_span_processor", None)
+    if add is None or provider in _prepared:
+        return
+    add(TurnSpanProcessor())
+    _prepared.add(provider)
+
+
+def set_tracer_provider(
+    provider: TracerProvider,
+    *,
+    metadata: Mapping[str, AttributeValue] | None = None,
+    allow_pii: bool | None = None,
+    native_spans: bool = True,
+    session_attributes: SessionAttributes | None = None,
+    llm_input: LLMInput = "delta",
+) -> None:
+    """Trace every LiveKit session of this process to ``provider``: all that a user needs to call.
+
+    Does what LiveKit's function of the same name does (unless ``native_spans=False``), adds
+    :class:`TurnSpanProcessor`, and instruments. Idempotent; may be called at module level, in ``setup_fnc`` or in the
+    entrypoint. Sessions that are already running keep their options.
+
+    Args:
+        provider: an OpenTelemetry ``TracerProvider``; its exporters are yours.
+        metadata: attributes for every span of this process.
+        allow_pii: whether exporters receive content (what people said, tool payloads, names). None means the
+            environment variable ``LIVEKIT_TELEMETRY_ALLOW_PII``, else True. LiveKit's redaction always wins.
+        native_spans: whether LiveKit's own spans go to ``provider``, too. False leaves LiveKit's tracer as it was.
+        session_attributes: ``(job_context_or_None, agent_session) -> attributes`` for every span of that session,
+            asked once per session; may replace ``session.id`` and add ``user.id`` and the like.
+        llm_input: what an ``llm`` span records of its request: ``"delta"`` (messages since the agent's last
+            request), ``"full"`` or ``"none"``.
+
+    Raises:
+        MissingDependencyError: livekit-agents is not installed, or not a supported version.
+        OptionError: an option has a value that cannot work.
+    """
+    instrumentation.configure(
+        LiveKitInstrumentor(),
+        provider,
+        native_spans=native_spans,
+        metadata=metadata,
+        allow_pii=allow_pii,
+        session_attributes=session_attributes,
+        llm_input=llm_input,
+        prepare=_prepare,
+    )
+    _prepare(provider)

@@ -1,0 +1,89 @@
+"""How a session's trace ends: open stages, corrections of the journal, session.end, and the session span."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.util.types import AttributeValue
+
+from .. import attributes as attr
+from . import livekit_api
+from .guard import contained
+from .values import now_ns
+
+if TYPE_CHECKING:
+    from .session import SessionState
+
+
+async def finish(state: SessionState, session: Any, error: BaseException | None = None) -> None:
+    """End the session's spans, in slices: a long call has much to compare."""
+    for _ in _finishing(state, session, error):
+        await asyncio.sleep(0)
+
+
+def finish_now(state: SessionState, session: Any | None, error: BaseException | None = None) -> None:
+    """The same at once, where nothing can be awaited."""
+    for _ in _finishing(state, session, error):
+        pass
+
+
+def _finishing(state: SessionState, session: Any | None, error: BaseException | None) -> Iterator[None]:
+    if state.closed:
+        return
+    state.closed = True
+    now = now_ns()
+    state.closing = True
+    closing: tuple[Callable[[int], None], ...] = (
+        state.playback.close,
+        state.interruptions.close,
+        state.eou.close,
+        state.stt.close,
+        state.tools.close,
+        state.llm.close,
+        state.tts.close,
+        state.realtime_tracker.close,
+        state.turns.close_all,
+        state.vad.close,
+    )
+    for close in closing:
+        with contained("session.close"):
+            close(now)
+    if session is not None:
+        state.announce(session)
+        corrections = state.recorder.corrections(livekit_api.recorded_events(session), session.history)
+        while True:
+            try:
+                next(corrections)
+            except StopIteration:
+                break
+            except Exception as fault:
+                with contained("journal.corrections"):
+                    raise fault
+                break
+            if state.journal.full:
+                state.checkpoint()
+            yield
+        with contained("session.head"):
+            state.journal.add(["h", livekit_api.report_head(session, state.job)])
+    with contained("session.end"):
+        _end(state, error)
+
+
+def _end(state: SessionState, error: BaseException | None) -> None:
+    end = now_ns()
+    attributes: dict[str, AttributeValue] = dict(state.take_journal())
+    attributes[attr.JOURNAL_BATCHES] = state.journal.batches
+    attributes[attr.SESSION_SPAN_COUNT] = state.spans.count + 1
+    attributes[attr.SESSION_REDACTED] = not state.content
+    if state.journal.lost:
+        attributes[attr.SESSION_LOST] = state.journal.lost
+    if state.close_reason is not None:
+        attributes[attr.SESSION_CLOSE_REASON] = state.close_reason
+    state.spans.point(attr.KIND_SESSION_END, state.context, end, attributes)
+    if state.close_reason is not None:
+        state.stage.set({attr.SESSION_CLOSE_REASON: state.close_reason})
+    if error is not None or state.close_reason == "error":
+        state.stage.fail(error, content=state.content, error_type=None if error else "session_error")
+    state.stage.end(end)

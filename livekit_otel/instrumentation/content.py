@@ -1,0 +1,112 @@
+"""Splits a dumped event into what is content and what is not.
+
+The journal keeps content in a parallel attribute, so that stripping ``pii`` keys leaves a journal of the same shape: a
+content string becomes ``""`` in the main part, and ``[entry, path, value]`` in the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: String fields of LiveKit's events and items that say nothing about what people said. Any other string is content,
+#: so that a field of a newer LiveKit is withheld rather than leaked.
+_PLAIN = frozenset(
+    {
+        "agent_name",
+        "audio_recording_path",
+        "call_id",
+        "close_reason",
+        "endpointing_mode",
+        "group_id",
+        "id",
+        "item_id",
+        "job_id",
+        "label",
+        "language",
+        "mode",
+        "model",
+        "model_name",
+        "model_provider",
+        "name",
+        "new_agent_id",
+        "new_state",
+        "old_agent_id",
+        "old_state",
+        "provider",
+        "provider_request_ids",
+        "reason",
+        "role",
+        "room_id",
+        "sdk_version",
+        "source",
+        "speech_id",
+        "status",
+        "tags",
+        "tools_added",
+        "tools_removed",
+        "type",
+        "update_ids",
+        "usage",
+    }
+)
+#: Below these keys every string is content, whatever it is called: user payloads have names of their own.
+_OPAQUE = frozenset({"content", "extra"})
+_STRUCTURE = frozenset({"type"})
+
+Path = list[str | int]
+Found = list[tuple[Path, Any]]
+
+
+def split(value: Any, found: Found, path: Path) -> Any:
+    """A JSON-ready copy of ``value`` without its content; the content is appended to ``found`` with its path.
+
+    Values that JSON cannot hold (audio arrays, arbitrary objects) become null.
+    """
+    return _split(value, found, path, key="", opaque=False)
+
+
+def _split(value: Any, found: Found, path: Path, *, key: str, opaque: bool) -> Any:
+    if isinstance(value, str):
+        if not value or key in (_STRUCTURE if opaque else _PLAIN):
+            return _text(value)
+        found.append((list(path), _text(value)))
+        return ""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        copy = {}
+        for name, item in value.items():
+            name = str(name)
+            path.append(name)
+            copy[name] = _split(item, found, path, key=name, opaque=opaque or name in _OPAQUE)
+            path.pop()
+        return copy
+    if isinstance(value, list | tuple | set | frozenset):
+        items = []
+        for number, item in enumerate(value):
+            path.append(number)
+            items.append(_split(item, found, path, key=key, opaque=opaque))
+            path.pop()
+        return items
+    return None
+
+
+def _text(value: str) -> str:
+    """A plain ``str``: LiveKit's enums and language codes are subclasses."""
+    if type(value) is str:
+        return value
+    raw = getattr(value, "value", None)
+    return raw if type(raw) is str else str.__str__(value)
+
+
+def history_form(item: dict[str, Any]) -> dict[str, Any]:
+    """What the report's chat history shows of an item: no null keys, no image or audio parts."""
+    form = {name: value for name, value in item.items() if value is not None}
+    content = form.get("content")
+    if isinstance(content, list):
+        form["content"] = [
+            part
+            for part in content
+            if not (isinstance(part, dict) and part.get("type") in ("image_content", "audio_content"))
+        ]
+    return form

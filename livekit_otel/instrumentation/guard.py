@@ -1,0 +1,64 @@
+"""Containment: a fault of ours is logged once per kind, counted and swallowed; the call goes on."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+logger = logging.getLogger("livekit_otel")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_lock = threading.Lock()
+_faults: Counter[str] = Counter()
+
+
+def faults() -> dict[str, int]:
+    """How often each kind of fault was contained in this process."""
+    with _lock:
+        return dict(_faults)
+
+
+def report(kind: str, error: BaseException) -> None:
+    """Count a fault of ours; log it with its traceback the first time its kind appears."""
+    with _lock:
+        _faults[kind] += 1
+        first = _faults[kind] == 1
+    if first:
+        logger.error(
+            "livekit_otel: %s failed and was contained; the call is not affected, this kind is logged once",
+            kind,
+            exc_info=error,
+        )
+
+
+@contextmanager
+def contained(kind: str) -> Iterator[None]:
+    """Run a block of ours; an exception in it never reaches the agent."""
+    try:
+        yield
+    except Exception as error:
+        report(kind, error)
+
+
+def contain(kind: str) -> Callable[[Callable[P, R]], Callable[P, R | None]]:
+    """Decorator form of :func:`contained`: the function returns None when it fails."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R | None]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R | None:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                report(kind, error)
+                return None
+
+        return call
+
+    return decorate

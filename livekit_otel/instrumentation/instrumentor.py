@@ -1,0 +1,113 @@
+"""``LiveKitInstrumentor`` and ``set_tracer_provider``: how the instrumentation is switched on and off."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from importlib import metadata as package_metadata
+from typing import Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+from opentelemetry.trace import TracerProvider
+from opentelemetry.util.types import AttributeValue
+
+from ..errors import MissingDependencyError
+from .options import Options
+
+REQUIREMENT = "livekit-agents >= 1.8.3, < 2"
+_OLDEST = (1, 8, 3)
+_INSTALL = "pip install 'livekit-otel[instruments]'"
+
+
+def check_livekit() -> None:
+    """Raise :class:`MissingDependencyError` unless a livekit-agents that we know is installed."""
+    try:
+        version = package_metadata.version("livekit-agents")
+        import livekit.agents  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"livekit-agents is not installed, and it is what livekit_otel instruments: {_INSTALL}"
+        ) from error
+    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+    if numbers < _OLDEST or numbers >= (2,):
+        raise MissingDependencyError(
+            f"livekit-agents {version} is installed, livekit_otel instruments {REQUIREMENT}: {_INSTALL}"
+        )
+
+
+class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Instruments LiveKit Agents, as every OpenTelemetry instrumentor does.
+
+    ``instrument(tracer_provider=None, metadata=None, allow_pii=None, session_attributes=None, llm_input="delta")``:
+
+    - ``tracer_provider``: where pipeline spans go; None for OpenTelemetry's global provider.
+    - ``metadata``: attributes for every pipeline span.
+    - ``allow_pii``: whether content is recorded; None for ``LIVEKIT_TELEMETRY_ALLOW_PII``, else True.
+    - ``session_attributes``: ``(job_context_or_None, agent_session) -> attributes``, asked once per session.
+    - ``llm_input``: ``"delta"`` (messages since the last request), ``"full"`` or ``"none"``.
+
+    Raises :class:`~livekit_otel.errors.MissingDependencyError` without a supported livekit-agents, and
+    :class:`~livekit_otel.errors.OptionError` for a wrong option.
+    """
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        return (REQUIREMENT,)
+
+    def instrument(self, **kwargs: Any) -> None:
+        """Check first: BaseInstrumentor only logs what is missing."""
+        check_livekit()
+        _options_from(kwargs)
+        super().instrument(**kwargs)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        from . import hooks, patches
+
+        hooks.configure(_options_from(kwargs))
+        self._applied = patches.apply()
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        from . import closing, patches, registry
+
+        for state in registry.all_states():
+            if not state.closed:
+                closing.finish_now(state, state.session)
+        patches.restore(self._applied)
+
+
+def _options_from(kwargs: Mapping[str, Any]) -> Options:
+    known = ("tracer_provider", "metadata", "allow_pii", "session_attributes", "llm_input", "prepare")
+    return Options.checked(**{name: kwargs[name] for name in known if name in kwargs})
+
+
+def configure(
+    instrumentor: LiveKitInstrumentor,
+    provider: TracerProvider,
+    *,
+    native_spans: bool,
+    **options: Any,
+) -> None:
+    """Instrument for this provider, or change the options of an instrumentation that is on."""
+    from . import hooks
+
+    check_livekit()
+    checked = _options_from({**options, "tracer_provider": provider})
+    if native_spans:
+        _share_with_livekit(provider, options.get("metadata"), checked.allow_pii)
+    if instrumentor.is_instrumented_by_opentelemetry:
+        hooks.configure(checked)
+    else:
+        instrumentor.instrument(skip_dep_check=True, tracer_provider=provider, **options)
+
+
+def _share_with_livekit(
+    provider: TracerProvider, metadata: Mapping[str, AttributeValue] | None, allow_pii: bool | None
+) -> None:
+    """LiveKit's own ``set_tracer_provider``; its metadata processor must not be added twice."""
+    from livekit.agents import telemetry
+
+    marker = "_livekit_otel_metadata"
+    repeated = metadata and getattr(provider, marker, None) == dict(metadata)
+    telemetry.set_tracer_provider(
+        provider, metadata=None if repeated or not metadata else dict(metadata), allow_pii=allow_pii
+    )
+    if metadata:
+        setattr(provider, marker, dict(metadata))

@@ -1,0 +1,74 @@
+"""What the user asked for, checked once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from opentelemetry.trace import TracerProvider
+from opentelemetry.util.types import AttributeValue
+
+from ..errors import OptionError
+
+LLMInput: TypeAlias = Literal["delta", "full", "none"]
+SessionAttributes: TypeAlias = Callable[[Any, Any], Mapping[str, AttributeValue]]
+
+ALLOW_PII_VARIABLE = "LIVEKIT_TELEMETRY_ALLOW_PII"
+_FALSY = frozenset({"0", "false", "no", "off"})
+_LLM_INPUTS = ("delta", "full", "none")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the instrumentation. ``tracer_provider`` None means OpenTelemetry's global one."""
+
+    tracer_provider: TracerProvider | None = None
+    metadata: Mapping[str, AttributeValue] = field(default_factory=dict)
+    allow_pii: bool | None = None
+    session_attributes: SessionAttributes | None = None
+    llm_input: LLMInput = "delta"
+    #: called with the provider of each session before it opens: adds what must be on it, once
+    prepare: Callable[[TracerProvider], None] | None = None
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        tracer_provider: object = None,
+        metadata: object = None,
+        allow_pii: object = None,
+        session_attributes: object = None,
+        llm_input: object = "delta",
+        prepare: Callable[[TracerProvider], None] | None = None,
+    ) -> Options:
+        """Options, or :class:`OptionError` that names the wrong one."""
+        if tracer_provider is not None and not callable(getattr(tracer_provider, "get_tracer", None)):
+            raise OptionError(f"tracer_provider must be a TracerProvider, not {type(tracer_provider).__name__}")
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise OptionError(f"metadata must be a mapping of attributes, not {type(metadata).__name__}")
+        if allow_pii is not None and not isinstance(allow_pii, bool):
+            raise OptionError(f"allow_pii must be True, False or None, not {allow_pii!r}")
+        if session_attributes is not None and not callable(session_attributes):
+            raise OptionError(
+                "session_attributes must be a callable (job_context, agent_session) -> mapping, "
+                f"not {type(session_attributes).__name__}"
+            )
+        if llm_input not in _LLM_INPUTS:
+            raise OptionError(f"llm_input must be one of {', '.join(_LLM_INPUTS)}, not {llm_input!r}")
+        return cls(
+            tracer_provider=tracer_provider,  # type: ignore[arg-type]
+            metadata=dict(metadata or {}),
+            allow_pii=allow_pii,
+            session_attributes=session_attributes,
+            llm_input=llm_input,  # type: ignore[arg-type]
+            prepare=prepare,
+        )
+
+    def content_allowed(self) -> bool:
+        """``allow_pii``, else the environment variable that LiveKit reads, else True."""
+        if self.allow_pii is not None:
+            return self.allow_pii
+        raw = os.environ.get(ALLOW_PII_VARIABLE)
+        return raw is None or raw.strip().lower() not in _FALSY

@@ -1,0 +1,104 @@
+"""The one table of what is wrapped; it drives both ``instrument()`` and ``uninstrument()``."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import wrapt
+
+from . import eou, hooks, llm, realtime, stt, tool, tts
+
+logger = logging.getLogger("livekit_otel")
+
+
+@dataclass(frozen=True)
+class Patch:
+    """``wrapper`` goes around ``cls.name`` of ``module``."""
+
+    module: str
+    cls: str
+    name: str
+    wrapper: Callable[..., Any]
+
+
+_SESSION = "livekit.agents.voice.agent_session"
+_ACTIVITY = "livekit.agents.voice.agent_activity"
+_LLM = "livekit.agents.llm.llm"
+_TTS = "livekit.agents.tts.tts"
+_STT = "livekit.agents.stt.stt"
+
+PATCHES: tuple[Patch, ...] = (
+    Patch(_SESSION, "AgentSession", "start", hooks.start),
+    Patch(_SESSION, "AgentSession", "emit", hooks.emit),
+    Patch(_SESSION, "AgentSession", "_aclose_impl", hooks.aclose_impl),
+    Patch(_SESSION, "AgentSession", "generate_reply", hooks.generate_reply),
+    Patch(_SESSION, "AgentSession", "update_agent", hooks.update_agent),
+    Patch(_ACTIVITY, "AgentActivity", "on_start_of_speech", hooks.on_start_of_speech),
+    Patch(_ACTIVITY, "AgentActivity", "on_end_of_speech", hooks.on_end_of_speech),
+    Patch(_ACTIVITY, "AgentActivity", "on_end_of_turn", eou.on_end_of_turn),
+    Patch(_ACTIVITY, "AgentActivity", "_user_turn_completed_task", eou.user_turn_completed_task),
+    Patch(_ACTIVITY, "AgentActivity", "_realtime_generation_task", realtime.generation_task),
+    Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "execute", tool.execute),
+    Patch(_LLM, "LLMStream", "_main_task", llm.main_task),
+    Patch(_LLM, "LLMStream", "_metrics_monitor_task", llm.metrics_monitor_task),
+    Patch(_LLM, "LLMStream", "_emit_error", llm.emit_error),
+    Patch(_TTS, "ChunkedStream", "_main_task", tts.main_task),
+    Patch(_TTS, "ChunkedStream", "_metrics_monitor_task", tts.metrics_monitor_task),
+    Patch(_TTS, "ChunkedStream", "_emit_error", tts.emit_error),
+    Patch(_TTS, "SynthesizeStream", "_main_task", tts.main_task),
+    Patch(_TTS, "SynthesizeStream", "_metrics_monitor_task", tts.metrics_monitor_task),
+    Patch(_TTS, "SynthesizeStream", "_emit_error", tts.emit_error),
+    Patch(_STT, "STT", "recognize", stt.recognize),
+    Patch(_STT, "RecognizeStream", "_main_task", stt.stream_main_task),
+)
+
+
+@dataclass
+class Applied:
+    """A patch in place: enough to restore the very object that was there."""
+
+    owner: type
+    name: str
+    original: Any
+    wrapper: Any
+
+
+def apply(patches: tuple[Patch, ...] = PATCHES) -> list[Applied]:
+    """Put every wrapper in place. A name that this LiveKit lacks is logged and left out: its stage is missing."""
+    applied: list[Applied] = []
+    for patch in patches:
+        owner = getattr(importlib.import_module(patch.module), patch.cls, None)
+        original = vars(owner).get(patch.name) if owner is not None else None
+        if owner is None or original is None:
+            logger.warning(
+                "livekit_otel: %s.%s.%s is not in this livekit-agents; what it told will be missing from the trace",
+                patch.module,
+                patch.cls,
+                patch.name,
+            )
+            continue
+        wrapper = wrapt.FunctionWrapper(original, _around(patch.wrapper))
+        setattr(owner, patch.name, wrapper)
+        applied.append(Applied(owner, patch.name, original, wrapper))
+    return applied
+
+
+def _around(function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        return function(wrapped, instance, args, kwargs)
+
+    return wrapper
+
+
+def restore(applied: list[Applied]) -> None:
+    """Put the originals back where nobody wrapped on top of us; elsewhere our wrapper steps aside."""
+    for one in reversed(applied):
+        if vars(one.owner).get(one.name) is one.wrapper:
+            setattr(one.owner, one.name, one.original)
+        else:
+            one.wrapper._self_enabled = False
+    applied.clear()

@@ -1,0 +1,201 @@
+"""Writes a session's events and history items into its journal, and at the end what changed after it was written.
+
+Nothing here grows with the call: of what was written only digests are kept, in a fixed number of slots. When a slot's
+digest no longer matches LiveKit's final state, all of the slot is written again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+from zlib import crc32
+
+from .content import history_form
+from .journal import Journal, encode
+
+_EVENT_SLOTS = 1024
+_ITEM_SLOTS = 256
+_RECENT_ITEMS = 256
+#: Events whose objects LiveKit shares with the history or changes later; the others are values.
+_MUTABLE = frozenset({"conversation_item_added", "function_tools_executed", "tool_execution_updated"})
+_UNREPORTED = frozenset({"metrics_collected"})
+
+
+class Recorder:
+    """One session's journal writer. ``event`` is called for each emitted event, in order."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._events = 0
+        self._event_digests = array("Q", bytes(8 * _EVENT_SLOTS))
+        self._item_digests = array("Q", bytes(8 * _ITEM_SLOTS))
+        self._known_items = 0
+        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._usage: list[dict[str, Any]] = []
+
+    def event(self, event: Any, history: Any) -> None:
+        """Record an emitted event, and the history items that appeared since the last one."""
+        items = history.items
+        added = self._new_items(items) if len(items) != self._known_items else []
+        kind = getattr(event, "type", None)
+        if kind in _UNREPORTED:
+            self._write_items(items, added)
+            return
+        if kind == "session_usage_updated":
+            self._write_items(items, added)
+            self._write_usage(event)
+            return
+        dump = event.model_dump()
+        item = getattr(event, "item", None) if kind == "conversation_item_added" else None
+        if item is not None and added and items[added[-1]] is item:
+            position = added.pop()
+            self._write_items(items, added)
+            form = history_form(dump["item"])
+            if _simple(dump["item"]):
+                entry = ["c", _previous(items, position), dump]
+                self._remember(item.id, form)
+            else:
+                self._write_items(items, [position])
+                entry = ["e", dump]
+        else:
+            self._write_items(items, added)
+            entry = ["e", dump]
+        self._journal.add(entry)
+        if kind in _MUTABLE:
+            self._event_digests[self._events % _EVENT_SLOTS] ^= _digest(self._events, dump)
+        self._events += 1
+
+    def _write_usage(self, event: Any) -> None:
+        dump = event.model_dump()
+        usage = [dict(one) for one in dump["usage"]["model_usage"]]
+        changes: list[list[Any]] = []
+        for number, one in enumerate(usage):
+            before = self._usage[number] if number < len(self._usage) else None
+            changed = one if before is None else {name: v for name, v in one.items() if before.get(name) != v}
+            if changed:
+                changes.append([number, changed])
+        self._usage = usage
+        dump["usage"] = None
+        self._journal.add(["u", dump, changes])
+        self._events += 1
+
+    def _new_items(self, items: list[Any]) -> list[int]:
+        """Positions of history items not yet written, in list order; new ones are near the end."""
+        missing = len(items) - self._known_items
+        self._known_items = len(items)
+        found: list[int] = []
+        for position in range(len(items) - 1, max(-1, len(items) - 1 - _RECENT_ITEMS), -1):
+            if missing <= len(found):
+                break
+            if items[position].id not in self._recent:
+                found.append(position)
+        found.reverse()
+        return found
+
+    def _write_items(self, items: list[Any], positions: list[int]) -> None:
+        for position in positions:
+            form = item_form(items[position])
+            self._journal.add(["i", _previous(items, position), form])
+            self._remember(items[position].id, form)
+
+    def _remember(self, item_id: str, form: dict[str, Any]) -> None:
+        self._item_digests[_slot(item_id)] ^= _digest(item_id, form)
+        self._recent[item_id] = None
+        while len(self._recent) > _RECENT_ITEMS:
+            self._recent.popitem(last=False)
+
+    def corrections(self, recorded: list[Any] | None, history: Any) -> Iterator[None]:
+        """Write what LiveKit's final state says otherwise than the journal; yields now and then, to be spread out."""
+        items = list(history.items)
+        self._write_items(items, self._new_items(items) if len(items) != self._known_items else [])
+        if recorded is not None:
+            yield from self._correct_events([e for e in recorded if getattr(e, "type", None) not in _UNREPORTED])
+        yield from self._correct_items(items)
+        self._journal.add(["n", self._events, len(items)])
+
+    def _correct_events(self, events: list[Any]) -> Iterator[None]:
+        now = array("Q", bytes(8 * _EVENT_SLOTS))
+        mutable = [number for number, event in enumerate(events) if event.type in _MUTABLE]
+        for done, number in enumerate(mutable):
+            now[number % _EVENT_SLOTS] ^= _digest(number, events[number].model_dump())
+            if done % 32 == 31:
+                yield
+        for number in mutable:
+            if now[number % _EVENT_SLOTS] != self._event_digests[number % _EVENT_SLOTS]:
+                self._journal.add(["fe", number, events[number].model_dump()])
+                yield
+
+    def _correct_items(self, items: list[Any]) -> Iterator[None]:
+        now = array("Q", bytes(8 * _ITEM_SLOTS))
+        for done, item in enumerate(items):
+            now[_slot(item.id)] ^= _digest(item.id, item_form(item))
+            if done % 32 == 31:
+                yield
+        stale = {slot for slot in range(_ITEM_SLOTS) if now[slot] != self._item_digests[slot]}
+        if stale:
+            ids: dict[int, list[str]] = {slot: [] for slot in stale}
+            for item in items:
+                slot = _slot(item.id)
+                if slot in stale:
+                    ids[slot].append(item.id)
+                    self._journal.add(["fi", item_form(item)])
+                    yield
+            for slot, kept in ids.items():
+                self._journal.add(["fb", slot, _ITEM_SLOTS, kept])
+        self._correct_order(items)
+
+    def _correct_order(self, items: list[Any]) -> None:
+        """Items are sorted by their time, ties in the order of insertion; say so where this does not tell the order."""
+        if any(before.created_at > after.created_at for before, after in itertools.pairwise(items)):
+            self._journal.add(["fo", [item.id for item in items]])
+            return
+        tie: list[str] = []
+        for number, item in enumerate(items):
+            if number and item.created_at == items[number - 1].created_at:
+                tie = tie or [items[number - 1].id]
+                tie.append(item.id)
+            elif tie:
+                self._journal.add(["ft", tie])
+                tie = []
+        if tie:
+            self._journal.add(["ft", tie])
+
+
+def item_form(item: Any) -> dict[str, Any]:
+    """A history item as LiveKit's report has it (``ChatContext.to_dict(exclude_timestamp=False)``)."""
+    form: dict[str, Any] = item.model_dump(mode="json", exclude_none=True)
+    return history_form(form)
+
+
+def _simple(dump: dict[str, Any]) -> bool:
+    """Whether the history form follows from the event's dump: no nested nulls or values that JSON cannot hold."""
+    return not dump.get("extra") and all(
+        isinstance(part, str) or (isinstance(part, dict) and part.get("type") in ("image_content", "audio_content"))
+        for part in dump.get("content") or ()
+    )
+
+
+def _previous(items: list[Any], position: int) -> str | None:
+    return str(items[position - 1].id) if position else None
+
+
+def _slot(item_id: str) -> int:
+    return crc32(item_id.encode("utf-8", "replace")) % _ITEM_SLOTS
+
+
+def _digest(key: int | str, dump: dict[str, Any]) -> int:
+    return hash((key, encode(_plain(dump)))) & 0xFFFFFFFFFFFFFFFF
+
+
+def _plain(value: Any) -> Any:
+    """A JSON-ready copy; what JSON cannot hold is null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if value is None or type(value) in (str, bool, int, float):
+        return value
+    return str.__str__(value) if isinstance(value, str) else None

@@ -1,0 +1,50 @@
+"""Finds the state of a session: by the session, or from inside code that works for it."""
+
+from __future__ import annotations
+
+import contextvars
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from . import livekit_api
+
+if TYPE_CHECKING:
+    from .session import SessionState
+
+_states: weakref.WeakKeyDictionary[Any, SessionState] = weakref.WeakKeyDictionary()
+#: tasks that start() and update_agent() create inherit it
+_session: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_session", default=None)
+
+
+def put(session: Any, state: SessionState) -> None:
+    _states[session] = state
+
+
+def of(session: Any) -> SessionState | None:
+    """The state of a session that is traced, open or closed."""
+    return _states.get(session)
+
+
+def all_states() -> list[SessionState]:
+    return list(_states.values())
+
+
+def enter(session: Any) -> contextvars.Token[weakref.ref[Any] | None]:
+    """Tasks created from here on work for this session unless LiveKit says otherwise."""
+    return _session.set(weakref.ref(session))
+
+
+def leave(token: contextvars.Token[weakref.ref[Any] | None]) -> None:
+    _session.reset(token)
+
+
+def current() -> SessionState | None:
+    """The state of the session that the current task works for."""
+    session = livekit_api.activity_session()
+    if session is None:
+        reference = _session.get()
+        session = reference() if reference is not None else None
+    if session is None:
+        return None
+    state = _states.get(session)
+    return state if state is not None and state.recording and not state.closed else None

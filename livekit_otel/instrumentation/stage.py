@@ -1,0 +1,122 @@
+"""One span of ours: opened once, ended once, whatever happens in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import Token
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.util.types import AttributeValue
+
+from .. import attributes as attr
+from .values import clip
+
+OPERATIONS = {
+    attr.KIND_SESSION: "invoke_workflow",
+    attr.KIND_TURN: "invoke_agent",
+    attr.KIND_STT: "speech_to_text",
+    attr.KIND_LLM: "chat",
+    attr.KIND_REALTIME: "generate_content",
+    attr.KIND_TOOL: "execute_tool",
+    attr.KIND_TTS: "text_to_speech",
+}
+COMPLETED, CANCELLED, ERROR, DISCARDED, NOT_COMMITTED = (
+    "completed",
+    "cancelled",
+    "error",
+    "discarded",
+    "not_committed",
+)
+
+
+class Stage:
+    """A span of the pipeline layer with the times that it will be given."""
+
+    __slots__ = ("context", "end_ns", "ended", "kind", "outcome", "span", "start_ns")
+
+    def __init__(self, kind: str, span: trace.Span, start_ns: int) -> None:
+        self.kind = kind
+        self.span = span
+        self.start_ns = start_ns
+        self.end_ns: int | None = None
+        self.outcome = COMPLETED
+        self.ended = False
+        self.context = trace.set_span_in_context(span, otel_context.Context())
+
+    def set(self, attributes: Mapping[str, AttributeValue]) -> None:
+        self.span.set_attributes(attributes)
+
+    def fail(self, error: BaseException | None, *, content: bool, error_type: str | None = None) -> None:
+        """Status ERROR; the message may quote people, so it is content and never the status description."""
+        self.outcome = ERROR
+        self.span.set_status(trace.StatusCode.ERROR)
+        name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
+        self.span.set_attribute(attr.ERROR_TYPE, name)
+        if content and error is not None and str(error):
+            self.span.set_attribute(attr.ERROR_MESSAGE, clip(str(error)))
+
+    def make_current_for_livekit(self) -> Token[otel_context.Context]:
+        """Attach the span's context for LiveKit code that takes hold of the current span, sets it and ends it.
+
+        Spans made inside nest below ours; the span object itself is out of LiveKit's reach. Returns the token to
+        detach.
+        """
+        stand_in = trace.NonRecordingSpan(self.span.get_span_context())
+        return otel_context.attach(trace.set_span_in_context(stand_in))
+
+    def move_to(self, parent: Stage) -> None:
+        """Put the open span below another one: a recognizer runs before anyone knows that there is a turn."""
+        if hasattr(self.span, "_parent") and not self.ended:
+            self.span._parent = parent.span.get_span_context()
+
+    def end(self, end_ns: int, outcome: str | None = None) -> None:
+        """End the span; a second call does nothing. The end is never before the start."""
+        if self.ended:
+            return
+        self.ended = True
+        if outcome is not None and self.outcome != ERROR:
+            self.outcome = outcome
+        self.end_ns = max(end_ns, self.start_ns)
+        self.span.set_attribute(attr.OUTCOME, self.outcome)
+        self.span.end(end_time=self.end_ns)
+
+
+class SpanFactory:
+    """Makes the spans of one session: every one carries the identity attributes, and is counted."""
+
+    def __init__(self, tracer: trace.Tracer, identity: Mapping[str, AttributeValue]) -> None:
+        self._tracer = tracer
+        self._identity = dict(identity)
+        self.count = 0
+
+    def start(
+        self,
+        kind: str,
+        parent: otel_context.Context,
+        start_ns: int,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> Stage:
+        """Start a span of ``kind`` below the span in ``parent``, at ``start_ns`` (which may be in the past)."""
+        all_attributes: dict[str, AttributeValue] = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION}
+        all_attributes.update(self._identity)
+        operation = OPERATIONS.get(kind)
+        if operation is not None:
+            all_attributes[attr.OPERATION_NAME] = operation
+        if attributes:
+            all_attributes.update(attributes)
+        span = self._tracer.start_span(kind, context=parent, attributes=all_attributes, start_time=start_ns)
+        self.count += 1
+        return Stage(kind, span, start_ns)
+
+    def point(
+        self,
+        kind: str,
+        parent: otel_context.Context,
+        at_ns: int,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> None:
+        """A span of zero length, ended at once."""
+        stage = self.start(kind, parent, at_ns, attributes)
+        stage.ended = True
+        stage.span.end(end_time=at_ns)

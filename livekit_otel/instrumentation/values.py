@@ -1,0 +1,87 @@
+"""Turns what LiveKit hands us into attribute values: typed, short enough, and valid UTF-8."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.util.types import AttributeValue
+
+from .. import attributes as attr
+
+CLIP_BYTES = 1_900
+GENAI_CLIP_BYTES = 256_000
+
+
+def now_ns() -> int:
+    """Unix time in nanoseconds (looked up on the module, so that a test clock can replace it)."""
+    return time.time_ns()
+
+
+def to_ns(seconds: float) -> int:
+    """Unix seconds, as LiveKit keeps them, in nanoseconds."""
+    return round(seconds * 1e9)
+
+
+def clip(text: str, limit: int = CLIP_BYTES) -> str:
+    """``text`` with at most ``limit`` bytes of UTF-8, cut at a character; lone surrogates become ``?``.
+
+    A lone surrogate (models do stream them) would make an exporter fail on the whole batch.
+    """
+    if len(text) * 4 <= limit and text.isascii():
+        return text
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit:
+        return data.decode("utf-8")
+    return data[: limit - 3].decode("utf-8", "ignore") + "…"
+
+
+def value(raw: object) -> AttributeValue | None:
+    """An attribute value for a scalar or a list of strings; None for what cannot be one."""
+    if isinstance(raw, bool | int | float):
+        return raw
+    if isinstance(raw, str):
+        return clip(str(raw))
+    if isinstance(raw, list | tuple | set | frozenset):
+        items = sorted(raw, key=str) if isinstance(raw, set | frozenset) else raw
+        return tuple(clip(str(item)) for item in items)
+    return None
+
+
+def flatten(stage: str, metrics: Any) -> dict[str, AttributeValue]:
+    """Every field of a LiveKit metrics object as an attribute; nested models become dotted paths."""
+    out: dict[str, AttributeValue] = {}
+    _walk(stage, "", vars(metrics), out)
+    return out
+
+
+def _walk(stage: str, prefix: str, fields: Mapping[str, Any], out: dict[str, AttributeValue]) -> None:
+    for name, raw in fields.items():
+        if raw is None or (name == "type" and not prefix):
+            continue
+        if isinstance(raw, Mapping):
+            _walk(stage, f"{prefix}{name}.", raw, out)
+        elif hasattr(raw, "model_dump"):
+            _walk(stage, f"{prefix}{name}.", vars(raw), out)
+        elif (converted := value(raw)) is not None:
+            out[attr.metric(stage, prefix + name)] = converted
+
+
+def model_attributes(metrics: Any) -> dict[str, AttributeValue]:
+    """GenAI model and provider from ``metrics.metadata``."""
+    metadata = getattr(metrics, "metadata", None)
+    if metadata is None:
+        return {}
+    return named_model(metadata.model_provider, metadata.model_name)
+
+
+def named_model(provider: str | None, model: str | None) -> dict[str, AttributeValue]:
+    """GenAI attributes of a model, without those that are unknown."""
+    out: dict[str, AttributeValue] = {}
+    if provider and provider != "unknown":
+        out[attr.PROVIDER_NAME] = clip(provider)
+    if model and model != "unknown":
+        out[attr.REQUEST_MODEL] = clip(model)
+        out[attr.RESPONSE_MODEL] = clip(model)
+    return out
