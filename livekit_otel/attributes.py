@@ -443,3 +443,156 @@ def type_of(name: str) -> AttributeType | None:
     if known is not None:
         return known.type
     return "string" if name.startswith((JOURNAL_PREFIX, PII_JOURNAL_PREFIX)) else None
+
+
+# --- derived on turns and sessions ---
+# Set by TurnSpanProcessor on live spans; a report computes the same from stage spans and never reads these.
+OUTCOME_DISCARDED = "discarded"
+OUTCOME_ERROR = "error"
+VERDICT_INTERRUPTION = "interruption"
+VERDICT_FALSE_INTERRUPTION = "false_interruption"
+VERDICT_BACKCHANNEL = "backchannel"
+
+#: Where the silence before an answer can go; every turn's parts sum to its e2e_latency.
+SILENCE_STAGES = ("transcription", "eou", "hook", "llm", "tool", "tts", "playback", "other")
+_SILENCE_BRIEF = {
+    "transcription": "for the final transcript",
+    "eou": "for the decision that the user's turn was over",
+    "hook": "for Agent.on_user_turn_completed",
+    "llm": "for text (or a realtime model's audio)",
+    "tool": "for function tools",
+    "tts": "for the first audio of synthesis",
+    "playback": "for audio at hand to be heard (avatars, queues)",
+    "other": "for nothing that a span tells of",
+}
+#: The latencies that sessions have percentiles of.
+SUMMARY_LATENCIES = (
+    "transcription_delay",
+    "end_of_turn_delay",
+    "on_user_turn_completed_delay",
+    "llm_node_ttft",
+    "llm_node_ttfs",
+    "tts_node_ttfb",
+    "playback_latency",
+    "e2e_latency",
+)
+SUMMARY_POINTS = ("p50", "p90", "p95", "p99", "max")
+#: Sums over models: attribute field -> (LiveKit's usage type, its field).
+USAGE_SUMS: dict[str, tuple[str, str]] = {
+    "llm_input_tokens": ("llm_usage", "input_tokens"),
+    "llm_input_cached_tokens": ("llm_usage", "input_cached_tokens"),
+    "llm_output_tokens": ("llm_usage", "output_tokens"),
+    "tts_characters_count": ("tts_usage", "characters_count"),
+    "tts_audio_duration": ("tts_usage", "audio_duration"),
+    "stt_audio_duration": ("stt_usage", "audio_duration"),
+}
+DISCARDED_SUMS = ("llm_input_tokens", "llm_output_tokens", "tts_characters_count")
+
+for _name in REPORTED_METRICS:
+    _define(
+        f"livekit_otel.turn.latency.{_name}",
+        "double",
+        f"{_name} as derived from the turn's stage spans (of the user for the two times).",
+        unit="s" if not _name.endswith("tps") else "token/s",
+    )
+for _name in SILENCE_STAGES:
+    _define(
+        f"livekit_otel.turn.silence.{_name}",
+        "double",
+        f"Part of e2e_latency in which the answer waited {_SILENCE_BRIEF[_name]}.",
+        unit="s",
+    )
+TURN_NOTES = _define(
+    "livekit_otel.turn.notes", "string[]", "Reported latencies that differ from the derived ones by more than 5 ms."
+)
+for _scope, _what in (("turn", "turn"), ("session", "session")):
+    for _name, (_type_name, _field) in USAGE_SUMS.items():
+        _define(
+            f"livekit_otel.{_scope}.usage.{_name}",
+            "double" if _field == "audio_duration" else "int",
+            f"Sum of {_field} over the models of the {_what} ({_type_name}).",
+            unit=_unit(_field),
+        )
+    _define(
+        f"livekit_otel.{_scope}.usage.by_model",
+        "string",
+        f"JSON: LiveKit's usage of the {_what} for each provider and model, without fields that are zero.",
+    )
+    for _name in DISCARDED_SUMS:
+        _define(
+            f"livekit_otel.{_scope}.discarded.{_name}",
+            "int",
+            f"Share of {_name} that went to preemptive generations which were thrown away.",
+            unit=_unit(_name),
+        )
+    _define(f"livekit_otel.{_scope}.interruptions", "int", f"Interruptions of the agent in the {_what}.")
+    _define(f"livekit_otel.{_scope}.false_interruptions", "int", f"False interruptions in the {_what}.")
+    _define(f"livekit_otel.{_scope}.backchannels", "int", f"Backchannels in the {_what}.")
+SESSION_TURNS = _define("livekit_otel.session.turns", "int", "Number of turns.")
+SESSION_INTERRUPTION_RATE = _define(
+    "livekit_otel.session.interruption_rate", "double", "Share of the turns with agent speech that were interrupted."
+)
+SESSION_LATENCIES = _define(
+    "livekit_otel.session.latencies", "string", "JSON: count and percentiles of each derived latency, in seconds."
+)
+for _name in SUMMARY_LATENCIES:
+    for _point in SUMMARY_POINTS:
+        _define(
+            f"livekit_otel.session.latency.{_name}.{_point}",
+            "double",
+            f"{'Largest' if _point == 'max' else _point} derived {_name} of the session's turns.",
+            unit="s",
+        )
+for _name in SILENCE_STAGES:
+    _define(
+        f"livekit_otel.session.silence.{_name}",
+        "double",
+        f"Sum over the turns in which the answer waited {_SILENCE_BRIEF[_name]}.",
+        unit="s",
+    )
+SESSION_LATE_LOST = _define(
+    "livekit_otel.session.late_lost", "int", "Corrections of turns that a limit made us drop; reports have them."
+)
+#: On session.checkpoint and session.end: what spans that ended after their turn changed in it, in numbered pieces of
+#: JSON, ``[[turn index, name without "livekit_otel.turn.", value or null], ...]``; later ones win.
+TURN_LATE_PREFIX = "livekit_otel.turn_late.p"
+TURN_PREFIX = "livekit_otel.turn."
+
+
+def latency(name: str) -> str:
+    """Attribute of a turn's derived latency, by its name in ``MetricsReport``."""
+    return f"livekit_otel.turn.latency.{name}"
+
+
+def silence(stage: str, scope: Literal["turn", "session"] = "turn") -> str:
+    """Attribute of a turn's (or session's) silence that went to ``stage``."""
+    return f"livekit_otel.{scope}.silence.{stage}"
+
+
+def derived(scope: Literal["turn", "session"], field: str) -> str:
+    """Attribute of a derived field that turns and sessions share: ``usage.by_model``, ``interruptions``, …"""
+    return f"livekit_otel.{scope}.{field}"
+
+
+def session_latency(name: str, point: str) -> str:
+    """Attribute of one percentile (``p50`` … ``max``) of a derived latency."""
+    return f"livekit_otel.session.latency.{name}.{point}"
+
+
+# OpenTelemetry metrics: names of instruments and of attributes that only they have
+METER_LATENCY_PREFIX = "livekit_otel.turn."
+METER_SILENCE = "livekit_otel.turn.silence"
+METER_TURNS = "livekit_otel.turns"
+METER_INTERRUPTIONS = "livekit_otel.interruptions"
+METER_TOKENS = "livekit_otel.usage.tokens"
+METER_CACHED_TOKENS = "livekit_otel.usage.cached_input_tokens"
+METER_DISCARDED_TOKENS = "livekit_otel.usage.discarded_tokens"
+METER_CHARACTERS = "livekit_otel.usage.characters"
+METER_AUDIO = "livekit_otel.usage.audio_duration"
+METER_REQUESTS = "livekit_otel.usage.requests"
+METER_GENAI_TOKENS = "gen_ai.client.token.usage"
+METER_GENAI_DURATION = "gen_ai.client.operation.duration"
+METER_GENAI_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
+METER_TOKEN_TYPE = "gen_ai.token.type"
+METER_STAGE = "livekit_otel.silence.stage"
+METER_VERDICT = "livekit_otel.interruption.verdict"

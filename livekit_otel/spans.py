@@ -1,9 +1,9 @@
-"""SpanRecord: the waist of the library. Live spans and stored spans both become this; all that is derived starts here."""
+"""SpanRecord: the waist of the library. Live and stored spans both become this; all that is derived starts here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -72,11 +72,11 @@ def from_sdk(span: ReadableSpan) -> SpanRecord:
         name=span.name,
         start_ns=start,
         end_ns=span.end_time or start,
-        attributes=dict(span.attributes or {}),
+        attributes=cast("Mapping[str, AttributeValue]", dict(span.attributes or {})),
         status=_STATUS[span.status.status_code.value],
         status_message=span.status.description or "",
         scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
-        resource=span.resource.attributes,
+        resource=cast("Mapping[str, AttributeValue]", span.resource.attributes),
     )
 
 

@@ -21,6 +21,7 @@ _ITEM_SLOTS = 256
 _RECENT_ITEMS = 256
 #: Events whose objects LiveKit shares with the history or changes later; the others are values.
 _MUTABLE = frozenset({"conversation_item_added", "function_tools_executed", "tool_execution_updated"})
+_MODEL = ("type", "provider", "model")
 _UNREPORTED = frozenset({"metrics_collected"})
 
 
@@ -74,7 +75,9 @@ class Recorder:
         changes: list[list[Any]] = []
         for number, one in enumerate(usage):
             before = self._usage[number] if number < len(self._usage) else None
-            changed = one if before is None else {name: v for name, v in one.items() if before.get(name) != v}
+            same = before is not None and all(before.get(name) == one.get(name) for name in _MODEL)
+            # another model at this place is written whole: LiveKit sorts them by kind, so a new one can shift the others
+            changed = {name: v for name, v in one.items() if before.get(name) != v} if before and same else one
             if changed:
                 changes.append([number, changed])
         self._usage = usage

@@ -61,10 +61,10 @@ class Request:
         self._reported = True
         self.finish_if_settled()
 
-    def finish_if_settled(self) -> None:
+    def finish_if_settled(self, *, discard: bool = False) -> None:
         if self._end_ns is None or not self._reported:
             return
-        if self.handle is not None and not self.handle.scheduled and not self.handle.done():
+        if self.handle is not None and not self.handle.scheduled and not self.handle.done() and not discard:
             return  # a preemptive generation: whether it is used is not known yet
         self.finish(self._end_ns)
 
@@ -73,7 +73,7 @@ class Request:
         if self.stage.ended:
             return
         outcome = self._outcome if self._end_ns is not None else CANCELLED
-        if self.handle is not None and self.handle.done() and not self.handle.scheduled:
+        if self.handle is not None and not self.handle.scheduled:
             outcome = DISCARDED
         self._tracker.finished(self)
         self.stage.end(self._end_ns if self._end_ns is not None else at_ns, outcome)
@@ -120,11 +120,11 @@ class RequestTracker:
     def finished(self, request: Request) -> None:
         self._open.pop(id(request), None)
 
-    def settle(self, handle: Any) -> None:
-        """The speech was scheduled, or is over: its requests that waited for that can end."""
+    def settle(self, handle: Any, *, discard: bool = False) -> None:
+        """The speech is over: its requests that waited for that can end. ``discard``: it never will be scheduled."""
         for request in list(self._open.values()):
             if request.handle is handle:
-                request.finish_if_settled()
+                request.finish_if_settled(discard=discard)
 
     def close(self, at_ns: int) -> None:
         for request in list(self._open.values()):

@@ -221,7 +221,10 @@ class SessionState:
 
     def _on_tools_executed(self, event: Any) -> None:
         self.tools.executed(event)
-        if getattr(event, "has_agent_handoff", False):
+        session = self._session()
+        agent = session.current_agent if session is not None else None
+        # an AgentTask that is done hands back to the agent that awaits it
+        if getattr(event, "has_agent_handoff", False) or (hasattr(agent, "done") and agent.done()):
             self.turns.handoff()
 
     def _on_close(self, event: Any) -> None:
@@ -237,7 +240,8 @@ class SessionState:
     def before_turn_ends(self, turn: Turn) -> None:
         """Stages that wait for more end now, so that they are in the turn."""
         for handle in list(turn.active.values()):
-            self.release_speech(handle)
+            self.llm.settle(handle, discard=True)
+            self.tts.settle(handle, discard=True)
         self.stt.settle()
         self.interruptions.turn_ends(turn)
 

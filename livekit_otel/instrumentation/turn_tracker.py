@@ -125,7 +125,8 @@ class TurnTracker:
     def hook_done(self, turn: Turn) -> None:
         """``on_user_turn_completed`` is over; without a speech by now, nothing will answer."""
         turn.hook_running = False
-        if turn.open and turn.committed and not turn.active and not turn.answered:
+        coming = any(handle.scheduled for handle in turn.active.values())
+        if turn.open and turn.committed and not coming and not turn.answered:
             turn.answered = True
             self._close(turn, now_ns())
 

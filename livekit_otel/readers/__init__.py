@@ -1,0 +1,50 @@
+"""Readers: one module per kind of source, each a ``read`` function that yields span records and knows no meaning.
+
+To add a backend, write ``readers/<name>.py`` with ``read(source, context)`` (see :class:`~.base.Reader`) and name its
+URL scheme in ``_SCHEMES``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from typing import cast
+
+from ..errors import SourceError
+from .base import OnProblem, Problem, Reader, SpanStream
+
+__all__ = ["Problem", "SpanStream", "read_spans"]
+
+#: URL scheme -> module of this package
+_SCHEMES = {"file": "otlp_json"}
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def read_spans(
+    source: str | os.PathLike[str], *, all_scopes: bool = False, on_problem: OnProblem | None = None
+) -> SpanStream:
+    """Span records from ``source``, one after the other, in the order of storage; duplicates are not removed.
+
+    Args:
+        source: a file or a directory of files of OTLP JSON (plain or gzip), ``-`` for standard input, or a URL.
+        all_scopes: also yield spans that livekit_otel did not make.
+        on_problem: called with each :class:`Problem` (a damaged line, say) when it is met. Reading goes on after it.
+
+    Returns:
+        An iterator whose ``problems`` lists what could not be read so far; reports built from it repeat them.
+
+    Raises:
+        SourceError: the source is missing, unreadable or not a trace: here, or from the iterator once that is known.
+    """
+    text = os.fspath(source)
+    return SpanStream(_reader(text), text, all_scopes=all_scopes, on_problem=on_problem)
+
+
+def _reader(source: str) -> Reader:
+    url = _URL.match(source)
+    scheme = url[1].lower() if url else "file"
+    if scheme not in _SCHEMES:
+        known = ", ".join(f"{name}://" for name in sorted(_SCHEMES))
+        raise SourceError(f"{source}: no reader for {scheme}:// sources; give a path, or one of {known}")
+    return cast(Reader, importlib.import_module(f".{_SCHEMES[scheme]}", __package__).read)

@@ -1,0 +1,7 @@
+"""SessionReport: model, building it from spans, and renderers. Works without LiveKit."""
+
+from .build import build_report, build_reports
+from .model import SessionReport
+from .turns import Turn
+
+__all__ = ["SessionReport", "Turn", "build_report", "build_reports"]

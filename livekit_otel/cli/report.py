@@ -1,0 +1,62 @@
+"""``livekit-otel report``: one session's report."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import AmbiguousSessionError, SessionNotFoundError
+from ..report import SessionReport, build_report
+from ..report.render_json import to_document
+from ..report.render_text import to_text
+from .support import Source, opened, to_json, write
+
+__all__ = ["register"]
+
+
+class Format(str, Enum):
+    """Output formats."""
+
+    text = "text"
+    json = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("report")(report)
+
+
+def report(
+    source: Source,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", "-s", help="Id of the session, or the beginning of it.", show_default=False),
+    ] = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
+    full: Annotated[
+        bool, typer.Option("--full", help="json: add turns, warnings and completeness to LiveKit's shape.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file instead.", show_default=False)
+    ] = None,
+) -> None:
+    """Print the report of a session, rebuilt from its trace."""
+    if full and format is not Format.json:
+        raise typer.BadParameter("only with --format json", param_hint="--full")
+    with opened(source) as spans:
+        try:
+            built = build_report(spans, session)
+        except AmbiguousSessionError as error:
+            raise AmbiguousSessionError(f"{source}: {error} (with --session)") from None
+        except SessionNotFoundError as error:
+            raise SessionNotFoundError(f"{source}: {error}") from None
+    write(_render(built, format, full), output)
+
+
+def _render(built: SessionReport, format: Format, full: bool) -> str:
+    if format is Format.json:
+        return to_json(to_document(built, full=full))
+    return to_text(built)

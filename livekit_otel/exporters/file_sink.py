@@ -1,0 +1,162 @@
+"""One process's trace file: named, locked while it is written to, rotated; and the clean-up of finished ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, cast
+
+from opentelemetry.exporter.otlp.json.file import FileSpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover (Windows)
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["FileSink", "clean", "file_exporter"]
+
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NAME = re.compile(r"livekit-otel-\d{8}T\d{12}Z-(\d+)-\d{4,}\.jsonl")
+
+
+def file_exporter(sink: FileSink) -> SpanExporter:
+    """OpenTelemetry's file exporter, writing to ``sink``."""
+    return cast(SpanExporter, FileSpanExporter(stream=cast("IO[str]", sink)))
+
+
+class FileSink:
+    """A text stream whose every write is one whole line of one file. Errors are kept in ``error``, not raised.
+
+    The file is locked as long as it is open here: others see by the lock that it is in use, also from another
+    container, and a killed process loses it at once.
+    """
+
+    closed = False
+
+    def __init__(self, directory: Path, number: int, max_bytes: int) -> None:
+        self.directory, self.number = directory, number
+        self.error: OSError | None = None
+        self.on_rotated: Callable[[FileSink], None] = lambda sink: None
+        self._max_bytes = max_bytes
+        self._begin()
+
+    def _begin(self) -> None:
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
+        self.path = self.directory / f"livekit-otel-{stamp}-{os.getpid()}-{self.number:04d}.jsonl"
+        # exclusive: containers that share a directory may have the same process ids
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _CLOEXEC, 0o666)
+        _lock(self._fd)
+        self._size = 0
+        self._since = time.monotonic()
+        self._inode = os.fstat(self._fd).st_ino
+
+    def write(self, text: str) -> int:
+        data = text.encode("utf-8", "replace")
+        try:
+            if self._size and self._size + len(data) > self._max_bytes:
+                os.close(self._fd)
+                self._fd = -1
+                self.number += 1
+                self._begin()
+                self.on_rotated(self)
+            self._write(data)
+        except OSError as error:
+            self.error = error
+        return len(text)
+
+    def _write(self, data: bytes) -> None:
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._fd, data[done:])
+        except OSError:
+            # half a line would spoil the next one
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(data)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def close(self, *, keep_empty: bool = False) -> None:
+        """Close the file; one that nothing was written to is removed."""
+        fd, self._fd = self._fd, -1
+        if fd < 0:
+            return
+        with suppress(OSError):
+            os.close(fd)
+        if not self._size and not keep_empty:
+            with suppress(OSError):
+                self.path.unlink()
+
+    def in_place(self) -> bool:
+        """Whether the path still leads to this file."""
+        try:
+            return os.stat(self.path).st_ino == self._inode
+        except OSError:
+            return False
+
+    def age(self) -> float:
+        """Seconds since the file was begun."""
+        return time.monotonic() - self._since
+
+
+def _lock(fd: int) -> None:
+    if fcntl is None:  # pragma: no cover (Windows does not delete open files)
+        return
+    for _ in range(20):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            # another process is looking whether the file is in use
+            time.sleep(0.001)
+        except OSError:
+            # a file system without locks: then only age and size decide
+            return
+
+
+def clean(directory: Path, current: Path, max_age: float | None, room: int | None) -> None:
+    """Delete finished files older than ``max_age`` seconds, then the oldest until what remains takes ``room`` bytes."""
+    files: list[tuple[float, int, Path]] = []
+    for entry in os.scandir(directory):
+        if _NAME.fullmatch(entry.name):
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            files.append((found.st_mtime, found.st_size, Path(entry.path)))
+    files.sort()
+    total = sum(size for _, size, _ in files)
+    oldest = None if max_age is None else time.time() - max_age
+    for modified, size, path in files:
+        aged = oldest is not None and modified < oldest
+        if not aged and (room is None or total <= room):
+            break
+        if path != current and (aged or size) and _finished(path):
+            with suppress(OSError):
+                path.unlink()
+                total -= size
+
+
+def _finished(path: Path) -> bool:
+    """Whether no live process writes to the file."""
+    if fcntl is None:  # pragma: no cover (Windows does not delete open files)
+        return True
+    try:
+        fd = os.open(path, os.O_RDONLY | _CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True

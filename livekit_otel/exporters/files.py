@@ -1,0 +1,219 @@
+"""The durable way: OTLP JSON files beside a network exporter, written by OpenTelemetry's own file exporter.
+
+What it adds to that exporter: one file per process, rotation, clean-up, reopening after a fork, and no error that
+reaches the caller. ``livekit-otel replay DIRECTORY --to URL`` sends the files on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from ..errors import OptionError
+from .file_sink import FileSink, clean, file_exporter
+
+__all__ = ["RotatingFileExporter", "rotating_files"]
+
+logger = logging.getLogger("livekit_otel")
+
+_MIB = 1 << 20
+_DAY = 86_400.0
+_CLEANING_INTERVAL = 60.0
+_RETRY_INTERVAL = 1.0
+
+
+def rotating_files(
+    directory: str | os.PathLike[str],
+    *,
+    max_bytes: int = 64 * _MIB,
+    max_age: float | None = 7 * _DAY,
+    max_total_bytes: int | None = 1024 * _MIB,
+) -> RotatingFileExporter:
+    """An exporter that keeps every span in files of ``directory``, as OTLP JSON lines; give it to a BatchSpanProcessor.
+
+    A finished file survives the process, however it died; a power cut may take what the disk had not written yet.
+    The first export makes the directory and the file. Whatever fails there is logged once and counted, never raised.
+
+    Args:
+        directory: where; processes may share it, each writes a file of its own.
+        max_bytes: a new file is begun before one grows over this (one larger batch makes one larger file).
+        max_age: seconds after its last write when a finished file is deleted; None keeps files.
+        max_total_bytes: the oldest finished files are deleted so that the directory's files, and one more of
+            ``max_bytes``, fit into this; None for no limit. Files that live processes write to are never deleted.
+
+    Raises:
+        OptionError: an option has a value that cannot work.
+    """
+    path = Path(_directory(directory)).absolute()
+    _check_number("max_bytes", max_bytes, whole=True)
+    if max_age is not None:
+        _check_number("max_age", max_age)
+    if max_total_bytes is not None:
+        _check_number("max_total_bytes", max_total_bytes, whole=True)
+        if max_total_bytes < max_bytes:
+            raise OptionError(f"max_total_bytes ({max_total_bytes}) must be at least max_bytes ({max_bytes})")
+    if path.exists() and not path.is_dir():
+        raise OptionError(f"directory {str(path)!r} is a file; give a directory")
+    return RotatingFileExporter(path, max_bytes, max_age, max_total_bytes)
+
+
+def _directory(directory: object) -> str:
+    try:
+        text = os.fspath(directory)  # type: ignore[call-overload]
+    except TypeError:
+        text = None
+    if not isinstance(text, str) or not text:
+        raise OptionError(f"directory must be a path, not {directory!r}")
+    return text
+
+
+def _check_number(name: str, value: object, *, whole: bool = False) -> None:
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
+        raise OptionError(f"{name} must be a positive {'whole number' if whole else 'number'}, not {value!r}")
+
+
+class RotatingFileExporter(SpanExporter):
+    """What :func:`rotating_files` makes.
+
+    Attributes:
+        path: the file being written; None before the first span and after shutdown.
+        failed_spans: how many spans could not be written.
+        failures: how many exports failed.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int, max_age: float | None, max_total_bytes: int | None) -> None:
+        self.directory = directory
+        self.failed_spans = 0
+        self.failures = 0
+        self._max_bytes, self._max_age, self._max_total_bytes = max_bytes, max_age, max_total_bytes
+        self._sink: FileSink | None = None
+        self._inner: SpanExporter | None = None
+        self._lock = threading.Lock()
+        self._files = 0
+        self._cleaned = 0.0
+        self._not_before = 0.0
+        self._shut_down = False
+        self._told: set[str] = set()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork(weakref.ref(self)))
+
+    @property
+    def path(self) -> Path | None:
+        return self._sink.path if self._sink is not None else None
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Write one line. FAILURE when it could not be written; never raises."""
+        with self._lock:
+            try:
+                if not self._shut_down and self._export(spans):
+                    return SpanExportResult.SUCCESS
+            except Exception as error:
+                self._tell(error)
+            self.failures += 1
+            self.failed_spans += len(spans)
+            return SpanExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is held back: each export is written when it returns."""
+        return True
+
+    def shutdown(self) -> None:
+        """Close the file; what is exported later is counted as failed."""
+        with self._lock:
+            self._shut_down = True
+            self._close()
+        if self.failed_spans:
+            logger.warning("livekit_otel: %d spans could not be written to %s", self.failed_spans, self.directory)
+
+    def _export(self, spans: Sequence[ReadableSpan]) -> bool:
+        now = time.monotonic()
+        if self._sink is None and now < self._not_before:
+            return False
+        # should anything below fail, a full disk is not asked for a new file by each batch
+        self._not_before = now + _RETRY_INTERVAL
+        sink = self._current_sink()
+        if now - self._cleaned > _CLEANING_INTERVAL:
+            self._clean(sink)
+        assert self._inner is not None
+        written = self._inner.export(spans) is SpanExportResult.SUCCESS
+        if sink.error is not None:
+            error, sink.error = sink.error, None
+            self._close()
+            self._tell(error)
+            return False
+        self._not_before = 0.0
+        return written
+
+    def _current_sink(self) -> FileSink:
+        sink = self._sink
+        if sink is not None and not sink.in_place():
+            self._tell_once("gone", f"{sink.path} was removed while it was written to; a new file is begun")
+            self._close()
+            sink = None
+        if sink is not None and self._max_age is not None and sink.age() > self._max_age:
+            self._close()
+            sink = None
+        if sink is None:
+            sink = self._open()
+            self._inner = file_exporter(sink)
+        return sink
+
+    def _open(self) -> FileSink:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        sink = FileSink(self.directory, self._files, self._max_bytes)
+        self._files += 1
+        sink.on_rotated = self._rotated
+        self._sink = sink
+        self._clean(sink)
+        return sink
+
+    def _rotated(self, sink: FileSink) -> None:
+        self._files = sink.number + 1
+        self._clean(sink)
+
+    def _clean(self, sink: FileSink) -> None:
+        self._cleaned = time.monotonic()
+        room = None if self._max_total_bytes is None else self._max_total_bytes - self._max_bytes
+        try:
+            clean(self.directory, sink.path, self._max_age, room)
+        except OSError as error:
+            self._tell(error)
+
+    def _close(self, *, keep_empty: bool = False) -> None:
+        sink, self._sink, self._inner = self._sink, None, None
+        if sink is not None:
+            sink.close(keep_empty=keep_empty)
+
+    def _tell(self, error: BaseException) -> None:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else repr(error)
+        self._tell_once(reason, f"spans cannot be written to {self.directory}: {reason}; they are counted as failed")
+
+    def _tell_once(self, kind: str, message: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            logger.warning("livekit_otel: %s", message)
+
+    def _forked(self) -> None:
+        """In a child: its own lock and its own file; the parent's file stays the parent's."""
+        self._lock = threading.Lock()
+        self._files = 0
+        self.failures = self.failed_spans = 0
+        self._close(keep_empty=True)
+
+
+def _after_fork(reference: weakref.ref[RotatingFileExporter]) -> Callable[[], None]:
+    def forked() -> None:
+        exporter = reference()
+        if exporter is not None:
+            exporter._forked()
+
+    return forked

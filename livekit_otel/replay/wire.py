@@ -1,0 +1,220 @@
+"""Stored OTLP JSON as OTLP requests: every scope, every field.
+
+The protobuf classes are the model in the middle. Their JSON mapping takes numbers as strings and enums as names or
+numbers; what differs in OTLP is that ids are hex.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+
+from ..readers.repair import mend
+
+__all__ = ["Part", "Unreadable", "document", "encode", "one_by_one", "parts"]
+
+_SIGNALS = ("resourceLogs", "resourceMetrics")
+_SPANS = ("resourceSpans", "batches")
+_WRAPPERS = ("result", "trace")
+
+
+class Unreadable(Exception):
+    """A line that is no message of spans."""
+
+
+@dataclass
+class Part:
+    """Some spans of one line that share a resource and a scope.
+
+    Attributes:
+        message: those spans.
+        where: file and line, for messages.
+        end: how many spans of the line are done once this part is.
+        mark: ids of the last of them.
+        problems: what was left out of it, and why.
+    """
+
+    message: ResourceSpans
+    where: str
+    end: int
+    mark: str
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def spans(self) -> int:
+        return sum(len(scope.spans) for scope in self.message.scope_spans)
+
+
+def document(data: bytes) -> Any:
+    """A message, decoded. Raises Unreadable; a message of other signals only is one without spans."""
+    try:
+        try:
+            found = msgspec.json.decode(data)
+        except msgspec.DecodeError:
+            found = msgspec.json.decode(mend(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(str(error)) from None
+    for one in found if isinstance(found, list) else [found]:
+        if not isinstance(one, dict) or not any(key in one for key in (*_SPANS, *_WRAPPERS, *_SIGNALS)):
+            raise Unreadable("JSON of another shape: no resourceSpans in it")
+    return found
+
+
+def parts(found: Any, where: str, *, skip: int = 0, size: int = 512) -> Iterator[Part]:
+    """The spans of a document after the first ``skip``, ``size`` at most in one part."""
+    at = 0
+    for resource, scope, spans in _groups(found):
+        for start in range(max(0, skip - at), len(spans), size):
+            chunk = spans[start : start + size]
+            problems: list[str] = []
+            message = _message(resource, scope, chunk, problems)
+            yield Part(message, where, at + start + len(chunk), mark(chunk[-1]), problems)
+        at += len(spans)
+
+
+def marks(found: Any, number: int) -> str:
+    """The mark of the span of this number, or nothing."""
+    for _, _, spans in _groups(found):
+        if number < len(spans):
+            return mark(spans[number])
+        number -= len(spans)
+    return ""
+
+
+def mark(span: Any) -> str:
+    """What tells a span from others."""
+    if not isinstance(span, dict):
+        return "?"
+    return f"{_either(span, 'traceId', 'trace_id')}/{_either(span, 'spanId', 'span_id')}"
+
+
+def encode(messages: list[ResourceSpans], encoding: str) -> bytes:
+    """The body of a request."""
+    request = ExportTraceServiceRequest(resource_spans=messages)
+    if encoding != "json":
+        return request.SerializeToString()
+    found = json_format.MessageToDict(request, use_integers_for_enums=True)
+    for _, _, spans in _groups(found):
+        for span in spans:
+            for one in (span, *span.get("links", ())):
+                for key in ("traceId", "spanId", "parentSpanId"):
+                    if key in one:
+                        one[key] = base64.b64decode(one[key]).hex()
+    return msgspec.json.encode(found)
+
+
+def one_by_one(part: Part) -> list[Part]:
+    """A part for each span of a part."""
+    found: list[Part] = []
+    for scope in part.message.scope_spans:
+        for span in scope.spans:
+            message = ResourceSpans(resource=part.message.resource, schema_url=part.message.schema_url)
+            own = message.scope_spans.add(scope=scope.scope, schema_url=scope.schema_url)
+            own.spans.append(span)
+            found.append(Part(message, part.where, part.end, span.span_id.hex()))
+    return found
+
+
+def _groups(found: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[Any]]]:
+    """(resource spans, scope spans, spans) in their order."""
+    for one in found if isinstance(found, list) else [found]:
+        if not isinstance(one, dict):
+            continue
+        for key in _WRAPPERS:
+            if isinstance(one.get(key), dict):
+                yield from _groups(one[key])
+        for resource in [entry for key in _SPANS for entry in _list(one.get(key))]:
+            for scope in _list(_either(resource, "scopeSpans", "scope_spans")):
+                spans = _list(scope.get("spans"), of=object)
+                if spans:
+                    yield resource, scope, spans
+
+
+def _list(value: Any, of: type = dict) -> list[Any]:
+    return [one for one in value if isinstance(one, of)] if isinstance(value, list) else []
+
+
+def _either(value: dict[str, Any], *keys: str) -> Any:
+    return next((value[key] for key in keys if value.get(key) is not None), None)
+
+
+def _message(resource: dict[str, Any], scope: dict[str, Any], spans: list[Any], problems: list[str]) -> ResourceSpans:
+    prepared = [span for span in (_prepared(span, problems) for span in spans) if span is not None]
+    try:
+        return _parse(resource, scope, prepared)
+    except json_format.ParseError:
+        pass
+    readable: list[dict[str, Any]] = []
+    for span in prepared:
+        try:
+            _parse({}, {}, [span])
+            readable.append(span)
+        except json_format.ParseError as error:
+            problems.append(f"a span was skipped: {_reason(error)}")
+    try:
+        return _parse(resource, scope, readable)
+    except json_format.ParseError as error:
+        problems.append(f"{len(readable)} spans were skipped: {_reason(error)}")
+        return ResourceSpans()
+
+
+def _parse(resource: dict[str, Any], scope: dict[str, Any], spans: list[dict[str, Any]]) -> ResourceSpans:
+    whole = {key: value for key, value in resource.items() if key not in ("scopeSpans", "scope_spans")}
+    whole["scopeSpans"] = [{**scope, "spans": spans}]
+    return json_format.ParseDict(whole, ResourceSpans(), ignore_unknown_fields=True)
+
+
+def _prepared(span: Any, problems: list[str]) -> dict[str, Any] | None:
+    """A span with its ids as protobuf's JSON has them."""
+    try:
+        if not isinstance(span, dict):
+            raise ValueError("it is not an object")
+        found = _with_ids(span)
+        if parent := _id(_either(span, "parentSpanId", "parent_span_id"), 8, optional=True):
+            found["parentSpanId"] = parent
+    except ValueError as error:
+        problems.append(f"a span was skipped: {error}")
+        return None
+    if links := _list(span.get("links")):
+        found["links"] = []
+        for link in links:
+            try:
+                found["links"].append(_with_ids(link))
+            except ValueError as error:
+                problems.append(f"a link was left out: {error}")
+    return found
+
+
+def _with_ids(one: dict[str, Any]) -> dict[str, Any]:
+    ids = ("traceId", "trace_id", "spanId", "span_id", "parentSpanId", "parent_span_id")
+    found = {key: value for key, value in one.items() if key not in ids}
+    found["traceId"] = _id(_either(one, "traceId", "trace_id"), 16)
+    found["spanId"] = _id(_either(one, "spanId", "span_id"), 8)
+    return found
+
+
+def _id(text: Any, size: int, *, optional: bool = False) -> str | None:
+    """Hex, or what some servers write, base64; as base64."""
+    found = b""
+    try:
+        if isinstance(text, str):
+            found = bytes.fromhex(text) if len(text) == 2 * size else base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    if len(found) == size and any(found):
+        return base64.b64encode(found).decode()
+    if optional and (not text or len(found) == size):
+        return None
+    raise ValueError(f"{str(text)[:40]!r} is not an id of {2 * size} hex digits")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rsplit(": ", 1)[-1].rstrip(".")[:200] if ": " in str(error) else str(error)[:200]

@@ -1,0 +1,97 @@
+"""The report's own fields: LiveKit's where the journal has its final word, else worked out from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .. import attributes as attr
+from .replay import Replay
+
+__all__ = ["close_reason", "complete_head"]
+
+Dict = dict[str, Any]
+
+#: The keys of LiveKit 1.8.9, for a journal whose beginning is missing.
+_KEYS = (
+    "job_id", "room_id", "room", "events", "audio_recording_path", "audio_recording_started_at", "options",
+    "chat_history", "timestamp", "usage", "sdk_version", "agent_name", "tags", "duration_ms", "user_turns", "errors",
+    "close_reason",
+)  # fmt: skip
+_ERRORS = {
+    "llm_error": "llm",
+    "stt_error": "stt",
+    "tts_error": "tts",
+    "realtime_model_error": "realtime",
+    "interruption_detection_error": "interruption",
+}
+_REASONS = {
+    "error": "CR_ERROR",
+    "job_shutdown": "CR_JOB_SHUTDOWN",
+    "participant_disconnected": "CR_PARTICIPANT_DISCONNECTED",
+    "user_initiated": "CR_USER_INITIATED",
+    "task_completed": "CR_COMPLETED",
+}
+
+
+def complete_head(replay: Replay, start: Mapping[str, Any], started_at: float, ended_at: float) -> Dict:
+    """All keys of the report in LiveKit's order.
+
+    ``start`` are the attributes of session.start; the times are unix seconds, used where the journal has no final head.
+    """
+    head = dict(replay.head) if replay.head is not None else _from_span(start)
+    if not replay.closed:
+        _fill(head, "timestamp", ended_at)
+        _fill(head, "duration_ms", int((ended_at - started_at) * 1000))
+        if "usage" in head:
+            head["usage"] = [_without_defaults(one) for one in replay.usage if one] or None
+    if "user_turns" in head:
+        head["user_turns"] = sum(i.get("type") == "message" and i.get("role") == "user" for i in replay.items)
+    if "errors" in head:
+        head["errors"] = _errors(replay.events)
+    if "close_reason" in head:
+        head["close_reason"] = close_reason(replay.events)
+    return head
+
+
+def close_reason(events: Iterable[Dict]) -> str | None:
+    """Name of the reason of the last close event, as LiveKit's protocol spells it."""
+    found = None
+    for event in events:
+        if event.get("type") == "close":
+            found = _REASONS.get(str(event.get("reason")), "CR_UNKNOWN")
+    return found
+
+
+def _errors(events: Iterable[Dict]) -> dict[str, int]:
+    counts = dict.fromkeys(_ERRORS.values(), 0)
+    for event in events:
+        if event.get("type") == "error" and isinstance(error := event.get("error"), dict):
+            kind = _ERRORS.get(str(error.get("type")))
+            if kind is not None:
+                counts[kind] += 1
+    return counts
+
+
+def _without_defaults(usage: Dict) -> Dict:
+    kept = ("type", "provider", "model")
+    return {name: value for name, value in usage.items() if name in kept or value != 0}
+
+
+def _fill(head: Dict, name: str, value: Any) -> None:
+    if head.get(name, 0) is None:
+        head[name] = value
+
+
+def _from_span(start: Mapping[str, Any]) -> Dict:
+    head: Dict = dict.fromkeys(_KEYS)
+    head |= {
+        "job_id": start.get(attr.SESSION_JOB_ID, ""),
+        "room_id": start.get(attr.SESSION_ROOM_ID, ""),
+        "room": start.get(attr.SESSION_ROOM, ""),
+        "options": {},
+        "sdk_version": start.get(attr.SESSION_SDK_VERSION, ""),
+        "agent_name": "",
+        "tags": [],
+    }
+    return head

@@ -1,0 +1,69 @@
+"""SessionReport: one call, as far as the trace tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ..spans import SpanRecord
+from .turns import Turn, build_turns
+
+__all__ = ["SessionReport"]
+
+
+@dataclass
+class SessionReport:
+    """One session, rebuilt from its spans.
+
+    Attributes:
+        session_id: unique id of the session (``livekit_otel.session.id``).
+        conversation_id: what backends group by (``session.id``): the room's sid where there is a job.
+        started_at, ended_at: unix time in seconds; the end is that of the last span when the call broke off.
+        job_id, room_id, room, agent_name: as in LiveKit's report; empty where there is no job.
+        close_reason: name of LiveKit's reason, like ``CR_USER_INITIATED``; None when the call broke off.
+        complete: the session's end was seen, and nothing that it counted is missing.
+        redacted: content was not recorded, or was removed on the way; texts are empty then.
+        warnings: what is missing or damaged, one line each.
+        events: the session's events, as in LiveKit's report.
+        history: the items of the chat history, as in LiveKit's report.
+        usage: the last usage state, one dictionary per model with all its fields.
+        spans: the records of the session's spans, by start.
+
+    The lists and dictionaries are shared with what :meth:`to_dict` returns: copy before you change them.
+    """
+
+    session_id: str
+    conversation_id: str
+    started_at: float | None
+    ended_at: float | None
+    job_id: str
+    room_id: str
+    room: str
+    agent_name: str
+    close_reason: str | None
+    complete: bool
+    redacted: bool
+    warnings: list[str]
+    events: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    usage: list[dict[str, Any]]
+    spans: list[SpanRecord] = field(repr=False)
+    head: dict[str, Any] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report in the shape of LiveKit's ``SessionReport.to_dict()``, keys in its order."""
+        report = dict(self.head)
+        report["events"] = self.events
+        report["chat_history"] = {"items": self.history}
+        return report
+
+    @cached_property
+    def turns(self) -> list[Turn]:
+        """The exchanges of the call, in order."""
+        return build_turns(self.spans, self.history)
+
+    @property
+    def duration(self) -> float | None:
+        """Length in seconds."""
+        return None if self.started_at is None or self.ended_at is None else max(0.0, self.ended_at - self.started_at)

@@ -1,0 +1,127 @@
+"""The spans of one session, collected until it is whole, and made into its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+from .head import close_reason, complete_head
+from .journal import Journal
+from .model import SessionReport
+from .replay import Replay
+from .turns import stages_without_turn
+from .values import clock, flag, number, whole
+
+__all__ = ["OpenSession"]
+
+
+class OpenSession:
+    """Collects the spans of one session; they come in any order, and more than once."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self._spans: dict[str, SpanRecord] = {}
+        self._journal = Journal()
+        self._end: SpanRecord | None = None
+        self._count: int | None = None
+
+    def add(self, span: SpanRecord) -> bool:
+        """Take a span; returns whether all that the session counted is now there."""
+        spans = self._spans
+        if span.span_id not in spans:
+            spans[span.span_id] = span
+            attributes = span.attributes
+            self._journal.add(attributes)
+            if attributes.get(attr.KIND) == attr.KIND_SESSION_END:
+                self._end = span
+                self._count = whole(attributes, attr.SESSION_SPAN_COUNT)
+        return self._count is not None and len(spans) >= self._count
+
+    @property
+    def start_ns(self) -> int:
+        """Start of the earliest span so far, unix nanoseconds."""
+        return min(span.start_ns for span in self._spans.values())
+
+    @property
+    def conversation_id(self) -> str:
+        """What backends group by."""
+        return next((str(c) for s in self._spans.values() if (c := s.attributes.get(attr.BACKEND_SESSION_ID))), "")
+
+    def report(self, problems: Iterable[object] = ()) -> SessionReport:
+        """The report of what is there. Call it once; ``problems`` are what the reader of the spans told of."""
+        spans = sorted(self._spans.values(), key=lambda span: (span.start_ns, span.end_ns, span.span_id))
+        end = self._end.attributes if self._end is not None else {}
+        start = next((span.attributes for span in spans if span.kind == attr.KIND_SESSION_START), {})
+        journal, replay = self._journal, Replay()
+        replay.play(journal.entries(whole(end, attr.JOURNAL_BATCHES)), gaps=bool(journal.gaps))
+        started_at = number(start, attr.SESSION_STARTED_AT) or spans[0].start_ns / 1e9
+        ended_at = max(span.end_ns for span in spans) / 1e9
+        withheld = flag(start, attr.SESSION_REDACTED) or journal.withheld
+        missing = max(0, (self._count or 0) - len(spans))
+        head = complete_head(replay, start, started_at, ended_at)
+        complete = self._end is not None and not missing and journal.whole
+        warnings = [*self._broken_off(ended_at, missing), *journal.warnings, *_differences(replay, journal, end)]
+        if withheld:
+            why = "was removed from the spans" if journal.withheld else "was withheld by the session's settings"
+            warnings.append(f"content was redacted: it {why}; texts are empty")
+        warnings += [str(one) for one in problems if getattr(one, "level", "") != "info" or not complete]
+        return SessionReport(
+            session_id=self.session_id,
+            conversation_id=self.conversation_id,
+            started_at=started_at,
+            ended_at=ended_at,
+            job_id=str(head.get("job_id") or ""),
+            room_id=str(head.get("room_id") or ""),
+            room=str(head.get("room") or ""),
+            agent_name=str(head.get("agent_name") or ""),
+            close_reason=close_reason(replay.events),
+            complete=complete,
+            redacted=withheld,
+            warnings=warnings,
+            events=replay.events,
+            history=replay.items,
+            usage=_usage(replay),
+            spans=spans,
+            head=head,
+        )
+
+    def _broken_off(self, ended_at: float, missing: int) -> list[str]:
+        if self._end is None:
+            stages = stages_without_turn(self._spans.values())
+            within = f", and the turn of the last {sum(map(len, stages.values()))} stage spans" if stages else ""
+            return [
+                f"session.end is missing{within}: the process died, or its last spans were not exported; "
+                f"what happened after {clock(ended_at)} is unknown"
+            ]
+        if self._count is None:
+            return ["session.end does not say how many spans there are: whether some are missing is unknown"]
+        return [f"{missing} of {self._count} spans are missing"] if missing else []
+
+
+def _usage(replay: Replay) -> list[dict[str, Any]]:
+    """The last usage state; after a gap the head knows which model a figure belongs to."""
+    usage, final = replay.usage, (replay.head or {}).get("usage") if replay.closed else None
+    if isinstance(final, list) and len(final) == len(usage):
+        usage = [one if "type" in one else {**known, **one} for known, one in zip(final, usage, strict=True)]
+    return [one for one in usage if one]
+
+
+def _differences(replay: Replay, journal: Journal, end: object) -> list[str]:
+    """What the session counted and the journal does not hold."""
+    found: list[str] = []
+    if replay.head is None:
+        found.append("the report's head is missing: options, tags and the like are unknown")
+    if replay.unreadable:
+        found.append(f"{replay.unreadable} journal entries could not be understood: written by a newer version?")
+    for what, expected, have in (
+        ("events", replay.expected_events, len(replay.events)),
+        ("history items", replay.expected_items, len(replay.items)),
+    ):
+        if expected is not None and expected != have:
+            found.append(f"the session counted {expected:,} {what}, and {have:,} are here")
+    lost = whole(end, attr.SESSION_LOST) if isinstance(end, dict) else None
+    if lost:
+        found.append(f"{lost} journal entries were dropped within the process: they were too large")
+    return found

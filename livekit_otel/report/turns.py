@@ -1,0 +1,140 @@
+"""The turns of a session, from its spans."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+from .values import number, texts, whole
+
+__all__ = ["Turn", "build_turns", "message_text", "stages_without_turn"]
+
+#: Texts on turn spans are cut at 1,900 bytes; near that length the history knows better.
+_CUT_BYTES = 1_880
+
+
+@dataclass
+class Turn:
+    """One exchange.
+
+    Attributes:
+        index: number of the turn in its session, from 0.
+        span_id: id of the turn's span, also when that span itself is missing.
+        span: the turn's own span; None when it is missing (the call broke off within the turn).
+        speech_ids: LiveKit's ids of the agent's utterances.
+        user_text, agent_text: what was said; empty where nothing was, or where content is withheld.
+        end_reason: ``completed``, ``interrupted`` or ``session_closed``; None when the turn's end is missing.
+        start_ns, end_ns: unix time in nanoseconds.
+        stages: the stage spans of the turn, by start.
+        agent: id of the agent in charge.
+        models: ``provider/model`` of the models used.
+        reported: latencies in seconds as LiveKit reported them, by the names of its ``MetricsReport``.
+    """
+
+    index: int
+    span_id: str
+    span: SpanRecord | None
+    speech_ids: list[str]
+    user_text: str
+    agent_text: str
+    end_reason: str | None
+    start_ns: int
+    end_ns: int
+    stages: list[SpanRecord]
+    agent: str = ""
+    models: list[str] = field(default_factory=list)
+    reported: dict[str, float] = field(default_factory=dict)
+
+
+def build_turns(spans: Sequence[SpanRecord], history: Sequence[Mapping[str, Any]]) -> list[Turn]:
+    """The turns among ``spans`` (of one session, by start), in order; ``history`` completes texts that were cut."""
+    turns = [span for span in spans if span.kind == attr.KIND_TURN]
+    children: defaultdict[str, list[SpanRecord]] = defaultdict(list)
+    for span in spans:
+        if span.parent_id and span.kind in attr.STAGE_KINDS:
+            children[span.parent_id].append(span)
+    found = [_turn(span, children[span.span_id], history) for span in turns]
+    found.sort(key=lambda turn: (turn.index, turn.start_ns))
+    for span_id, stages in stages_without_turn(spans).items():
+        found.append(_open_turn(found[-1].index + 1 if found else 0, span_id, stages))
+    return found
+
+
+def stages_without_turn(spans: Iterable[SpanRecord]) -> dict[str, list[SpanRecord]]:
+    """Stage spans of turns whose own span is missing, by the id of that span."""
+    known: set[str] = set()
+    stages: list[SpanRecord] = []
+    for span in spans:
+        known.add(span.span_id)
+        if span.kind in attr.STAGE_KINDS:
+            stages.append(span)
+        elif span.parent_id and span.kind != attr.KIND_SESSION:
+            # the session's own span ends last and may be missing, too; these are its children for sure
+            known.add(span.parent_id)
+    found: defaultdict[str, list[SpanRecord]] = defaultdict(list)
+    for span in stages:
+        if span.parent_id and span.parent_id not in known:
+            found[span.parent_id].append(span)
+    return found
+
+
+def _turn(span: SpanRecord, stages: list[SpanRecord], history: Sequence[Mapping[str, Any]]) -> Turn:
+    values = span.attributes
+    reported = {name: number(values, attr.reported(name)) for name in attr.REPORTED_METRICS}
+    return Turn(
+        index=whole(values, attr.TURN_INDEX) or 0,
+        span_id=span.span_id,
+        span=span,
+        speech_ids=texts(values, attr.TURN_SPEECH_IDS),
+        user_text=_text(values.get(attr.TURN_USER_TEXT), "user", history),
+        agent_text=_text(values.get(attr.TURN_AGENT_TEXT), "assistant", history),
+        end_reason=str(values[attr.END_REASON]) if attr.END_REASON in values else None,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        stages=stages,
+        agent=str(values.get(attr.AGENT_NAME, "")),
+        models=texts(values, attr.TURN_MODELS),
+        reported={name: value for name, value in reported.items() if value is not None},
+    )
+
+
+def _open_turn(index: int, span_id: str, stages: list[SpanRecord]) -> Turn:
+    return Turn(
+        index=index,
+        span_id=span_id,
+        span=None,
+        speech_ids=list(dict.fromkeys(_values(stages, attr.SPEECH_ID))),
+        user_text=" ".join(_values(stages, attr.STT_TEXT)),
+        agent_text="",
+        end_reason=None,
+        start_ns=min(span.start_ns for span in stages),
+        end_ns=max(span.end_ns for span in stages),
+        stages=stages,
+    )
+
+
+def _values(spans: Sequence[SpanRecord], name: str) -> list[str]:
+    return [str(span.attributes[name]) for span in spans if name in span.attributes]
+
+
+def _text(value: Any, role: str, history: Sequence[Mapping[str, Any]]) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    if len(text.encode("utf-8", "replace")) < _CUT_BYTES:
+        return text
+    start = text.rstrip("…\ufffd")
+    for item in history:
+        if item.get("role") == role and (whole_text := message_text(item)).startswith(start):
+            return whole_text
+    return text
+
+
+def message_text(item: Mapping[str, Any]) -> str:
+    """The words of a history item of type ``message``."""
+    content = item.get("content")
+    return "\n".join(part for part in content if isinstance(part, str)) if isinstance(content, list) else ""

@@ -1,0 +1,89 @@
+"""Where the wait for an answer begins and ends."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+from .stages import Stages, hook_ns
+
+__all__ = ["Wait", "wait_of"]
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """From the user's silence to the agent's voice, unix nanoseconds; None where the turn has no such moment.
+
+    Attributes:
+        stopped_ns: the user stopped speaking (T0).
+        commit_ns: the user's turn was committed; None where nothing of ours decides that (realtime models).
+        released_ns: ``on_user_turn_completed`` was over; what was generated ahead may be spoken.
+        eou: the decision that committed the turn.
+        playback: the first playout after the user stopped (the first at all without a user side); it starts at T1.
+    """
+
+    stopped_ns: int | None = None
+    commit_ns: int | None = None
+    released_ns: int | None = None
+    eou: SpanRecord | None = None
+    playback: SpanRecord | None = None
+
+    @property
+    def answered_ns(self) -> int | None:
+        return self.playback.start_ns if self.playback is not None else None
+
+    @property
+    def e2e_ns(self) -> int | None:
+        if self.stopped_ns is None or self.playback is None:
+            return None
+        return self.playback.start_ns - self.stopped_ns
+
+
+def wait_of(stages: Stages, *, has_user: bool, opened_ns: int) -> Wait:
+    """The wait in a turn that opened at ``opened_ns``."""
+    first = stages.playback[0] if stages.playback else None
+    if not has_user:
+        return Wait(playback=first)
+    for eou in reversed(stages.eou):
+        wait = _committed(stages, eou)
+        if wait.playback is not None:
+            return wait
+    if stages.eou:
+        return _committed(stages, stages.eou[-1])
+    # no decision of ours: a realtime model's own, or an answer after a transcript that never came. Speech from before
+    # the turn is none of it: the turn began with a typed message.
+    limit = first.start_ns if first is not None else None
+    stopped = [
+        one.end_ns
+        for one in stages.vad
+        if one.start_ns >= opened_ns and (limit is None or one.end_ns <= limit)
+    ]
+    return Wait(stopped_ns=max(stopped, default=None), playback=first)
+
+
+def _committed(stages: Stages, eou: SpanRecord) -> Wait:
+    stopped = _stopped(stages, eou)
+    commit = max(eou.end_ns, stopped)
+    playback = next((one for one in stages.playback if one.start_ns >= stopped), None)
+    released = commit + (hook_ns(eou) or 0)
+    return Wait(stopped_ns=stopped, commit_ns=commit, released_ns=released, eou=eou, playback=playback)
+
+
+def _stopped(stages: Stages, eou: SpanRecord) -> int:
+    if eou.end_ns > eou.start_ns:
+        return eou.start_ns
+    # LiveKit did not know when the user stopped: VAD may
+    commit = eou.end_ns
+    if any(one.start_ns <= commit < one.end_ns for one in stages.vad):
+        return commit
+    return max((one.end_ns for one in stages.vad if one.end_ns <= commit), default=commit)
+
+
+def user_started(stages: Stages, wait: Wait) -> int | None:
+    """When the user began to speak, as far as VAD heard it."""
+    if wait.stopped_ns is None or not stages.vad:
+        return None
+    return min((one.start_ns for one in stages.vad if one.start_ns <= wait.stopped_ns), default=None)
+
+
+BOUND_ATTRIBUTES = frozenset({attr.TURN_USER_INITIATED, attr.TURN_INDEX, attr.AGENT_NAME, attr.TURN_SPEECH_IDS})

@@ -1,0 +1,189 @@
+"""The derivation: from the span records of a turn, or of a session, to its numbers. Pure; spans may come in any order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+from .bounds import wait_of
+from .latency import latency_of, notes_of, spoken_of
+from .model import SessionDerivation, TurnDerivation
+from .silence import critical_path
+from .stages import Stages
+from .stats import LatencyStats
+from .usage import UsageTally
+from .values import flag, number, seconds
+
+__all__ = ["Totals", "derive_session", "derive_turn", "owner", "speech_ids"]
+
+_REPORTED = tuple((name, attr.reported(name)) for name in attr.REPORTED_METRICS)
+_VERDICTS = (attr.VERDICT_INTERRUPTION, attr.VERDICT_FALSE_INTERRUPTION, attr.VERDICT_BACKCHANNEL)
+
+
+class Totals:
+    """What can be counted span by span, for a turn as for a session: usage, and what became of interruptions."""
+
+    __slots__ = ("discarded", "usage", "verdicts")
+
+    def __init__(self) -> None:
+        self.usage = UsageTally()
+        self.discarded = UsageTally()
+        self.verdicts = [0, 0, 0]
+
+    def add(self, record: SpanRecord) -> None:
+        """Count a stage span."""
+        self.usage.add(record)
+        attributes = record.attributes
+        if attributes.get(attr.OUTCOME) == attr.OUTCOME_DISCARDED:
+            self.discarded.add(record)
+        verdict = attributes.get(attr.INTERRUPTION_VERDICT)
+        if verdict in _VERDICTS:
+            self.verdicts[_VERDICTS.index(verdict)] += 1
+
+
+def derive_turn(
+    stages: Sequence[SpanRecord], turn: SpanRecord | None = None, *, index: int | None = None, span_id: str = ""
+) -> TurnDerivation:
+    """The numbers of one turn.
+
+    Args:
+        stages: its stage spans, in any order, each once.
+        turn: its own span; without it (the call broke off) ``index`` and ``span_id`` say which turn it is.
+        index: number of the turn where its span does not say it.
+        span_id: id of its span where that is missing.
+    """
+    attributes: Mapping[str, Any] = turn.attributes if turn is not None else {}
+    sorted_out = Stages(stages)
+    if turn is not None:
+        has_user, opened = flag(attributes, attr.TURN_USER_INITIATED), turn.start_ns
+    else:
+        has_user = bool(sorted_out.eou or sorted_out.transcripts or sorted_out.vad)
+        opened = min((one.start_ns for one in stages), default=0)
+    wait = wait_of(sorted_out, has_user=has_user, opened_ns=opened)
+    spoken = spoken_of(sorted_out, wait)
+    latency = latency_of(sorted_out, wait, spoken)
+    path = critical_path(sorted_out, wait)
+    silence_ns = dict.fromkeys(attr.SILENCE_STAGES, 0) if wait.e2e_ns is not None else {}
+    for segment in path:
+        silence_ns[segment.stage] += segment.end_ns - segment.start_ns
+    totals = Totals()
+    for one in stages:
+        totals.add(one)
+    found = ((name, number(attributes, key)) for name, key in _REPORTED) if attributes else ()
+    reported = {name: value for name, value in found if value is not None}
+    own = attributes.get(attr.TURN_INDEX, index)
+    return TurnDerivation(
+        index=int(own) if own is not None else 0,
+        span_id=turn.span_id if turn is not None else span_id,
+        agent=str(attributes.get(attr.AGENT_NAME, "")),
+        answered_ns=wait.answered_ns,
+        latency=latency,
+        path=path,
+        silence={stage: seconds(ns) for stage, ns in silence_ns.items()},
+        usage=totals.usage.result(),
+        discarded=totals.discarded.result(),
+        reported=reported,
+        notes=notes_of(latency, reported) if reported else (),
+        interruptions=totals.verdicts[0],
+        false_interruptions=totals.verdicts[1],
+        backchannels=totals.verdicts[2],
+        llm_model=_model(spoken.request),
+        tts_model=_model(spoken.tts),
+    )
+
+
+def _model(stage: SpanRecord | None) -> tuple[str, str] | None:
+    if stage is None or attr.REQUEST_MODEL not in stage.attributes:
+        return None
+    return str(stage.attributes.get(attr.PROVIDER_NAME, "")), str(stage.attributes[attr.REQUEST_MODEL])
+
+
+def derive_session(spans: Iterable[SpanRecord]) -> SessionDerivation:
+    """The numbers of one session.
+
+    Args:
+        spans: its span records, in any order; duplicates are dropped, spans that are not ours are ignored.
+    """
+    turns: list[SpanRecord] = []
+    stages: defaultdict[str, list[SpanRecord]] = defaultdict(list)
+    session_ids: set[str] = set()
+    seen: set[str] = set()
+    totals = Totals()
+    for span in spans:
+        if span.span_id in seen:
+            continue
+        seen.add(span.span_id)
+        kind = span.kind
+        if kind == attr.KIND_TURN:
+            turns.append(span)
+        if kind in attr.STAGE_KINDS:
+            stages[span.parent_id or ""].append(span)
+            totals.add(span)
+        elif kind == attr.KIND_SESSION:
+            session_ids.add(span.span_id)
+        elif kind and span.parent_id:
+            # the session's own span is exported last, or never: these are its children for sure
+            session_ids.add(span.parent_id)
+    turns.sort(key=lambda one: (_index(one), one.start_ns, one.span_id))
+    loose = [one for parent in ({"", *session_ids} & stages.keys()) for one in stages.pop(parent)]
+    for one in loose:
+        home = owner(one, turns)
+        if home is not None:
+            stages[home.span_id].append(one)
+    derived = [derive_turn(stages.pop(turn.span_id, ()), turn) for turn in turns]
+    following = derived[-1].index + 1 if derived else 0
+    # turns whose own span is missing: the call broke off within them
+    broken = sorted(stages.items(), key=lambda item: (min(one.start_ns for one in item[1]), item[0]))
+    derived += [derive_turn(own, index=following + n, span_id=parent) for n, (parent, own) in enumerate(broken)]
+    stats = LatencyStats()
+    for turn in derived:
+        stats.add(turn)
+    return summary(stats, totals, tuple(derived))
+
+
+def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ...] = ()) -> SessionDerivation:
+    """A session's numbers from what was counted."""
+    return SessionDerivation(
+        turns=turns,
+        turn_count=stats.turns,
+        latency=stats.latency(),
+        silence=stats.silence(),
+        usage=totals.usage.result(),
+        discarded=totals.discarded.result(),
+        interruptions=totals.verdicts[0],
+        false_interruptions=totals.verdicts[1],
+        backchannels=totals.verdicts[2],
+        interruption_rate=stats.interruption_rate,
+    )
+
+
+def _index(turn: SpanRecord) -> int:
+    return int(number(turn.attributes, attr.TURN_INDEX) or 0)
+
+
+def speech_ids(turn: SpanRecord) -> Sequence[str]:
+    """The speeches of a turn, as its span names them when it has ended."""
+    value = turn.attributes.get(attr.TURN_SPEECH_IDS, ())
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value, type=list[str])
+        except msgspec.DecodeError:
+            return (value,)
+    return [str(one) for one in value] if isinstance(value, list | tuple) else ()
+
+
+def owner(stage: SpanRecord, turns: Iterable[SpanRecord]) -> SpanRecord | None:
+    """The turn of a stage that hangs below the session: the latest one before it that names its speech."""
+    speech = stage.attributes.get(attr.SPEECH_ID)
+    if not speech:
+        return None
+    named = [turn for turn in turns if speech in speech_ids(turn)]
+    before = [turn for turn in named if turn.start_ns <= stage.start_ns]
+    if before:
+        return max(before, key=lambda turn: (turn.start_ns, turn.span_id))
+    return min(named, key=lambda turn: (turn.start_ns, turn.span_id), default=None)

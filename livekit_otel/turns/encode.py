@@ -1,0 +1,158 @@
+"""Derived numbers as span attributes, and the corrections that come after a turn's span has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from opentelemetry.util.types import AttributeValue
+
+from .. import attributes as attr
+from .model import SessionDerivation, TurnDerivation
+from .usage import ModelUsage, total
+
+__all__ = ["Corrections", "session_attributes", "turn_attributes"]
+
+Attributes = dict[str, AttributeValue]
+
+_LATENCY = tuple((name, attr.latency(name)) for name in attr.REPORTED_METRICS)
+_SILENCE = {stage: attr.silence(stage) for stage in attr.SILENCE_STAGES}
+_JSON_BYTES = 1_900
+_NOTE_LIMIT = 16
+
+
+def turn_attributes(turn: TurnDerivation) -> Attributes:
+    """What a turn's span says of itself."""
+    out: Attributes = {}
+    for name, key in _LATENCY:
+        value = getattr(turn.latency, name)
+        if value is not None:
+            out[key] = value
+    for stage, value in turn.silence.items():
+        out[_SILENCE[stage]] = value
+    if turn.notes:
+        out[attr.TURN_NOTES] = turn.notes[:_NOTE_LIMIT]
+    _shared("turn", turn, out)
+    return out
+
+
+def session_attributes(session: SessionDerivation) -> tuple[Attributes, Attributes]:
+    """What session.end and the session's span say: what every one must, and the percentiles one by one."""
+    out: Attributes = {attr.SESSION_TURNS: session.turn_count}
+    _shared("session", session, out)
+    if session.interruption_rate is not None:
+        out[attr.SESSION_INTERRUPTION_RATE] = session.interruption_rate
+    if session.latency:
+        out[attr.SESSION_LATENCIES] = msgspec.json.encode(session.latency).decode()
+    for stage, value in session.silence.items():
+        out[attr.silence(stage, "session")] = value
+    each: Attributes = {}
+    for name, percentiles in session.latency.items():
+        for point in attr.SUMMARY_POINTS:
+            each[attr.session_latency(name, point)] = getattr(percentiles, point)
+    return out, each
+
+
+def _keys(scope: Literal["turn", "session"]) -> dict[str, str]:
+    names = ("usage.by_model", "interruptions", "false_interruptions", "backchannels")
+    names += tuple(f"usage.{name}" for name in attr.USAGE_SUMS)
+    names += tuple(f"discarded.{name}" for name in attr.DISCARDED_SUMS)
+    return {name: attr.derived(scope, name) for name in names}
+
+
+_SHARED = {"turn": _keys("turn"), "session": _keys("session")}
+
+
+def _shared(scope: Literal["turn", "session"], derived: TurnDerivation | SessionDerivation, out: Attributes) -> None:
+    keys = _SHARED[scope]
+    if derived.usage:
+        out[keys["usage.by_model"]] = _by_model(derived.usage)
+        types = {one.type for one in derived.usage}
+        for name, (type_, _) in attr.USAGE_SUMS.items():
+            if type_ in types:
+                out[keys[f"usage.{name}"]] = total(derived.usage, name)
+    if derived.discarded:
+        for name in attr.DISCARDED_SUMS:
+            out[keys[f"discarded.{name}"]] = total(derived.discarded, name)
+    out[keys["interruptions"]] = derived.interruptions
+    out[keys["false_interruptions"]] = derived.false_interruptions
+    out[keys["backchannels"]] = derived.backchannels
+
+
+def _by_model(usage: Sequence[ModelUsage]) -> str:
+    """JSON of as many models as fit an attribute (about ten)."""
+    parts: list[bytes] = []
+    size = 2
+    for one in usage:
+        part = msgspec.json.encode(one.to_dict(zeros=False))
+        if size + len(part) + 1 > _JSON_BYTES:
+            break
+        parts.append(part)
+        size += len(part) + 1
+    return (b"[" + b",".join(parts) + b"]").decode()
+
+
+class Corrections:
+    """What later spans changed in turns whose own span had ended, until a span of the session can carry it."""
+
+    LIMIT = 1_024
+
+    def __init__(self) -> None:
+        self._pending: dict[tuple[int, str], AttributeValue | None] = {}
+        self.lost = 0
+
+    def add(self, index: int, before: Mapping[str, AttributeValue], after: Mapping[str, AttributeValue]) -> None:
+        """The turn said ``before`` and should say ``after``."""
+        for name in {**before, **after}:
+            value = after.get(name)
+            if before.get(name) != value:
+                key = (index, name.removeprefix(attr.TURN_PREFIX))
+                self._pending.pop(key, None)
+                if len(self._pending) >= self.LIMIT:
+                    self.lost += 1
+                else:
+                    self._pending[key] = value
+
+    def take(self, room: int) -> Attributes:
+        """As much as ``room`` attributes can carry; the rest stays pending."""
+        out: Attributes = {}
+        parts: list[bytes] = []
+        size = 2
+        for key, value in list(self._pending.items()):
+            part = msgspec.json.encode([*key, value])
+            if len(part) + 2 > _JSON_BYTES:
+                self.lost += 1
+                del self._pending[key]
+                continue
+            if size + len(part) + 1 > _JSON_BYTES:
+                if len(out) + 1 >= room:
+                    break
+                out[_piece(len(out))] = _array(parts)
+                parts, size = [], 2
+            if room <= 0:
+                break
+            parts.append(part)
+            size += len(part) + 1
+            del self._pending[key]
+        if parts:
+            out[_piece(len(out))] = _array(parts)
+        return out
+
+
+def _piece(number: int) -> str:
+    return f"{attr.TURN_LATE_PREFIX}{number:03d}"
+
+
+def _array(parts: Iterable[bytes]) -> str:
+    return (b"[" + b",".join(parts) + b"]").decode()
+
+
+def read_corrections(spans: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """The corrections on spans (given by their attributes, in the order of their start): turn index -> attributes."""
+    out: dict[int, dict[str, Any]] = {}
+    for attributes in spans:
+        for name in sorted(name for name in attributes if name.startswith(attr.TURN_LATE_PREFIX)):
+            for index, short, value in msgspec.json.decode(attributes[name]):
+                out.setdefault(index, {})[attr.TURN_PREFIX + short] = value
+    return out

@@ -1,0 +1,123 @@
+"""LiveKit's latency names, computed from stage spans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+from .bounds import Wait, user_started
+from .model import TurnLatency
+from .silence import first_token
+from .stages import Stages, avatar_ns, first_audio, hook_ns, provider_start, speech_of
+from .values import number, seconds
+
+__all__ = ["TOLERANCE", "Spoken", "latency_of", "notes_of", "spoken_of"]
+
+#: seconds by which a reported value may differ from a derived one before it is noted
+TOLERANCE = 0.005
+_COMPLETION = attr.metric("llm", "completion_tokens")
+
+
+class Spoken:
+    """What the agent's first words of a turn came from. ``request`` is an LLM's or a realtime model's."""
+
+    __slots__ = ("playback", "request", "tts")
+
+    def __init__(self, playback: SpanRecord | None, tts: SpanRecord | None, request: SpanRecord | None) -> None:
+        self.playback = playback
+        self.tts = tts
+        self.request = request
+
+
+def spoken_of(stages: Stages, wait: Wait) -> Spoken:
+    """The first playout, its synthesis, and the request whose text was the first to be spoken (or written).
+
+    A filler that code says before the answer has a synthesis and no request; the request is then the answer's.
+    """
+    tts = stages.synthesis(wait.playback) if wait.playback is not None else None
+    request = None
+    for playback in stages.playback:
+        if wait.playback is None or playback.start_ns < wait.playback.start_ns:
+            continue
+        synthesis = tts if playback is wait.playback else stages.synthesis(playback)
+        before = synthesis.start_ns if synthesis is not None else playback.start_ns
+        if synthesis is not None:
+            before = provider_start(synthesis) or before
+        request = stages.text_source(speech_of(playback), before)
+        if request is not None:
+            break
+    if request is None:
+        answers = [one for one in stages.llm if first_token(one) is not None]
+        spoken = [one for one in answers if "tool_call" not in _finish_reasons(one)]
+        request = next(iter(spoken or answers), None)
+    return Spoken(wait.playback, tts, request)
+
+
+def latency_of(stages: Stages, wait: Wait, spoken: Spoken) -> TurnLatency:
+    """All latencies of one turn."""
+    found: dict[str, int | None] = {
+        "started_speaking_at": user_started(stages, wait),
+        "stopped_speaking_at": wait.stopped_ns,
+        "e2e_latency": wait.e2e_ns,
+        "playback_latency": _playback(wait, spoken),
+    }
+    if wait.eou is not None and wait.stopped_ns is not None and wait.commit_ns is not None:
+        transcript = stages.transcript_ns(wait.commit_ns)
+        found["end_of_turn_delay"] = wait.commit_ns - wait.stopped_ns
+        found["transcription_delay"] = None if transcript is None else max(0, transcript - wait.stopped_ns)
+        found["on_user_turn_completed_delay"] = hook_ns(wait.eou)
+    request, tts = spoken.request, spoken.tts
+    started = provider_start(tts) if tts is not None else None
+    if tts is not None:
+        audio = first_audio(tts)
+        begin = started if started is not None else tts.start_ns
+        found["tts_node_ttfb"] = None if audio is None else audio - begin
+    tps = None
+    if request is not None and request.kind == attr.KIND_LLM:
+        token = first_token(request)
+        found["llm_node_ttft"] = None if token is None else token - request.start_ns
+        if started is not None and started >= request.start_ns and tts is not None and _same_speech(tts, request):
+            found["llm_node_ttfs"] = started - request.start_ns
+        tokens = number(request.attributes, _COMPLETION)
+        if token is not None and tokens and request.end_ns > token:
+            tps = tokens / seconds(request.end_ns - token)
+    numbers = {name: seconds(ns) for name, ns in found.items() if ns is not None}
+    return TurnLatency(**numbers, llm_node_tps=tps)
+
+
+def _playback(wait: Wait, spoken: Spoken) -> int | None:
+    """From the first audio that may be played to the playout."""
+    playback, tts, request = spoken.playback, spoken.tts, spoken.request
+    if playback is None:
+        return None
+    if tts is None:
+        return avatar_ns(playback)
+    audio = first_audio(tts)
+    if audio is None:
+        return None
+    released = wait.released_ns
+    if released is not None and request is not None and request.start_ns < released:
+        audio = max(audio, released)
+    return max(0, playback.start_ns - audio)
+
+
+def notes_of(latency: TurnLatency, reported: Mapping[str, float]) -> tuple[str, ...]:
+    """One line for each reported time that differs from the derived one."""
+    notes = []
+    for name in attr.REPORTED_METRICS:
+        theirs, ours = reported.get(name), getattr(latency, name)
+        if theirs is None or ours is None or name == "llm_node_tps":
+            continue
+        if abs(theirs - ours) > TOLERANCE:
+            notes.append(f"{name}: LiveKit reported {theirs:.3f} s, the spans say {ours:.3f} s")
+    return tuple(notes)
+
+
+def _same_speech(one: SpanRecord, other: SpanRecord) -> bool:
+    mine, theirs = speech_of(one), speech_of(other)
+    return mine is None or theirs is None or mine == theirs
+
+
+def _finish_reasons(request: SpanRecord) -> str:
+    return str(request.attributes.get(attr.RESPONSE_FINISH_REASONS, ""))

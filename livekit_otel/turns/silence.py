@@ -1,0 +1,175 @@
+"""Where the silence went: the critical path, walked backwards from the first audio to the moment the user stopped.
+
+Each interval belongs to what the next step was waiting for::
+
+    playback  <- first audio of the synthesis (or of a realtime model)
+    tts       <- first text that reached the provider
+    llm       <- its request; sentence assembly while the answer streams is its time, too
+    llm again <- the tool whose result it got <- the request that called the tool <- …
+    answer    <- on_user_turn_completed <- commit of the turn <- final transcript <- the user's silence
+
+A preemptive generation runs during endpointing and waits there: the part of it before the turn was committed (and the
+hook was over) hid behind that wait, so the silence of that time is the wait's.
+"""
+
+from __future__ import annotations
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+from .bounds import Wait
+from .model import Segment
+from .stages import Stages, avatar_ns, first_audio, provider_start, speech_of
+
+__all__ = ["critical_path"]
+
+_TRANSCRIPTION, _EOU, _HOOK, _LLM, _TOOL, _TTS, _PLAYBACK, _OTHER = attr.SILENCE_STAGES
+
+
+def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
+    """Intervals without gaps from ``wait.stopped_ns`` to the start of ``wait.playback``; empty without these two."""
+    if wait.stopped_ns is None or wait.playback is None:
+        return ()
+    walk = _Walk(stages, wait, wait.stopped_ns, wait.playback)
+    walk.answer()
+    walk.before_answer()
+    return tuple(reversed(walk.segments))
+
+
+class _Walk:
+    """A walk back in time. ``at`` is where it is, ``floor`` how far stages may go."""
+
+    def __init__(self, stages: Stages, wait: Wait, stopped_ns: int, playback: SpanRecord) -> None:
+        self.segments: list[Segment] = []
+        self._stages = stages
+        self._wait = wait
+        self._playback = playback
+        self._stopped = stopped_ns
+        self.at = playback.start_ns
+        self.floor = stopped_ns
+        self._seen: set[str] = set()
+
+    def to(self, stage: str, ns: int) -> None:
+        """Everything between ``ns`` and here was spent on ``stage``."""
+        ns = max(ns, self.floor)
+        if ns >= self.at:
+            return
+        if self.segments and self.segments[-1].stage == stage:
+            self.segments[-1] = Segment(stage, ns, self.segments[-1].end_ns)
+        else:
+            self.segments.append(Segment(stage, ns, self.at))
+        self.at = ns
+
+    def answer(self) -> None:
+        """From the voice to the first request that worked for it."""
+        playback = self._playback
+        speech = speech_of(playback)
+        self._enter(playback)
+        tts = self._stages.synthesis(playback)
+        source = self._stages.text_source(speech, self.at)
+        if tts is not None:
+            self._synthesis(tts, speech)
+        elif source is None:
+            self._wait_for(None, speech)
+        elif source.kind == attr.KIND_REALTIME:
+            self.to(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
+            self._request(source)
+        else:
+            # a tts_node that makes its own audio: nothing tells when
+            self.to(_OTHER, first_token(source) or source.start_ns)
+            self._request(source)
+
+    def _synthesis(self, tts: SpanRecord, speech: str | None) -> None:
+        self._enter(tts)
+        audio = first_audio(tts)
+        if audio is not None:
+            self.to(_PLAYBACK, audio)
+        failed = self._stages.failed_before(tts)
+        begin = tts.start_ns if failed is not None else provider_start(tts)
+        self.to(_TTS, tts.start_ns if begin is None else begin)
+        if failed is not None:
+            self.to(_TTS, failed.start_ns)
+        start = min(tts.start_ns, failed.start_ns) if failed is not None else tts.start_ns
+        source = self._stages.text_source(speech, self.at)
+        if source is None:
+            self.to(_TTS, start)
+            self._wait_for(None, speech)
+            return
+        if source.end_ns < self.at:
+            # all text was there: the rest is the provider's, or nobody's
+            self.to(_TTS, max(source.end_ns, start))
+            self.to(_OTHER, source.end_ns)
+        self._request(source)
+
+    def _request(self, request: SpanRecord) -> None:
+        self._enter(request)
+        self._seen.add(request.span_id)
+        self.to(_LLM, request.start_ns)
+        self._wait_for(request, speech_of(request))
+
+    def _wait_for(self, request: SpanRecord | None, speech: str | None) -> None:
+        """What the step at hand (a request, or a speech without one) had to wait for: a tool, or a request before."""
+        before = self._request_before(speech, self.at) if request is not None else None
+        tool = self._tool_before(before.start_ns if before is not None else None)
+        end = min(tool.end_ns, self.at) if tool is not None else None
+        if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):
+            self._enter(tool)
+            self._seen.add(tool.span_id)
+            self.to(_OTHER, end)
+            self.to(_TOOL, tool.start_ns)
+            caller = self._request_before(speech_of(tool), self.at)
+            if caller is not None:
+                self.to(_OTHER, min(caller.end_ns, self.at))
+                self._request(caller)
+        elif before is not None and before.end_ns <= self.at:
+            # a request that failed, or that the next one builds on
+            self.to(_OTHER, before.end_ns)
+            self._request(before)
+
+    def _request_before(self, speech: str | None, ns: int) -> SpanRecord | None:
+        found = [
+            one
+            for one in self._stages.llm
+            if one.start_ns <= ns and one.span_id not in self._seen and (speech is None or speech_of(one) == speech)
+        ]
+        return found[-1] if found else None
+
+    def _tool_before(self, since_ns: int | None) -> SpanRecord | None:
+        """The tool that answered last (or still runs and said something) since the request that called it."""
+        found = [
+            one
+            for one in self._stages.tool
+            if self.floor <= one.start_ns <= self.at
+            and one.span_id not in self._seen
+            and (since_ns is None or one.start_ns >= since_ns)
+        ]
+        return max(found, key=lambda one: (min(one.end_ns, self.at), one.start_ns, one.span_id), default=None)
+
+    def _enter(self, stage: SpanRecord) -> None:
+        """Stages of the speech that the commit released cannot have been waited for before that."""
+        wait = self._wait
+        if wait.eou is None or wait.released_ns is None:
+            return
+        speech, mine = speech_of(wait.eou), speech_of(stage)
+        waits = speech is None or mine is None or mine == speech or bool(stage.attributes.get(attr.LLM_PREEMPTIVE))
+        self.floor = min(wait.released_ns, self.at) if waits else self._stopped
+
+    def before_answer(self) -> None:
+        """From the first request to the user's silence."""
+        self.floor = self._stopped
+        wait = self._wait
+        if wait.commit_ns is None or wait.released_ns is None:
+            realtime = any(one.kind == attr.KIND_REALTIME for one in self._stages.llm)
+            self.to(_EOU if realtime else _OTHER, self._stopped)
+            return
+        self.to(_OTHER, wait.released_ns)
+        self.to(_HOOK, wait.commit_ns)
+        transcript = self._stages.transcript_ns(wait.commit_ns)
+        self.to(_EOU, self._stopped if transcript is None else transcript)
+        self.to(_TRANSCRIPTION, self._stopped)
+
+
+def first_token(request: SpanRecord) -> int | None:
+    """When a request gave its first token (a realtime model: its first audio)."""
+    realtime = request.kind == attr.KIND_REALTIME
+    offset = request.attributes.get(attr.REALTIME_FIRST_AUDIO if realtime else attr.TIME_TO_FIRST_CHUNK)
+    return request.start_ns + round(offset * 1e9) if isinstance(offset, int | float) else None

@@ -1,0 +1,166 @@
+"""The stage spans of one turn, sorted out: what each kind tells of the wait for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+from .values import flag, nanoseconds, number
+
+__all__ = ["Stages", "first_audio", "provider_start", "speech_of"]
+
+_AVATAR = attr.metric("avatar", "timestamp")
+_AVATAR_LATENCY = attr.metric("avatar", "playback_latency")
+_DECISION = attr.metric("decision", "timestamp")
+_LLM_METRICS = attr.metric("llm", "timestamp")
+_TTFB = attr.metric("tts", "ttfb")
+_HOOK = attr.metric("eou", "on_user_turn_completed_delay")
+
+
+def _order(record: SpanRecord) -> tuple[int, int, str]:
+    return (record.start_ns, record.end_ns, record.span_id)
+
+
+def speech_of(record: SpanRecord) -> str | None:
+    speech = record.attributes.get(attr.SPEECH_ID)
+    return str(speech) if speech else None
+
+
+def first_audio(tts: SpanRecord) -> int | None:
+    """When a synthesis gave its first audio."""
+    offset = nanoseconds(tts.attributes, attr.TTS_FIRST_BYTE)
+    return None if offset is None else tts.start_ns + offset
+
+
+def provider_start(tts: SpanRecord) -> int | None:
+    """When the first text reached the provider. None when unknown, or when an attempt before that one failed."""
+    audio, ttfb = first_audio(tts), nanoseconds(tts.attributes, _TTFB)
+    if audio is None or ttfb is None or (number(tts.attributes, attr.TTS_ATTEMPTS) or 1) > 1:
+        return None
+    return min(max(audio - ttfb, tts.start_ns), audio)
+
+
+class Stages:
+    """The stages of one turn that can be waited for, each kind by start. Discarded preemptive generations are not.
+
+    Attributes:
+        eou: decisions that committed the user's turn.
+        llm: requests to an LLM, and responses of a realtime model.
+        playback: playouts (not spans that only carry an avatar's metrics).
+        transcripts: speech recognitions that worked.
+    """
+
+    __slots__ = ("eou", "llm", "playback", "tool", "transcripts", "tts", "vad")
+
+    def __init__(self, records: Iterable[SpanRecord]) -> None:
+        self.eou: list[SpanRecord] = []
+        self.llm: list[SpanRecord] = []
+        self.playback: list[SpanRecord] = []
+        self.tool: list[SpanRecord] = []
+        self.transcripts: list[SpanRecord] = []
+        self.tts: list[SpanRecord] = []
+        self.vad: list[SpanRecord] = []
+        for record in sorted(records, key=_order):
+            kind, attributes = record.kind, record.attributes
+            outcome = attributes.get(attr.OUTCOME)
+            if outcome == attr.OUTCOME_DISCARDED:
+                continue
+            if kind == attr.KIND_EOU:
+                if flag(attributes, attr.EOU_COMMITTED):
+                    self.eou.append(record)
+            elif kind == attr.KIND_LLM:
+                if _DECISION not in attributes or _LLM_METRICS in attributes:
+                    self.llm.append(record)
+            elif kind == attr.KIND_REALTIME:
+                self.llm.append(record)
+            elif kind == attr.KIND_PLAYBACK:
+                if _AVATAR not in attributes or attr.PLAYBACK_INTERRUPTED in attributes:
+                    self.playback.append(record)
+            elif kind == attr.KIND_TOOL:
+                self.tool.append(record)
+            elif kind == attr.KIND_STT:
+                if outcome != attr.OUTCOME_ERROR:
+                    self.transcripts.append(record)
+            elif kind == attr.KIND_TTS:
+                self.tts.append(record)
+            elif kind == attr.KIND_VAD and attributes.get(attr.VAD_SPEECH, True):
+                self.vad.append(record)
+
+    def synthesis(self, playback: SpanRecord) -> SpanRecord | None:
+        """The synthesis whose audio a playout began with."""
+        speech = speech_of(playback)
+        found = [
+            one
+            for one in self.tts
+            if one.start_ns <= playback.start_ns and (speech is None or speech_of(one) in (speech, None))
+        ]
+        heard = [one for one in found if first_audio(one) is not None]
+        if heard:
+            return min(heard, key=lambda one: (first_audio(one) or 0, *_order(one)))
+        # one that was cut off does not report its first audio
+        return next((one for one in found if one.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR), None)
+
+    def failed_before(self, tts: SpanRecord) -> SpanRecord | None:
+        """The first of the syntheses of the same speech that failed before this one took over."""
+        speech = speech_of(tts)
+        return next(
+            (
+                one
+                for one in self.tts
+                if one.end_ns <= tts.start_ns
+                and one.span_id != tts.span_id
+                and speech_of(one) == speech
+                and one.attributes.get(attr.OUTCOME) == attr.OUTCOME_ERROR
+            ),
+            None,
+        )
+
+    def text_source(self, speech: str | None, before_ns: int) -> SpanRecord | None:
+        """The request whose answer a speech was speaking at a moment: its latest one."""
+        found = [
+            one for one in self.llm if one.start_ns <= before_ns and (speech is None or speech_of(one) in (speech, None))
+        ]
+        return found[-1] if found else None
+
+    def transcript_ns(self, commit_ns: int) -> int | None:
+        """When the last final transcript before the commit came."""
+        return max((one.end_ns for one in self.transcripts if one.end_ns <= commit_ns), default=None)
+
+
+def hook_ns(eou: SpanRecord) -> int | None:
+    """How long ``on_user_turn_completed`` took after the commit."""
+    return nanoseconds(eou.attributes, _HOOK)
+
+
+def avatar_ns(playback: SpanRecord) -> int | None:
+    """How long an avatar took from the first audio to playing it."""
+    return nanoseconds(playback.attributes, _AVATAR_LATENCY)
+
+
+STAGE_ATTRIBUTES = frozenset(
+    {
+        attr.KIND,
+        attr.OUTCOME,
+        attr.SPEECH_ID,
+        attr.EOU_COMMITTED,
+        attr.VAD_SPEECH,
+        attr.TTS_FIRST_BYTE,
+        attr.TTS_ATTEMPTS,
+        attr.TIME_TO_FIRST_CHUNK,
+        attr.RESPONSE_FINISH_REASONS,
+        attr.REALTIME_FIRST_AUDIO,
+        attr.PLAYBACK_INTERRUPTED,
+        attr.INTERRUPTION_VERDICT,
+        attr.LLM_PREEMPTIVE,
+        attr.PROVIDER_NAME,
+        attr.REQUEST_MODEL,
+        _AVATAR,
+        _AVATAR_LATENCY,
+        _DECISION,
+        _LLM_METRICS,
+        _TTFB,
+        _HOOK,
+    }
+)
+"""What derivation reads of stage spans, besides the metrics that count as usage."""

@@ -1,0 +1,118 @@
+"""Percentiles in bounded memory that come out the same in whatever order the values came."""
+
+from __future__ import annotations
+
+from array import array
+
+from .. import attributes as attr
+from .model import Percentiles, TurnDerivation
+from .values import seconds
+
+__all__ = ["LatencyStats", "Quantiles"]
+
+EXACT = 4_096
+_POINTS = (50, 90, 95, 99)
+#: bits of a value that choose its bucket: 1/128 is finer than 1 %
+_BITS = 8
+
+
+class Quantiles:
+    """Amounts in nanoseconds. Up to ``EXACT`` values are kept; above that, buckets of under 1 % width count them."""
+
+    __slots__ = ("_buckets", "_exact", "_max", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._max = 0
+        self._exact: array[int] = array("q")
+        self._buckets: dict[int, int] = {}
+
+    def add(self, ns: int) -> None:
+        self.count += 1
+        self._max = max(self._max, ns)
+        if self.count <= EXACT:
+            self._exact.append(ns)
+            return
+        if self._exact:
+            for one in self._exact:
+                self._bucket(one)
+            self._exact = array("q")
+        self._bucket(ns)
+
+    def _bucket(self, ns: int) -> None:
+        shift = max(0, ns.bit_length() - _BITS)
+        key = (ns >> shift) << shift
+        self._buckets[key] = self._buckets.get(key, 0) + 1
+
+    def copy(self) -> Quantiles:
+        other = Quantiles()
+        other.count, other._max = self.count, self._max
+        other._exact, other._buckets = self._exact[:], dict(self._buckets)
+        return other
+
+    def result(self) -> Percentiles:
+        """Needs at least one value."""
+        values = sorted(self._exact) if self._exact else None
+        points = [self._rank(values, -(-self.count * point // 100)) for point in _POINTS]
+        p50, p90, p95, p99 = (seconds(min(point, self._max)) for point in points)
+        return Percentiles(count=self.count, p50=p50, p90=p90, p95=p95, p99=p99, max=seconds(self._max))
+
+    def _rank(self, values: list[int] | None, rank: int) -> int:
+        if values is not None:
+            return values[rank - 1]
+        seen = 0
+        for key in sorted(self._buckets):
+            seen += self._buckets[key]
+            if seen >= rank:
+                return key + (1 << max(0, key.bit_length() - _BITS)) // 2
+        return self._max
+
+
+class LatencyStats:
+    """What sessions say of their turns in sum: percentiles, silence by stage, counts."""
+
+    __slots__ = ("_quantiles", "interrupted", "silence_ns", "spoken", "turns")
+
+    def __init__(self) -> None:
+        self._quantiles: dict[str, Quantiles] = {}
+        self.silence_ns: dict[str, int] = {}
+        self.turns = 0
+        self.spoken = 0
+        self.interrupted = 0
+
+    def add(self, turn: TurnDerivation) -> None:
+        self.turns += 1
+        if turn.answered_ns is not None:
+            self.spoken += 1
+            self.interrupted += bool(turn.interruptions)
+        for name in attr.SUMMARY_LATENCIES:
+            value = getattr(turn.latency, name)
+            if value is not None:
+                quantiles = self._quantiles.get(name)
+                if quantiles is None:
+                    quantiles = self._quantiles[name] = Quantiles()
+                quantiles.add(round(value * 1e9))
+        for segment in turn.path:
+            length = segment.end_ns - segment.start_ns
+            self.silence_ns[segment.stage] = self.silence_ns.get(segment.stage, 0) + length
+
+    def copy(self) -> LatencyStats:
+        other = LatencyStats()
+        other._quantiles = {name: one.copy() for name, one in self._quantiles.items()}
+        other.silence_ns = dict(self.silence_ns)
+        other.turns, other.spoken, other.interrupted = self.turns, self.spoken, self.interrupted
+        return other
+
+    def latency(self) -> dict[str, Percentiles]:
+        found = self._quantiles
+        return {name: found[name].result() for name in attr.SUMMARY_LATENCIES if name in found}
+
+    def silence(self) -> dict[str, float]:
+        """Seconds by stage, all stages present; empty when no turn has a path."""
+        if not self.silence_ns:
+            return {}
+        return {stage: seconds(self.silence_ns.get(stage, 0)) for stage in attr.SILENCE_STAGES}
+
+    @property
+    def interruption_rate(self) -> float | None:
+        return self.interrupted / self.spoken if self.spoken else None

@@ -1,0 +1,92 @@
+"""Models that fail, and adapters that save the call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from livekit.agents import APIConnectOptions, llm
+from livekit.agents import tts as lk_tts
+from livekit.agents.voice.agent_session import SessionConnectOptions
+
+from tests.kit.run import CANARY, Call, plain_reply, scenario
+from tests.kit.voice import FakeLLM, FakeTTS, failure
+
+QUICK = APIConnectOptions(max_retry=2, retry_interval=0.1, timeout=5.0)
+NO_PATIENCE = SessionConnectOptions(llm_conn_options=QUICK, tts_conn_options=QUICK, max_unrecoverable_errors=0)
+
+
+def fails(times: int, *, retryable: bool = True) -> Any:
+    left = [times]
+
+    async def reply(stream: Any, items: list[Any]) -> None:
+        if left[0] > 0:
+            left[0] -= 1
+            raise failure(f"the {CANARY} model is down", retryable=retryable)
+        await plain_reply(stream, items)
+
+    return reply
+
+
+@scenario()
+async def llm_recovers(call: Call) -> None:
+    """The first attempt fails, the second succeeds."""
+    call.caller.says(f"try again {CANARY}", 1.0)
+    session = call.session(fails(1), conn_options=NO_PATIENCE)
+    await call.start(session)
+    await call.until(7.0)
+    await call.close(session)
+
+
+@scenario()
+async def llm_fails_for_good(call: Call) -> None:
+    """The model never answers; LiveKit closes the session with an error."""
+    call.caller.says(f"are you there {CANARY}", 1.0)
+    session = call.session(fails(99), conn_options=NO_PATIENCE)
+    await call.start(session)
+    await call.until(8.0)
+    await call.close(session)
+
+
+@scenario()
+async def llm_falls_back(call: Call) -> None:
+    """The first model fails, a second one answers."""
+    first = FakeLLM(fails(99, retryable=False), truth=call.truth, model="first-llm")
+    second = FakeLLM(plain_reply, truth=call.truth, model="second-llm")
+    call.caller.says(f"fall back {CANARY}", 1.0)
+    session = call.session(llm=llm.FallbackAdapter([first, second], max_retry_per_llm=0))
+    await call.start(session)
+    await call.until(8.0)
+    await call.close(session)
+
+
+@scenario()
+async def tts_fails(call: Call) -> None:
+    """There is an answer, but no voice."""
+    call.caller.says(f"speak up {CANARY}", 1.0)
+    voice = FakeTTS(truth=call.truth, error=failure("no voice", retryable=False))
+    session = call.session(tts=voice, conn_options=NO_PATIENCE)
+    await call.start(session)
+    await call.until(8.0)
+    await call.close(session)
+
+
+@scenario()
+async def tts_falls_back(call: Call) -> None:
+    """The first voice fails, a second one speaks."""
+    first = FakeTTS(truth=call.truth, error=failure("no voice", retryable=False), model="first-tts")
+    second = FakeTTS(truth=call.truth, model="second-tts")
+    call.caller.says(f"speak anyway {CANARY}", 1.0)
+    session = call.session(tts=lk_tts.FallbackAdapter([first, second], max_retry_per_tts=0))
+    await call.start(session)
+    await call.until(10.0)
+    await call.close(session)
+
+
+@scenario()
+async def stt_fails(call: Call) -> None:
+    """The recognizer breaks down for good in the middle of the call."""
+    call.caller.says(f"hello {CANARY}", 1.0).recognizer_fails(6.0, failure("line is dead", retryable=False))
+    session = call.session(conn_options=NO_PATIENCE)
+    await call.start(session)
+    await call.until(9.0)
+    await call.close(session)

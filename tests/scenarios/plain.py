@@ -1,0 +1,207 @@
+"""Greetings, questions and answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from livekit.agents import Agent, CloseReason
+from livekit.agents import stt as lk_stt
+from livekit.agents import tts as lk_tts
+
+from tests.kit.run import CANARY, INSTRUCTIONS, Call, scenario
+from tests.kit.voice import FakeAudioOutput, FakeBatchSTT, FakeTTS
+
+
+class Greeter(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+
+    async def on_enter(self) -> None:
+        self.session.say(f"Hello, this is {CANARY}.")
+
+
+class GeneratingGreeter(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+
+    async def on_enter(self) -> None:
+        self.session.generate_reply(instructions=f"Greet the {CANARY}.")
+
+
+@scenario()
+async def greeting_by_say(call: Call) -> None:
+    """The agent greets with fixed words and nobody answers."""
+    session = call.session()
+    await call.start(session, Greeter())
+    await call.until(4.0)
+    await call.close(session)
+
+
+@scenario()
+async def greeting_by_generate_reply(call: Call) -> None:
+    """The agent lets its model greet."""
+    session = call.session()
+    await call.start(session, GeneratingGreeter())
+    await call.until(4.0)
+    await call.close(session)
+
+
+@scenario()
+async def question_and_answer(call: Call) -> None:
+    """One question, one answer."""
+    call.caller.says(f"what is a {CANARY}", 1.0)
+    session = call.session()
+    await call.start(session)
+    await call.until(6.0)
+    await call.close(session)
+
+
+@scenario()
+async def several_turns(call: Call) -> None:
+    """A greeting and four questions."""
+    for number in range(4):
+        call.caller.says(f"question number {number} of the {CANARY}", 3.0 + 5.0 * number)
+    session = call.session()
+    await call.start(session, Greeter())
+    await call.until(24.0)
+    await call.close(session)
+
+
+@scenario()
+async def batch_recognizer(call: Call) -> None:
+    """The recognizer cannot stream: LiveKit gives it each speech segment as a whole, noise included."""
+    call.caller.says(f"tell me about the {CANARY}", 1.0).noise(6.0).says("and once more", 9.0)
+    session = call.session(stt=lk_stt.StreamAdapter(stt=FakeBatchSTT(call.caller), vad=call_vad(call)))
+    await call.start(session)
+    await call.until(14.0)
+    await call.close(session)
+
+
+def call_vad(call: Call) -> Any:
+    from tests.kit.voice import FakeVAD
+
+    return FakeVAD(call.caller)
+
+
+@scenario()
+async def streaming_voice(call: Call) -> None:
+    """The voice streams, and is paid by tokens."""
+    call.caller.says(f"read it to me {CANARY}", 1.0)
+    session = call.session(tts=FakeTTS(truth=call.truth, streaming=True))
+    await call.start(session)
+    await call.until(6.0)
+    await call.close(session)
+
+
+@scenario()
+async def sentence_by_sentence(call: Call) -> None:
+    """A chunked voice speaks an answer of three sentences, each a request of its own."""
+
+    async def reply(stream: Any, items: list[Any]) -> None:
+        text = f"This is the first sentence of the {CANARY}. Here comes the second one for you. And the third ends it."
+        await stream.text(text, chunk_delay=0.05)
+        stream.usage()
+
+    call.caller.says("three sentences please", 1.0)
+    session = call.session(reply, tts=lk_tts.StreamAdapter(tts=FakeTTS(truth=call.truth)))
+    await call.start(session)
+    await call.until(10.0)
+    await call.close(session)
+
+
+@scenario()
+async def slow_voice(call: Call) -> None:
+    """The voice needs 1.5 s for its first audio."""
+    call.caller.says(f"slowly {CANARY}", 1.0)
+    session = call.session(tts=FakeTTS(truth=call.truth, ttfb=1.5))
+    await call.start(session)
+    await call.until(8.0)
+    await call.close(session)
+
+
+@scenario()
+async def avatar_starts_late(call: Call) -> None:
+    """The audio output starts playing 0.4 s after it got the first frame, as an avatar does."""
+    call.caller.says(f"show me the {CANARY}", 1.0)
+    session = call.session(audio=FakeAudioOutput(truth=call.truth, start_delay=0.4))
+    await call.start(session)
+    await call.until(8.0)
+    await call.close(session)
+
+
+@scenario()
+async def words_of_the_world(call: Call) -> None:
+    """Umlauts, emoji, right-to-left text, a control character and a lone surrogate."""
+    odd = "Grüße 👩‍👩‍👧 שלום \u0007 \ud83d end"
+
+    async def reply(stream: Any, items: list[Any]) -> None:
+        await stream.text(f"{odd} {CANARY}")
+        stream.usage()
+
+    call.caller.says(f"日本語 {odd}", 1.0)
+    session = call.session(reply)
+    await call.start(session)
+    await call.until(7.0)
+    await call.close(session)
+
+
+@scenario()
+async def closed_by_the_job(call: Call) -> None:
+    """The job shuts down in the middle of an answer."""
+    call.caller.says(f"talk to me {CANARY}", 1.0)
+    session = call.session()
+    await call.start(session)
+    await call.until(3.0)
+    await call.close(session, lambda: session._aclose_impl(reason=CloseReason.JOB_SHUTDOWN))
+
+
+@scenario()
+async def closed_when_the_caller_hangs_up(call: Call) -> None:
+    """The participant leaves after the answer."""
+    call.caller.says(f"good bye {CANARY}", 1.0)
+    session = call.session()
+    await call.start(session)
+    await call.until(6.0)
+    await call.close(session, lambda: session._aclose_impl(reason=CloseReason.PARTICIPANT_DISCONNECTED))
+
+
+@scenario()
+async def closed_when_the_task_is_done(call: Call) -> None:
+    """The session ends because its task is completed."""
+    call.caller.says(f"that was all {CANARY}", 1.0)
+    session = call.session()
+    await call.start(session)
+    await call.until(6.0)
+    await call.close(session, lambda: session._aclose_impl(reason=CloseReason.TASK_COMPLETED))
+
+
+@scenario()
+async def shut_down_by_code(call: Call) -> None:
+    """Code calls shutdown(drain=True) while the agent speaks: the words are played to their end."""
+    session = call.session()
+    await call.start(session, Greeter())
+
+    async def shutdown() -> None:
+        session.shutdown(drain=True)
+        await asyncio.sleep(4.0)
+
+    await call.until(0.5)
+    await call.close(session, shutdown)
+
+
+@scenario()
+async def two_sessions_in_one_job(call: Call) -> None:
+    """One session after the other in the same job, and the second object is started twice."""
+    call.caller.says(f"first {CANARY}", 1.0).says(f"second {CANARY}", 8.0).says("third", 15.0)
+    session = call.session()
+    await call.start(session)
+    await call.until(6.0)
+    await call.close(session)
+    other = call.session()
+    await call.start(other)
+    await call.until(12.0)
+    await call.close(other)
+    await call.start(other)
+    await call.until(19.0)
+    await call.close(other)

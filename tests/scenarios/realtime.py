@@ -1,0 +1,69 @@
+"""Speech-to-speech models: one model hears, thinks and speaks."""
+
+from __future__ import annotations
+
+from tests.kit.realtime import Answer, FakeRealtimeModel, Step
+from tests.kit.run import CANARY, Call, scenario
+from tests.scenarios.plain import GeneratingGreeter
+from tests.scenarios.tools import Clerk
+
+REPLY = Answer(f"Generated for the {CANARY}")
+
+
+async def _talk(call: Call, steps: list[Step], *, until: float, greet: bool = False) -> None:
+    model = FakeRealtimeModel(steps, reply=REPLY, truth=call.truth)
+    session = call.session(llm=model, stt=None, vad=None, tts=None, turn_handling={"turn_detection": "realtime_llm"})
+    await call.start(session, GeneratingGreeter() if greet else Clerk())
+    await call.until(until)
+    await call.close(session)
+
+
+def _asked(at: float, answer: Answer, words: str | None = None, words_after: float = 0.1) -> list[Step]:
+    steps = [Step(at, "start"), Step(at + 0.8, "stop"), Step(at + 1.0, "answer", answer=answer)]
+    if words is not None:
+        steps.append(Step(at + 0.8 + words_after, "transcript", words))
+    return sorted(steps, key=lambda step: step.at)
+
+
+@scenario()
+async def realtime_conversation(call: Call) -> None:
+    """A greeting and two questions, transcripts in time."""
+    steps = _asked(3.0, Answer("First answer"), f"first {CANARY}") + _asked(7.0, Answer("Second answer"), "second")
+    await _talk(call, steps, until=11.0, greet=True)
+
+
+@scenario()
+async def realtime_late_words(call: Call) -> None:
+    """The transcript of the question comes while the answer is played, and once after it."""
+    steps = _asked(1.0, Answer("An answer", 2.0), f"late {CANARY}", 1.2)
+    steps += _asked(6.0, Answer("Another answer", 0.5), "very late", 2.5)
+    await _talk(call, steps, until=11.0)
+
+
+@scenario()
+async def realtime_without_words(call: Call) -> None:
+    """The model never transcribes the user."""
+    steps = _asked(1.0, Answer(f"I heard you {CANARY}")) + _asked(5.0, Answer("Again"))
+    await _talk(call, steps, until=9.0)
+
+
+@scenario()
+async def realtime_late_usage(call: Call) -> None:
+    """Usage arrives seconds after the turn has ended, once it never does."""
+    steps = _asked(1.0, Answer("An answer", usage_after=4.0), f"one {CANARY}")
+    steps += _asked(7.0, Answer("No usage", usage_after=None), "two")
+    await _talk(call, steps, until=11.0)
+
+
+@scenario()
+async def realtime_tool(call: Call) -> None:
+    """The model calls a tool and answers with its result."""
+    await _talk(call, _asked(1.0, Answer(call="weather"), f"weather {CANARY}"), until=8.0)
+
+
+@scenario()
+async def realtime_barge_in(call: Call) -> None:
+    """The user talks over the model's answer."""
+    steps = _asked(1.0, Answer(f"A very long answer for the {CANARY}", 5.0), "tell me")
+    steps += _asked(4.0, Answer("All right"), "stop")
+    await _talk(call, steps, until=9.0)

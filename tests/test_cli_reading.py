@@ -1,0 +1,194 @@
+"""The commands ``sessions`` and ``report``: output, exit codes, and one clear line for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import report_kit as kit
+
+from livekit_otel.cli import main
+from livekit_otel.readers import read_spans
+from livekit_otel.report import build_report
+from livekit_otel.report.render_json import to_document
+from livekit_otel.report.render_text import to_text
+
+ONE, TWO = kit.call("S-one", turns=2), kit.call("S-two", turns=1, start=kit.START + 100)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    path = tmp_path / "one.jsonl"
+    path.write_text("".join(kit.lines(ONE.spans)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """A whole session, a damaged line, and a session that broke off."""
+    path = tmp_path / "two.jsonl"
+    parts = [*kit.lines(TWO.spans[:-3]), "oops\n", *kit.lines(ONE.spans)]
+    path.write_text("".join(parts), encoding="utf-8")
+    return path
+
+
+def run(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "livekit_otel", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8"})
+
+
+def test_sessions(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has a line per session, by start; a damaged line is told of and does not fail."""
+    assert main(["sessions", str(two)]) == 0
+    out, err = capsys.readouterr()
+    assert out == (
+        "SESSION  START                    DURATION  TURNS  CLOSED             COMPLETE\n"
+        "S-one    2026-09-21 14:13:20 UTC    12.8 s      2  CR_USER_INITIATED  yes\n"
+        "S-two    2026-09-21 14:15:00 UTC     5.9 s      1  -                  no\n"
+    )
+    assert err == f"warning: {two}, line 2: JSON is malformed: invalid character (byte 0); the line was skipped\n"
+
+
+def test_sessions_json(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same as data."""
+    assert main(["sessions", str(two), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["session_id"], row["turns"], row["complete"], row["warnings"]) for row in rows] == [
+        ("S-one", 2, True, 0),
+        ("S-two", 1, False, 2),
+    ]
+    assert [row["started_at"] for row in rows] == [kit.START, kit.START + 100]
+    assert [(row["conversation_id"], row["close_reason"]) for row in rows] == [
+        ("RM_S-one", "CR_USER_INITIATED"),
+        ("RM_S-two", None),
+    ]
+
+
+def test_report(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The report of the only session is printed as text, or as JSON in LiveKit's shape."""
+    assert main(["report", str(one)]) == 0
+    assert capsys.readouterr() == (to_text(build_report(read_spans(one))), "")
+    assert main(["report", str(one), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ONE.report
+    assert main(["report", str(one), "-f", "json", "--full"]) == 0
+    assert json.loads(capsys.readouterr().out) == to_document(build_report(read_spans(one)), full=True)
+
+
+def test_report_of_one_of_several(two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A session is chosen by id or its beginning, and the report goes to a file."""
+    output = tmp_path / "report.json"
+    assert main(["report", str(two), "--session", "S-o", "--format", "json", "-o", str(output)]) == 0
+    assert capsys.readouterr().out == ""
+    assert json.loads(output.read_text(encoding="utf-8")) == ONE.report
+
+
+def test_standard_input() -> None:
+    """A dash reads what another program prints."""
+    data = "".join(kit.lines(ONE.spans)).encode()
+    done = run("report", "-", "-f", "json", stdin=data)
+    assert (done.returncode, done.stderr, json.loads(done.stdout)) == (0, b"", ONE.report)
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Exit code and the one line on standard error."""
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n")
+    assert err.count("\n") == 1, err
+    assert err.startswith("livekit-otel: ")
+    return code, err.removeprefix("livekit-otel: ").rstrip()
+
+
+def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be done is one line that says what, where, and what to do, and exit code 1."""
+    empty, csv, foreign = tmp_path / "empty", tmp_path / "a.csv", tmp_path / "foreign.jsonl"
+    empty.write_text("")
+    csv.write_text("a,b\n1,2\n")
+    foreign.write_text("".join(kit.lines(ONE.spans, scope="other")))
+    pair = tmp_path / "pair.jsonl"
+    pair.write_text("".join(kit.lines(ONE.spans) + kit.lines(TWO.spans)))
+    reads = "livekit-otel reads OTLP JSON as file exporters write it (one message per line), plain or gzip"
+    cases = {
+        ("report", tmp_path / "none"): f"{tmp_path / 'none'}: no such file or directory; check the path",
+        ("sessions", empty): f"{empty}: the file is empty; was anything exported, and flushed?",
+        ("sessions", csv): f"{csv}: not a trace (line 1: JSON is malformed: invalid character (byte 0)); {reads}",
+        ("sessions", foreign): f"{foreign}: holds no livekit_otel session; was the call traced with livekit_otel?",
+        ("report", foreign): f"{foreign}: no livekit_otel session among the spans; "
+        "was the call traced with livekit_otel?",
+        ("report", one, "-s", "x"): f"{one}: no session 'x' among the spans; there are: S-one",
+        ("report", pair): f"{pair}: 2 sessions are here, choose one by its id: S-one (2026-09-21 14:13:20 UTC), "
+        "S-two (2026-09-21 14:15:00 UTC) (with --session)",
+        ("report", one, "-o", tmp_path / "no" / "x"): f"{tmp_path / 'no' / 'x'}: cannot be written: "
+        "No such file or directory; choose another -o",
+        ("report", "gopher://y"): "gopher://y: no reader for gopher:// sources; give a path, or one of file://",
+    }  # fmt: skip
+    assert {case: failure(capsys, *case) for case in cases} == {case: (1, line) for case, line in cases.items()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["bogus"], ["report"], ["report", "a", "b"], ["report", "a", "--nope"], ["sessions", "a", "--format", "xml"],
+     ["report", "a", "--full"], ["--nope"]],
+)  # fmt: skip
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage is one line that points to the help, and exit code 2."""
+    code, line = failure(capsys, *arguments)
+    assert code == 2
+    assert line.endswith("--help`)")
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help names the commands; without a command it is shown, which is wrong usage."""
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert {"sessions", "report"} <= set(shown.split())
+    assert main([]) == 2
+    assert capsys.readouterr().out == shown
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX pipe")
+def test_closed_pipe(one: Path) -> None:
+    """When the reader of the output has seen enough, the command ends in silence."""
+    long = one.with_name("long.jsonl")
+    long.write_text("".join(kit.lines(kit.call("S-long", turns=150).spans)), encoding="utf-8")
+    command = [sys.executable, "-m", "livekit_otel", "report", str(long), "-f", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"{\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_without_its_extra() -> None:
+    """Without typer or rich the command says in one line what to install."""
+    for missing in ("typer", "rich"):
+        code = f"""
+            import sys
+            sys.modules[{missing!r}] = None
+            from livekit_otel.cli import main
+            sys.exit(main(["sessions", "-"]))
+        """
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"livekit-otel: the command line needs {missing}, which is not installed: pip install 'livekit-otel[cli]'\n"
+        )
+
+
+def test_narrow_terminal_encoding(one: Path) -> None:
+    """A terminal that cannot show a character gets a replacement, not an error."""
+    command = [sys.executable, "-m", "livekit_otel", "report", str(one)]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Gr?ezi! ?" in done.stdout
