@@ -47,6 +47,8 @@ class EouTracker:
 
     def decided(self, info: Any, committed: bool) -> None:
         """LiveKit decided that the user's turn is over (or dropped the decision)."""
+        if self._state.closing and not info.new_transcript:
+            return  # LiveKit commits whatever there is when it closes
         now = now_ns()
         stopped = getattr(info.metrics, "stopped_speaking_at", None)
         turn = self._state.turns.pending

@@ -67,6 +67,8 @@ class PlaybackTracker:
             stage.set({attr.PLAYBACK_POSITION: float(event.playback_position), attr.PLAYBACK_INTERRUPTED: interrupted})
             stage.end(now, CANCELLED if interrupted else None)
         turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.heard_until_ns = now
         if interrupted and stage is not None:
             self._state.interruptions.cut_off(turn, now)
 

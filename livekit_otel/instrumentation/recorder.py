@@ -76,7 +76,7 @@ class Recorder:
         for number, one in enumerate(usage):
             before = self._usage[number] if number < len(self._usage) else None
             same = before is not None and all(before.get(name) == one.get(name) for name in _MODEL)
-            # another model at this place is written whole: LiveKit sorts them by kind, so a new one can shift the others
+            # another model at this place is written whole: LiveKit sorts by kind, so a new one can shift the others
             changed = {name: v for name, v in one.items() if before.get(name) != v} if before and same else one
             if changed:
                 changes.append([number, changed])

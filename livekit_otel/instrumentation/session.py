@@ -221,10 +221,7 @@ class SessionState:
 
     def _on_tools_executed(self, event: Any) -> None:
         self.tools.executed(event)
-        session = self._session()
-        agent = session.current_agent if session is not None else None
-        # an AgentTask that is done hands back to the agent that awaits it
-        if getattr(event, "has_agent_handoff", False) or (hasattr(agent, "done") and agent.done()):
+        if getattr(event, "has_agent_handoff", False):
             self.turns.handoff()
 
     def _on_close(self, event: Any) -> None:

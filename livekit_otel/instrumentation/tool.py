@@ -41,6 +41,8 @@ class ToolTracker:
 
     def begin(self, function_call: Any, handle: Any) -> _Call:
         turn = self._state.turns.working(handle)
+        if turn is not None:
+            turn.used_tools = True
         parent = turn.context if turn is not None else self._state.context
         call = _Call(
             self._state.spans.start(attr.KIND_TOOL, parent, now_ns(), self._attributes(function_call, handle.id))

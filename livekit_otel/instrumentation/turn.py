@@ -27,9 +27,13 @@ class Turn:
         self.speech_ids: list[str] = []
         self.active: dict[str, Any] = {}
         self.answered = False
+        self.heard = False
+        self.used_tools = False
         self.interrupted = False
         self.closed_by_session = False
         self.awaits_handoff = False
+        #: when the agent was last heard, and when all that the turn waited for was over
+        self.heard_until_ns: int | None = None
         self.quiet_ns: int | None = None
         self.user_text = ""
         self.agent_text = ""

@@ -77,6 +77,7 @@ class TurnTracker:
             self._by_speech[handle.id] = turn
         if turn is not None and turn.open and not handle.done():
             turn.active.setdefault(handle.id, handle)
+            turn.awaits_handoff = False
         return turn
 
     def parent_of(self, speech_id: str | None) -> otel_context.Context:
@@ -183,6 +184,10 @@ class TurnTracker:
         """End the turn if nothing of it goes on."""
         if not turn.open or turn.active or turn.hook_running or not turn.committed or not turn.answered:
             return
+        if turn.used_tools and not turn.heard and not turn.closed_by_session:
+            # nothing was said yet: a task that is done hands back to the agent that awaits it, and that one speaks
+            turn.used_tools = False
+            self._await_handoff(turn)
         if turn.awaits_handoff:
             turn.quiet_ns = at_ns
             return
@@ -192,8 +197,11 @@ class TurnTracker:
         """Another agent takes over: what it says first still belongs to the exchange that led to it."""
         turn = self.latest
         if turn is not None and turn.open and turn.committed:
-            turn.awaits_handoff = True
-            self._state.later(_HANDOFF_GRACE, lambda: self._handoff_over(turn))
+            self._await_handoff(turn)
+
+    def _await_handoff(self, turn: Turn) -> None:
+        turn.awaits_handoff = True
+        self._state.later(_HANDOFF_GRACE, lambda: self._handoff_over(turn))
 
     def _handoff_over(self, turn: Turn) -> None:
         if turn.awaits_handoff:
@@ -214,7 +222,7 @@ class TurnTracker:
             turn.user_text = text or turn.user_text
         elif item.role == "assistant":
             turn.agent_text = joined(turn.agent_text, text)
-            turn.answered = True
+            turn.answered = turn.heard = True
             if item.interrupted and not self._state.closing:
                 turn.interrupted = True
         metrics = item.metrics or {}
@@ -236,7 +244,7 @@ class TurnTracker:
         """The agent's voice is heard: the user's side is settled, what the user says now is another exchange."""
         turn = self._speaking_turn()
         if turn is not None and turn.open:
-            turn.committed = turn.answered = True
+            turn.committed = turn.answered = turn.heard = True
 
     # --- spans -------------------------------------------------------------------------------------
 
@@ -263,7 +271,7 @@ class TurnTracker:
         for turn in list(self._open):
             if turn.has_user and not turn.answered and (turn.active or turn.hook_running):
                 continue
-            self._close(turn, turn.quiet_ns or now)
+            self._close(turn, turn.quiet_ns or turn.heard_until_ns or now)
 
     def _close(self, turn: Turn, at_ns: int, reason: str | None = None) -> None:
         if not turn.open:

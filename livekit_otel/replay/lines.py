@@ -16,7 +16,7 @@ from ..errors import SourceError
 from ..readers.files import Damaged
 from .state import Position
 
-__all__ = ["Line", "StoredFile"]
+__all__ = ["Line", "StoredFile", "advanced"]
 
 _CHUNK = 1 << 18
 _SAMPLE = 4096
@@ -48,7 +48,7 @@ class StoredFile:
             self._raw.seek(0)
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror or error}; check the file and its permissions") from None
-        self.compressed = compressed
+        self._heads: dict[str, bool] = {}
         self.size = self._stat.st_size
         self._data = cast("IO[bytes]", gzip.GzipFile(fileobj=self._raw) if compressed else self._raw)
 
@@ -77,23 +77,30 @@ class StoredFile:
         if not position.offset:
             return True
         try:
-            head, tail = _sample(position.head), _sample(position.tail)
-            return self._hash(0, head[0]) == head[1] and self._hash(position.offset - tail[0], tail[0]) == tail[1]
+            return self._begins_with(position.head) and self._has(position.tail, position.offset)
         except (*_DAMAGE, ValueError):
             return False
 
-    def _hash(self, start: int, size: int) -> str:
-        self._data.seek(start)
-        data = self._data.read(size)
-        return _digest(data) if len(data) == size else ""
+    def _begins_with(self, head: str) -> bool:
+        if head not in self._heads:
+            self._heads[head] = self._has(head, int(head.partition(":")[0]))
+        return self._heads[head]
+
+    def _has(self, sample: str, end: int) -> bool:
+        """Whether the bytes up to ``end`` are those of the fingerprint."""
+        size = int(sample.partition(":")[0])
+        self._data.seek(end - size)
+        return fingerprint(self._data.read(size)) == sample
 
     def lines(self, position: Position) -> Iterator[Line]:
         """The lines from the position on. Raises Damaged where the file breaks off, after what came before."""
         pieces: list[bytes] = []
         number, start = position.line, position.offset
         damage: Damaged | None = None
+        seek: int | None = start
         while True:
-            chunk, damage = self._chunk(start if not pieces and number == position.line else None)
+            chunk, damage = self._chunk(seek)
+            seek = None
             if not chunk:
                 break
             at = 0
@@ -135,16 +142,7 @@ def advanced(position: Position, line: Line) -> Position:
 
 
 def fingerprint(data: bytes) -> str:
-    return f"{len(data)}:{_digest(data)}"
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _sample(text: str) -> tuple[int, str]:
-    size, _, digest = text.partition(":")
-    return int(size), digest
+    return f"{len(data)}:{hashlib.sha256(data).hexdigest()[:32]}"
 
 
 def stat_key(found: os.stat_result) -> str:

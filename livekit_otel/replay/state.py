@@ -18,6 +18,7 @@ except ImportError:  # pragma: no cover (Windows)
 __all__ = ["Position", "State", "default_path"]
 
 _VERSION = 1
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _COMPACT_OVER = 1_000
 
 
@@ -89,7 +90,7 @@ class State:
 
     def _lock(self) -> int:
         while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
+            fd = os.open(self.path, _FLAGS, 0o644)
             try:
                 if fcntl is not None:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,7 +128,8 @@ class State:
                 self.positions[entry.name] = entry.position
             elif entry.version != _VERSION or entry.endpoint != self._endpoint:
                 raise OptionError(
-                    f"{self.path}: the state of a replay to {entry.endpoint}, not {self._endpoint}; give another --state"
+                    f"{self.path}: the state of a replay to {entry.endpoint}, not to {self._endpoint}; "
+                    "give another --state"
                 )
         return whole, whole < len(data), len(lines)
 
@@ -143,7 +145,7 @@ class State:
 
     def _compact(self) -> None:
         replacement = self.path.with_name(self.path.name + ".new")
-        fd = os.open(replacement, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
+        fd = os.open(replacement, _FLAGS | os.O_TRUNC, 0o644)
         if fcntl is not None:
             fcntl.flock(fd, fcntl.LOCK_EX)
         old, self._fd = self._fd, fd

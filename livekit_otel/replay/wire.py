@@ -19,7 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from ..readers.repair import mend
 
-__all__ = ["Part", "Unreadable", "document", "encode", "one_by_one", "parts"]
+__all__ = ["Part", "Unreadable", "document", "encode", "mark_of", "one_by_one", "parts"]
 
 _SIGNALS = ("resourceLogs", "resourceMetrics")
 _SPANS = ("resourceSpans", "batches")
@@ -55,6 +55,7 @@ class Part:
 
 def document(data: bytes) -> Any:
     """A message, decoded. Raises Unreadable; a message of other signals only is one without spans."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         try:
             found = msgspec.json.decode(data)
@@ -80,7 +81,7 @@ def parts(found: Any, where: str, *, skip: int = 0, size: int = 512) -> Iterator
         at += len(spans)
 
 
-def marks(found: Any, number: int) -> str:
+def mark_of(found: Any, number: int) -> str:
     """The mark of the span of this number, or nothing."""
     for _, _, spans in _groups(found):
         if number < len(spans):

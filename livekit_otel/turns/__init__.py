@@ -1,0 +1,25 @@
+"""What a turn is: its latency, where its silence went, what it used; and the processor that says so while calls run."""
+
+from __future__ import annotations
+
+from .derive import derive_session, derive_turn
+from .model import Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
+from .processor import TurnSpanProcessor
+from .usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
+
+__all__ = [
+    "EOTUsage",
+    "InterruptionUsage",
+    "LLMUsage",
+    "ModelUsage",
+    "Percentiles",
+    "STTUsage",
+    "Segment",
+    "SessionDerivation",
+    "TTSUsage",
+    "TurnDerivation",
+    "TurnLatency",
+    "TurnSpanProcessor",
+    "derive_session",
+    "derive_turn",
+]

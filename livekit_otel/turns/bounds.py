@@ -53,11 +53,7 @@ def wait_of(stages: Stages, *, has_user: bool, opened_ns: int) -> Wait:
     # no decision of ours: a realtime model's own, or an answer after a transcript that never came. Speech from before
     # the turn is none of it: the turn began with a typed message.
     limit = first.start_ns if first is not None else None
-    stopped = [
-        one.end_ns
-        for one in stages.vad
-        if one.start_ns >= opened_ns and (limit is None or one.end_ns <= limit)
-    ]
+    stopped = [one.end_ns for one in stages.vad if one.start_ns >= opened_ns and (limit is None or one.end_ns <= limit)]
     return Wait(stopped_ns=max(stopped, default=None), playback=first)
 
 

@@ -1,4 +1,4 @@
-"""The derivation: from the span records of a turn, or of a session, to its numbers. Pure; spans may come in any order."""
+"""The derivation: from the span records of a turn, or of a session, to its numbers. Pure; any order will do."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _index(turn: SpanRecord) -> int:
 
 def speech_ids(turn: SpanRecord) -> Sequence[str]:
     """The speeches of a turn, as its span names them when it has ended."""
-    value = turn.attributes.get(attr.TURN_SPEECH_IDS, ())
+    value: Any = turn.attributes.get(attr.TURN_SPEECH_IDS, ())
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value, type=list[str])

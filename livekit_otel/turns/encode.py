@@ -55,9 +55,9 @@ def session_attributes(session: SessionDerivation) -> tuple[Attributes, Attribut
 
 
 def _keys(scope: Literal["turn", "session"]) -> dict[str, str]:
-    names = ("usage.by_model", "interruptions", "false_interruptions", "backchannels")
-    names += tuple(f"usage.{name}" for name in attr.USAGE_SUMS)
-    names += tuple(f"discarded.{name}" for name in attr.DISCARDED_SUMS)
+    names = ["usage.by_model", "interruptions", "false_interruptions", "backchannels"]
+    names += [f"usage.{name}" for name in attr.USAGE_SUMS]
+    names += [f"discarded.{name}" for name in attr.DISCARDED_SUMS]
     return {name: attr.derived(scope, name) for name in names}
 
 
@@ -75,9 +75,10 @@ def _shared(scope: Literal["turn", "session"], derived: TurnDerivation | Session
     if derived.discarded:
         for name in attr.DISCARDED_SUMS:
             out[keys[f"discarded.{name}"]] = total(derived.discarded, name)
-    out[keys["interruptions"]] = derived.interruptions
-    out[keys["false_interruptions"]] = derived.false_interruptions
-    out[keys["backchannels"]] = derived.backchannels
+    for name in ("interruptions", "false_interruptions", "backchannels"):
+        count = getattr(derived, name)
+        if count or scope == "session":
+            out[keys[name]] = count
 
 
 def _by_model(usage: Sequence[ModelUsage]) -> str:
@@ -101,6 +102,9 @@ class Corrections:
     def __init__(self) -> None:
         self._pending: dict[tuple[int, str], AttributeValue | None] = {}
         self.lost = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
 
     def add(self, index: int, before: Mapping[str, AttributeValue], after: Mapping[str, AttributeValue]) -> None:
         """The turn said ``before`` and should say ``after``."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
-from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..spans import SpanRecord
@@ -25,6 +24,7 @@ KEPT_TURNS = 64
 MAX_OPEN = 64
 MAX_STAGES = 512
 MAX_LOOSE = 64
+MAX_PIECES = 16
 #: attributes that a span may have before an SDK drops the oldest (OpenTelemetry's default)
 SPAN_ATTRIBUTES = 128
 
@@ -149,7 +149,7 @@ class LiveSession:
                 turn.stages.append(record)
                 self._refresh(turn, kind)
         if self._ended:
-            self.tell(self.span)
+            self.tell_session()
 
     def _refresh(self, turn: LiveTurn, kind: str) -> None:
         if turn.span is None:
@@ -167,6 +167,8 @@ class LiveSession:
             record, home = self._loose.popleft()
             found = owner(record, [turn.turn for turn in turns.values()])
             new = found.span_id if found is not None else None
+            if home is not None and home not in turns:
+                new = home  # settled for good
             if new != home:
                 if home in turns:
                     turns[home].stages = [one for one in turns[home].stages if one is not record]
@@ -175,6 +177,13 @@ class LiveSession:
                     turns[new].stages.append(record)
                     self._correct(turns[new])
             self._loose.append((record, new))
+
+    def agent(self, record: SpanRecord) -> object:
+        """Who was in charge at a stage that belongs to no open turn."""
+        turn = self.kept.get(record.parent_id or "")
+        if turn is not None:
+            return turn.turn.attributes.get(attr.AGENT_NAME)
+        return plain(self.span).get(attr.AGENT_NAME) if self.span is not None else None
 
     # --- what the session says ---------------------------------------------------------------------
 
@@ -188,28 +197,31 @@ class LiveSession:
     def session_ends(self, span: Span) -> None:
         """session.end is live: it and the session's span get the totals."""
         self._ended = True
-        self.tell(span)
-        self.carry(span)
-        self.tell(self.span)
-
-    def tell(self, span: Span | None) -> None:
-        if span is None or not span.is_recording():
-            return
         totals, each = session_attributes(self.summary())
-        if _room(span, totals) >= 0:
-            span.set_attributes(totals)
-            if _room(span, each) >= 0:
-                span.set_attributes(each)
+        _set_if_room(span, totals)
+        self.carry(span)
+        if lost := self.corrections.lost + len(self.corrections):
+            span.set_attribute(attr.SESSION_LATE_LOST, lost)
+        _set_if_room(span, each)
+        self.tell_session(totals, each)
+
+    def tell_session(self, *parts: Attributes) -> None:
+        """The session's own span, which is still live."""
+        if self.span is not None and self.span.is_recording():
+            for part in parts or session_attributes(self.summary()):
+                _set_if_room(self.span, part)
 
     def carry(self, span: Span) -> None:
         """A span of the session that can carry corrections is live."""
-        pieces = self.corrections.take(min(_room(span, {}) - 1, 16))
-        if pieces:
-            span.set_attributes(pieces)
-        if self._ended and self.corrections.lost:
-            span.set_attribute(attr.SESSION_LATE_LOST, self.corrections.lost)
+        if len(self.corrections):
+            span.set_attributes(self.corrections.take(min(_room(span) - 1, MAX_PIECES)))
 
 
-def _room(span: ReadableSpan, more: Mapping[str, AttributeValue]) -> int:
-    """How many attributes a span can take besides ``more`` before the SDK drops some."""
-    return SPAN_ATTRIBUTES - len(plain(span).keys() | more.keys())
+def _room(span: ReadableSpan, more: Attributes | None = None) -> int:
+    """How many attributes a span can take besides ``more`` before the SDK drops its oldest."""
+    return SPAN_ATTRIBUTES - len(plain(span).keys() | (more or {}).keys())
+
+
+def _set_if_room(span: Span, attributes: Attributes) -> None:
+    if _room(span, attributes) >= 0:
+        span.set_attributes(attributes)

@@ -29,8 +29,8 @@ class TurnSpanProcessor(SpanProcessor):
 
     Add it to the ``TracerProvider`` that the pipeline spans go to, before or after the exporters'. It uses the SDK's
     public hooks only: it learns from stage spans as they end, and sets attributes on spans that are live (the turn's,
-    ``session.end``, ``session``). What a span that ends after its turn changes in it (usage of a realtime model, LiveKit's
-    own values) is told by the session's next checkpoint or its end, in ``livekit_otel.turn_late.*``.
+    ``session.end``, ``session``). What becomes known when the turn's span has ended (usage of a realtime model, notes
+    on LiveKit's own values) is told by the session's next checkpoint or its end, in ``livekit_otel.turn_late.*``.
 
     Nothing that it keeps grows with the length of a call. It never raises.
 
@@ -94,13 +94,14 @@ class TurnSpanProcessor(SpanProcessor):
             if session is not None:
                 record = slim(span, attributes)
                 session.stage_ended(record)
-                self._metrics.stage(record, span, attributes)
+                if (record.parent_id or "") not in session.open and self._metrics.enabled:
+                    self._metrics.stage(record, session.agent(record), span)
         elif kind == attr.KIND_TURN:
             attributes = plain(span)
             session = self._session(attributes)
             turn = session.turn_ended(span, attributes) if session is not None else None
             if turn is not None and self._metrics.enabled:
-                self._metrics.turn(turn.derive(), span)
+                self._metrics.turn(turn.derive(), turn.stages, span)
         elif kind == attr.KIND_SESSION:
             self._sessions.pop(str(plain(span).get(attr.SESSION_ID, "")), None)
 

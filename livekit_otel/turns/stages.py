@@ -119,7 +119,9 @@ class Stages:
     def text_source(self, speech: str | None, before_ns: int) -> SpanRecord | None:
         """The request whose answer a speech was speaking at a moment: its latest one."""
         found = [
-            one for one in self.llm if one.start_ns <= before_ns and (speech is None or speech_of(one) in (speech, None))
+            one
+            for one in self.llm
+            if one.start_ns <= before_ns and (speech is None or speech_of(one) in (speech, None))
         ]
         return found[-1] if found else None
 
@@ -153,6 +155,7 @@ STAGE_ATTRIBUTES = frozenset(
         attr.PLAYBACK_INTERRUPTED,
         attr.INTERRUPTION_VERDICT,
         attr.LLM_PREEMPTIVE,
+        attr.OPERATION_NAME,
         attr.PROVIDER_NAME,
         attr.REQUEST_MODEL,
         _AVATAR,

@@ -105,9 +105,7 @@ class _Source:
         self.model = attr.metric(stage, "metadata.model_name")
         #: RealtimeModelMetrics are stamped with the response's beginning, all others when they are sent
         self.late_by = attr.metric(stage, "duration") if stage == attr.KIND_REALTIME else None
-        self.fields = tuple(
-            (field, attr.metric(stage, source), field in _SECONDS) for field, source in fields.items()
-        )
+        self.fields = tuple((field, attr.metric(stage, source), field in _SECONDS) for field, source in fields.items())
 
 
 def _same(*names: str) -> dict[str, str]:
@@ -143,12 +141,8 @@ _SOURCES = {
             "output_audio_tokens": "output_token_details.audio_tokens",
         },
     ),
-    attr.KIND_TTS: _Source(
-        1, "tts", _same("input_tokens", "output_tokens", "characters_count", "audio_duration")
-    ),
-    attr.KIND_STT: _Source(
-        2, "stt", _same("input_tokens", "input_audio_tokens", "output_tokens", "audio_duration")
-    ),
+    attr.KIND_TTS: _Source(1, "tts", _same("input_tokens", "output_tokens", "characters_count", "audio_duration")),
+    attr.KIND_STT: _Source(2, "stt", _same("input_tokens", "input_audio_tokens", "output_tokens", "audio_duration")),
     attr.KIND_INTERRUPTION: _Source(3, "interruption", {"total_requests": "num_requests"}),
     attr.KIND_EOU: _Source(4, "eot", {"total_requests": "num_requests"}),
 }
@@ -200,17 +194,14 @@ class UsageTally:
     def result(self) -> tuple[ModelUsage, ...]:
         """One record per model: by type, then in the order in which models were first used."""
         ordered = sorted(self._entries.items(), key=lambda item: (item[0][0], item[1].first))
-        return tuple(
-            _TYPES[rank](
-                provider=provider,
-                model=model,
-                **{
-                    field: amount / (1 << _SCALE) if field in _SECONDS else amount
-                    for field, amount in entry.sums.items()
-                },
-            )
-            for (rank, provider, model), entry in ordered
-        )
+        return tuple(_usage(rank, provider, model, entry.sums) for (rank, provider, model), entry in ordered)
+
+
+def _usage(rank: int, provider: str, model: str, sums: Mapping[str, int]) -> ModelUsage:
+    amounts: dict[str, Any] = {
+        field: amount / (1 << _SCALE) if field in _SECONDS else amount for field, amount in sums.items()
+    }
+    return _TYPES[rank](provider=provider, model=model, **amounts)
 
 
 def total(usage: Sequence[ModelUsage], name: str) -> int | float:

@@ -69,7 +69,14 @@ class Call:
         session.output.transcription = FakeTextOutput()
         with quiet():
             session.on("metrics_collected", lambda event: self._metrics.append(event.metrics))
+        session.on("close", lambda _: asyncio.get_running_loop().call_later(0.3, self._report, session))
         return session
+
+    def _report(self, session: AgentSession[Any]) -> None:
+        """What LiveKit says a moment after the close, whoever closed it."""
+        report = as_json(self.ctx.make_session_report(session).to_dict())
+        self.outcomes.append(Outcome(report, list(self._metrics), self.truth))
+        self._metrics.clear()
 
     async def start(self, session: AgentSession[Any], agent: Agent | None = None, **kwargs: Any) -> None:
         await session.start(agent or Agent(instructions=INSTRUCTIONS), **kwargs)
@@ -79,12 +86,9 @@ class Call:
         await asyncio.sleep(max(0.0, at - clock.elapsed()))
 
     async def close(self, session: AgentSession[Any], close: Callable[[], Awaitable[Any]] | None = None) -> None:
-        """Close the session (``close()`` instead of ``aclose()``), let it settle, and keep LiveKit's report."""
+        """Close the session (``close()`` instead of ``aclose()``) and let it settle; LiveKit's report is kept."""
         await (close or session.aclose)()
         await asyncio.sleep(0.5)
-        report = as_json(self.ctx.make_session_report(session).to_dict())
-        self.outcomes.append(Outcome(report, list(self._metrics), self.truth))
-        self._metrics.clear()
 
 
 ScenarioFunction = Callable[[Call], Awaitable[None]]

@@ -306,9 +306,7 @@ class FakeTTS(tts.TTS):
         error: Exception | None = None,
         model: str = "fake-tts",
     ) -> None:
-        super().__init__(
-            capabilities=tts.TTSCapabilities(streaming=streaming), sample_rate=SAMPLE_RATE, num_channels=1
-        )
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=streaming), sample_rate=SAMPLE_RATE, num_channels=1)
         self.ttfb = ttfb
         self.error = error
         self.truth = truth or Truth()
@@ -337,9 +335,7 @@ class _TTSChunked(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         assert isinstance(self._tts, FakeTTS)
         self._tts.truth.tts_requests += 1
-        output_emitter.initialize(
-            request_id="tts", sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
-        )
+        output_emitter.initialize(request_id="tts", sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm")
         await asyncio.sleep(self._tts.ttfb)
         if self._tts.error is not None:
             raise self._tts.error
@@ -372,9 +368,7 @@ class FakeAudioOutput(io.AudioOutput):
     """A loudspeaker on the virtual clock: tells when it starts and stops, can pause, and may start late (an avatar)."""
 
     def __init__(self, *, truth: Truth | None = None, start_delay: float = 0.0, can_pause: bool = False) -> None:
-        super().__init__(
-            label="kit", capabilities=io.AudioOutputCapabilities(pause=can_pause), sample_rate=SAMPLE_RATE
-        )
+        super().__init__(label="kit", capabilities=io.AudioOutputCapabilities(pause=can_pause), sample_rate=SAMPLE_RATE)
         self._delay = start_delay
         self._truth = truth or Truth()
         self._pushed = 0.0

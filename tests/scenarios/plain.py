@@ -79,9 +79,12 @@ async def batch_recognizer(call: Call) -> None:
 
 
 def call_vad(call: Call) -> Any:
-    from tests.kit.voice import FakeVAD
+    """A second VAD beside the session's, which hears the same."""
+    from tests.kit.voice import Caller, FakeVAD
 
-    return FakeVAD(call.caller)
+    other = Caller()
+    other.speeches = call.caller.speeches
+    return FakeVAD(other)
 
 
 @scenario()
@@ -205,3 +208,13 @@ async def two_sessions_in_one_job(call: Call) -> None:
     await call.start(other)
     await call.until(19.0)
     await call.close(other)
+
+
+@scenario()
+async def redacted_session(call: Call) -> None:
+    """The session is started with redaction on."""
+    call.caller.says(f"this is secret {CANARY}", 1.0)
+    session = call.session()
+    await call.start(session, Greeter(), record={"redaction": True})
+    await call.until(6.0)
+    await call.close(session)

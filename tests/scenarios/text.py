@@ -14,9 +14,7 @@ from tests.scenarios.tools import Clerk, calls
 @scenario()
 async def typed_questions(call: Call) -> None:
     """Text in, text out, with a tool: no audio at all."""
-    session = call.session(
-        calls(("weather", "weather", '{"city": "Rome"}')), stt=None, vad=None, tts=None, audio=None
-    )
+    session = call.session(calls(("weather", "weather", '{"city": "Rome"}')), stt=None, vad=None, tts=None, audio=None)
     await call.start(session, Clerk())
     await session.run(user_input=f"weather please {CANARY}")
     await session.run(user_input="thanks")

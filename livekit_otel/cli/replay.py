@@ -1,0 +1,134 @@
+"""``livekit-otel replay``: stored spans, sent on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
+
+from ..errors import LiveKitOtelError, OptionError
+from .support import write
+
+__all__ = ["register"]
+
+_TOLD = 20
+_T = TypeVar("_T")
+
+
+class Encoding(str, Enum):
+    """Encodings of requests."""
+
+    protobuf = "protobuf"
+    json = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("replay")(replay)
+
+
+def replay(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file of OTLP JSON, plain or gzip, or a directory of them.", show_default=False
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="URL", help="OTLP/HTTP endpoint, as in http://host:4318.", show_default=False),
+    ],
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header",
+            "-H",
+            metavar="NAME=VALUE",
+            help="Added to each request, after those of OTEL_EXPORTER_OTLP_HEADERS. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="Where to keep what was sent.  [default: beside the source]", show_default=False),
+    ] = None,
+    encoding: Annotated[Encoding, typer.Option("--encoding", help="How requests are encoded.")] = Encoding.protobuf,
+    compress: Annotated[bool, typer.Option("--gzip", help="Compress the requests.")] = False,
+    batch: Annotated[int, typer.Option("--batch", min=1, max=100_000, help="Spans in one request, at most.")] = 512,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for one request.")] = 30.0,
+    retry_for: Annotated[
+        float, typer.Option("--retry-for", min=0.0, help="Seconds to try again while the endpoint does not answer.")
+    ] = 60.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be sent.")] = False,
+) -> None:
+    """Send stored spans, of every scope, to an OTLP endpoint. Run again, it goes on where it stopped."""
+    from ..replay import Endpoint, EndpointError, Replay, environment_headers, parse_header, shown, traces_url
+
+    url = _usage(traces_url, to, "--to")
+    headers = {**environment_headers(), **dict(_usage(parse_header, text, "--header") for text in header or ())}
+    notes = _Notes()
+    with Progress(
+        TextColumn("reading" if dry_run else "sending"), BarColumn(), TaskProgressColumn(), DownloadColumn(),
+        TextColumn("{task.fields[spans]} spans"), console=notes.console, transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as progress:  # fmt: skip
+        job = Replay(
+            source, url, state=state, batch=batch, on_note=notes.tell,
+            on_advance=lambda size: progress.update(task, advance=size, spans=job.summary.spans),
+        )  # fmt: skip
+        task = progress.add_task("", total=job.bytes_total, spans=0)
+        endpoint = None
+        if not dry_run:
+            endpoint = Endpoint(
+                url, headers, encoding=encoding.value, compress=compress, timeout=timeout, patience=retry_for,
+                on_wait=lambda reason, seconds: notes.print(f"note: {reason}; next try in {seconds:.1f} s"),
+            )  # fmt: skip
+        with closing(notes):
+            try:
+                job.run(endpoint)
+            except EndpointError as error:
+                sent = job.summary.spans
+                raise EndpointError(f"{error} ({sent} spans were sent; run it again to send the rest)") from None
+    done = job.summary
+    files = f"{done.files} file{'' if done.files == 1 else 's'}"
+    if dry_run:
+        write(f"{done.spans} spans of {files} to send to {shown(url)}\n")
+        return
+    already = f", {done.finished} of them sent before" if done.finished else ""
+    write(f"sent {done.spans} spans in {done.requests} requests from {files}{already}\n")
+    if done.rejected:
+        raise LiveKitOtelError(f"{shown(url)}: refused {done.rejected} spans; they are not sent again")
+
+
+def _usage(function: Callable[[str], _T], text: str, option: str) -> _T:
+    try:
+        return function(text)
+    except OptionError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+class _Notes:
+    """What was passed over, on stderr; the first of it, and a count of the rest."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self._count = 0
+
+    def tell(self, level: str, text: str) -> None:
+        self._count += 1
+        if self._count <= _TOLD:
+            self.print(f"{level}: {text}")
+
+    def print(self, text: str) -> None:
+        self.console.print(text)
+
+    def close(self) -> None:
+        if self._count > _TOLD:
+            self.print(f"warning: {self._count - _TOLD} more such problems")

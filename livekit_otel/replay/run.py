@@ -1,0 +1,244 @@
+"""One replay: files to batches, batches to the endpoint, positions to the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ..errors import SourceError
+from ..readers.files import find
+from . import wire
+from .lines import StoredFile
+from .reading import NotATrace, Reading, Step
+from .send import Accepted, Endpoint, EndpointError, Rejected
+from .state import Position, State, default_path
+
+__all__ = ["Replay", "Summary"]
+
+_MAX_BYTES = 4 << 20
+#: After so many spans were rejected one after the other, it is the endpoint and not the spans.
+_REJECTED_IN_A_ROW = 20
+
+
+@dataclass
+class Summary:
+    """What a replay did.
+
+    Attributes:
+        spans: acknowledged by the endpoint (or, in a dry run, waiting to be sent).
+        requests: acknowledged requests.
+        rejected: spans that the endpoint refused.
+        damaged: lines, spans and links that could not be read.
+        files: files with spans; ``finished`` of them had nothing new.
+    """
+
+    spans: int = 0
+    requests: int = 0
+    rejected: int = 0
+    damaged: int = 0
+    files: int = 0
+    finished: int = 0
+
+
+class Replay:
+    """Sends what a source holds to an endpoint.
+
+    Args:
+        source: a file of OTLP JSON, plain or gzip, or a directory of them.
+        url: the endpoint, as :func:`~.send.traces_url` returns it: positions are kept for each.
+        state: where to keep positions; None for beside the source.
+        batch: spans in one request, at most.
+        on_note: called with (``warning`` or ``note``, a message) for what was passed over.
+        on_advance: called with a number of bytes when some more of the source is done.
+
+    Raises:
+        SourceError: the source is not there.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        url: str,
+        *,
+        state: Path | None = None,
+        batch: int = 512,
+        on_note: Callable[[str, str], None] = lambda level, text: None,
+        on_advance: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        if source == "-":
+            raise SourceError("-: standard input cannot be replayed, a replay resumes where it stopped; give a file")
+        paths, self._directory = find(source)
+        self.source, self.summary = source, Summary()
+        self._paths = [path for path in paths if path is not None]
+        self._root = (Path(source) if self._directory else self._paths[0].parent).resolve()
+        self._url, self._batch = url, batch
+        self.state_path = state or default_path(self._root, url)
+        self._note, self._advance = on_note, on_advance
+        self._parts: list[wire.Part] = []
+        self._pending: dict[str, Position] = {}
+        self._bytes = self._waiting = 0
+        self._last_rejection = ""
+        self._ever_accepted = False
+        self._rejected_in_a_row = 0
+
+    @property
+    def bytes_total(self) -> int:
+        return sum(path.stat().st_size for path in self._paths if path.is_file())
+
+    def run(self, endpoint: Endpoint | None) -> Summary:
+        """Send everything that was not acknowledged yet; without an endpoint, only count it.
+
+        Raises:
+            SourceError: nothing in the source is a trace.
+            EndpointError: the endpoint refuses, or is gone for too long. What was acknowledged is remembered.
+            LiveKitOtelError, OptionError: the state cannot be kept.
+        """
+        self._endpoint = endpoint
+        self._state = State(self.state_path, self._url, read_only=endpoint is None)
+        try:
+            self._ever_accepted = bool(self._state.positions)
+            self._paths = [path for path in self._paths if path.resolve() != self.state_path.resolve()]
+            self._remember_moved()
+            traces = sum([self._file_or_note(path) for path in self._paths])
+            if not traces:
+                raise SourceError(f"{self.source}: none of the {len(self._paths)} files in the directory is a trace")
+            self._flush()
+        finally:
+            self._state.close()
+        return self.summary
+
+    def _file_or_note(self, path: Path) -> bool:
+        try:
+            self._file(path)
+        except (SourceError, NotATrace) as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            if not self._directory:
+                raise SourceError(f"{path}: {reason}") from None
+            self._note("note" if isinstance(error, NotATrace) else "warning", f"{path}: skipped: {reason}")
+            return False
+        return True
+
+    def _remember_moved(self) -> None:
+        """A rotated file has a new name, and its old name a new content: note the first before the second is sent."""
+        if self._endpoint is None or not self._state.positions:
+            return
+        moved: dict[str, Position] = {}
+        for path in self._paths:
+            try:
+                file = self._open(path)
+            except SourceError:
+                continue
+            position, renamed = self._start(file)
+            file.close()
+            if renamed:
+                moved[file.name] = position
+        self._state.record(moved)
+
+    def _open(self, path: Path) -> StoredFile:
+        resolved = path.resolve()
+        inside = resolved.is_relative_to(self._root)
+        return StoredFile(path, resolved.relative_to(self._root).as_posix() if inside else str(resolved))
+
+    def _file(self, path: Path) -> None:
+        file = self._open(path)
+        try:
+            position, _ = self._start(file)
+            if position.stat == file.stat_key():
+                self.summary.files += 1
+                self.summary.finished += 1
+                self._advance(file.size)
+                return
+            if position == Position() and file.name in self._state.positions:
+                self._note("note", f"{path}: was replaced since the last replay; it is sent from its start")
+            told = 0
+            for step in Reading(file, position, self._batch, self._tell).steps():
+                self._add(step, file)
+                self._advance(file.read_so_far() - told)
+                told = file.read_so_far()
+            self.summary.files += 1
+        except NotATrace:
+            self._pending.pop(file.name, None)
+            raise
+        finally:
+            file.close()
+
+    def _start(self, file: StoredFile) -> tuple[Position, bool]:
+        """Where to go on, and whether the position is that of another name: the file was renamed, or compressed."""
+        own = self._state.positions.get(file.name)
+        if own is not None and (own.stat == file.stat_key() or file.holds(own)):
+            return own, False
+        for position in sorted(self._state.positions.values(), key=lambda one: -one.offset):
+            if position.offset and file.holds(position):
+                return msgspec.structs.replace(position, stat=""), True
+        return Position(), False
+
+    def _add(self, step: Step, file: StoredFile) -> None:
+        part = step.part
+        if part is not None:
+            for problem in part.problems:
+                self._tell("warning", f"{part.where}: {problem}")
+        if part is not None and (spans := part.spans):
+            if self._parts and (self._waiting + spans > self._batch or self._bytes + step.size > _MAX_BYTES):
+                self._flush()
+            self._parts.append(part)
+            self._waiting += spans
+            self._bytes += step.size
+        self._pending[file.name] = step.position
+
+    def _tell(self, level: str, text: str) -> None:
+        self.summary.damaged += level == "warning"
+        self._note(level, text)
+
+    def _flush(self) -> None:
+        parts, self._parts, self._bytes, self._waiting = self._parts, [], 0, 0
+        if self._endpoint is None:
+            self.summary.spans += sum(part.spans for part in parts)
+            return
+        if parts:
+            before = self._ever_accepted
+            self._send(parts)
+            if not before and not self._ever_accepted:
+                raise EndpointError(f"{self._endpoint.name}: {self._last_rejection}; it has taken no span at all")
+        self._state.record(self._pending)
+        self._pending = {}
+
+    def _send(self, parts: list[wire.Part]) -> None:
+        """Send; what is rejected is halved, until the spans that the endpoint does not like are alone."""
+        assert self._endpoint is not None
+        spans = sum(part.spans for part in parts)
+        try:
+            answer = self._endpoint.send(wire.encode([part.message for part in parts], self._endpoint.encoding))
+        except Rejected as rejected:
+            pieces = parts if len(parts) > 1 else wire.one_by_one(parts[0])
+            if len(pieces) == 1:
+                self._reject(pieces[0], str(rejected))
+                return
+            half = len(pieces) // 2
+            self._send(pieces[:half])
+            self._send(pieces[half:])
+        else:
+            self._count(answer, spans, parts[0])
+
+    def _count(self, answer: Accepted, spans: int, first: wire.Part) -> None:
+        rejected = min(answer.rejected, spans)
+        self.summary.requests += 1
+        self.summary.spans += spans - rejected
+        self.summary.rejected += rejected
+        self._ever_accepted = True
+        self._rejected_in_a_row = 0
+        if rejected:
+            self._note("warning", f"{first.where} and after: {rejected} spans were refused: {answer.message}")
+        elif answer.message:
+            self._note("note", f"the endpoint says: {answer.message}")
+
+    def _reject(self, part: wire.Part, reason: str) -> None:
+        self._last_rejection = reason
+        self._rejected_in_a_row += 1
+        if self._rejected_in_a_row >= _REJECTED_IN_A_ROW:
+            assert self._endpoint is not None
+            raise EndpointError(f"{self._endpoint.name}: {reason}; so for {self._rejected_in_a_row} spans in a row")
+        self.summary.rejected += 1
+        self._note("warning", f"{part.where}: span {part.mark} was refused: {reason}")

@@ -1,0 +1,92 @@
+"""Scripted sessions with the instrumentation on, and what was exported of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.exporter.otlp.json.file import FileSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import livekit_otel
+from livekit_otel import SpanRecord
+from livekit_otel import attributes as attr
+from livekit_otel.spans import from_sdk
+
+from .run import SCENARIOS, Outcome, run_scenario
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One scripted session: LiveKit's own reports, the spans, and the file that the official exporter wrote."""
+
+    name: str
+    outcomes: list[Outcome]
+    exported: Sequence[ReadableSpan]
+    text: str
+
+    @property
+    def records(self) -> list[SpanRecord]:
+        """All spans of both layers."""
+        return [from_sdk(span) for span in self.exported]
+
+    @property
+    def pipeline(self) -> list[SpanRecord]:
+        """The spans of the pipeline layer."""
+        return [record for record in self.records if record.scope == attr.SCOPE]
+
+    def of(self, kind: str) -> list[SpanRecord]:
+        return [record for record in self.pipeline if record.kind == kind]
+
+
+_cache: dict[tuple[str, bool, Any], Trace] = {}
+
+
+def record(name: str, *, native_spans: bool = False, **options: Any) -> Trace:
+    """Run a scenario traced (once for the same arguments), and return what came out."""
+    key = (name, native_spans, tuple(sorted(options.items())))
+    if key not in _cache:
+        _cache[key] = _record(name, native_spans, options)
+    return _cache[key]
+
+
+def _record(name: str, native_spans: bool, options: dict[str, Any]) -> Trace:
+    stream, memory = io.StringIO(), InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    provider.add_span_processor(SimpleSpanProcessor(FileSpanExporter(stream=stream)))
+    switch_off()
+
+    def switch_on() -> None:
+        livekit_otel.set_tracer_provider(provider, native_spans=native_spans, **options)
+
+    try:
+        outcomes = run_scenario(name, before=switch_on)
+    finally:
+        switch_off()
+    return Trace(name, outcomes, memory.get_finished_spans(), stream.getvalue())
+
+
+def switch_off() -> None:
+    """No instrumentation, and LiveKit's own tracer without a provider."""
+    from livekit.agents.telemetry import tracer
+    from opentelemetry import trace
+
+    instrumentor = livekit_otel.LiveKitInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()
+    tracer.set_provider(trace.NoOpTracerProvider())
+
+
+def names() -> list[str]:
+    """Scenarios that the installed LiveKit can play."""
+    import livekit.agents
+
+    import tests.scenarios  # noqa: F401
+
+    version = tuple(int(part) for part in livekit.agents.__version__.split(".")[:3])
+    return [name for name, scenario in SCENARIOS.items() if scenario.since <= version]

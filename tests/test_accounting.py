@@ -1,0 +1,155 @@
+"""Nothing twice, nothing missing: every occurrence of a stage is one span, and every metric is on one of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from livekit_otel import SpanRecord
+from livekit_otel import attributes as attr
+from tests.kit.trace import Trace, names, record
+
+#: metrics type -> stage prefix of its attributes
+STAGES = {
+    "eou_metrics": "eou",
+    "eot_inference_metrics": "eot",
+    "llm_metrics": "llm",
+    "tts_metrics": "tts",
+    "realtime_model_metrics": "realtime",
+    "interruption_metrics": "interruption",
+    "avatar_metrics": "avatar",
+}
+
+
+def traces(name: str) -> list[Trace]:
+    return [record(name), record(name, native_spans=True)]
+
+
+def all_metrics(trace: Trace) -> list[Any]:
+    return [one for outcome in trace.outcomes for one in outcome.metrics]
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_metrics_event_is_on_exactly_one_span(name: str) -> None:
+    """Each metrics object that LiveKit emitted is on one stage span, every field with its value."""
+    for trace in traces(name):
+        spans = trace.pipeline
+        for kind, stage in STAGES.items():
+            key = attr.metric(stage, "timestamp")
+            carrying = [span for span in spans if key in span.attributes]
+            emitted = [one for one in all_metrics(trace) if one.type == kind]
+            assert len(carrying) == len(emitted), kind
+            for metrics in emitted:
+                matching = [span for span in carrying if _carries(span, stage, metrics)]
+                assert matching, metrics
+                carrying.remove(matching[0])
+
+
+def _carries(span: SpanRecord, stage: str, metrics: Any) -> bool:
+    for name, value in metrics.model_dump().items():
+        if name == "type" or value is None or isinstance(value, dict):
+            continue
+        if span.attributes.get(attr.metric(stage, name)) != value:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", names())
+def test_vad_and_stt_metrics_are_summed(name: str) -> None:
+    """Counts and durations of VADMetrics and STTMetrics add up over the spans that aggregate them."""
+    sums = {
+        "vad": ("inference_count", "inference_duration_total"),
+        "stt": ("audio_duration", "input_tokens", "output_tokens", "duration", "acquire_time"),
+    }
+    for trace in traces(name):
+        for stage, fields in sums.items():
+            emitted = [one for one in all_metrics(trace) if one.type == f"{stage}_metrics"]
+            assert _sum(trace, f"livekit_otel.{stage}.metrics_count") == len(emitted)
+            for field in fields:
+                expected = sum(getattr(one, field) for one in emitted)
+                assert _sum(trace, attr.metric(stage, field)) == pytest.approx(expected), (stage, field)
+
+
+def _sum(trace: Trace, key: str) -> float:
+    return sum(float(span.attributes.get(key, 0)) for span in trace.pipeline)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_occurrence_has_one_span(name: str) -> None:
+    """Speech segments, requests, calls and playouts that the fakes counted are as many as their spans."""
+    for trace in traces(name):
+        truth = trace.outcomes[-1].truth
+        segments = [span for span in trace.of("vad") if span.attributes[attr.VAD_SPEECH]]
+        assert len(segments) == len(truth.vad_segments)
+        requests = trace.of("llm") + trace.of("realtime")
+        assert len(requests) == truth.llm_requests
+        assert len(trace.of("tts")) == truth.tts_requests or name == "tts_fails"
+        assert len(trace.of("playback")) == truth.playouts
+        calls = Counter(
+            call["call_id"]
+            for outcome in trace.outcomes
+            for event in outcome.report["events"]
+            if event["type"] == "function_tools_executed"
+            for call in event["function_calls"]
+        )
+        assert Counter(span.attributes[attr.TOOL_CALL_ID] for span in trace.of("tool")) == calls
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_tree_is_whole(name: str) -> None:
+    """Every parent exists, stages are below a turn or the session, and no span ends before it starts."""
+    for trace in traces(name):
+        by_id = {span.span_id: span for span in trace.records}
+        assert len(by_id) == len(trace.records)
+        for span in trace.pipeline:
+            assert 0 < span.start_ns <= span.end_ns
+            assert span.trace_id == trace.pipeline[0].trace_id or len(trace.outcomes) > 1
+            if span.kind == "session":
+                assert span.parent_id is None
+                continue
+            parent = by_id[span.parent_id or ""]
+            assert parent.scope == attr.SCOPE
+            assert parent.kind in (("session",) if span.kind not in attr.STAGE_KINDS else ("session", "turn"))
+            assert parent.session_id == span.session_id
+            assert parent.start_ns - 10**9 <= span.start_ns
+        for native in (span for span in trace.records if span.scope == attr.NATIVE_SCOPE):
+            parent = by_id[native.parent_id or ""]
+            assert parent.scope == attr.NATIVE_SCOPE or parent.kind == "session"
+
+
+@pytest.mark.parametrize("name", names())
+def test_tokens_of_a_request_are_told_once(name: str) -> None:
+    """In the whole export gen_ai.usage.* sums to what LiveKit counted, whether its own spans are there or not."""
+    for trace in traces(name):
+        models = [one for one in all_metrics(trace) if one.type in ("llm_metrics", "realtime_model_metrics")]
+        expected = sum(getattr(one, "prompt_tokens", 0) or getattr(one, "input_tokens", 0) for one in models)
+        voice = [one for one in all_metrics(trace) if one.type in ("tts_metrics", "stt_metrics")]
+        expected += sum(one.input_tokens for one in voice)
+        told = sum(int(span.attributes.get(attr.USAGE_INPUT_TOKENS, 0)) for span in trace.records)  # type: ignore[arg-type]
+        assert told == expected
+
+
+@pytest.mark.parametrize("name", names())
+def test_identity_is_on_every_span(name: str) -> None:
+    """Kind, schema, session id and the id that backends group by are on every pipeline span, equal under both names."""
+    for trace in traces(name):
+        for span in trace.pipeline:
+            assert span.attributes[attr.KIND] == span.name
+            assert span.attributes[attr.SCHEMA] == attr.SCHEMA_VERSION
+            assert span.attributes[attr.SESSION_ID]
+            assert span.attributes[attr.BACKEND_SESSION_ID] == span.attributes[attr.CONVERSATION_ID]
+            assert str(span.attributes[attr.BACKEND_SESSION_ID]).startswith("RM_")
+
+
+@pytest.mark.parametrize("name", names())
+def test_values_stay_within_what_backends_keep(name: str) -> None:
+    """At most 128 attributes, no value over 2,000 bytes but GenAI content, no number as a key segment."""
+    for trace in traces(name):
+        for span in trace.pipeline:
+            assert len(span.attributes) <= 128
+            for key, value in span.attributes.items():
+                assert not any(segment.isdigit() for segment in key.split("."))
+                if isinstance(value, str) and key not in attr.GENAI_CONTENT:
+                    assert len(value.encode()) <= attr.MAX_VALUE_BYTES, key
