@@ -357,12 +357,15 @@ def test_fallback_adapters() -> None:
         failed = {attr.OUTCOME: "error"}
         turn.eou(2.0, 2.5)
         turn.llm(2.5, 3.5, **failed)
+        turn.llm(3.5, 3.9, **failed)  # the adapter asks the first one whether it is back
         turn.llm(3.5, 4.0, 0.25)
         turn.tts(3.75, 4.25, None, **failed)
         turn.tts(4.25, 5.0, 0.25)
         turn.playback(4.5, 6.0)
 
-    assert waits(run(fill)) == {"eou": 0.5, "llm": 1.25, "tts": 0.75}
+    turn = run(fill)
+    assert waits(turn) == {"eou": 0.5, "llm": 1.25, "tts": 0.75}
+    assert (turn.latency.llm_node_ttft, turn.latency.llm_node_ttfs, turn.latency.tts_node_ttfb) == (1.25, 1.25, 0.75)
 
 
 def test_llm_and_connection_of_the_synthesis() -> None:

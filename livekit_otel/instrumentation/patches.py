@@ -64,7 +64,14 @@ class Applied:
     owner: type
     name: str
     original: Any
-    wrapper: Any
+    wrapper: Any = None
+    active: bool = True
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            return function(wrapped, instance, args, kwargs) if self.active else wrapped(*args, **kwargs)
+
+        return wrapper
 
 
 def apply(patches: tuple[Patch, ...] = PATCHES) -> list[Applied]:
@@ -81,24 +88,17 @@ def apply(patches: tuple[Patch, ...] = PATCHES) -> list[Applied]:
                 patch.name,
             )
             continue
-        wrapper = wrapt.FunctionWrapper(original, _around(patch.wrapper))
-        setattr(owner, patch.name, wrapper)
-        applied.append(Applied(owner, patch.name, original, wrapper))
+        one = Applied(owner, patch.name, original)
+        one.wrapper = wrapt.FunctionWrapper(original, one.around(patch.wrapper))
+        setattr(owner, patch.name, one.wrapper)
+        applied.append(one)
     return applied
-
-
-def _around(function: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        return function(wrapped, instance, args, kwargs)
-
-    return wrapper
 
 
 def restore(applied: list[Applied]) -> None:
     """Put the originals back where nobody wrapped on top of us; elsewhere our wrapper steps aside."""
     for one in reversed(applied):
+        one.active = False
         if vars(one.owner).get(one.name) is one.wrapper:
             setattr(one.owner, one.name, one.original)
-        else:
-            one.wrapper._self_enabled = False
     applied.clear()

@@ -13,7 +13,7 @@ from ..readers.files import find
 from . import wire
 from .lines import StoredFile
 from .reading import NotATrace, Reading, Step
-from .send import Accepted, Endpoint, EndpointError, Rejected
+from .send import Accepted, Endpoint, EndpointError, Rejected, shown
 from .state import Position, State, default_path
 
 __all__ = ["Replay", "Summary"]
@@ -97,7 +97,7 @@ class Replay:
             LiveKitOtelError, OptionError: the state cannot be kept.
         """
         self._endpoint = endpoint
-        self._state = State(self.state_path, self._url, read_only=endpoint is None)
+        self._state = State(self.state_path, self._url, shown(self._url), read_only=endpoint is None)
         try:
             self._ever_accepted = bool(self._state.positions)
             self._paths = [path for path in self._paths if path.resolve() != self.state_path.resolve()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import gzip
 import http.client
@@ -159,11 +160,12 @@ class Endpoint:
         patience: float = 60.0,
         on_wait: Callable[[str, float], None] = lambda reason, seconds: None,
     ) -> None:
-        self.url, self.encoding = url, encoding
+        self.encoding = encoding
         self.name = shown(url)
         self._compress, self._timeout, self._patience, self._on_wait = compress, timeout, patience, on_wait
         own = {"content-type": _TYPES[encoding], "user-agent": "livekit-otel"}
-        self._headers = {**own, **headers, **({"content-encoding": "gzip"} if compress else {})}
+        self._url, credentials = _without_credentials(url)
+        self._headers = {**own, **credentials, **headers, **({"content-encoding": "gzip"} if compress else {})}
         self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=_tls(url)))
 
     def send(self, body: bytes) -> Accepted:
@@ -189,7 +191,7 @@ class Endpoint:
                 wait = min(wait * 2, _LONGEST_WAIT)
 
     def _try(self, data: bytes) -> Accepted:
-        request = urllib.request.Request(self.url, data, self._headers, method="POST")
+        request = urllib.request.Request(self._url, data, self._headers, method="POST")
         try:
             with self._opener.open(request, timeout=self._timeout) as answer:
                 return self._accepted(answer.headers.get_content_type(), answer.read(_LONGEST_ANSWER))
@@ -235,6 +237,16 @@ class Endpoint:
             return Rejected(reason)
         hint = _HINTS.get(301 if 300 <= code < 400 else code)
         return EndpointError(f"{self.name}: {reason}" + (f"; {hint}" if hint else ""))
+
+
+def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """``user:password@`` of a URL as the header that carries it."""
+    parts = urlsplit(url)
+    credentials, separator, host = parts.netloc.rpartition("@")
+    if not separator:
+        return url, {}
+    encoded = base64.b64encode(unquote(credentials).encode()).decode()
+    return urlunsplit(parts._replace(netloc=host)), {"authorization": f"Basic {encoded}"}
 
 
 def _tls(url: str) -> ssl.SSLContext | None:

@@ -45,6 +45,7 @@ class Position(msgspec.Struct, omit_defaults=True):
 class _Header(msgspec.Struct, tag="replay"):
     version: int
     endpoint: str
+    digest: str
 
 
 class _Entry(msgspec.Struct, tag="file"):
@@ -55,23 +56,28 @@ class _Entry(msgspec.Struct, tag="file"):
 _decoder = msgspec.json.Decoder(_Header | _Entry)
 
 
-def default_path(directory: Path, endpoint: str) -> Path:
+def default_path(directory: Path, url: str) -> Path:
     """Beside the source, one for each endpoint; readers pass over names that begin with a dot."""
-    return directory / f".livekit-otel-replay-{hashlib.sha256(endpoint.encode()).hexdigest()[:12]}"
+    return directory / f".livekit-otel-replay-{_digest(url)}"
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
 
 
 class State:
-    """The positions of a source at one endpoint.
+    """The positions of a source at one endpoint; ``endpoint`` is its name in messages.
 
     Raises:
         LiveKitOtelError: the file cannot be written, or another replay uses it.
         OptionError: it belongs to another endpoint, or is no state file.
     """
 
-    def __init__(self, path: Path, endpoint: str, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, url: str, endpoint: str, *, read_only: bool = False) -> None:
         self.path = path
         self.positions: dict[str, Position] = {}
         self._endpoint = endpoint
+        self._header = _Header(_VERSION, endpoint, _digest(url))
         self._fd = -1
         try:
             if not read_only:
@@ -126,7 +132,7 @@ class State:
                 ) from None
             if isinstance(entry, _Entry):
                 self.positions[entry.name] = entry.position
-            elif entry.version != _VERSION or entry.endpoint != self._endpoint:
+            elif entry.version != _VERSION or entry.digest != self._header.digest:
                 raise OptionError(
                     f"{self.path}: the state of a replay to {entry.endpoint}, not to {self._endpoint}; "
                     "give another --state"
@@ -138,7 +144,7 @@ class State:
             # a kill in the middle of a write: that batch counts as not acknowledged
             os.ftruncate(self._fd, whole)
         if not whole:
-            self._append([_Header(_VERSION, self._endpoint)])
+            self._append([self._header])
             _sync_directory(self.path.parent)
         elif lines > _COMPACT_OVER and lines > 4 * len(self.positions):
             self._compact()
@@ -150,7 +156,7 @@ class State:
             fcntl.flock(fd, fcntl.LOCK_EX)
         old, self._fd = self._fd, fd
         entries = [_Entry(name, position) for name, position in self.positions.items()]
-        self._append([_Header(_VERSION, self._endpoint), *entries])
+        self._append([self._header, *entries])
         os.replace(replacement, self.path)
         _sync_directory(self.path.parent)
         os.close(old)

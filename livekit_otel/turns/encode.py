@@ -74,7 +74,8 @@ def _shared(scope: Literal["turn", "session"], derived: TurnDerivation | Session
                 out[keys[f"usage.{name}"]] = total(derived.usage, name)
     if derived.discarded:
         for name in attr.DISCARDED_SUMS:
-            out[keys[f"discarded.{name}"]] = total(derived.discarded, name)
+            if amount := total(derived.discarded, name):
+                out[keys[f"discarded.{name}"]] = amount
     for name in ("interruptions", "false_interruptions", "backchannels"):
         count = getattr(derived, name)
         if count or scope == "session":

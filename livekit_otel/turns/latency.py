@@ -8,14 +8,14 @@ from .. import attributes as attr
 from ..spans import SpanRecord
 from .bounds import Wait, user_started
 from .model import TurnLatency
-from .silence import first_token
-from .stages import Stages, avatar_ns, first_audio, hook_ns, provider_start, speech_of
+from .stages import Stages, avatar_ns, first_audio, first_token, hook_ns, provider_start, speech_of
 from .values import number, seconds
 
 __all__ = ["TOLERANCE", "Spoken", "latency_of", "notes_of", "spoken_of"]
 
 #: seconds by which a reported value may differ from a derived one before it is noted
 TOLERANCE = 0.005
+_MOMENTS = ("started_speaking_at", "stopped_speaking_at")
 _COMPLETION = attr.metric("llm", "completion_tokens")
 
 
@@ -68,17 +68,20 @@ def latency_of(stages: Stages, wait: Wait, spoken: Spoken) -> TurnLatency:
         found["transcription_delay"] = None if transcript is None else max(0, transcript - wait.stopped_ns)
         found["on_user_turn_completed_delay"] = hook_ns(wait.eou)
     request, tts = spoken.request, spoken.tts
+    failed = stages.failed_before(tts) if tts is not None else None
     started = provider_start(tts) if tts is not None else None
+    if failed is not None:
+        started = failed.start_ns
     if tts is not None:
         audio = first_audio(tts)
         begin = started if started is not None else tts.start_ns
         found["tts_node_ttfb"] = None if audio is None else audio - begin
     tps = None
     if request is not None and request.kind == attr.KIND_LLM:
-        token = first_token(request)
-        found["llm_node_ttft"] = None if token is None else token - request.start_ns
-        if started is not None and started >= request.start_ns and tts is not None and _same_speech(tts, request):
-            found["llm_node_ttfs"] = started - request.start_ns
+        token, begun = first_token(request), stages.attempts_start(request)
+        found["llm_node_ttft"] = None if token is None else token - begun
+        if started is not None and started >= begun and tts is not None and _same_speech(tts, request):
+            found["llm_node_ttfs"] = started - begun
         tokens = number(request.attributes, _COMPLETION)
         if token is not None and tokens and request.end_ns > token:
             tps = tokens / seconds(request.end_ns - token)
@@ -110,7 +113,10 @@ def notes_of(latency: TurnLatency, reported: Mapping[str, float]) -> tuple[str, 
         if theirs is None or ours is None or name == "llm_node_tps":
             continue
         if abs(theirs - ours) > TOLERANCE:
-            notes.append(f"{name}: LiveKit reported {theirs:.3f} s, the spans say {ours:.3f} s")
+            if name in _MOMENTS:
+                notes.append(f"{name}: LiveKit reported {theirs - ours:+.3f} s from what the spans say")
+            else:
+                notes.append(f"{name}: LiveKit reported {theirs:.3f} s, the spans say {ours:.3f} s")
     return tuple(notes)
 
 

@@ -18,7 +18,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord
 from .bounds import Wait
 from .model import Segment
-from .stages import Stages, avatar_ns, first_audio, provider_start, speech_of
+from .stages import Stages, avatar_ns, first_audio, first_token, provider_start, speech_of
 
 __all__ = ["critical_path"]
 
@@ -108,7 +108,7 @@ class _Walk:
 
     def _wait_for(self, request: SpanRecord | None, speech: str | None) -> None:
         """What the step at hand (a request, or a speech without one) had to wait for: a tool, or a request before."""
-        before = self._request_before(speech, self.at) if request is not None else None
+        before = self._request_before(speech) if request is not None else None
         tool = self._tool_before(before.start_ns if before is not None else None)
         end = min(tool.end_ns, self.at) if tool is not None else None
         if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):
@@ -116,7 +116,7 @@ class _Walk:
             self._seen.add(tool.span_id)
             self.to(_OTHER, end)
             self.to(_TOOL, tool.start_ns)
-            caller = self._request_before(speech_of(tool), self.at)
+            caller = self._request_before(speech_of(tool))
             if caller is not None:
                 self.to(_OTHER, min(caller.end_ns, self.at))
                 self._request(caller)
@@ -125,11 +125,15 @@ class _Walk:
             self.to(_OTHER, before.end_ns)
             self._request(before)
 
-    def _request_before(self, speech: str | None, ns: int) -> SpanRecord | None:
+    def _request_before(self, speech: str | None) -> SpanRecord | None:
+        """The latest request of a speech; one that fails later (a fallback adapter's probe) had no part in this."""
         found = [
             one
             for one in self._stages.llm
-            if one.start_ns <= ns and one.span_id not in self._seen and (speech is None or speech_of(one) == speech)
+            if one.start_ns <= self.at
+            and one.span_id not in self._seen
+            and (speech is None or speech_of(one) == speech)
+            and (one.end_ns <= self.at or one.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR)
         ]
         return found[-1] if found else None
 
@@ -166,10 +170,3 @@ class _Walk:
         transcript = self._stages.transcript_ns(wait.commit_ns)
         self.to(_EOU, self._stopped if transcript is None else transcript)
         self.to(_TRANSCRIPTION, self._stopped)
-
-
-def first_token(request: SpanRecord) -> int | None:
-    """When a request gave its first token (a realtime model: its first audio)."""
-    realtime = request.kind == attr.KIND_REALTIME
-    offset = request.attributes.get(attr.REALTIME_FIRST_AUDIO if realtime else attr.TIME_TO_FIRST_CHUNK)
-    return request.start_ns + round(offset * 1e9) if isinstance(offset, int | float) else None

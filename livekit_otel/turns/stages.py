@@ -8,8 +8,10 @@ from .. import attributes as attr
 from ..spans import SpanRecord
 from .values import flag, nanoseconds, number
 
-__all__ = ["Stages", "first_audio", "provider_start", "speech_of"]
+__all__ = ["Stages", "avatar_ns", "first_audio", "first_token", "hook_ns", "provider_start", "speech_of"]
 
+#: a fallback follows the failure within this time
+_AT_ONCE = 20_000_000
 _AVATAR = attr.metric("avatar", "timestamp")
 _AVATAR_LATENCY = attr.metric("avatar", "playback_latency")
 _DECISION = attr.metric("decision", "timestamp")
@@ -31,6 +33,13 @@ def first_audio(tts: SpanRecord) -> int | None:
     """When a synthesis gave its first audio."""
     offset = nanoseconds(tts.attributes, attr.TTS_FIRST_BYTE)
     return None if offset is None else tts.start_ns + offset
+
+
+def first_token(request: SpanRecord) -> int | None:
+    """When a request gave its first token (a realtime model: its first audio)."""
+    realtime = request.kind == attr.KIND_REALTIME
+    offset = nanoseconds(request.attributes, attr.REALTIME_FIRST_AUDIO if realtime else attr.TIME_TO_FIRST_CHUNK)
+    return None if offset is None else request.start_ns + offset
 
 
 def provider_start(tts: SpanRecord) -> int | None:
@@ -123,7 +132,22 @@ class Stages:
             for one in self.llm
             if one.start_ns <= before_ns and (speech is None or speech_of(one) in (speech, None))
         ]
+        answered = [one for one in found if one.kind == attr.KIND_REALTIME or first_token(one) is not None]
+        found = answered or found
         return found[-1] if found else None
+
+    def attempts_start(self, request: SpanRecord) -> int:
+        """When the first of the requests began that failed and led to this one (a fallback adapter's)."""
+        start = request.start_ns
+        for one in reversed(self.llm):
+            if (
+                0 <= start - one.end_ns <= _AT_ONCE
+                and one.start_ns < start
+                and one.attributes.get(attr.OUTCOME) == attr.OUTCOME_ERROR
+                and speech_of(one) == speech_of(request)
+            ):
+                start = one.start_ns
+        return start
 
     def transcript_ns(self, commit_ns: int) -> int | None:
         """When the last final transcript before the commit came."""
