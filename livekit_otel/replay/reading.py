@@ -51,7 +51,7 @@ class Reading:
                 self._problem(self._file.path.name, f"{self._damage}; what came before it was read")
             else:
                 self._waiting = True
-        if not self._recognised:
+        if not self._recognised and (self._held or not self._waiting):
             raise NotATrace(f"not a trace ({self._held[0] if self._held else 'it is empty'})")
         if not self._waiting and self._file.unchanged():
             yield Step(None, msgspec.structs.replace(self._position, stat=self._file.stat_key()))
@@ -69,7 +69,8 @@ class Reading:
                 return
             if not self._file.quiet():
                 self._waiting = True
-                self._tell("note", f"{where}: the last line is not whole yet; a later replay sends it")
+                if self._recognised:
+                    self._tell("note", f"{where}: the last line is not whole yet; a later replay sends it")
                 return
             final = False
             whole = salvage(line.data)
@@ -115,7 +116,11 @@ class Reading:
                     return
                 if b"\0" in first.data[:4096]:
                     raise NotATrace("a binary file, not a trace")
-                if first.ended and first.data.lstrip()[:1] in (b"{", b"[") and not _readable(first.data):
+                if (
+                    first.ended
+                    and first.data.removeprefix(wire.BOM).lstrip()[:1] in (b"{", b"[")
+                    and not _readable(first.data)
+                ):
                     yield from self._gathered(first, lines)
                 else:
                     yield first

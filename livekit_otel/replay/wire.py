@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from ..readers.repair import mend
 
 __all__ = ["Part", "Unreadable", "document", "encode", "mark_of", "one_by_one", "parts"]
 
+BOM = b"\xef\xbb\xbf"
 _SIGNALS = ("resourceLogs", "resourceMetrics")
 _SPANS = ("resourceSpans", "batches")
 _WRAPPERS = ("result", "trace")
@@ -55,7 +57,7 @@ class Part:
 
 def document(data: bytes) -> Any:
     """A message, decoded. Raises Unreadable; a message of other signals only is one without spans."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(BOM)
     try:
         try:
             found = msgspec.json.decode(data)
@@ -217,5 +219,11 @@ def _id(text: Any, size: int, *, optional: bool = False) -> str | None:
     raise ValueError(f"{str(text)[:40]!r} is not an id of {2 * size} hex digits")
 
 
+_FIELD = re.compile(r"Failed to parse (\w+) field: ")
+
+
 def _reason(error: Exception) -> str:
-    return str(error).rsplit(": ", 1)[-1].rstrip(".")[:200] if ": " in str(error) else str(error)[:200]
+    """The innermost field, and what is wrong with it."""
+    text = str(error).rstrip(".")
+    fields: list[str] = _FIELD.findall(text)
+    return ": ".join([*fields[-1:], _FIELD.sub("", text)])[:200]

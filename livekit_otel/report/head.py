@@ -44,7 +44,9 @@ def complete_head(replay: Replay, start: Mapping[str, Any], started_at: float, e
         _fill(head, "timestamp", ended_at)
         _fill(head, "duration_ms", int((ended_at - started_at) * 1000))
         if "usage" in head:
-            head["usage"] = [_without_defaults(one) for one in replay.usage if one] or None
+            # the kind of each usage is in LiveKit's report since the release that added agent_name
+            kept = ("type", "provider", "model") if "agent_name" in head else ("provider", "model")
+            head["usage"] = [_without_defaults(one, kept) for one in replay.usage if one] or None
     if "user_turns" in head:
         head["user_turns"] = sum(i.get("type") == "message" and i.get("role") == "user" for i in replay.items)
     if "errors" in head:
@@ -73,9 +75,8 @@ def _errors(events: Iterable[Dict]) -> dict[str, int]:
     return counts
 
 
-def _without_defaults(usage: Dict) -> Dict:
-    kept = ("type", "provider", "model")
-    return {name: value for name, value in usage.items() if name in kept or value != 0}
+def _without_defaults(usage: Dict, kept: tuple[str, ...]) -> Dict:
+    return {name: value for name, value in usage.items() if name in kept or (value != 0 and name != "type")}
 
 
 def _fill(head: Dict, name: str, value: Any) -> None:
