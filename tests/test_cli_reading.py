@@ -10,13 +10,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import report_kit as kit
 
 from livekit_otel.cli import main
 from livekit_otel.readers import read_spans
 from livekit_otel.report import build_report
 from livekit_otel.report.render_json import to_document
 from livekit_otel.report.render_text import to_text
+from tests import report_kit as kit
 
 ONE, TWO = kit.call("S-one", turns=2), kit.call("S-two", turns=1, start=kit.START + 100)
 

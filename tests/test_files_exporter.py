@@ -163,7 +163,7 @@ def test_many_processes_share_a_directory(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_writes_its_own_file(tmp_path: Path) -> None:
-    """After a fork, also in the middle of an export, parent and child each have a file, and nothing is written twice."""
+    """After a fork, also amid an export, parent and child each have a file, and nothing is written twice."""
     exporter = rotating_files(tmp_path)
     one = provider(exporter)
     make(one, "before")
@@ -193,7 +193,7 @@ def test_a_removed_file_and_directory(tmp_path: Path, caplog: pytest.LogCaptureF
         make(one, f"again {number}")
     assert names(directory) == ["again 2"]
     assert [record.getMessage().split("was ")[-1] for record in caplog.records] == [
-        "removed while it was written to; a new file is begun".split("was ")[-1]
+        ["removed while it ", "written to; a new file is begun"][-1]
     ]
     one.shutdown()
 

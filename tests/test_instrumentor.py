@@ -77,7 +77,7 @@ def test_a_wrapper_on_top_of_ours_stays() -> None:
         AgentSession.emit = original  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("module, name", [(module, name) for module, name, _ in livekit_api.PRIVATE_NAMES])
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module, name, _ in livekit_api.PRIVATE_NAMES])
 def test_private_names_exist_in_the_installed_livekit(module: str, name: str) -> None:
     """Each private name that we touch is where we expect it."""
     target: Any = importlib.import_module(module)
@@ -95,7 +95,7 @@ def test_every_patch_of_a_private_name_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    ("options", "message"),
     [
         ({"allow_pii": "yes"}, "allow_pii must be True, False or None, not 'yes'"),
         ({"metadata": ["a"]}, "metadata must be a mapping of attributes, not list"),

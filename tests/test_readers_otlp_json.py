@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import report_kit as kit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.json.file import FileSpanExporter
@@ -27,6 +26,7 @@ from livekit_otel.readers import Problem, read_spans
 from livekit_otel.report import build_reports
 from livekit_otel.report.render_text import to_text
 from livekit_otel.spans import SpanRecord, from_sdk
+from tests import report_kit as kit
 
 CALL = kit.call(turns=1)
 RESOURCE = {"service.name": "clerk"}

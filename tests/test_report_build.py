@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import report_kit as kit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livekit_otel.errors import AmbiguousSessionError, SessionNotFoundError, SourceError
 from livekit_otel.readers import Problem, read_spans
 from livekit_otel.report import SessionReport, build_report, build_reports
+from tests import report_kit as kit
 
 CALL = kit.call(turns=3)
 

@@ -8,10 +8,10 @@ import re
 from typing import Any
 
 import pytest
-import report_kit as kit
 
 from livekit_otel.report import build_report
 from livekit_otel.report.journal import Journal
+from tests import report_kit as kit
 
 
 def journal(*values: str, pii: tuple[str, ...] = ()) -> Journal:

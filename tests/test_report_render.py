@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import report_kit as kit
-
 from livekit_otel.report import build_report
 from livekit_otel.report.render_json import to_document
 from livekit_otel.report.render_text import to_text
+from tests import report_kit as kit
 
 
 def small() -> kit.Call:

@@ -6,15 +6,16 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from livekit_otel import attributes as attr
-from livekit_otel.spans import SpanRecord, from_sdk
-from livekit_otel.turns import TurnSpanProcessor, derive_session
-from livekit_otel.turns.encode import read_corrections, session_attributes, turn_attributes
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from livekit_otel import attributes as attr
+from livekit_otel.spans import SpanRecord, from_sdk
+from livekit_otel.turns import TurnSpanProcessor, derive_session
+from livekit_otel.turns.encode import read_corrections, session_attributes, turn_attributes
 
 from .turns_kit import SESSION, ZERO
 

@@ -1,5 +1,79 @@
+"""``livekit-otel doctor``: whether calls can be traced here, and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Annotated
+
+import msgspec
 import typer
+
+from ..errors import LiveKitOtelError, OptionError
+from .support import to_json, write
+
+__all__ = ["register"]
+
+
+class Format(str, Enum):
+    """Output formats."""
+
+    text = "text"
+    json = "json"
 
 
 def register(app: typer.Typer) -> None:
-    pass
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="URL", help="One more OTLP/HTTP endpoint to try.", show_default=False)
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", "-H", metavar="NAME=VALUE", help="For --to. May be repeated.", show_default=False),
+    ] = None,
+    send: Annotated[bool, typer.Option("--send/--no-send", help="Send a test span to each endpoint.")] = True,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each endpoint.")] = 10.0,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
+) -> None:
+    """Say what is installed and configured, whether it works, and what to change; exit code 1 if something is wrong."""
+    from ..doctor import Check, check_all
+    from ..replay import parse_header, traces_url
+
+    try:
+        headers = dict(parse_header(text) for text in header or ())
+        if to is not None:
+            traces_url(to)
+    except OptionError as error:
+        raise typer.BadParameter(str(error), param_hint="--header" if "header" in str(error) else "--to") from None
+    checks: list[Check] = []
+    area = ""
+    for check in check_all(to=to, headers=headers, send=send, timeout=timeout):
+        checks.append(check)
+        if format is Format.text:
+            # as it is found: an endpoint may take its time
+            write(("" if check.area == area else f"{check.area}\n") + _lines(check))
+            area = check.area
+    problems = [check for check in checks if check.level == "problem"]
+    if format is Format.json:
+        write(to_json({"ok": not problems, "checks": msgspec.to_builtins(checks)}))
+    if problems:
+        raise LiveKitOtelError(_summary([check.text for check in problems]))
+    if format is Format.text:
+        write("no problem found\n")
+
+
+def _lines(check: object) -> str:
+    from ..doctor import Check
+
+    assert isinstance(check, Check)
+    fix = f"\n{'':10}fix: {check.fix}" if check.fix else ""
+    return f"  {check.level:<8}{check.text}{fix}\n"
+
+
+def _summary(texts: Sequence[str]) -> str:
+    more = f", and {len(texts) - 1} more" if len(texts) > 1 else ""
+    return f"something is wrong: {texts[0]}{more}"

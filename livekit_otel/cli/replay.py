@@ -95,7 +95,7 @@ def replay(
                 job.run(endpoint)
             except EndpointError as error:
                 sent = job.summary.spans
-                raise EndpointError(f"{error} ({sent} spans were sent; run it again to send the rest)") from None
+                raise LiveKitOtelError(f"{error} ({sent} spans were sent; run it again to send the rest)") from None
     done = job.summary
     files = f"{done.files} file{'' if done.files == 1 else 's'}"
     if dry_run:

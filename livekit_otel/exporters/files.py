@@ -129,9 +129,9 @@ class RotatingFileExporter(SpanExporter):
     def shutdown(self) -> None:
         """Close the file; what is exported later is counted as failed."""
         with self._lock:
-            self._shut_down = True
+            first, self._shut_down = not self._shut_down, True
             self._close()
-        if self.failed_spans:
+        if first and self.failed_spans:
             logger.warning("livekit_otel: %d spans could not be written to %s", self.failed_spans, self.directory)
 
     def _export(self, spans: Sequence[ReadableSpan]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextvars
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,9 @@ class _Decision:
         self.end_ns = end_ns
         self.turn = turn
         self.attributes: dict[str, AttributeValue] = {}
+        #: the task in which on_user_turn_completed runs: its EOUMetrics come from there
+        self.task: asyncio.Task[Any] | None = None
         self.done = False
-
-
-#: the decision whose on_user_turn_completed runs in the current task: its EOUMetrics come from there
-_current: contextvars.ContextVar[_Decision | None] = contextvars.ContextVar("livekit_otel_eou", default=None)
 
 
 class EouTracker:
@@ -70,8 +68,9 @@ class EouTracker:
         fields = {**flatten("eou", metrics), **model_attributes(metrics)}
         if metrics.speech_id:
             fields[attr.SPEECH_ID] = metrics.speech_id
-        decision = _current.get()
-        if decision is None or decision.done:
+        task = asyncio.current_task()
+        decision = next((one for one in self._decisions if one.task is task), None)
+        if decision is None:
             end = to_ns(metrics.timestamp)
             decision = _Decision(None, end - to_ns(metrics.end_of_utterance_delay), end, None)
             decision.turn = self._state.turns.of_speech(metrics.speech_id)
@@ -153,7 +152,8 @@ async def user_turn_completed_task(
         if state is not None:
             info = kwargs.get("info", args[-1] if args else None)
             decision = state.eou.of(info)
-            _current.set(decision)
+            if decision is not None:
+                decision.task = asyncio.current_task()
     try:
         return await wrapped(*args, **kwargs)
     finally:

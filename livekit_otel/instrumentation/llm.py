@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from .session import SessionState
 
 #: the stream whose metrics task runs: the metrics that reach the session from there are this stream's
-_reporting: contextvars.ContextVar[Any] = contextvars.ContextVar("livekit_otel_llm", default=None)
+_reporting: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_llm", default=None)
+
+
+def _stream() -> Any | None:
+    """The stream whose metrics task is running here."""
+    reference = _reporting.get()
+    return reference() if reference is not None else None
 
 
 class LlmTracker(RequestTracker):
@@ -55,7 +62,7 @@ class LlmTracker(RequestTracker):
         if metrics.request_id:
             fields[attr.RESPONSE_ID] = clip(metrics.request_id)
         usage = _usage(metrics)
-        request = self.reporting(_reporting.get())
+        request = self.reporting(_stream())
         if request is None or request.has_metrics:
             end = to_ns(metrics.timestamp)
             if not self._state.native:
@@ -130,7 +137,7 @@ async def metrics_monitor_task(wrapped: Callable[..., Awaitable[Any]], stream: A
         return await wrapped(*args, **kwargs)
     answer = messages.Answer()
     with contained("llm.tap"):
-        _reporting.set(stream)
+        _reporting.set(weakref.ref(stream))
         if args:
             args = (_tap(args[0], answer), *args[1:])
         else:

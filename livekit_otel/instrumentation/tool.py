@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .session import SessionState
 
 _MAX_RUNNING = 256
-_MAX_SEEN = 512
+_MAX_SEEN = 64
 
 
 class _Call:

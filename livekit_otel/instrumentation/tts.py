@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,13 @@ from .values import clip, flatten, model_attributes, named_model, now_ns, to_ns
 if TYPE_CHECKING:
     from .session import SessionState
 
-_reporting: contextvars.ContextVar[Any] = contextvars.ContextVar("livekit_otel_tts", default=None)
+_reporting: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_tts", default=None)
+
+
+def _stream() -> Any | None:
+    """The stream whose metrics task is running here."""
+    reference = _reporting.get()
+    return reference() if reference is not None else None
 
 
 class TtsTracker(RequestTracker):
@@ -43,7 +50,7 @@ class TtsTracker(RequestTracker):
         for field, name in (("input_tokens", attr.USAGE_INPUT_TOKENS), ("output_tokens", attr.USAGE_OUTPUT_TOKENS)):
             if tokens := getattr(metrics, field, 0):
                 fields[name] = tokens
-        stream = _reporting.get()
+        stream = _stream()
         request = self.reporting(stream)
         if request is None or request.has_metrics:
             end = to_ns(metrics.timestamp)
@@ -114,7 +121,7 @@ def _end(state: SessionState, stream: Any, request: Request, error: BaseExceptio
 
 async def metrics_monitor_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: Any, kwargs: Any) -> Any:
     """``_metrics_monitor_task``: the metrics come from here."""
-    _reporting.set(stream)
+    _reporting.set(weakref.ref(stream))
     try:
         return await wrapped(*args, **kwargs)
     finally:

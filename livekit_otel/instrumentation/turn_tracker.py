@@ -19,7 +19,7 @@ from .values import now_ns
 if TYPE_CHECKING:
     from .session import SessionState
 
-_MAX_SPEECHES = 256
+_MAX_SPEECHES = 32
 _MAX_TURN_SPEECHES = 64
 _MAX_OPEN = 16
 _HANDOFF_GRACE = 5.0
@@ -166,6 +166,7 @@ class TurnTracker:
     @contain("turn.speech_done")
     def _speech_done(self, handle: Any) -> None:
         now = now_ns()
+        handle.remove_done_callback(self._speech_done)  # LiveKit keeps the handle as long as the session
         self._state.release_speech(handle)
         turn = self._by_speech.get(handle.id)
         for one in self._open:

@@ -11,9 +11,10 @@ import msgspec
 from ..errors import SourceError
 from ..readers.files import find
 from . import wire
+from .address import shown
 from .lines import StoredFile
 from .reading import NotATrace, Reading, Step
-from .send import Accepted, Endpoint, EndpointError, Rejected, shown
+from .send import Accepted, Endpoint, EndpointError, Rejected
 from .state import Position, State, default_path
 
 __all__ = ["Replay", "Summary"]

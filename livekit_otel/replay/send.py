@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import email.utils
 import gzip
 import http.client
-import os
 import random
-import re
 import ssl
 import time
 import urllib.error
@@ -16,28 +13,18 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from ..errors import LiveKitOtelError, OptionError
+from ..errors import LiveKitOtelError
+from .address import shown, tls_context, without_credentials
 
-__all__ = [
-    "Accepted",
-    "Endpoint",
-    "EndpointError",
-    "Rejected",
-    "environment_headers",
-    "parse_header",
-    "shown",
-    "traces_url",
-]
+__all__ = ["Accepted", "Endpoint", "EndpointError", "Rejected"]
 
 _TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _LONGEST_ANSWER = 1 << 20
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _REJECTED = frozenset({400, 413, 422})
 _NOT_AGAIN = frozenset({501, 505})
@@ -52,7 +39,11 @@ _HINTS = {
 
 
 class EndpointError(LiveKitOtelError):
-    """The endpoint refuses, or did not answer for too long."""
+    """The endpoint refuses, or did not answer for too long. ``reason`` and what may help, ``fix``, are its message."""
+
+    def __init__(self, reason: str, fix: str = "") -> None:
+        super().__init__(f"{reason}; {fix}" if fix else reason)
+        self.reason, self.fix = reason, fix
 
 
 class Rejected(Exception):
@@ -71,63 +62,6 @@ class _Again(Exception):
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
         self.after = after
-
-
-def traces_url(url: str) -> str:
-    """The address for traces of an endpoint that may be given as its base."""
-    try:
-        parts = urlsplit(url.strip())
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or any(character <= " " or character > "~" for character in url.strip()):
-        raise OptionError(f"{url!r} is not an OTLP/HTTP address; it looks like http://host:4318")
-    path = parts.path.rstrip("/")
-    return urlunsplit(parts._replace(path=path if path.endswith("/v1/traces") else path + "/v1/traces", fragment=""))
-
-
-def shown(url: str) -> str:
-    """A URL without the credentials that may be in it."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=host, query="…" if parts.query else ""))
-
-
-def parse_header(text: str) -> tuple[str, str]:
-    """``name=value`` of the command line."""
-    name, separator, value = text.partition("=")
-    return _checked_header(name, value if separator else None, "a header")
-
-
-def environment_headers(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The headers that the OTLP variables give, as the SDK's exporters read them.
-
-    Raises:
-        OptionError: a part of them is no ``name=value``; its value is not repeated.
-    """
-    name = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
-    text = environment.get(name)
-    if text is None:
-        name = "OTEL_EXPORTER_OTLP_HEADERS"
-        text = environment.get(name, "")
-    found: dict[str, str] = {}
-    for number, pair in enumerate(text.split(","), 1):
-        if pair.strip():
-            key, separator, value = pair.partition("=")
-            decoded = unquote(value) if separator else None
-            key, value = _checked_header(unquote(key), decoded, f"part {number} of {name}")
-            found[key] = value
-    return found
-
-
-def _checked_header(name: str, value: str | None, where: str) -> tuple[str, str]:
-    name = name.strip().lower()
-    if value is None or not _TOKEN.fullmatch(name):
-        raise OptionError(f"{where} is not of the form name=value")
-    value = value.strip()
-    if any(ord(character) < 32 or ord(character) == 127 or ord(character) > 255 for character in value):
-        raise OptionError(f"{where}: the value of {name} has characters that a header cannot carry")
-    return name, value
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -164,9 +98,9 @@ class Endpoint:
         self.name = shown(url)
         self._compress, self._timeout, self._patience, self._on_wait = compress, timeout, patience, on_wait
         own = {"content-type": _TYPES[encoding], "user-agent": "livekit-otel"}
-        self._url, credentials = _without_credentials(url)
+        self._url, credentials = without_credentials(url)
         self._headers = {**own, **credentials, **headers, **({"content-encoding": "gzip"} if compress else {})}
-        self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=_tls(url)))
+        self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=tls_context(url)))
 
     def send(self, body: bytes) -> Accepted:
         """Send until it is acknowledged.
@@ -185,7 +119,8 @@ class Endpoint:
                 pause = again.after if again.after is not None else wait * random.uniform(0.75, 1.25)
                 if time.monotonic() + pause > deadline:
                     asked = f", which asks for {pause:.0f} s of waiting" if again.after else ""
-                    raise EndpointError(f"{self.name}: {again}{asked}; gave up after {self._patience:g} s") from None
+                    gave_up = f"; gave up after {self._patience:g} s" if self._patience else ""
+                    raise EndpointError(f"{self.name}: {again}{asked}{gave_up}") from None
                 self._on_wait(f"{self.name}: {again}", pause)
                 time.sleep(pause)
                 wait = min(wait * 2, _LONGEST_WAIT)
@@ -202,8 +137,8 @@ class Endpoint:
             reason = error.reason
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise EndpointError(
-                    f"{self.name}: its certificate is not trusted ({reason.verify_message}); name the authority's "
-                    "file in OTEL_EXPORTER_OTLP_CERTIFICATE"
+                    f"{self.name}: its certificate is not trusted ({reason.verify_message})",
+                    "name the authority's file in OTEL_EXPORTER_OTLP_CERTIFICATE",
                 ) from None
             raise _Again(_why(reason)) from None
         except (OSError, http.client.HTTPException) as error:
@@ -211,7 +146,7 @@ class Endpoint:
 
     def _accepted(self, content_type: str, body: bytes) -> Accepted:
         if content_type == "text/html":
-            raise EndpointError(f"{self.name}: answered with a web page, this is not an OTLP address; {_HINTS[404]}")
+            raise EndpointError(f"{self.name}: answered with a web page, this is not an OTLP address", _HINTS[404])
         answer = ExportTraceServiceResponse()
         try:
             if content_type == "application/json":
@@ -235,35 +170,7 @@ class Endpoint:
             return _Again(reason, _retry_after(error.headers.get("retry-after")))
         if code in _REJECTED:
             return Rejected(reason)
-        hint = _HINTS.get(301 if 300 <= code < 400 else code)
-        return EndpointError(f"{self.name}: {reason}" + (f"; {hint}" if hint else ""))
-
-
-def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """``user:password@`` of a URL as the header that carries it."""
-    parts = urlsplit(url)
-    credentials, separator, host = parts.netloc.rpartition("@")
-    if not separator:
-        return url, {}
-    encoded = base64.b64encode(unquote(credentials).encode()).decode()
-    return urlunsplit(parts._replace(netloc=host)), {"authorization": f"Basic {encoded}"}
-
-
-def _tls(url: str) -> ssl.SSLContext | None:
-    """Certificates from the variables of OpenTelemetry's exporters."""
-    if not url.startswith("https"):
-        return None
-    files = {}
-    for kind in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"):
-        name = f"OTEL_EXPORTER_OTLP_{kind}"
-        files[kind] = os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{kind}") or os.environ.get(name) or None
-    try:
-        context = ssl.create_default_context(cafile=files["CERTIFICATE"])
-        if files["CLIENT_CERTIFICATE"]:
-            context.load_cert_chain(files["CLIENT_CERTIFICATE"], files["CLIENT_KEY"])
-    except OSError as error:
-        raise OptionError(f"OTEL_EXPORTER_OTLP_CERTIFICATE or its client files cannot be used: {error}") from None
-    return context
+        return EndpointError(f"{self.name}: {reason}", _HINTS.get(301 if 300 <= code < 400 else code, ""))
 
 
 def _why(error: object) -> str:

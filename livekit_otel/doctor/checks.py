@@ -1,0 +1,37 @@
+"""All checks, in the order in which they are told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+from . import endpoints, environment, installed
+from .model import Check, Level
+
+__all__ = ["Check", "Level", "check_all"]
+
+
+def check_all(
+    *,
+    to: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    send: bool = True,
+    timeout: float = 10.0,
+    variables: Mapping[str, str] = os.environ,
+) -> Iterator[Check]:
+    """Every check, as it is made.
+
+    Args:
+        to: one more OTLP/HTTP endpoint to try; ``headers`` are for this one.
+        send: whether to send a test span to each endpoint.
+        timeout: seconds for each endpoint.
+        variables: the environment.
+    """
+    areas: tuple[Callable[[], Iterator[Check]], ...] = (
+        installed.packages,
+        installed.instrumentation,
+        lambda: environment.check(variables),
+        lambda: endpoints.check(variables, to=to, headers=headers or {}, send=send, timeout=timeout),
+    )
+    for area in areas:
+        yield from area()

@@ -1,0 +1,170 @@
+"""Where the environment sends spans, and whether a test span is acknowledged there."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+
+from ..errors import OptionError
+from ..replay import Endpoint, EndpointError, check_url, environment_headers, shown, traces_url, wire
+from ..replay.send import Rejected
+from .environment import is_true
+from .grpc import send_grpc
+from .model import Check
+
+__all__ = ["check"]
+
+_AREA = "endpoints"
+_PROTOCOLS = ("http/protobuf", "http/json", "grpc")
+_LANGFUSE_CLOUD = "https://cloud.langfuse.com"
+
+
+@dataclass
+class Destination:
+    """One endpoint: ``why`` says what configures it; ``headers`` are secret."""
+
+    why: str
+    url: str
+    protocol: str = "http/protobuf"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def check(
+    variables: Mapping[str, str], *, to: str | None, headers: Mapping[str, str], send: bool, timeout: float
+) -> Iterator[Check]:
+    """Exporters and endpoints, each with what became of a test span."""
+    destinations: list[Destination] = []
+    yield from _exporters(variables)
+    try:
+        if to is not None:
+            destinations.append(Destination("--to", traces_url(to), headers=headers))
+        destinations += _langfuse(variables)
+        destinations += _otlp(variables)
+    except OptionError as error:
+        yield Check(_AREA, "problem", str(error), "correct the variable")
+    for one in destinations:
+        yield _try(one, variables, timeout) if send else Check(_AREA, "note", f"{_name(one)}: not tried")
+    if not destinations:
+        text = "the environment names no endpoint; exporters that code makes are not known here"
+        yield Check(_AREA, "note", text, "try one with --to URL, or set OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+def _exporters(variables: Mapping[str, str]) -> Iterator[Check]:
+    """OTEL_TRACES_EXPORTER is what ``opentelemetry-instrument`` reads."""
+    names = _names(variables)
+    known = {entry.name for entry in metadata.entry_points(group="opentelemetry_traces_exporter")}
+    for name in names:
+        if name == "none":
+            text = "OTEL_TRACES_EXPORTER is none: opentelemetry-instrument exports nothing"
+            yield Check(_AREA, "problem", text, "set OTEL_TRACES_EXPORTER to otlp, or unset it")
+        elif name in known or name == "otlp":
+            yield Check(_AREA, "ok", f"OTEL_TRACES_EXPORTER names {name}")
+        else:
+            text = f"OTEL_TRACES_EXPORTER names {name}, and no installed package provides it"
+            yield Check(_AREA, "problem", text, f"install its package, or choose of {', '.join(sorted(known))}")
+
+
+def _names(variables: Mapping[str, str]) -> list[str]:
+    return [name for name in (one.strip() for one in variables.get("OTEL_TRACES_EXPORTER", "").split(",")) if name]
+
+
+def _otlp(variables: Mapping[str, str]) -> Iterator[Destination]:
+    traces = variables.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+    base = variables.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+    names = _names(variables)
+    wanted = [name for name in names if name.startswith("otlp")]
+    if not (traces or base or wanted) or (names and not wanted):
+        return
+    protocol = _either(variables, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    if "otlp_proto_grpc" in wanted:
+        protocol = "grpc"
+    protocol = protocol or "http/protobuf"
+    if protocol not in _PROTOCOLS:
+        raise OptionError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}, not one of {', '.join(_PROTOCOLS)}")
+    headers = environment_headers(variables)
+    if traces:
+        why = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    else:
+        why = "OTEL_EXPORTER_OTLP_ENDPOINT" if base else "the default of OTEL_TRACES_EXPORTER=otlp"
+    if protocol == "grpc":
+        yield Destination(why, traces or base or "http://localhost:4317", protocol, headers)
+        return
+    # the variable for traces is taken as it is, the path is added to the other
+    base = (base or "http://localhost:4318").rstrip("/") + "/v1/traces"
+    try:
+        yield Destination(why, check_url(traces or base), protocol, headers)
+    except OptionError as error:
+        raise OptionError(f"{why}: {error}") from None
+
+
+def _langfuse(variables: Mapping[str, str]) -> Iterator[Destination]:
+    public, secret = (variables.get(f"LANGFUSE_{kind}_KEY", "").strip() for kind in ("PUBLIC", "SECRET"))
+    if not (public and secret):
+        return
+    host = _either(variables, "LANGFUSE_BASE_URL", "LANGFUSE_HOST") or _LANGFUSE_CLOUD
+    credentials = base64.b64encode(f"{public}:{secret}".encode()).decode()
+    headers = {"authorization": f"Basic {credentials}", "x-langfuse-ingestion-version": "4"}
+    try:
+        yield Destination("LANGFUSE_*", traces_url(host.rstrip("/") + "/api/public/otel"), headers=headers)
+    except OptionError as error:
+        raise OptionError(f"LANGFUSE_BASE_URL: {error}") from None
+
+
+def _either(variables: Mapping[str, str], *names: str) -> str:
+    return next((value for name in names if (value := variables.get(name, "").strip())), "")
+
+
+def _name(one: Destination) -> str:
+    sent = sorted(one.headers)
+    return f"{shown(one.url)} ({one.why}, {one.protocol}{', headers ' + ', '.join(sent) if sent else ''})"
+
+
+def _try(one: Destination, variables: Mapping[str, str], timeout: float) -> Check:
+    if is_true(variables, "OTEL_SDK_DISABLED") and one.why.startswith("OTEL_"):
+        return Check(_AREA, "note", f"{_name(one)}: not tried, OTEL_SDK_DISABLED is true")
+    started = time.monotonic()
+    try:
+        if one.protocol == "grpc":
+            send_grpc(one.url, one.headers, timeout)
+        else:
+            _send_http(one, timeout)
+    except EndpointError as error:
+        reason = _hidden(error.reason, one).removeprefix(f"{shown(one.url)}: ")
+        return Check(_AREA, "problem", f"{_name(one)}: {reason}", error.fix or "is it running, is the address right?")
+    except OptionError as error:
+        return Check(_AREA, "problem", f"{_name(one)}: {error}", "correct the variable")
+    took = time.monotonic() - started
+    return Check(_AREA, "ok", f"{_name(one)}: acknowledged a test span in {took:.2f} s")
+
+
+def _send_http(one: Destination, timeout: float) -> None:
+    encoding = "json" if one.protocol == "http/json" else "protobuf"
+    endpoint = Endpoint(one.url, one.headers, encoding=encoding, timeout=timeout, patience=0)
+    now = str(time.time_ns())
+    span = {
+        "traceId": secrets.token_hex(16), "spanId": secrets.token_hex(8), "name": "livekit-otel doctor", "kind": 1,
+        "startTimeUnixNano": now, "endTimeUnixNano": now,
+    }  # fmt: skip
+    service = [{"key": "service.name", "value": {"stringValue": "livekit-otel-doctor"}}]
+    scopes = [{"scope": {"name": "livekit-otel-doctor"}, "spans": [span]}]
+    document = {"resourceSpans": [{"resource": {"attributes": service}, "scopeSpans": scopes}]}
+    (part,) = wire.parts(document, "")
+    try:
+        answer = endpoint.send(wire.encode([part.message], encoding))
+    except Rejected as rejected:
+        raise EndpointError(str(rejected), "is this the OTLP/HTTP address?") from None
+    if answer.rejected:
+        raise EndpointError(f"took the request and refused the span: {answer.message or 'no reason given'}")
+
+
+def _hidden(text: str, one: Destination) -> str:
+    """Servers repeat what they were sent."""
+    for value in one.headers.values():
+        for part in {value, *value.split()}:
+            if len(part) > 3:
+                text = text.replace(part, "***")
+    return text

@@ -1,0 +1,115 @@
+"""Where to send, and with what: addresses, headers, certificates."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from ..errors import OptionError
+
+__all__ = [
+    "check_url",
+    "environment_headers",
+    "parse_header",
+    "shown",
+    "tls_context",
+    "traces_url",
+    "without_credentials",
+]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+
+
+def check_url(url: str) -> str:
+    """The URL, or :class:`OptionError`."""
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or any(character <= " " or character > "~" for character in url):
+        raise OptionError(f"{url!r} is not an OTLP/HTTP address; it looks like http://host:4318")
+    return url
+
+
+def traces_url(url: str) -> str:
+    """The address for traces of an endpoint that may be given as its base."""
+    parts = urlsplit(check_url(url))
+    path = parts.path.rstrip("/")
+    return urlunsplit(parts._replace(path=path if path.endswith("/v1/traces") else path + "/v1/traces", fragment=""))
+
+
+def shown(url: str) -> str:
+    """A URL without the credentials that may be in it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="…" if parts.query else ""))
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """``name=value`` of the command line."""
+    name, separator, value = text.partition("=")
+    return _checked_header(name, value if separator else None, "a header")
+
+
+def environment_headers(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The headers that the OTLP variables give, as the SDK's exporters read them.
+
+    Raises:
+        OptionError: a part of them is no ``name=value``; its value is not repeated.
+    """
+    name = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+    text = environment.get(name)
+    if text is None:
+        name = "OTEL_EXPORTER_OTLP_HEADERS"
+        text = environment.get(name, "")
+    found: dict[str, str] = {}
+    for number, pair in enumerate(text.split(","), 1):
+        if pair.strip():
+            key, separator, value = pair.partition("=")
+            decoded = unquote(value) if separator else None
+            key, value = _checked_header(unquote(key), decoded, f"part {number} of {name}")
+            found[key] = value
+    return found
+
+
+def _checked_header(name: str, value: str | None, where: str) -> tuple[str, str]:
+    name = name.strip().lower()
+    if value is None or not _TOKEN.fullmatch(name):
+        raise OptionError(f"{where} is not of the form name=value")
+    value = value.strip()
+    if any(ord(character) < 32 or ord(character) == 127 or ord(character) > 255 for character in value):
+        raise OptionError(f"{where}: the value of {name} has characters that a header cannot carry")
+    return name, value
+
+
+def without_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """``user:password@`` of a URL as the header that carries it."""
+    parts = urlsplit(url)
+    credentials, separator, host = parts.netloc.rpartition("@")
+    if not separator:
+        return url, {}
+    encoded = base64.b64encode(unquote(credentials).encode()).decode()
+    return urlunsplit(parts._replace(netloc=host)), {"authorization": f"Basic {encoded}"}
+
+
+def tls_context(url: str) -> ssl.SSLContext | None:
+    """Certificates from the variables of OpenTelemetry's exporters."""
+    if not url.startswith("https"):
+        return None
+    files = {}
+    for kind in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"):
+        name = f"OTEL_EXPORTER_OTLP_{kind}"
+        files[kind] = os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{kind}") or os.environ.get(name) or None
+    try:
+        context = ssl.create_default_context(cafile=files["CERTIFICATE"])
+        if files["CLIENT_CERTIFICATE"]:
+            context.load_cert_chain(files["CLIENT_CERTIFICATE"], files["CLIENT_KEY"])
+    except OSError as error:
+        raise OptionError(f"OTEL_EXPORTER_OTLP_CERTIFICATE or its client files cannot be used: {error}") from None
+    return context
