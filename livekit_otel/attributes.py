@@ -447,6 +447,7 @@ def type_of(name: str) -> AttributeType | None:
 
 # --- derived on turns and sessions ---
 # Set by TurnSpanProcessor on live spans; a report computes the same from stage spans and never reads these.
+OUTCOME_COMPLETED = "completed"
 OUTCOME_DISCARDED = "discarded"
 OUTCOME_ERROR = "error"
 VERDICT_INTERRUPTION = "interruption"
@@ -596,3 +597,26 @@ METER_GENAI_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METER_TOKEN_TYPE = "gen_ai.token.type"
 METER_STAGE = "livekit_otel.silence.stage"
 METER_VERDICT = "livekit_otel.interruption.verdict"
+
+
+# --- Langfuse: what its preset adds to copies of spans; its reader takes them off again ---
+LANGFUSE_PREFIX = "langfuse."
+LANGFUSE_TRACE_NAME = "langfuse.trace.name"
+LANGFUSE_TRACE_TAGS = "langfuse.trace.tags"
+LANGFUSE_SESSION_ID = "langfuse.session.id"
+LANGFUSE_USER_ID = "langfuse.user.id"
+LANGFUSE_ENVIRONMENT = "langfuse.environment"
+LANGFUSE_RELEASE = "langfuse.release"
+LANGFUSE_TYPE = "langfuse.observation.type"
+LANGFUSE_INPUT = "langfuse.observation.input"
+LANGFUSE_OUTPUT = "langfuse.observation.output"
+LANGFUSE_LEVEL = "langfuse.observation.level"
+LANGFUSE_STATUS_MESSAGE = "langfuse.observation.status_message"
+LANGFUSE_USAGE = "langfuse.observation.usage_details"
+LANGFUSE_FIRST_TOKEN = "langfuse.observation.completion_start_time"
+LANGFUSE_AS_ROOT = "langfuse.internal.as_root"
+LANGFUSE_IS_APP_ROOT = "langfuse.internal.is_app_root"
+#: What the store drops or rounds: ``<start>-<end>-<parent span id>`` in unix nanoseconds and hex.
+LANGFUSE_EXACT = "langfuse.livekit_otel.exact"
+#: The resource attribute that services are known by.
+SERVICE_NAME = "service.name"

@@ -82,6 +82,22 @@ def test_what_comes_late_is_told_later() -> None:
     assert_live_equals_rebuilt(records)
 
 
+def test_a_tool_that_outlives_its_turn_is_known() -> None:
+    """The answer to a progress update waited for the tool, and the turn's own span says so while the tool runs on."""
+    script = Script()
+    turn = script.turn(1.0, 9.0)
+    turn.eou(2.0, 2.5)
+    turn.llm(2.5, 3.0, 0.4)
+    turn.tool(3.0, 15.0)
+    turn.llm(4.0, 4.5, 0.4)
+    turn.tts(4.4, 5.0, 0.2)
+    turn.playback(4.6, 6.0)
+    records = Live().play(script.spans)
+    assert turn_span(records)[attr.silence("tool")] == 1.0
+    assert read_corrections([one.attributes for one in records]) == {}
+    assert_live_equals_rebuilt(records)
+
+
 def test_session_end_and_session_have_the_totals() -> None:
     """Turns, percentiles, silence, usage and rate are on both."""
     script = Script()

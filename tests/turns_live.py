@@ -58,7 +58,7 @@ class Live:
         sequence = [spans[n] for n in order] if order is not None else sorted(spans, key=lambda one: one.end_ns)
         playing: dict[str, Any] = {}
         for record in sorted(spans, key=lambda one: one.start_ns):
-            if record.kind == attr.KIND_PLAYBACK:
+            if record.kind in (attr.KIND_PLAYBACK, attr.KIND_TOOL, attr.KIND_REALTIME):
                 playing[record.span_id] = self.start(record, live[record.parent_id or ""])
         for number, record in enumerate(sequence):
             if record.kind == attr.KIND_TURN:

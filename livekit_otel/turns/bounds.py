@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from .. import attributes as attr
 from ..spans import SpanRecord
 from .stages import Stages, hook_ns
 
@@ -80,6 +79,3 @@ def user_started(stages: Stages, wait: Wait) -> int | None:
     if wait.stopped_ns is None or not stages.vad:
         return None
     return min((one.start_ns for one in stages.vad if one.start_ns <= wait.stopped_ns), default=None)
-
-
-BOUND_ATTRIBUTES = frozenset({attr.TURN_USER_INITIATED, attr.TURN_INDEX, attr.AGENT_NAME, attr.TURN_SPEECH_IDS})

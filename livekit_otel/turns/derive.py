@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -47,7 +47,12 @@ class Totals:
 
 
 def derive_turn(
-    stages: Sequence[SpanRecord], turn: SpanRecord | None = None, *, index: int | None = None, span_id: str = ""
+    stages: Sequence[SpanRecord],
+    turn: SpanRecord | None = None,
+    *,
+    index: int | None = None,
+    span_id: str = "",
+    totals: Totals | None = None,
 ) -> TurnDerivation:
     """The numbers of one turn.
 
@@ -56,11 +61,13 @@ def derive_turn(
         turn: its own span; without it (the call broke off) ``index`` and ``span_id`` say which turn it is.
         index: number of the turn where its span does not say it.
         span_id: id of its span where that is missing.
+        totals: what counting ``stages`` gives, for a caller who has it already.
     """
-    attributes: Mapping[str, Any] = turn.attributes if turn is not None else {}
     sorted_out = Stages(stages)
     if turn is not None:
-        has_user, opened = flag(attributes, attr.TURN_USER_INITIATED), turn.start_ns
+        has_user, opened = flag(turn.attributes, attr.TURN_USER_INITIATED), turn.start_ns
+        own = number(turn.attributes, attr.TURN_INDEX)
+        index, span_id = index if own is None else int(own), turn.span_id
     else:
         has_user = bool(sorted_out.eou or sorted_out.transcripts or sorted_out.vad)
         opened = min((one.start_ns for one in stages), default=0)
@@ -71,30 +78,40 @@ def derive_turn(
     silence_ns = dict.fromkeys(attr.SILENCE_STAGES, 0) if wait.e2e_ns is not None else {}
     for segment in path:
         silence_ns[segment.stage] += segment.end_ns - segment.start_ns
-    totals = Totals()
-    for one in stages:
-        totals.add(one)
-    found = ((name, number(attributes, key)) for name, key in _REPORTED) if attributes else ()
-    reported = {name: value for name, value in found if value is not None}
-    own = attributes.get(attr.TURN_INDEX, index)
-    return TurnDerivation(
-        index=int(own) if own is not None else 0,
-        span_id=turn.span_id if turn is not None else span_id,
-        agent=str(attributes.get(attr.AGENT_NAME, "")),
+    if totals is None:
+        totals = Totals()
+        for one in stages:
+            totals.add(one)
+    derived = TurnDerivation(
+        index=index or 0,
+        span_id=span_id,
         answered_ns=wait.answered_ns,
         latency=latency,
         path=path,
         silence={stage: seconds(ns) for stage, ns in silence_ns.items()},
         usage=totals.usage.result(),
         discarded=totals.discarded.result(),
-        reported=reported,
-        notes=notes_of(latency, reported) if reported else (),
         interruptions=totals.verdicts[0],
         false_interruptions=totals.verdicts[1],
         backchannels=totals.verdicts[2],
         llm_model=_model(spoken.request),
         tts_model=_model(spoken.tts),
     )
+    return derived if turn is None else with_turn(derived, turn)
+
+
+def with_turn(derived: TurnDerivation, turn: SpanRecord) -> TurnDerivation:
+    """The same with what the turn's span itself says when it has ended: the agent, and LiveKit's own values."""
+    attributes = turn.attributes
+    reported: dict[str, float] = {}
+    for name, key in _REPORTED:
+        if key in attributes and (value := number(attributes, key)) is not None:
+            reported[name] = value
+    agent = str(attributes.get(attr.AGENT_NAME, ""))
+    if not reported and not agent:
+        return derived
+    notes = notes_of(derived.latency, reported)
+    return msgspec.structs.replace(derived, agent=agent, reported=reported, notes=notes)
 
 
 def _model(stage: SpanRecord | None) -> tuple[str, str] | None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord
-from .derive import Totals, derive_turn, owner, summary
-from .encode import Attributes, Corrections, session_attributes, turn_attributes
-from .model import SessionDerivation, TurnDerivation
-from .stages import STAGE_ATTRIBUTES
+from .derive import Totals, owner, summary
+from .encode import Attributes, Corrections, session_attributes
+from .live_turn import TURN_ATTRIBUTES, LiveTurn, plain, slim
+from .model import SessionDerivation
 from .stats import LatencyStats
-from .usage import USAGE_ATTRIBUTES
 
-__all__ = ["LiveSession", "LiveTurn", "slim"]
+__all__ = ["LiveSession"]
 
 #: turns that stay open for late spans, after they ended
 KEPT_TURNS = 64
@@ -25,62 +24,10 @@ MAX_OPEN = 64
 MAX_STAGES = 512
 MAX_LOOSE = 64
 MAX_PIECES = 16
+#: what has worked for an answer that will be heard
+_LEADS_TO_VOICE = frozenset({attr.KIND_EOU, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME})
 #: attributes that a span may have before an SDK drops the oldest (OpenTelemetry's default)
 SPAN_ATTRIBUTES = 128
-
-_STAGE = STAGE_ATTRIBUTES | USAGE_ATTRIBUTES
-_TURN = frozenset(
-    {attr.KIND, attr.TURN_INDEX, attr.TURN_USER_INITIATED, attr.TURN_SPEECH_IDS, attr.AGENT_NAME}
-    | {attr.reported(name) for name in attr.REPORTED_METRICS}
-)
-
-
-def plain(span: ReadableSpan) -> dict[str, Any]:
-    """A span's attributes as a dictionary of its own."""
-    attributes = span.attributes
-    return cast("Any", attributes).copy() if attributes else {}
-
-
-def slim(span: ReadableSpan, attributes: Mapping[str, Any], keep: frozenset[str] = _STAGE) -> SpanRecord:
-    """The record of a span with only what derivation reads: long calls keep some hundreds of them."""
-    context = span.get_span_context()
-    start = span.start_time or 0
-    return SpanRecord(
-        trace_id="",
-        span_id=format(context.span_id, "016x") if context else "",
-        parent_id=format(span.parent.span_id, "016x") if span.parent else None,
-        name=span.name,
-        start_ns=start,
-        end_ns=span.end_time or start,
-        attributes={name: value for name, value in attributes.items() if name in keep},
-    )
-
-
-class LiveTurn:
-    """One turn: its span while it is open, the record of it afterwards, and its stages."""
-
-    __slots__ = ("said", "span", "span_id", "speaking", "stages", "turn")
-
-    def __init__(self, span: Span, record: SpanRecord) -> None:
-        self.span: Span | None = span
-        self.turn = record
-        self.span_id = record.span_id
-        self.stages: list[SpanRecord] = []
-        self.speaking = 0
-        self.said: Attributes = {}
-
-    def derive(self) -> TurnDerivation:
-        return derive_turn(self.stages, self.turn)
-
-    def update(self) -> None:
-        """Tell the live span what is known by now."""
-        if self.span is None or not self.span.is_recording():
-            return
-        now = turn_attributes(self.derive())
-        changed = {name: value for name, value in now.items() if self.said.get(name) != value}
-        if changed:
-            self.span.set_attributes(changed)
-        self.said = now
 
 
 class LiveSession:
@@ -95,43 +42,40 @@ class LiveSession:
         self._stats = LatencyStats()
         self._loose: deque[tuple[SpanRecord, str | None]] = deque(maxlen=MAX_LOOSE)
         self._ended = False
+        self._voiced = False
 
     # --- turns -------------------------------------------------------------------------------------
 
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
-        turn = LiveTurn(span, slim(span, attributes, _TURN))
+        turn = LiveTurn(span, slim(span, attributes, TURN_ATTRIBUTES))
         self.open[turn.span_id] = turn
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
 
     def turn_ended(self, span: ReadableSpan, attributes: Mapping[str, Any]) -> LiveTurn | None:
-        record = slim(span, attributes, _TURN)
+        record = slim(span, attributes, TURN_ATTRIBUTES)
         turn = self.open.pop(record.span_id, None)
         if turn is None:
             return None
-        turn.span = None
-        turn.turn = record
+        turn.ended(record)
         self.kept[turn.span_id] = turn
         self._settle_loose()
-        self._correct(turn)
+        turn.correct(self.corrections)
         if len(self.kept) > KEPT_TURNS:
             self._stats.add(self.kept.popitem(last=False)[1].derive())
         return turn
 
-    def _correct(self, turn: LiveTurn) -> None:
-        """The turn's span has ended; what it does not say goes out on a later span."""
-        now = turn_attributes(turn.derive())
-        if now != turn.said:
-            index = int(turn.turn.attributes.get(attr.TURN_INDEX, 0))  # type: ignore[arg-type]
-            self.corrections.add(index, turn.said, now)
-            turn.said = now
-
     # --- stages ------------------------------------------------------------------------------------
 
-    def playback_started(self, turn_id: str) -> None:
-        turn = self.open.get(turn_id)
-        if turn is not None:
+    def stage_started(self, span: Span) -> None:
+        """A playout, a tool call or a realtime response begins."""
+        turn = self.open.get(format(span.parent.span_id, "016x")) if span.parent is not None else None
+        if turn is None:
+            return
+        if span.name == attr.KIND_PLAYBACK:
             turn.speaking += 1
+        else:
+            turn.started(span)
 
     def stage_ended(self, record: SpanRecord) -> None:
         self.totals.add(record)
@@ -144,18 +88,29 @@ class LiveSession:
         else:
             kind = record.kind
             if kind == attr.KIND_PLAYBACK:
+                self._voiced = True
                 turn.speaking = max(0, turn.speaking - 1)
+                turn.fell_silent_ns = max(turn.fell_silent_ns, record.end_ns)
             if len(turn.stages) < MAX_STAGES:
-                turn.stages.append(record)
-                self._refresh(turn, kind)
+                turn.add(record)
+                self._refresh(turn, record)
         if self._ended:
             self.tell_session()
 
-    def _refresh(self, turn: LiveTurn, kind: str) -> None:
+    def _refresh(self, turn: LiveTurn, record: SpanRecord) -> None:
+        """Derive the turn anew, unless it is sure to be soon: its voice is heard, or to be expected, or not yet asked.
+
+        Where the expectation fails, the turn's end finds out and tells what is missing on a later span.
+        """
         if turn.span is None:
-            self._correct(turn)
-        elif not turn.speaking and not (kind == attr.KIND_VAD and not turn.said):
-            # while the agent speaks nothing is final: its playout ends, and then all is derived at once
+            turn.correct(self.corrections)
+            return
+        kind = record.kind
+        working = kind in _LEADS_TO_VOICE and record.start_ns >= turn.fell_silent_ns
+        expected = self._voiced and working and record.attributes.get(attr.OUTCOME) == attr.OUTCOME_COMPLETED
+        turn.asked = turn.asked or kind == attr.KIND_EOU
+        unasked = kind in (attr.KIND_VAD, attr.KIND_STT) and not turn.asked
+        if not turn.speaking and not expected and not unasked:
             turn.update()
 
     def _settle_loose(self) -> None:
@@ -171,11 +126,11 @@ class LiveSession:
                 new = home  # settled for good
             if new != home:
                 if home in turns:
-                    turns[home].stages = [one for one in turns[home].stages if one is not record]
-                    self._correct(turns[home])
+                    turns[home].remove(record)
+                    turns[home].correct(self.corrections)
                 if new is not None:
-                    turns[new].stages.append(record)
-                    self._correct(turns[new])
+                    turns[new].add(record)
+                    turns[new].correct(self.corrections)
             self._loose.append((record, new))
 
     def agent(self, record: SpanRecord) -> object:

@@ -71,15 +71,15 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     span_id: str
-    agent: str
+    agent: str = ""
     answered_ns: int | None
     latency: TurnLatency
     path: tuple[Segment, ...]
     silence: Mapping[str, float]
     usage: tuple[ModelUsage, ...]
     discarded: tuple[ModelUsage, ...]
-    reported: Mapping[str, float]
-    notes: tuple[str, ...]
+    reported: Mapping[str, float] = {}
+    notes: tuple[str, ...] = ()
     interruptions: int
     false_interruptions: int
     backchannels: int

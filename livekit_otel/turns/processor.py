@@ -13,7 +13,8 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from .. import attributes as attr
-from .live import LiveSession, plain, slim
+from .live import LiveSession
+from .live_turn import plain, slim
 from .metrics import TurnMetrics
 
 __all__ = ["TurnSpanProcessor"]
@@ -21,6 +22,7 @@ __all__ = ["TurnSpanProcessor"]
 logger = logging.getLogger("livekit_otel")
 
 MAX_SESSIONS = 1_024
+_OBSERVED = frozenset({attr.KIND_PLAYBACK, attr.KIND_TOOL, attr.KIND_REALTIME})
 _CARRIERS = frozenset({attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
 
 
@@ -68,10 +70,10 @@ class TurnSpanProcessor(SpanProcessor):
 
     def _started(self, span: Span) -> None:
         kind = span.name
-        if kind == attr.KIND_PLAYBACK:
+        if kind in _OBSERVED:
             session = self._session(plain(span))
-            if session is not None and span.parent is not None:
-                session.playback_started(format(span.parent.span_id, "016x"))
+            if session is not None:
+                session.stage_started(span)
         elif kind == attr.KIND_TURN:
             attributes = plain(span)
             session = self._session(attributes)

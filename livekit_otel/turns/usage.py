@@ -172,9 +172,9 @@ class UsageTally:
     def add(self, record: SpanRecord) -> None:
         """Count one span; spans without metrics count nothing."""
         source = _SOURCES.get(record.kind)
-        attributes = record.attributes
-        if source is None or source.present not in attributes:
+        if source is None or source.present not in record.attributes:
             return
+        attributes = record.attributes
         key = (source.rank, str(attributes.get(source.provider, "")), str(attributes.get(source.model, "")))
         sent = number(attributes, source.present) or 0.0
         if source.late_by is not None:

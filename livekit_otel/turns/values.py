@@ -12,8 +12,8 @@ __all__ = ["flag", "nanoseconds", "number", "seconds"]
 def number(attributes: Mapping[str, Any], name: str) -> float | None:
     """An int or a float, finite; None when it is absent or something else."""
     value = attributes.get(name)
-    if value is None:
-        return None
+    if value is None or type(value) is int:
+        return value
     if not isinstance(value, int | float):
         try:
             value = float(value)

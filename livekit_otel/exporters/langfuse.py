@@ -1,0 +1,201 @@
+"""Langfuse, so that a voice call reads like one: words in and out, types, levels, usage that adds up.
+
+::
+
+    provider.add_span_processor(livekit_otel.exporters.langfuse())
+
+What is on the spans for other exporters stays as it is: copies are mapped (see :mod:`.langfuse_spans`), in the thread of
+the batch processor.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+from urllib.parse import urlsplit
+
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from ..errors import OptionError
+from .langfuse_spans import Mapping, Settings, size_of
+
+__all__ = ["LangfuseExporter", "langfuse"]
+
+logger = logging.getLogger("livekit_otel")
+
+_CLOUD = "https://cloud.langfuse.com"
+_PATH = "/api/public/otel/v1/traces"
+_ENVIRONMENT = re.compile(r"[a-z0-9_-]{1,40}")
+#: Characters of attributes per request: a batch of journals in one body would be refused by proxies before Langfuse.
+_MAX_REQUEST = 1_500_000
+
+
+def langfuse(
+    *,
+    public_key: str | None = None,
+    secret_key: str | None = None,
+    host: str | None = None,
+    environment: str | None = None,
+    release: str | None = None,
+    trace_name: str = "voice call",
+    tags: Iterable[str] = (),
+    native: Literal["drop", "keep"] = "drop",
+    units: bool = False,
+    timeout: float = 30.0,
+) -> SpanProcessor:
+    """A processor that sends spans to Langfuse (cloud or self-hosted, version 3 or 4); add it to the provider.
+
+    Turns become agents with the user's words in and the agent's words out, requests to models become generations with
+    usage in buckets that do not overlap, tools tools. Session id, user id (``user.id``), environment, tags and trace name
+    are on every span.
+
+    Args:
+        public_key, secret_key: API keys of the project; else ``LANGFUSE_PUBLIC_KEY`` and ``LANGFUSE_SECRET_KEY``.
+        host: address; else ``LANGFUSE_BASE_URL`` or ``LANGFUSE_HOST``, else Langfuse's European cloud.
+        environment: 1 to 40 of ``a-z 0-9 _ -``; else ``LANGFUSE_TRACING_ENVIRONMENT``; without it Langfuse takes
+            ``deployment.environment.name`` of the resource, or ``default``.
+        release: else ``LANGFUSE_RELEASE``.
+        trace_name: what traces are called in Langfuse.
+        tags: for every trace; a session adds its own by the attribute ``langfuse.trace.tags``.
+        native: LiveKit's own spans: ``drop`` them, as the pipeline spans say it all and usage must count once; or
+            ``keep`` them beside.
+        units: also report what speech services bill by, as buckets ``characters`` (TTS) and ``milliseconds`` (STT, TTS),
+            which cost what a model definition in Langfuse says; they are kept out of token totals.
+        timeout: seconds for each request, its retries included.
+
+    Raises:
+        OptionError: a key is missing, or a value cannot work.
+    """
+    public = _key("public_key", public_key, "LANGFUSE_PUBLIC_KEY")
+    secret = _key("secret_key", secret_key, "LANGFUSE_SECRET_KEY")
+    if public.startswith("sk-lf-") or secret.startswith("pk-lf-"):
+        raise OptionError("Langfuse: public_key and secret_key are swapped; the secret one starts with sk-lf-")
+    if ":" in public:
+        raise OptionError("Langfuse: public_key holds a colon; give the two keys apart")
+    if native not in ("drop", "keep"):
+        raise OptionError(f"Langfuse: native must be 'drop' or 'keep', not {native!r}")
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 < timeout < float("inf"):
+        raise OptionError(f"Langfuse: timeout must be a positive number of seconds, not {timeout!r}")
+    if not isinstance(trace_name, str) or not trace_name:
+        raise OptionError(f"Langfuse: trace_name must be a text, not {trace_name!r}")
+    settings = Settings(
+        environment=_environment(environment),
+        release=release or os.environ.get("LANGFUSE_RELEASE") or None,
+        trace_name=trace_name,
+        tags=_tags(tags),
+        native=native,
+        units=bool(units),
+    )
+    token = base64.b64encode(f"{public}:{secret}".encode()).decode()
+    return BatchSpanProcessor(LangfuseExporter(_otlp(_host(host) + _PATH, token, timeout), settings))
+
+
+def _otlp(endpoint: str, token: str, timeout: float) -> SpanExporter:
+    # imported here: not everyone who imports the package wants an HTTP client
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    headers = {"Authorization": f"Basic {token}", "x-langfuse-ingestion-version": "4"}
+    return OTLPSpanExporter(endpoint=endpoint, headers=headers, timeout=timeout, compression=Compression.Gzip)
+
+
+class LangfuseExporter(SpanExporter):
+    """Maps copies of spans and hands them to ``inner``, in requests of a size that Langfuse takes."""
+
+    def __init__(self, inner: SpanExporter, settings: Settings) -> None:
+        self._inner = inner
+        self._mapping = Mapping(settings)
+        self._told = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """SUCCESS when all requests were accepted."""
+        self._mapping.learn(spans)
+        result = SpanExportResult.SUCCESS
+        for request in self._requests(spans):
+            if self._inner.export(request) is not SpanExportResult.SUCCESS:
+                result = SpanExportResult.FAILURE
+        return result
+
+    def shutdown(self) -> None:
+        """Close the connection."""
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is held back here."""
+        return self._inner.force_flush(timeout_millis)
+
+    def _requests(self, spans: Sequence[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
+        request: list[ReadableSpan] = []
+        size = 0
+        for span in spans:
+            mapped = self._mapped(span)
+            if mapped is None:
+                continue
+            more = size_of(mapped)
+            if request and size + more > _MAX_REQUEST:
+                yield request
+                request, size = [], 0
+            request.append(mapped)
+            size += more
+        if request:
+            yield request
+
+    def _mapped(self, span: ReadableSpan) -> ReadableSpan | None:
+        try:
+            return self._mapping.copy(span)
+        except Exception:
+            # better shown by Langfuse's own rules than not at all
+            if not self._told:
+                self._told = True
+                logger.warning("livekit_otel: a span could not be mapped for Langfuse", exc_info=True)
+            return span
+
+
+def _key(name: str, value: str | None, variable: str) -> str:
+    found = value if value is not None else os.environ.get(variable, "")
+    found = found.strip() if isinstance(found, str) else ""
+    if not found:
+        raise OptionError(f"Langfuse: no {name}; pass it, or set {variable} (Langfuse: project settings, API keys)")
+    return found
+
+
+def _host(host: str | None) -> str:
+    found = host or os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or _CLOUD
+    try:
+        parts = urlsplit(found.strip())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise OptionError(f"Langfuse: host {_shown(found)!r} is no address; give one like {_CLOUD}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise OptionError("Langfuse: host takes an address alone; keys go into public_key and secret_key")
+    return found.strip().rstrip("/").removesuffix(_PATH).removesuffix("/api/public/otel")
+
+
+def _shown(address: str) -> str:
+    return re.sub(r"[^/@]*@", "", address)
+
+
+def _environment(value: str | None) -> str | None:
+    found = value if value is not None else os.environ.get("LANGFUSE_TRACING_ENVIRONMENT") or None
+    if found is None:
+        return None
+    if not isinstance(found, str) or not _ENVIRONMENT.fullmatch(found) or found.startswith("langfuse"):
+        raise OptionError(
+            f"Langfuse: environment {found!r} is not 1 to 40 of a-z, 0-9, _ and - (and must not begin with 'langfuse')"
+        )
+    return found
+
+
+def _tags(tags: Iterable[str]) -> tuple[str, ...]:
+    found = (tags,) if isinstance(tags, str) else tuple(tags)
+    for tag in found:
+        if not isinstance(tag, str) or not tag:
+            raise OptionError(f"Langfuse: tag {tag!r} is not a text")
+    return found

@@ -1,0 +1,69 @@
+"""The demo: real local models, a real call, and a report that is equal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from livekit_otel.demo.compare import differences
+
+pytest.importorskip("pocketsphinx")
+pytest.importorskip("espeakng_loader")
+
+from livekit_otel.demo import script
+from livekit_otel.demo.espeak import Engine
+from livekit_otel.demo.sphinx import SphinxSTT
+
+
+@pytest.mark.parametrize("sentence", script.SENTENCES)
+def test_the_recognizer_understands_the_voice(sentence: str) -> None:
+    """pocketsphinx transcribes eSpeak's rendering of each of the caller's sentences exactly."""
+    engine = Engine.shared()
+    text, confidence = SphinxSTT(script.SENTENCES).transcribe(engine.speak(sentence), engine.sample_rate)
+    assert text == sentence
+    assert 0.0 < confidence <= 1.0
+
+
+def test_silence_is_no_sentence() -> None:
+    """A second of silence is not transcribed."""
+    assert SphinxSTT(script.SENTENCES).transcribe(b"\0\0" * 16_000, 16_000)[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "found"),
+    [
+        ({"a": 1.0, "timestamp": 5.0}, {"a": 1.0, "timestamp": 5.9}, []),
+        ({"timestamp": 5.0}, {"timestamp": 6.5}, [".timestamp: 5.0 != 6.5"]),
+        ({"a": [1, 2]}, {"a": [1]}, [".a: 2 entries != 1"]),
+        ({"a": {"b": "x"}}, {"a": {"b": "y"}}, [".a.b: 'x' != 'y'"]),
+        ({"a": 1}, {"a": 1.0}, [".a: 1 != 1.0"]),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, [".: keys ['a', 'b'] != ['b', 'a']"]),
+    ],
+)
+def test_differences_are_named(left: object, right: object, found: list[str]) -> None:
+    """The comparison names each place that differs, and forgives only when the reports were made."""
+    assert list(differences(left, right)) == found
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_equal(tmp_path: Path) -> None:
+    """One command, under 90 s: greeting, tool, barge-in, goodbye; the rebuilt report equals LiveKit's own."""
+    run = subprocess.run(
+        [sys.executable, "-m", "livekit_otel", "demo", "--output", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "\nequal: the rebuilt report is LiveKit's own" in run.stdout
+    report = json.loads((tmp_path / "out" / "rebuilt-report.json").read_text(encoding="utf-8"))
+    said = [item["content"][0] for item in report["chat_history"]["items"] if item.get("role") == "user"]
+    assert said == list(script.SENTENCES)
+    cut = [item for item in report["chat_history"]["items"] if item.get("interrupted")]
+    assert [item["content"][0] for item in cut] == [script.HISTORY]
+    assert any(item["type"] == "function_call_output" for item in report["chat_history"]["items"])
