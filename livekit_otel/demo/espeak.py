@@ -54,7 +54,7 @@ class Engine:
             return bytes(self._samples)
 
 
-class EspeakTTS(tts.TTS):
+class EspeakTTS(tts.TTS[None]):
     """LiveKit's interface to the engine; one request is one sentence."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ _THINKING = 0.15
 _PER_WORD = 0.01
 
 
-class RuleLLM(llm.LLM):
+class RuleLLM(llm.LLM[None]):
     """Answers the demo's sentences."""
 
     def __init__(self) -> None:

@@ -13,10 +13,10 @@ from pocketsphinx import Decoder
 
 _RATE = 16_000
 #: VAD cuts closely; the decoder wants to hear the silence around a sentence
-_SILENCE = b"\0\0" * (_RATE // 4)
+_SILENCE = b"\0\0" * (_RATE // 10)
 
 
-class SphinxSTT(stt.STT):
+class SphinxSTT(stt.STT[None]):
     """Recognizes whole speech segments; LiveKit cuts them out with its VAD."""
 
     def __init__(self, sentences: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from .values import seconds
 
 __all__ = ["LatencyStats", "Quantiles"]
 
-EXACT = 4_096
+EXACT = 512
 _POINTS = (50, 90, 95, 99)
 #: bits of a value that choose its bucket: 1/128 is finer than 1 %
 _BITS = 8

@@ -20,10 +20,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import msgspec
-from tests import report_kit as kit
 
 from livekit_otel.readers import read_spans
 from livekit_otel.report import build_reports
+from tests import report_kit as kit
 
 _TURNS = 25
 _BATCH = 512

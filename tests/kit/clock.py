@@ -1,7 +1,8 @@
 """A virtual clock: an event loop that jumps to its next timer, and time functions that follow it.
 
-``install()`` must run before livekit and OpenTelemetry are imported: pydantic's ``default_factory=time.time`` and ``from time
-import time_ns`` keep the function that they find. Outside of :func:`run` the functions tell the real time.
+``install()`` must run before livekit and OpenTelemetry are imported: pydantic's ``default_factory=time.time`` and
+``from time import time_ns`` keep the function that they find. Outside of :func:`run` the functions tell the real
+time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fakes of the models and devices around a call, each a subclass of LiveKit's own base class.
 
-A :class:`Caller` is the script: what the user says and when (seconds of virtual time). VAD and STT hear it; metrics come out
-of LiveKit's base classes, never from here.
+A :class:`Caller` is the script: what the user says and when (seconds of virtual time). VAD and STT hear it; metrics
+come out of LiveKit's base classes, never from here.
 """
 
 from __future__ import annotations
