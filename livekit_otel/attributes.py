@@ -616,7 +616,16 @@ LANGFUSE_USAGE = "langfuse.observation.usage_details"
 LANGFUSE_FIRST_TOKEN = "langfuse.observation.completion_start_time"
 LANGFUSE_AS_ROOT = "langfuse.internal.as_root"
 LANGFUSE_IS_APP_ROOT = "langfuse.internal.is_app_root"
-#: What the store drops or rounds: ``<start>-<end>-<parent span id>`` in unix nanoseconds and hex.
+#: Start and end as ``<start>-<end>`` in unix nanoseconds: the store cuts times at milliseconds.
 LANGFUSE_EXACT = "langfuse.livekit_otel.exact"
+#: kind -> the attributes that are shown as input and output of such a span.
+LANGFUSE_WORDS: dict[str, tuple[str | None, str | None]] = {
+    KIND_TURN: (TURN_USER_TEXT, TURN_AGENT_TEXT),
+    KIND_STT: (None, STT_TEXT),
+    KIND_TTS: (TTS_TEXT, None),
+    KIND_TOOL: (TOOL_CALL_ARGUMENTS, TOOL_CALL_RESULT),
+    KIND_LLM: (INPUT_MESSAGES, OUTPUT_MESSAGES),
+    KIND_REALTIME: (INPUT_MESSAGES, OUTPUT_MESSAGES),
+}
 #: The resource attribute that services are known by.
 SERVICE_NAME = "service.name"

@@ -4,8 +4,8 @@
 
     provider.add_span_processor(livekit_otel.exporters.langfuse())
 
-What is on the spans for other exporters stays as it is: copies are mapped (see :mod:`.langfuse_spans`), in the thread of
-the batch processor.
+Other exporters get the spans as they are: copies are mapped (see :mod:`.langfuse_spans`), in the thread of the batch
+processor.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def langfuse(
     """A processor that sends spans to Langfuse (cloud or self-hosted, version 3 or 4); add it to the provider.
 
     Turns become agents with the user's words in and the agent's words out, requests to models become generations with
-    usage in buckets that do not overlap, tools tools. Session id, user id (``user.id``), environment, tags and trace name
-    are on every span.
+    usage in buckets that do not overlap. Session id, user id (``user.id``), environment, tags and trace name are on
+    every span. What a session's own attributes say under ``langfuse.`` goes before all of it.
 
     Args:
         public_key, secret_key: API keys of the project; else ``LANGFUSE_PUBLIC_KEY`` and ``LANGFUSE_SECRET_KEY``.
@@ -64,8 +64,8 @@ def langfuse(
         tags: for every trace; a session adds its own by the attribute ``langfuse.trace.tags``.
         native: LiveKit's own spans: ``drop`` them, as the pipeline spans say it all and usage must count once; or
             ``keep`` them beside.
-        units: also report what speech services bill by, as buckets ``characters`` (TTS) and ``milliseconds`` (STT, TTS),
-            which cost what a model definition in Langfuse says; they are kept out of token totals.
+        units: also report what speech services bill by, as buckets ``characters`` (TTS) and ``milliseconds`` (of
+            audio), which cost what a model definition in Langfuse says; they are kept out of the total of tokens.
         timeout: seconds for each request, its retries included.
 
     Raises:

@@ -1,17 +1,15 @@
 """Spans as Langfuse understands them best. Everything here works on copies.
 
-What a copy gains is under ``langfuse.``; what it had stays, so that a report can be rebuilt from Langfuse: it shows those
-attributes as metadata. Langfuse drops spans' sub-millisecond times and may lose sight of parents, so copies tell both.
+What a copy gains is under ``langfuse.``; what it had stays, as metadata in Langfuse, so that a report can be rebuilt
+from there. Langfuse cuts times at milliseconds, so copies tell them once more.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -20,12 +18,11 @@ from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from .langfuse_calls import Calls
 from .langfuse_usage import usage_buckets
 
 __all__ = ["Mapping", "Settings", "size_of"]
 
-_MAX_TRACES = 1_000
-_MAX_CALLS = 100
 _SAFE_INTEGER = 2**53
 _DAY = 86_400.0
 _TYPES = {
@@ -33,13 +30,6 @@ _TYPES = {
     attr.KIND_LLM: "generation",
     attr.KIND_REALTIME: "generation",
     attr.KIND_TOOL: "tool",
-}
-#: kind -> what goes in and what comes out
-_WORDS = {
-    attr.KIND_TURN: (attr.TURN_USER_TEXT, attr.TURN_AGENT_TEXT),
-    attr.KIND_STT: (None, attr.STT_TEXT),
-    attr.KIND_TTS: (attr.TTS_TEXT, None),
-    attr.KIND_TOOL: (attr.TOOL_CALL_ARGUMENTS, attr.TOOL_CALL_RESULT),
 }
 _FIRST = {
     attr.KIND_LLM: attr.TIME_TO_FIRST_CHUNK,
@@ -62,23 +52,12 @@ class Settings:
     units: bool = False
 
 
-@dataclass
-class _Call:
-    """One session, as far as its spans went by; enough to label other spans of its trace."""
-
-    session_id: str
-    start_ns: int
-    shared: Attributes = field(default_factory=dict)
-    first_words: str | None = None
-    last_words: str | None = None
-
-
 class Mapping:
     """Maps spans one by one; ``learn`` first hears of the batch that they come in."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._traces: OrderedDict[int, list[_Call]] = OrderedDict()
+        self._calls = Calls()
 
     def learn(self, spans: Iterable[ReadableSpan]) -> None:
         """Remember the calls that the spans tell of, and what was said first and last in each."""
@@ -88,7 +67,7 @@ class Mapping:
             context = span.get_span_context()
             if not isinstance(session_id, str) or context is None:
                 continue
-            call = self._call(context.trace_id, session_id, span.start_time or 0)
+            call = self._calls.open(context.trace_id, session_id, span.start_time or 0)
             call.shared = self._shared(attributes)
             if attributes.get(attr.KIND) == attr.KIND_TURN:
                 call.first_words = call.first_words or _text(attributes, attr.TURN_USER_TEXT)
@@ -107,7 +86,7 @@ class Mapping:
             context=span.get_span_context(),
             parent=span.parent,
             resource=span.resource,
-            attributes={**added, **attributes},
+            attributes=_merged(added, attributes),
             events=span.events,
             links=span.links,
             kind=span.kind,
@@ -128,19 +107,16 @@ class Mapping:
         if attr.SESSION_ID in attributes:
             return {**common, **self._shared(attributes)}
         context = span.get_span_context()
-        calls = self._traces.get(context.trace_id, []) if context is not None else []
-        if not calls:
-            return common
-        # of two calls in one trace, the one that had begun
-        position = bisect_right([call.start_ns for call in calls], span.start_time or 0)
-        return {**common, **calls[max(0, position - 1)].shared}
+        call = self._calls.at(context.trace_id, span.start_time or 0) if context is not None else None
+        return {**common, **call.shared} if call is not None else common
 
     def _shared(self, attributes: Any) -> Attributes:
-        shared: Attributes = {attr.LANGFUSE_TRACE_NAME: self._settings.trace_name}
+        own_name = _text(attributes, attr.LANGFUSE_TRACE_NAME)
+        shared: Attributes = {attr.LANGFUSE_TRACE_NAME: own_name or self._settings.trace_name}
         session_id = _text(attributes, attr.BACKEND_SESSION_ID) or _text(attributes, attr.SESSION_ID)
         if session_id:
             shared[attr.LANGFUSE_SESSION_ID] = session_id
-        if user_id := _text(attributes, attr.USER_ID):
+        if user_id := _text(attributes, attr.LANGFUSE_USER_ID) or _text(attributes, attr.USER_ID):
             shared[attr.LANGFUSE_USER_ID] = user_id
         own = attributes.get(attr.LANGFUSE_TRACE_TAGS, ())
         tags = dict.fromkeys((*self._settings.tags, *([own] if isinstance(own, str) else own)))
@@ -180,31 +156,11 @@ class Mapping:
     def _words(self, span: ReadableSpan, kind: str, attributes: Attributes) -> tuple[str | None, str | None]:
         if kind == attr.KIND_SESSION:
             context = span.get_span_context()
-            own = attributes.get(attr.SESSION_ID)
-            for call in self._traces.get(context.trace_id, []) if context is not None else []:
-                if call.session_id == own:
-                    return call.first_words, call.last_words
-            return None, None
-        if kind in (attr.KIND_LLM, attr.KIND_REALTIME):
-            return _request(attributes), _text(attributes, attr.OUTPUT_MESSAGES)
-        name_in, name_out = _WORDS.get(kind, (None, None))
-        return name_in and _text(attributes, name_in), name_out and _text(attributes, name_out)
-
-    def _call(self, trace_id: int, session_id: str, start_ns: int) -> _Call:
-        calls = self._traces.setdefault(trace_id, [])
-        self._traces.move_to_end(trace_id)
-        while len(self._traces) > _MAX_TRACES:
-            self._traces.popitem(last=False)
-        for call in calls:
-            if call.session_id == session_id:
-                if start_ns < call.start_ns:
-                    call.start_ns = start_ns
-                    calls.sort(key=lambda one: one.start_ns)
-                return call
-        calls.append(found := _Call(session_id, start_ns))
-        calls.sort(key=lambda one: one.start_ns)
-        del calls[:-_MAX_CALLS]
-        return found
+            call = self._calls.find(context.trace_id, str(attributes.get(attr.SESSION_ID))) if context else None
+            return (call.first_words, call.last_words) if call is not None else (None, None)
+        name_in, name_out = attr.LANGFUSE_WORDS.get(kind, (None, None))
+        words_in = _request(attributes) if name_in == attr.INPUT_MESSAGES else name_in and _text(attributes, name_in)
+        return words_in, name_out and _text(attributes, name_out)
 
 
 def size_of(span: ReadableSpan) -> int:
@@ -265,5 +221,12 @@ def _level(span: ReadableSpan, attributes: Attributes) -> Attributes:
 
 
 def _exact(span: ReadableSpan) -> str:
-    parent = format(span.parent.span_id, "016x") if span.parent is not None else ""
-    return f"{span.start_time or 0}-{span.end_time or 0}-{parent}"
+    return f"{span.start_time or 0}-{span.end_time or 0}"
+
+
+def _merged(added: Attributes, attributes: Attributes) -> Attributes:
+    """What a user set goes before what is added, but tags of both count."""
+    merged = {**added, **attributes}
+    if attr.LANGFUSE_TRACE_TAGS in added:
+        merged[attr.LANGFUSE_TRACE_TAGS] = added[attr.LANGFUSE_TRACE_TAGS]
+    return merged

@@ -76,21 +76,25 @@ def _dropped(state: SessionState) -> None:
 
 def emit(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: Any) -> Any:
     """``AgentSession.emit(event, arg)``: everything that happens passes here."""
-    state = registry.of(session)
-    if state is not None and state.recording:
-        _event(state, session, args, kwargs)
+    _event(session, args, kwargs)
     return wrapped(*args, **kwargs)
 
 
 @contain("session.event")
-def _event(state: SessionState, session: Any, args: Any, kwargs: Any) -> None:
-    arg = kwargs["arg"] if "arg" in kwargs else args[1]
-    state.on_event(arg, session)
+def _event(session: Any, args: Any, kwargs: Any) -> None:
+    state = registry.of(session)
+    if state is not None and state.recording:
+        state.on_event(kwargs["arg"] if "arg" in kwargs else args[1], session)
+
+
+@contain("session.lookup")
+def _state_of(session: Any) -> SessionState | None:
+    return registry.of(session)
 
 
 async def aclose_impl(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any, kwargs: Any) -> Any:
     """``AgentSession._aclose_impl(reason=…)``: the one way in which a session closes."""
-    state = registry.of(session)
+    state = _state_of(session)
     if state is None or state.closed:
         return await wrapped(*args, **kwargs)
     with contained("session.closing"):
@@ -109,7 +113,7 @@ async def aclose_impl(wrapped: Callable[..., Awaitable[Any]], session: Any, args
 
 def generate_reply(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: Any) -> Any:
     """``AgentSession.generate_reply(user_input=…)``: a typed input of the user begins an exchange."""
-    state = registry.of(session)
+    state = _state_of(session)
     with contained("session.generate_reply"):
         user_input = kwargs.get("user_input")
         if state is not None and state.recording and user_input:

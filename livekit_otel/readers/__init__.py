@@ -13,11 +13,12 @@ from typing import cast
 
 from ..errors import SourceError
 from .base import OnProblem, Problem, Reader, SpanStream
+from .remote import shown
 
 __all__ = ["Problem", "SpanStream", "read_spans"]
 
-#: URL scheme -> module of this package
-_SCHEMES = {"file": "otlp_json"}
+#: URL scheme -> module of this package; servers also take ``+http`` and ``+https`` behind it, or ``s`` for TLS
+_SCHEMES = {"file": "otlp_json", "jaeger": "jaeger", "langfuse": "langfuse", "phoenix": "phoenix"}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -27,7 +28,9 @@ def read_spans(
     """Span records from ``source``, one after the other, in the order of storage; duplicates are not removed.
 
     Args:
-        source: a file or a directory of files of OTLP JSON (plain or gzip), ``-`` for standard input, or a URL.
+        source: a file or a directory of files of OTLP JSON (plain or gzip), ``-`` for standard input, or a URL:
+            ``jaeger://``, ``langfuse://`` or ``phoenix://``, with ``service``, ``session``, ``trace``, ``since``,
+            ``until`` and ``limit`` as parameters.
         all_scopes: also yield spans that livekit_otel did not make.
         on_problem: called with each :class:`Problem` (a damaged line, say) when it is met. Reading goes on after it.
 
@@ -36,15 +39,22 @@ def read_spans(
 
     Raises:
         SourceError: the source is missing, unreadable or not a trace: here, or from the iterator once that is known.
+        PartialReadError: a server stopped answering in the middle.
     """
     text = os.fspath(source)
-    return SpanStream(_reader(text), text, all_scopes=all_scopes, on_problem=on_problem)
+    reader = _reader(text)
+    # what callers may print holds no credentials
+    return SpanStream(
+        lambda _, context: reader(text, context), shown(text), all_scopes=all_scopes, on_problem=on_problem
+    )
 
 
 def _reader(source: str) -> Reader:
     url = _URL.match(source)
     scheme = url[1].lower() if url else "file"
-    if scheme not in _SCHEMES:
+    name = re.sub(r"\+https?$", "", scheme)
+    module = _SCHEMES.get(name) or (_SCHEMES.get(name[:-1]) if name.endswith("s") else None)
+    if module is None or (module == "otlp_json" and scheme != "file"):
         known = ", ".join(f"{name}://" for name in sorted(_SCHEMES))
-        raise SourceError(f"{source}: no reader for {scheme}:// sources; give a path, or one of {known}")
-    return cast(Reader, importlib.import_module(f".{_SCHEMES[scheme]}", __package__).read)
+        raise SourceError(f"{shown(source)}: no reader for {scheme}:// sources; give a path, or one of {known}")
+    return cast(Reader, importlib.import_module(f".{module}", __package__).read)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from ..spans import SpanRecord
+from ..turns import ModelUsage, Percentiles, SessionDerivation, TurnDerivation, derive_session
 from .turns import Turn, build_turns
 
 __all__ = ["SessionReport"]
@@ -29,6 +31,9 @@ class SessionReport:
         history: the items of the chat history, as in LiveKit's report.
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
+
+    ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
+    interruptions) is computed when it is first read.
 
     The lists and dictionaries are shared with what :meth:`to_dict` returns: copy before you change them.
     """
@@ -61,7 +66,54 @@ class SessionReport:
     @cached_property
     def turns(self) -> list[Turn]:
         """The exchanges of the call, in order."""
-        return build_turns(self.spans, self.history)
+        return build_turns(self.spans, self.history, self._by_turn)
+
+    @cached_property
+    def derivation(self) -> SessionDerivation:
+        """All that is derived from the spans."""
+        return derive_session(self.spans)
+
+    @cached_property
+    def _derived(self) -> dict[str, TurnDerivation]:
+        return {turn.span_id: turn for turn in self.derivation.turns}
+
+    def _by_turn(self) -> dict[str, TurnDerivation]:
+        return self._derived
+
+    @property
+    def latency(self) -> Mapping[str, Percentiles]:
+        """Percentiles over the turns, by the names of LiveKit's ``MetricsReport``; without those that no turn has."""
+        return self.derivation.latency
+
+    @property
+    def silence(self) -> Mapping[str, float]:
+        """Seconds by stage, summed over the turns; empty where no turn answered the user by voice."""
+        return self.derivation.silence
+
+    @property
+    def discarded(self) -> tuple[ModelUsage, ...]:
+        """The part of ``usage`` that went to preemptive generations which were thrown away."""
+        return self.derivation.discarded
+
+    @property
+    def interruptions(self) -> int:
+        """How often the agent was interrupted."""
+        return self.derivation.interruptions
+
+    @property
+    def false_interruptions(self) -> int:
+        """How often it stopped for what was no interruption."""
+        return self.derivation.false_interruptions
+
+    @property
+    def backchannels(self) -> int:
+        """How often the user only said "mhm" while the agent spoke."""
+        return self.derivation.backchannels
+
+    @property
+    def interruption_rate(self) -> float | None:
+        """Share of the turns with agent speech in which it was interrupted; None without any."""
+        return self.derivation.interruption_rate
 
     @property
     def duration(self) -> float | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .. import attributes as attr
 from ..spans import SpanRecord
+from ..turns import ModelUsage, Segment, TurnDerivation, TurnLatency, derive_turn
 from .values import number, texts, whole
 
 __all__ = ["Turn", "build_turns", "message_text", "stages_without_turn"]
@@ -33,6 +35,8 @@ class Turn:
         agent: id of the agent in charge.
         models: ``provider/model`` of the models used.
         reported: latencies in seconds as LiveKit reported them, by the names of its ``MetricsReport``.
+
+    What is derived from the stages (``latency``, ``silence``, ``usage`` and so on) is computed when it is first read.
     """
 
     index: int
@@ -48,10 +52,75 @@ class Turn:
     agent: str = ""
     models: list[str] = field(default_factory=list)
     reported: dict[str, float] = field(default_factory=dict)
+    derivations: Callable[[], Mapping[str, TurnDerivation]] = field(default=dict, repr=False, compare=False)
+
+    @cached_property
+    def derivation(self) -> TurnDerivation:
+        """All that is derived of the turn."""
+        found = self.derivations().get(self.span_id)
+        return found or derive_turn(self.stages, self.span, index=self.index, span_id=self.span_id)
+
+    @property
+    def latency(self) -> TurnLatency:
+        """The derived latencies, by the names of LiveKit's ``MetricsReport``; None where one does not apply."""
+        return self.derivation.latency
+
+    @property
+    def silence(self) -> Mapping[str, float]:
+        """Seconds by stage from the user's silence to the agent's voice, all stages present.
+
+        They sum to ``latency.e2e_latency``; empty where there is none.
+        """
+        return self.derivation.silence
+
+    @property
+    def path(self) -> tuple[Segment, ...]:
+        """The critical path: which stage the answer waited for, interval by interval, without gaps."""
+        return self.derivation.path
+
+    @property
+    def usage(self) -> tuple[ModelUsage, ...]:
+        """Use of each model in this turn, discarded preemptive generations included."""
+        return self.derivation.usage
+
+    @property
+    def discarded(self) -> tuple[ModelUsage, ...]:
+        """The part of ``usage`` that went to preemptive generations which were thrown away."""
+        return self.derivation.discarded
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where ``reported`` and ``latency`` differ by more than 5 ms, one line each."""
+        return self.derivation.notes
+
+    @property
+    def interruptions(self) -> int:
+        """How often the agent was interrupted."""
+        return self.derivation.interruptions
+
+    @property
+    def false_interruptions(self) -> int:
+        """How often it stopped for what was no interruption."""
+        return self.derivation.false_interruptions
+
+    @property
+    def backchannels(self) -> int:
+        """How often the user only said "mhm"."""
+        return self.derivation.backchannels
 
 
-def build_turns(spans: Sequence[SpanRecord], history: Sequence[Mapping[str, Any]]) -> list[Turn]:
-    """The turns among ``spans`` (of one session, by start), in order; ``history`` completes texts that were cut."""
+def build_turns(
+    spans: Sequence[SpanRecord],
+    history: Sequence[Mapping[str, Any]],
+    derivations: Callable[[], Mapping[str, TurnDerivation]] = dict,
+) -> list[Turn]:
+    """The turns among ``spans`` (of one session, by start), in order.
+
+    Args:
+        spans: the records.
+        history: completes texts that were cut.
+        derivations: gives what is derived of each turn, by the id of its span; called when that is first read.
+    """
     turns = [span for span in spans if span.kind == attr.KIND_TURN]
     children: defaultdict[str, list[SpanRecord]] = defaultdict(list)
     for span in spans:
@@ -61,6 +130,8 @@ def build_turns(spans: Sequence[SpanRecord], history: Sequence[Mapping[str, Any]
     found.sort(key=lambda turn: (turn.index, turn.start_ns))
     for span_id, stages in stages_without_turn(spans).items():
         found.append(_open_turn(found[-1].index + 1 if found else 0, span_id, stages))
+    for turn in found:
+        turn.derivations = derivations
     return found
 
 

@@ -19,7 +19,8 @@ T = TypeVar("T")
 EPOCH = 1_700_000_000.0
 _MONOTONIC = 1_000.0
 _real: dict[str, Callable[[], Any]] = {}
-_now: float | None = None
+#: nanoseconds since the run began: whole ones, so that it does not matter in how many jumps a moment is reached
+_now: int | None = None
 
 
 def install() -> None:
@@ -39,8 +40,7 @@ def _trampoline(name: str) -> Callable[[], Any]:
     def now() -> Any:
         if _now is None:
             return real()
-        seconds = _now + base
-        return round(seconds * 1e9) if nanoseconds else seconds
+        return round(base) * 1_000_000_000 + _now if nanoseconds else base + _now / 1e9
 
     now.__name__ = name
     return now
@@ -49,7 +49,7 @@ def _trampoline(name: str) -> Callable[[], Any]:
 def elapsed() -> float:
     """Virtual seconds since the run began."""
     assert _now is not None, "no virtual run"
-    return _now
+    return _now / 1e9
 
 
 def real_perf_counter() -> float:
@@ -70,7 +70,7 @@ class _Jump(selectors.SelectSelector):
         if timeout is None or self.loop.threads_at_work:
             return super().select(0.005)
         assert _now is not None
-        _now += timeout
+        _now += max(1, round(timeout * 1e9))
         return super().select(0)
 
 
@@ -105,7 +105,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     global _now
     assert _real, "clock.install() has not run"
     assert _now is None, "virtual runs do not nest"
-    _now = 0.0
+    _now = 0
     loop = VirtualLoop()
     try:
         asyncio.set_event_loop(loop)

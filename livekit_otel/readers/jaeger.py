@@ -1,0 +1,147 @@
+"""Jaeger's query API, version 3: ``jaeger://host:16686?service=agent&since=2h``; ``jaegers://`` for TLS.
+
+Credentials for a proxy before it come from the URL (``jaeger://user:password@host``) or ``JAEGER_TOKEN`` (bearer).
+Jaeger answers a search with whole traces, the newest ``limit`` of a service.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import msgspec
+
+from .. import attributes as attr
+from ..errors import SourceError
+from ..spans import SpanRecord
+from .base import Context, Problem
+from .http import Bearer, Client, NotFound, basic
+from .otlp_wire import Message, decode_message, records
+from .remote import Remote, parse, restored, rfc3339
+
+__all__ = ["read"]
+
+_WHAT = "Jaeger"
+#: Jaeger's own spans, where it traces itself.
+_OWN_SERVICE = "jaeger"
+
+
+class _Services(msgspec.Struct):
+    services: list[str] | None = None
+
+
+class _Error(msgspec.Struct):
+    error: dict[str, msgspec.Raw]
+
+
+def read(source: str, context: Context) -> Iterator[SpanRecord]:
+    """Span records of the traces that the URL asks for; see :mod:`.remote` for its parameters."""
+    remote = parse(source, host="localhost", port=16686, secure=False)
+    token = os.environ.get("JAEGER_TOKEN", "")
+    auth = basic(remote.user, remote.password) if remote.user else Bearer(token) if token else None
+    keys = "the user and password in the address, or JAEGER_TOKEN"
+    base = "/".join((remote.base, *remote.path))
+    return _Search(remote, Client(remote.shown, base, _WHAT, context, keys=keys, auth=auth), context).records()
+
+
+class _Search:
+    def __init__(self, remote: Remote, client: Client, context: Context) -> None:
+        self._remote, self._client, self._context = remote, client, context
+
+    def records(self) -> Iterator[SpanRecord]:
+        remote, client = self._remote, self._client
+        for service, message in self._trace() if remote.trace else self._traces():
+            traces: set[str] = set()
+            for record in self._records(message):
+                traces.add(record.trace_id)
+                if remote.wants(record):
+                    client.spans += 1
+                    client.partial = True
+                    yield record
+            if service and len(traces) >= remote.limit:
+                reason = (
+                    f"the search stopped at limit={remote.limit} traces of {service!r}: raise it, or set since=, until="
+                )
+                self._context.problem(Problem(remote.shown, None, reason))
+        if not client.spans:
+            raise self._nothing()
+
+    def _records(self, message: Message) -> Iterator[SpanRecord]:
+        def complain(reason: str) -> None:
+            self._context.problem(Problem(self._remote.shown, None, reason))
+
+        for record in records(message, all_scopes=self._context.all_scopes, complain=complain):
+            yield msgspec.structs.replace(record, attributes=restored(record.attributes))
+
+    def _trace(self) -> Iterator[tuple[str, Message]]:
+        path = f"/api/v3/traces/{self._remote.trace}"
+        try:
+            yield "", self._decode(self._client.get(path, {"rawTraces": "true", "raw_traces": "true"}, missing=True))
+        except NotFound as answer:
+            self._check_missing(answer)
+
+    def _traces(self) -> Iterator[tuple[str, Message]]:
+        """Answers with whole traces, and the service that was searched."""
+        services = [self._remote.service] if self._remote.service else self._services()
+        wanted = [(attr.SESSION_ID, self._remote.session), (attr.BACKEND_SESSION_ID, self._remote.session)]
+        for name, value in wanted if self._remote.session else [(attr.SCHEMA, str(attr.SCHEMA_VERSION))]:
+            found = False
+            for service in services:
+                message = self._search(service, {name: value})
+                if message is not None:
+                    found = True
+                    yield service, message
+            if found:
+                return
+
+    def _search(self, service: str, attributes: dict[str, str]) -> Message | None:
+        remote = self._remote
+        since, until = rfc3339(remote.since_ns), rfc3339(remote.until_ns)
+        parameters = {
+            "query.serviceName": service,
+            "query.startTimeMin": since,
+            "query.startTimeMax": until,
+            "query.searchDepth": str(remote.limit),
+            "query.rawTraces": "true",
+            "query.attributes": msgspec.json.encode(attributes).decode(),
+            # what releases before 2.15 call them
+            "query.service_name": service,
+            "query.start_time_min": since,
+            "query.start_time_max": until,
+            "query.num_traces": str(remote.limit),
+            "query.raw_traces": "true",
+        }
+        try:
+            return self._decode(self._client.get("/api/v3/traces", parameters, missing=True))
+        except NotFound as answer:
+            self._check_missing(answer)
+            return None
+
+    def _services(self) -> list[str]:
+        found = self._client.json("/api/v3/services", None, _Services).services or []
+        return [name for name in found if name != _OWN_SERVICE]
+
+    def _decode(self, data: bytes) -> Message:
+        message = self._client.decode(data, decode_message)
+        if not isinstance(message, Message) or not message.known:
+            raise self._client.error(f"this is not what {_WHAT} answers; check the address, port and path")
+        return message
+
+    def _check_missing(self, answer: NotFound) -> None:
+        """Jaeger says that nothing was found with 404; others mean that there is no such page."""
+        try:
+            msgspec.json.decode(answer.body, type=_Error)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise self._client.error(
+                f"{_WHAT} answered 404; is this the address of its query service? check host, port and path"
+            ) from None
+
+    def _nothing(self) -> SourceError:
+        remote = self._remote
+        if remote.trace:
+            return remote.nothing(_WHAT, "check the id")
+        services = self._services()
+        if remote.service and remote.service not in services:
+            known = f"there are: {', '.join(services[:10])}" if services else "there is none"
+            return SourceError(f"{remote.shown}: Jaeger knows no service {remote.service!r}; {known}")
+        return remote.nothing(_WHAT, "check that the call was traced with livekit_otel and exported to here")

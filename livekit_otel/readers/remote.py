@@ -1,0 +1,205 @@
+"""What readers of servers share: sources as URLs with query parameters, and attribute types that stores lose."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from .. import attributes as attr
+from ..errors import SourceError
+from ..spans import AttributeValue, SpanRecord
+
+__all__ = ["Remote", "parse", "restored", "rfc3339", "shown"]
+
+_RELATIVE = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_PARAMETERS = ("service", "session", "trace", "since", "until", "limit")
+_LIMIT = 100
+_MAX_LIMIT = 100_000
+_WINDOW = 86_400
+#: Looking for one session goes back further: its id tells nothing about when it was.
+_SESSION_WINDOW = 7 * 86_400
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A source on a server, as its URL says it.
+
+    Attributes:
+        shown: the URL as it may be printed: without credentials.
+        base: address of the server, ``http(s)://host:port``.
+        path: path segments of the URL.
+        user, password: from the URL; empty when there are none.
+        service, session, trace: what to look for; empty when not asked for.
+        since_ns, until_ns: unix nanoseconds, in which a session must have spans.
+        bounded: whether the URL names a time.
+        limit: how many traces at most.
+    """
+
+    shown: str
+    base: str
+    path: tuple[str, ...]
+    user: str
+    password: str
+    service: str
+    session: str
+    trace: str
+    since_ns: int
+    until_ns: int
+    bounded: bool
+    limit: int
+
+    def wants(self, record: SpanRecord) -> bool:
+        """Whether the record belongs to the session that was asked for (any, when none was)."""
+        found = record.attributes
+        return not self.session or self.session in (found.get(attr.SESSION_ID), found.get(attr.BACKEND_SESSION_ID))
+
+    def nothing(self, what: str, hint: str) -> SourceError:
+        """The error for a search without a result."""
+        if self.trace:
+            return SourceError(f"{self.shown}: {what} holds no trace {self.trace} with spans of livekit_otel; {hint}")
+        when = f"between {rfc3339(self.since_ns)[:19]}Z and {rfc3339(self.until_ns)[:19]}Z"
+        asked = f"session {self.session!r}" if self.session else "session"
+        more = "" if self.bounded else ", or look further back, as with since=30d"
+        return SourceError(f"{self.shown}: {what} holds no {asked} {when}; {hint}{more}")
+
+
+def parse(source: str, *, host: str, port: int | None, secure: bool, environment: tuple[str, ...] = ()) -> Remote:
+    """Read a URL. ``host``, ``port`` and ``secure`` are what holds when it does not say; a scheme may end in ``+http``,
+    ``+https`` or ``s``. ``host`` is a whole address where it begins with a scheme.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    visible = shown(source)
+    try:
+        parts = urlsplit(source)
+        named, number = parts.hostname, parts.port
+    except ValueError as error:
+        raise SourceError(f"{visible}: not an address ({error}); give one like {source.split(':')[0]}://host") from None
+    scheme = parts.scheme.lower()
+    if scheme.endswith(("+http", "+https")):
+        secure = scheme.endswith("+https")
+    elif scheme.endswith("s"):
+        secure = True
+    asked = _parameters(parts.query, visible)
+    now = time.time_ns()
+    reach = _SESSION_WINDOW if asked.get("session") else _WINDOW
+    until = _moment(asked["until"], now, visible) if "until" in asked else now + 60_000_000_000
+    since = _moment(asked["since"], now, visible) if "since" in asked else min(until, now) - reach * 1_000_000_000
+    if since >= until:
+        raise SourceError(f"{visible}: since is not before until; swap or drop one of them")
+    return Remote(
+        shown=visible,
+        base=_base(named, number, host, port, secure),
+        path=tuple(unquote(segment) for segment in parts.path.split("/") if segment),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        service=asked.get("service", ""),
+        session=asked.get("session", ""),
+        trace=_trace(asked.get("trace", ""), visible),
+        since_ns=since,
+        until_ns=until,
+        bounded="since" in asked or "until" in asked,
+        limit=_limit(asked.get("limit", ""), visible),
+    )
+
+
+def shown(source: str) -> str:
+    """A source as it may be printed: credentials in a URL are left out."""
+    scheme, mark, rest = source.partition("://")
+    if not mark:
+        return source
+    authority, slash, tail = rest.partition("/")
+    if not slash:
+        authority, slash, tail = rest.partition("?")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{tail}"
+
+
+def rfc3339(ns: int) -> str:
+    """A unix time in nanoseconds as RFC 3339 in UTC, to the nanosecond."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def restored(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    """Attributes with the types that the schema gives them; what does not fit, and other names, stay as they are."""
+    return {name: _typed(attr.type_of(name), value) for name, value in attributes.items() if value is not None}
+
+
+def _typed(kind: attr.AttributeType | None, value: Any) -> AttributeValue:
+    try:
+        if kind == "string" and not isinstance(value, str):
+            return msgspec.json.encode(value).decode()
+        if kind == "int" and not isinstance(value, int):
+            number = float(value) if isinstance(value, str) and not value.lstrip("-").isdigit() else value
+            return value if isinstance(number, float) and not number.is_integer() else int(number)
+        if kind == "double" and (isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))):
+            return float(value)
+        if kind == "boolean" and not isinstance(value, bool) and str(value).lower() in ("true", "false", "1", "0"):
+            return str(value).lower() in ("true", "1")
+        if kind == "string[]":
+            found = msgspec.json.decode(value) if isinstance(value, str) and value.startswith("[") else value
+            return [str(one) for one in found] if isinstance(found, list | tuple) else [str(found)]
+        if isinstance(value, dict):
+            return msgspec.json.encode(value).decode()
+    except (ValueError, TypeError, OverflowError):
+        pass
+    return value  # type: ignore[no-any-return]
+
+
+def _parameters(query: str, visible: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in _PARAMETERS:
+            raise SourceError(f"{visible}: unknown parameter {name!r}; there are: {', '.join(_PARAMETERS)}")
+        if not value.strip():
+            raise SourceError(f"{visible}: parameter {name} is empty; give it a value, or leave it out")
+        found[name] = value.strip()
+    return found
+
+
+def _base(named: str | None, number: int | None, host: str, port: int | None, secure: bool) -> str:
+    if not named and "://" in host:
+        return host.rstrip("/")
+    name = named or host
+    port = number or (None if named and secure else port)
+    name = f"[{name}]" if ":" in name else name
+    return f"{'https' if secure else 'http'}://{name}" + (f":{port}" if port else "")
+
+
+def _moment(text: str, now: int, visible: str) -> int:
+    if relative := _RELATIVE.fullmatch(text):
+        return now - round(float(relative[1]) * _UNITS[relative[2]] * 1e9)
+    # a plus sign in a query is a space
+    plain = re.sub(r"(T[\d:.]+) (\d\d:?\d\d)$", r"\1+\2", text).replace("Z", "+00:00").replace("z", "+00:00")
+    plain = re.sub(r"\.(\d{1,6})\d*", lambda digits: "." + digits[1].ljust(6, "0"), plain)
+    try:
+        moment = datetime.fromisoformat(plain)
+    except ValueError:
+        raise SourceError(
+            f"{visible}: {text!r} is no time; give one like 2026-01-31T14:00:00Z, or 30m, 2h, 3d for so long ago"
+        ) from None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    return round(aware.timestamp() * 1e6) * 1_000
+
+
+def _trace(text: str, visible: str) -> str:
+    if text and not re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        raise SourceError(f"{visible}: trace {text!r} is no trace id; those have 32 hex digits")
+    return text.lower()
+
+
+def _limit(text: str, visible: str) -> int:
+    if not text:
+        return _LIMIT
+    if not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
+        raise SourceError(f"{visible}: limit {text!r} is not a number of traces from 1 to {_MAX_LIMIT}")
+    return int(text)

@@ -1,0 +1,147 @@
+"""Faults of our own never reach the call: with any hook broken, LiveKit does exactly what it does without us."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+import livekit_otel
+from livekit_otel.instrumentation import closing, guard, journal, recorder, registry, request, session, stage
+from livekit_otel.instrumentation.eou import EouTracker
+from livekit_otel.instrumentation.interruption import InterruptionTracker
+from livekit_otel.instrumentation.llm import LlmTracker
+from livekit_otel.instrumentation.playback import PlaybackTracker
+from livekit_otel.instrumentation.realtime import RealtimeTracker
+from livekit_otel.instrumentation.stt import SttTracker
+from livekit_otel.instrumentation.tool import ToolTracker
+from livekit_otel.instrumentation.tts import TtsTracker
+from livekit_otel.instrumentation.turn_tracker import TurnTracker
+from livekit_otel.instrumentation.vad import VadTracker
+from livekit_otel.turns import TurnSpanProcessor
+from tests.kit.run import run_scenario
+from tests.kit.trace import names, switch_off
+
+CLASSES: tuple[type, ...] = (
+    EouTracker,
+    InterruptionTracker,
+    LlmTracker,
+    PlaybackTracker,
+    RealtimeTracker,
+    SttTracker,
+    ToolTracker,
+    TtsTracker,
+    TurnTracker,
+    VadTracker,
+    journal.Journal,
+    recorder.Recorder,
+    request.Request,
+    session.SessionState,
+    stage.SpanFactory,
+    stage.Stage,
+    TurnSpanProcessor,
+)
+#: the SDK itself calls these at shutdown, not during a call
+_NOT_HOOKS = {"shutdown", "force_flush"}
+HOOKS: list[tuple[Any, str]] = [
+    (cls, name)
+    for cls in CLASSES
+    for name, member in inspect.getmembers(cls, inspect.isfunction)
+    if (not name.startswith("_") or name == "__init__")
+    and name not in _NOT_HOOKS
+    and not inspect.isgeneratorfunction(member)
+] + [(registry, "current"), (registry, "of"), (closing, "finish"), (closing, "finish_now")]
+#: together these reach every hook
+SOME = ("barge_in", "failing_tools", "realtime_tool", "judged_overlaps", "batch_recognizer", "handoff")
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.getLogger("livekit_otel").setLevel(logging.CRITICAL)
+    yield
+    logging.getLogger("livekit_otel").setLevel(logging.NOTSET)
+    switch_off()
+
+
+def normal(reports: list[dict[str, Any]]) -> str:
+    """Reports as text in which random ids are numbered in the order of their appearance."""
+    known: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return known.setdefault(found.group(0), f"{found.group(1)}_{len(known)}")
+
+    return re.sub(r"\b([A-Za-z]+)_[0-9a-f]{12}\b", number, json.dumps(reports))
+
+
+@cache
+def undisturbed(name: str) -> str:
+    """What LiveKit does without us."""
+    switch_off()
+    return normal([outcome.report for outcome in run_scenario(name)])
+
+
+def disturbed(name: str, owner: Any, hook: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(f"{hook} is broken on purpose")
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    switch_off()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, hook, broken)
+            outcomes = run_scenario(name, lambda: livekit_otel.set_tracer_provider(provider, native_spans=False))
+        return normal([outcome.report for outcome in outcomes])
+    finally:
+        switch_off()
+
+
+def _id(hook: tuple[Any, str]) -> str:
+    return f"{getattr(hook[0], '__name__', '').rpartition('.')[2]}.{hook[1]}"
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=_id)
+def test_a_broken_hook_changes_nothing(hook: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one hook raising every time, conversation, events and report are those of a run without the plugin."""
+    if hook[0] is TurnSpanProcessor and hook[1] == "__init__":
+        pytest.skip("made before the call begins, by the caller of set_tracer_provider")
+    for name in SOME:
+        assert disturbed(name, *hook, monkeypatch) == undisturbed(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_broken_hooks_in_every_session(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for every hook in every scripted session."""
+    for hook in HOOKS:
+        if hook[0] is not TurnSpanProcessor:
+            assert disturbed(name, *hook, monkeypatch) == undisturbed(name), _id(hook)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_plugin_changes_nothing(name: str) -> None:
+    """With the plugin on, LiveKit does exactly what it does without."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    expected = undisturbed(name)
+    try:
+        outcomes = run_scenario(name, lambda: livekit_otel.set_tracer_provider(provider, native_spans=False))
+    finally:
+        switch_off()
+    assert normal([outcome.report for outcome in outcomes]) == expected
+
+
+def test_a_fault_is_logged_once_per_kind_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """The first fault of a kind is logged with its traceback, the others are only counted."""
+    logging.getLogger("livekit_otel").setLevel(logging.NOTSET)
+    before = guard.faults().get("a test", 0)
+    for _ in range(3):
+        with guard.contained("a test"):
+            raise ValueError("on purpose")
+    assert guard.faults()["a test"] == before + 3
+    assert caplog.text.count("a test failed and was contained") == (1 if before == 0 else 0)
