@@ -121,7 +121,8 @@ def _end(state: SessionState, stream: Any, request: Request, error: BaseExceptio
 
 async def metrics_monitor_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: Any, kwargs: Any) -> Any:
     """``_metrics_monitor_task``: the metrics come from here."""
-    _reporting.set(weakref.ref(stream))
+    with contained("tts.report"):
+        _reporting.set(weakref.ref(stream))
     try:
         return await wrapped(*args, **kwargs)
     finally:

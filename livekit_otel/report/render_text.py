@@ -1,123 +1,108 @@
-"""A report as plain text: what was said and when, tools, interruptions, usage, errors, and what is missing."""
+"""A report as plain text: what was said and when, where the silence went, latencies, usage, and what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from .. import attributes as attr
+from .bars import LETTERS, SHADES, Scale, parts
 from .model import SessionReport
-from .turns import message_text
-from .values import clock
+from .rows import Entry, conversation, errors, facts, interruptions, latencies, offset, one_line, usage
 
-__all__ = ["to_text"]
+__all__ = ["LABELS", "align", "to_text"]
 
-_LONG = 300
+#: what stands before each line of the conversation
+LABELS = {"user": "user", "agent": "agent", "tool": "tool", "result": "    ->", "other": "", "wait": "wait"}
+_INDENT = " " * 15
+_BAR = 32
 
 
-def to_text(report: SessionReport) -> str:
-    """Lines for a terminal, without colours."""
+def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False) -> str:
+    """Lines without colours.
+
+    Args:
+        report: what to show.
+        width: longer lines are wrapped.
+        ascii: draw with letters, for outputs that cannot show blocks.
+    """
     sections = [
-        list(_header(report)),
-        ["Conversation", *_conversation(report)],
+        [f"Session {one_line(report.session_id)}", *(f"  {name:<9} {value}" for name, value in facts(report).items())],
+        ["Conversation", *_conversation(report, LETTERS if ascii else SHADES, width)],
+        ["Latency", *align(latencies(report), left=1)],
+        ["Silence", *_silence(report)],
         ["Usage", *_usage(report)],
-        ["Errors", *_errors(report)],
-        ["Warnings", *(f"  - {warning}" for warning in report.warnings)],
+        ["Interruptions", *(f"  {line}" for line in interruptions(report))],
+        ["Errors", *(f"  {offset(at, report.started_at)}  {text}" for at, text in errors(report))],
+        ["Warnings", *(f"  - {one_line(warning, 1_000)}" for warning in report.warnings)],
     ]
     shown = [section for number, section in enumerate(sections) if number == 0 or len(section) > 1]
     return "\n\n".join("\n".join(section) for section in shown) + "\n"
 
 
-def _header(report: SessionReport) -> Iterator[str]:
-    yield f"Session {report.session_id}"
-    length = "" if report.duration is None else f", {_length(report.duration)}"
-    facts = {
-        "started": f"{clock(report.started_at)}{length}",
-        "room": " ".join(part for part in (report.room, f"({report.room_id})" if report.room_id else "") if part),
-        "job": report.job_id,
-        "agent": report.agent_name,
-        "turns": str(len(report.turns)),
-        "closed": report.close_reason or "not closed",
-        "complete": "yes" if report.complete else "no (see the warnings)",
-        "content": "redacted" if report.redacted else "",
-    }
-    for name, value in facts.items():
-        if value:
-            yield f"  {name:<9} {value}"
+def _conversation(report: SessionReport, shades: Mapping[str, str], width: int) -> Iterator[str]:
+    scale = Scale(report.turns, min(_BAR, max(8, width - 60)))
+    for entry in conversation(report):
+        head = f"  {offset(entry.at, report.started_at)}  {LABELS[entry.kind]:<5}"
+        if entry.kind == "wait":
+            yield from _wait(head, entry, scale, shades, width)
+        elif entry.kind == "other":
+            yield from _wrapped(head.rstrip() + "  ", entry.text, width)
+        else:
+            yield from _wrapped(f"{head}  " if entry.kind != "result" else f"{head} ", entry.text, width)
+    if scale.limit:
+        used = [stage for stage in attr.SILENCE_STAGES if report.silence.get(stage)]
+        legend = "  ".join(f"{shades[stage]} {stage}" for stage in used)
+        yield f"{_INDENT}  ({legend}; a column is {scale.seconds:.2f} s)"
 
 
-def _length(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    if hours:
-        return f"{hours} h {minutes} min {rest:.0f} s"
-    return f"{minutes} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+def _wait(head: str, entry: Entry, scale: Scale, shades: Mapping[str, str], width: int) -> Iterator[str]:
+    turn = entry.turn
+    if turn is None:
+        return
+    bar = "".join(shades[stage] * columns for stage, columns in scale.cells(turn))
+    figures = ", ".join(f"{stage} {seconds}" for stage, seconds in parts(turn.silence))
+    whole = f"{turn.latency.e2e_latency or 0.0:.2f} s"
+    yield from _wrapped(f"{head}  ", f"{bar}{'>' if scale.cut(turn) else ''} {whole}: {figures}", width)
+    for note in turn.notes:
+        yield from _wrapped(f"{_INDENT}  ", f"note: {note}", width)
 
 
-def _conversation(report: SessionReport) -> Iterator[str]:
-    for item in report.history:
-        line = _item(item, report.redacted)
-        if line:
-            yield f"  {_at(item.get('created_at'), report.started_at)}  {line}"
+def _wrapped(head: str, text: str, width: int) -> Iterable[str]:
+    if len(head) + len(text) <= width:
+        return [(head + text).rstrip()]
+    lines = textwrap.wrap(
+        text, max(20, width - len(head)), break_on_hyphens=False, drop_whitespace=True, replace_whitespace=False
+    )
+    return [(head if number == 0 else " " * len(head)) + line for number, line in enumerate(lines)]
 
 
-def _at(created_at: Any, started_at: float | None) -> str:
-    if not isinstance(created_at, int | float) or started_at is None:
-        return " " * 6
-    seconds = max(0.0, created_at - started_at)
-    return f"{int(seconds // 60):>3}:{int(seconds % 60):02}"
-
-
-def _item(item: Mapping[str, Any], redacted: bool) -> str:
-    kind = item.get("type")
-    if kind == "message":
-        if item.get("role") not in ("user", "assistant"):
-            return ""
-        who = "user " if item["role"] == "user" else "agent"
-        text = message_text(item)
-        said = _one_line(text) if text else "(redacted)" if redacted else "(no words)"
-        return f"{who}  {said}" + ("  [interrupted]" if item.get("interrupted") else "")
-    if kind == "function_call":
-        return f"tool   {item.get('name', '')}({_one_line(str(item.get('arguments') or ''))})"
-    if kind == "function_call_output":
-        mark = "failed: " if item.get("is_error") else ""
-        return f"       -> {mark}{_one_line(str(item.get('output') or ''))}"
-    if kind == "agent_handoff":
-        return f"handoff to {item.get('new_agent_id', '')}"
-    return ""
-
-
-def _one_line(text: str) -> str:
-    text = " ".join(text.split())
-    # a terminal must not obey what a caller or a tool said
-    text = "".join(character if character.isprintable() else "\ufffd" for character in text)
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+def _silence(report: SessionReport) -> Iterator[str]:
+    """Sums over the call, with the share of each stage."""
+    whole = sum(report.silence.values())
+    if whole:
+        rows = [(s, f"{value:.2f} s", f"{value / whole:.0%}") for s, value in report.silence.items() if value]
+        yield from align([*rows, ("all", f"{whole:.2f} s", "100%")], left=1)
 
 
 def _usage(report: SessionReport) -> Iterator[str]:
-    rows = []
-    for one in report.head.get("usage") or report.usage:
-        kind = str(one.get("type", "")).removesuffix("_usage")
-        model = "/".join(str(part) for part in (one.get("provider"), one.get("model")) if part)
-        figures = [
-            f"{name.replace('_', ' ')} {_figure(value)}"
-            for name, value in one.items()
-            if isinstance(value, int | float) and not isinstance(value, bool) and value
-        ]
-        rows.append((kind, model, ", ".join(figures)))
+    rows = usage(report)
     kinds, models = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
-    for kind, model, text in rows:
-        yield f"  {kind:<{kinds}}  {model:<{models}}  {text}".rstrip()
+    for kind, model, figures, discarded in rows:
+        head = f"  {kind:<{kinds}}  {model:<{models}}  "
+        yield from _wrapped(head, figures, 100)
+        if discarded:
+            yield from _wrapped(" " * len(head), f"discarded by preemptive generation: {discarded}", 100)
 
 
-def _figure(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-
-
-def _errors(report: SessionReport) -> Iterator[str]:
-    for event in report.events:
-        if event.get("type") == "error":
-            error = event.get("error")
-            values = error if isinstance(error, dict) else {}
-            what = " ".join(str(values[name]) for name in ("type", "label") if values.get(name))
-            text = _one_line(str(values.get("error") or ""))
-            yield f"  {_at(event.get('created_at'), report.started_at)}  {what or 'error'}{': ' + text if text else ''}"
+def align(rows: Sequence[Sequence[str]], left: int, indent: str = "  ") -> list[str]:
+    """Columns as wide as they must be; the first ``left`` to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        indent
+        + "  ".join(
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -144,13 +144,12 @@ def usage(report: SessionReport) -> list[tuple[str, str, str, str]]:
     """Kind, model, figures, and the part of them that discarded preemptive generations had."""
     # a call that broke off early may have nothing but its stage spans
     known = report.head.get("usage") or report.usage or [one.to_dict() for one in report.derivation.usage]
-    discarded = {(one.provider, one.model): one for one in reversed(report.discarded)}
     rows = []
     for one in known:
         kind, provider, model = (str(one.get(name) or "") for name in ("type", "provider", "model"))
-        wasted = discarded.get((provider, model))
-        if wasted is not None and kind not in ("", wasted.type):
-            wasted = None
+        wasted = next(
+            (w for w in report.discarded if (w.provider, w.model) == (provider, model) and kind in ("", w.type)), None
+        )
         name = one_line("/".join(part for part in (provider, model) if part))
         figures = _figures(wasted.to_dict().items()) if wasted is not None else ""
         rows.append((one_line(kind.removesuffix("_usage")), name, _figures(one.items()), figures))
@@ -172,8 +171,9 @@ def _figure(value: float) -> str:
 def interruptions(report: SessionReport) -> list[str]:
     """How often the agent was stopped, and by what; empty when never."""
     rate = report.interruption_rate
+    share = f" (in {rate:.0%} of the turns in which the agent spoke)" if rate else ""
     counts = (
-        ("interruption", report.interruptions, f" (in {rate:.0%} of the turns in which the agent spoke)" if rate else ""),
+        ("interruption", report.interruptions, share),
         ("false interruption", report.false_interruptions, ""),
         ("backchannel", report.backchannels, ""),
     )
