@@ -40,6 +40,7 @@ def set_tracer_provider(
     native_spans: bool = True,
     session_attributes: SessionAttributes | None = None,
     llm_input: LLMInput = "delta",
+    flush_timeout: float = 5.0,
 ) -> None:
     """Trace every LiveKit session of this process to ``provider``: all that a user needs to call.
 
@@ -57,6 +58,8 @@ def set_tracer_provider(
             asked once per session; may replace ``session.id`` and add ``user.id`` and the like.
         llm_input: what an ``llm`` span records of its request: ``"delta"`` (messages since the agent's last
             request), ``"full"`` or ``"none"``.
+        flush_timeout: seconds that the end of a process may wait for the exporters, so that the last spans of a job
+            arrive although nobody flushes; 0 leaves that to you.
 
     Raises:
         MissingDependencyError: livekit-agents is not installed, or not a supported version.
@@ -70,6 +73,7 @@ def set_tracer_provider(
         allow_pii=allow_pii,
         session_attributes=session_attributes,
         llm_input=llm_input,
+        flush_timeout=flush_timeout,
         prepare=_prepare,
     )
     _prepare(provider)

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+import tests.scenarios  # noqa: F401
 from livekit_otel import OptionError, SpanRecord
 from livekit_otel import attributes as attr
 from livekit_otel.exporters import langfuse
@@ -37,7 +38,8 @@ TYPES = {"turn": "AGENT", "llm": "GENERATION", "realtime": "GENERATION", "tool":
 
 @dataclass
 class Sent:
-    server: JsonServer
+    """What one call of ``send`` made of its spans."""
+
     langfuse: Langfuse
 
     def of(self, kind: str) -> list[dict[str, Any]]:
@@ -56,11 +58,12 @@ def send(monkeypatch: pytest.MonkeyPatch) -> Iterator[Send]:
     server = JsonServer(double)
 
     def sending(spans: Sequence[ReadableSpan], **options: Any) -> Sent:
+        double.observations, double.requests = [], []
         processor = preset(server, **options)
         for span in spans:
             processor.on_end(span)
         processor.shutdown()
-        return Sent(server, double)
+        return Sent(Langfuse(observations=double.observations, requests=double.requests))
 
     yield sending
     server.close()
@@ -262,7 +265,7 @@ def test_spans_of_others_are_left_as_they_are(send: Send) -> None:
 
 
 def test_users_own_spans_and_attributes(send: Send) -> None:
-    """A span of the user's in a call joins its session; user id and tags of the session count; numbers fit JavaScript."""
+    """A user's span in a call joins its session; the session's user id and tags count; numbers fit JavaScript."""
     memory = InMemorySpanExporter()
     provider = TracerProvider(resource=Resource({"service.name": "agent"}), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))

@@ -11,7 +11,7 @@ import typer
 __all__ = ["COMMANDS", "app"]
 
 #: Modules of this package, in the order of the help; each has ``register(app)``.
-COMMANDS = ("demo", "sessions", "report", "replay", "doctor")
+COMMANDS = ("demo", "sessions", "report", "turns", "replay", "doctor")
 
 app = typer.Typer(
     name="livekit-otel",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..report import SessionReport, build_report
 from ..report.render_json import to_document
+from ..report.render_terminal import show
 from ..report.render_text import to_text
 from .support import Source, opened, to_json, write
 
@@ -53,10 +56,16 @@ def report(
             raise AmbiguousSessionError(f"{source}: {error} (with --session)") from None
         except SessionNotFoundError as error:
             raise SessionNotFoundError(f"{source}: {error}") from None
-    write(_render(built, format, full), output)
-
-
-def _render(built: SessionReport, format: Format, full: bool) -> str:
     if format is Format.json:
-        return to_json(to_document(built, full=full))
-    return to_text(built)
+        write(to_json(to_document(built, full=full)), output)
+    else:
+        _print(built, output)
+
+
+def _print(built: SessionReport, output: Path | None) -> None:
+    """Text: with colours on a terminal, plain in a pipe or a file."""
+    blocks = output is not None or (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    if output is None and blocks and sys.stdout.isatty():
+        show(built, Console())
+    else:
+        write(to_text(built, ascii=not blocks), output)

@@ -16,7 +16,7 @@ _MAX_CALLS = 100
 
 @dataclass
 class Call:
-    """One session; ``shared`` are the attributes that each span of it gets, the words are of its first and last turn."""
+    """One session: ``shared`` attributes go on each span of it; the words are of its first and last turn."""
 
     session_id: str
     start_ns: int

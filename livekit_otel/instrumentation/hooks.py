@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from . import closing, livekit_api, registry
+from . import closing, livekit_api, registry, shutdown
 from .guard import contain, contained
 from .options import Options
 from .session import SessionState
@@ -62,6 +62,7 @@ def _open(session: Any, agent: Any) -> SessionState | None:
     if _options.prepare is not None:
         with contained("provider.prepare"):
             _options.prepare(provider)
+    shutdown.flush_at_exit(provider, _options.flush_timeout)
     state = SessionState(session, agent, _options, provider)
     registry.put(session, state)
     # a session that is dropped without a close still gets its end

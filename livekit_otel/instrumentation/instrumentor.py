@@ -44,6 +44,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     - ``allow_pii``: whether content is recorded; None for ``LIVEKIT_TELEMETRY_ALLOW_PII``, else True.
     - ``session_attributes``: ``(job_context_or_None, agent_session) -> attributes``, asked once per session.
     - ``llm_input``: ``"delta"`` (messages since the last request), ``"full"`` or ``"none"``.
+    - ``flush_timeout``: seconds that the end of a process may wait for the exporter, 5 by default; 0 for never.
 
     Raises :class:`~livekit_otel.errors.MissingDependencyError` without a supported livekit-agents, and
     :class:`~livekit_otel.errors.OptionError` for a wrong option.
@@ -59,9 +60,12 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
-        from . import hooks, patches
+        from . import hooks, patches, shutdown
 
-        hooks.configure(_options_from(kwargs))
+        options = _options_from(kwargs)
+        hooks.configure(options)
+        if options.tracer_provider is not None:
+            shutdown.flush_at_exit(options.tracer_provider, options.flush_timeout)
         self._applied = patches.apply()
 
     def _uninstrument(self, **kwargs: Any) -> None:
@@ -74,7 +78,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 
 def _options_from(kwargs: Mapping[str, Any]) -> Options:
-    known = ("tracer_provider", "metadata", "allow_pii", "session_attributes", "llm_input", "prepare")
+    known = ("tracer_provider", "metadata", "allow_pii", "session_attributes", "llm_input", "flush_timeout", "prepare")
     return Options.checked(**{name: kwargs[name] for name in known if name in kwargs})
 
 
@@ -86,7 +90,7 @@ def configure(
     **options: Any,
 ) -> None:
     """Instrument for this provider, or change the options of an instrumentation that is on."""
-    from . import hooks
+    from . import hooks, shutdown
 
     check_livekit()
     checked = _options_from({**options, "tracer_provider": provider})
@@ -94,6 +98,7 @@ def configure(
         _share_with_livekit(provider, options.get("metadata"), checked.allow_pii)
     if instrumentor.is_instrumented_by_opentelemetry:
         hooks.configure(checked)
+        shutdown.flush_at_exit(provider, checked.flush_timeout)
     else:
         instrumentor.instrument(skip_dep_check=True, tracer_provider=provider, **options)
 

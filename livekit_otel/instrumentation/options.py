@@ -29,6 +29,8 @@ class Options:
     allow_pii: bool | None = None
     session_attributes: SessionAttributes | None = None
     llm_input: LLMInput = "delta"
+    #: seconds that the end of a process may wait for the exporter; 0 leaves flushing to the user
+    flush_timeout: float = 5.0
     #: called with the provider of each session before it opens: adds what must be on it, once
     prepare: Callable[[TracerProvider], None] | None = None
 
@@ -41,6 +43,7 @@ class Options:
         allow_pii: object = None,
         session_attributes: object = None,
         llm_input: object = "delta",
+        flush_timeout: object = 5.0,
         prepare: Callable[[TracerProvider], None] | None = None,
     ) -> Options:
         """Options, or :class:`OptionError` that names the wrong one."""
@@ -57,12 +60,15 @@ class Options:
             )
         if llm_input not in _LLM_INPUTS:
             raise OptionError(f"llm_input must be one of {', '.join(_LLM_INPUTS)}, not {llm_input!r}")
+        if isinstance(flush_timeout, bool) or not isinstance(flush_timeout, int | float) or flush_timeout < 0:
+            raise OptionError(f"flush_timeout must be a number of seconds, 0 or more, not {flush_timeout!r}")
         return cls(
             tracer_provider=tracer_provider,  # type: ignore[arg-type]
             metadata=dict(metadata or {}),
             allow_pii=allow_pii,
             session_attributes=session_attributes,
             llm_input=llm_input,  # type: ignore[arg-type]
+            flush_timeout=float(flush_timeout),
             prepare=prepare,
         )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from ..spans import SpanRecord
+from ..turns import ModelUsage
 from .model import SessionReport
 from .turns import Turn
 
-__all__ = ["to_document"]
+__all__ = ["to_document", "turn_document"]
 
 
 def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
@@ -23,13 +27,21 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "complete": report.complete,
             "redacted": report.redacted,
             "warnings": report.warnings,
+            "latency": {name: msgspec.structs.asdict(one) for name, one in report.latency.items()},
+            "silence": dict(report.silence),
             "usage": report.usage,
+            "discarded": _usage(report.discarded),
+            "interruptions": report.interruptions,
+            "false_interruptions": report.false_interruptions,
+            "backchannels": report.backchannels,
+            "interruption_rate": report.interruption_rate,
             "turns": [_turn(turn) for turn in report.turns],
         }
     return document
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
+def turn_document(turn: Turn) -> dict[str, Any]:
+    """A turn in numbers and words: times in unix seconds, lengths in seconds, null where a latency does not apply."""
     return {
         "index": turn.index,
         "started_at": turn.start_ns / 1e9,
@@ -40,9 +52,30 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "models": turn.models,
         "user_text": turn.user_text,
         "agent_text": turn.agent_text,
+        "latency": msgspec.structs.asdict(turn.latency),
+        "silence": dict(turn.silence),
         "reported": turn.reported,
+        "notes": list(turn.notes),
+        "usage": _usage(turn.usage),
+        "discarded": _usage(turn.discarded),
+        "interruptions": turn.interruptions,
+        "false_interruptions": turn.false_interruptions,
+        "backchannels": turn.backchannels,
+    }
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    return {
+        **turn_document(turn),
+        "path": [
+            {"stage": one.stage, "started_at": one.start_ns / 1e9, "ended_at": one.end_ns / 1e9} for one in turn.path
+        ],
         "stages": [_stage(span) for span in turn.stages],
     }
+
+
+def _usage(usage: Iterable[ModelUsage]) -> list[dict[str, Any]]:
+    return [one.to_dict(zeros=False) for one in usage]
 
 
 def _stage(span: SpanRecord) -> dict[str, Any]:

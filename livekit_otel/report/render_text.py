@@ -5,17 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from .. import attributes as attr
 from .bars import LETTERS, SHADES, Scale, parts
 from .model import SessionReport
-from .rows import Entry, conversation, errors, facts, interruptions, latencies, offset, one_line, usage
+from .rows import conversation, errors, facts, interruptions, latencies, offset, one_line, usage
+from .turns import Turn
 
 __all__ = ["LABELS", "align", "to_text"]
 
 #: what stands before each line of the conversation
-LABELS = {"user": "user", "agent": "agent", "tool": "tool", "result": "    ->", "other": "", "wait": "wait"}
-_INDENT = " " * 15
-_BAR = 32
+LABELS = {"user": "user", "agent": "agent", "tool": "tool", "result": "", "other": "", "wait": "wait"}
+_INDENT = " " * 17
+_BAR = 24
 
 
 def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False) -> str:
@@ -31,7 +31,7 @@ def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False) -> 
         ["Conversation", *_conversation(report, LETTERS if ascii else SHADES, width)],
         ["Latency", *align(latencies(report), left=1)],
         ["Silence", *_silence(report)],
-        ["Usage", *_usage(report)],
+        ["Usage", *_usage(report, width)],
         ["Interruptions", *(f"  {line}" for line in interruptions(report))],
         ["Errors", *(f"  {offset(at, report.started_at)}  {text}" for at, text in errors(report))],
         ["Warnings", *(f"  - {one_line(warning, 1_000)}" for warning in report.warnings)],
@@ -43,37 +43,33 @@ def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False) -> 
 def _conversation(report: SessionReport, shades: Mapping[str, str], width: int) -> Iterator[str]:
     scale = Scale(report.turns, min(_BAR, max(8, width - 60)))
     for entry in conversation(report):
-        head = f"  {offset(entry.at, report.started_at)}  {LABELS[entry.kind]:<5}"
-        if entry.kind == "wait":
-            yield from _wait(head, entry, scale, shades, width)
-        elif entry.kind == "other":
-            yield from _wrapped(head.rstrip() + "  ", entry.text, width)
+        head = f"  {offset(entry.at, report.started_at)}  "
+        if entry.kind == "other":
+            yield from _wrapped(head, entry.text, width)
+            continue
+        head += f"{LABELS[entry.kind]:<5}  "
+        if entry.turn is not None:
+            yield from _wait(head, entry.turn, scale, shades, width)
         else:
-            yield from _wrapped(f"{head}  " if entry.kind != "result" else f"{head} ", entry.text, width)
+            yield from _wrapped(head, ("-> " if entry.kind == "result" else "") + entry.text, width)
     if scale.limit:
-        used = [stage for stage in attr.SILENCE_STAGES if report.silence.get(stage)]
-        legend = "  ".join(f"{shades[stage]} {stage}" for stage in used)
-        yield f"{_INDENT}  ({legend}; a column is {scale.seconds:.2f} s)"
+        legend = "  ".join(f"{shades[stage]} {stage}" for stage, _ in parts(report.silence))
+        yield f"{_INDENT}({legend}; a column is {scale.seconds:.2g} s)"
 
 
-def _wait(head: str, entry: Entry, scale: Scale, shades: Mapping[str, str], width: int) -> Iterator[str]:
-    turn = entry.turn
-    if turn is None:
-        return
+def _wait(head: str, turn: Turn, scale: Scale, shades: Mapping[str, str], width: int) -> Iterator[str]:
     bar = "".join(shades[stage] * columns for stage, columns in scale.cells(turn))
     figures = ", ".join(f"{stage} {seconds}" for stage, seconds in parts(turn.silence))
     whole = f"{turn.latency.e2e_latency or 0.0:.2f} s"
-    yield from _wrapped(f"{head}  ", f"{bar}{'>' if scale.cut(turn) else ''} {whole}: {figures}", width)
+    yield from _wrapped(head, f"{bar}{'>' if scale.cut(turn) else ''} {whole}: {figures}", width)
     for note in turn.notes:
-        yield from _wrapped(f"{_INDENT}  ", f"note: {note}", width)
+        yield from _wrapped(_INDENT, f"note: {note}", width)
 
 
 def _wrapped(head: str, text: str, width: int) -> Iterable[str]:
     if len(head) + len(text) <= width:
         return [(head + text).rstrip()]
-    lines = textwrap.wrap(
-        text, max(20, width - len(head)), break_on_hyphens=False, drop_whitespace=True, replace_whitespace=False
-    )
+    lines = textwrap.wrap(text, max(20, width - len(head)), break_on_hyphens=False)
     return [(head if number == 0 else " " * len(head)) + line for number, line in enumerate(lines)]
 
 
@@ -81,18 +77,18 @@ def _silence(report: SessionReport) -> Iterator[str]:
     """Sums over the call, with the share of each stage."""
     whole = sum(report.silence.values())
     if whole:
-        rows = [(s, f"{value:.2f} s", f"{value / whole:.0%}") for s, value in report.silence.items() if value]
+        rows = [(stage, f"{value} s", f"{report.silence[stage] / whole:.0%}") for stage, value in parts(report.silence)]
         yield from align([*rows, ("all", f"{whole:.2f} s", "100%")], left=1)
 
 
-def _usage(report: SessionReport) -> Iterator[str]:
+def _usage(report: SessionReport, width: int) -> Iterator[str]:
     rows = usage(report)
     kinds, models = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     for kind, model, figures, discarded in rows:
         head = f"  {kind:<{kinds}}  {model:<{models}}  "
-        yield from _wrapped(head, figures, 100)
+        yield from _wrapped(head, figures, width)
         if discarded:
-            yield from _wrapped(" " * len(head), f"discarded by preemptive generation: {discarded}", 100)
+            yield from _wrapped(" " * len(head), f"discarded by preemptive generation: {discarded}", width)
 
 
 def align(rows: Sequence[Sequence[str]], left: int, indent: str = "  ") -> list[str]:

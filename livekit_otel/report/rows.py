@@ -87,8 +87,7 @@ def conversation(report: SessionReport) -> Iterator[Entry]:
         if not entries and (turn.span is None or not report.history):
             entries = list(_words(turn))
         if turn.silence:
-            stopped = turn.latency.stopped_speaking_at
-            entries.insert(_answer(entries), Entry("wait", stopped, turn=turn))
+            entries.insert(_answer(entries), Entry("wait", None, turn=turn))
         yield from entries
 
 

@@ -1,0 +1,178 @@
+"""``livekit-otel turns``: every turn's latencies, and where its silence went."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import attributes as attr
+from ..errors import AmbiguousSessionError, SessionNotFoundError
+from ..report import SessionReport, build_report, build_reports
+from ..report.render_json import turn_document
+from ..report.render_text import align
+from ..report.rows import offset
+from ..spans import SpanRecord
+from .support import Source, opened, to_json, write
+
+__all__ = ["COLUMNS", "register"]
+
+_WHOLE = "e2e_latency"
+_DIGITS = 3
+_ALIASES = {"e2e": _WHOLE}
+_SORTABLE = ("index", *attr.REPORTED_METRICS, *attr.SILENCE_STAGES)
+_FACTS = ("session_id", "index", "started_at", "ended_at", "end_reason", "agent")
+_COUNTS = ("interruptions", "false_interruptions", "backchannels")
+#: The csv's header: new columns are added at its end only.
+COLUMNS = (*_FACTS, *attr.REPORTED_METRICS, *(f"silence_{stage}" for stage in attr.SILENCE_STAGES), *_COUNTS)
+#: heads of the text table
+_STAGE_HEADS = {stage: stage.upper() for stage in attr.SILENCE_STAGES} | {attr.SILENCE_STAGES[0]: "TRANSCR"}
+_HEADS = {
+    "transcription_delay": "TRANSCR",
+    "end_of_turn_delay": "EOT",
+    "llm_node_ttft": "TTFT",
+    "llm_node_ttfs": "TTFS",
+    "tts_node_ttfb": "TTFB",
+    "playback_latency": "PLAY",
+}
+
+
+class Format(str, Enum):
+    """Output formats."""
+
+    text = "text"
+    json = "json"
+    csv = "csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A turn, and when its session began (unix seconds)."""
+
+    session_id: str
+    started_at: float
+    turn: dict[str, Any]
+
+    def value(self, name: str) -> float | None:
+        """A latency, or the silence of a stage."""
+        found: float | None = self.turn["silence" if name in attr.SILENCE_STAGES else "latency"].get(name)
+        return found
+
+
+def _column(name: str) -> str:
+    chosen = _ALIASES.get(name, name)
+    if chosen not in _SORTABLE:
+        raise typer.BadParameter(f"{name!r} is none of e2e, {', '.join(_SORTABLE)}")
+    return chosen
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("turns")(turns)
+
+
+def turns(
+    source: Source,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", "-s", help="Only this session: its id, or the beginning of it.", show_default=False),
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option("--sort", metavar="NAME", callback=_column, help="index, e2e, or any latency or silence stage."),
+    ] = "index",
+    desc: Annotated[bool, typer.Option("--desc", help="The largest first.")] = False,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file instead.", show_default=False)
+    ] = None,
+) -> None:
+    """List turns with their latencies and where the silence before each answer went, in seconds."""
+    rows: list[Row] = []
+    sessions = 0
+    with opened(source) as spans:
+        for report in _reports(source, spans, session):
+            sessions += 1
+            rows += (Row(report.session_id, report.started_at or 0.0, turn_document(turn)) for turn in report.turns)
+    if not sessions:
+        raise SessionNotFoundError(f"{source}: holds no livekit_otel session; was the call traced with livekit_otel?")
+    rows = _sorted(rows, sort, desc)
+    if format is Format.json:
+        write(to_json([{"session_id": row.session_id, **row.turn} for row in rows]), output)
+    else:
+        write(_csv(rows) if format is Format.csv else _table(rows), output)
+
+
+def _reports(source: str, spans: Iterable[SpanRecord], session: str | None) -> Iterator[SessionReport]:
+    if session is None:
+        yield from build_reports(spans)
+        return
+    try:
+        yield build_report(spans, session)
+    except (AmbiguousSessionError, SessionNotFoundError) as error:
+        raise type(error)(f"{source}: {error}") from None
+
+
+def _sorted(rows: list[Row], name: str, desc: bool) -> list[Row]:
+    """By the chosen column; turns that have no such value come last, either way."""
+    ordered = sorted(rows, key=lambda row: (row.started_at, row.session_id, row.turn["index"]))
+    if name == "index":
+        return ordered[::-1] if desc else ordered
+    having = [row for row in ordered if row.value(name) is not None]
+    having.sort(key=lambda row: row.value(name) or 0.0, reverse=desc)
+    return having + [row for row in ordered if row.value(name) is None]
+
+
+def _csv(rows: Iterable[Row]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        turn = row.turn
+        numbers = [row.value(name) for name in (*attr.REPORTED_METRICS, *attr.SILENCE_STAGES)]
+        counts = [turn[name] for name in _COUNTS]
+        writer.writerow([row.session_id, *(turn[name] for name in _FACTS[1:]), *numbers, *counts])
+    return out.getvalue()
+
+
+def _table(rows: list[Row]) -> str:
+    """What any turn has; the columns of a session and of stages that nobody waited for are left out."""
+    if not rows:
+        return "no turns\n"
+    stages = [one for one in attr.SILENCE_STAGES if any(round(row.value(one) or 0.0, _DIGITS) for row in rows)]
+    latencies = [one for one in _HEADS if any(row.value(one) is not None for row in rows)]
+    ids = _short({row.session_id for row in rows})
+    facts = ["SESSION", "TURN", "AT", "END"] if len(ids) > 1 else ["TURN", "AT", "END"]
+    lines = [[*facts, "E2E", *(_STAGE_HEADS[stage] for stage in stages), *(_HEADS[name] for name in latencies)]]
+    for row in rows:
+        turn = row.turn
+        own = [ids[row.session_id]] if len(ids) > 1 else []
+        own += [str(turn["index"]), offset(turn["started_at"], row.started_at).strip(), turn["end_reason"] or "-"]
+        lines.append([*own, *(_figure(row.value(name)) for name in (_WHOLE, *stages, *latencies))])
+    text = align(lines, left=len(facts), indent="")
+    groups = {"silence, by stage": len(facts) + 1, "latencies": len(facts) + 1 + len(stages)}
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    head = ""
+    for title, column in groups.items():
+        start = sum(widths[:column]) + 2 * column
+        if column < len(widths) and (title == "latencies" or stages):
+            head = head.ljust(start) + title + "  "
+    return "\n".join([head.rstrip(), *text]) + "\n"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.{_DIGITS}f}"
+
+
+def _short(ids: set[str]) -> dict[str, str]:
+    """The beginnings of ids that still tell them apart."""
+    length = 8
+    while len({one[:length] for one in ids}) < len(ids):
+        length += 4
+    return {one: one[:length] for one in ids}

@@ -1,0 +1,59 @@
+"""The end of a job: what has ended reaches the exporter before the process is gone.
+
+LiveKit's job processes end with ``os._exit`` (forkserver), where ``atexit`` does not run, and since 1.8.2 LiveKit's
+own root span ends after every shutdown callback. ``multiprocessing``'s finalizers do run, after both: there
+sessions that never closed get their end and the provider is flushed, in a thread that is waited for only so long.
+Nothing is shut down: the provider is not ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from multiprocessing import util
+
+from opentelemetry.trace import TracerProvider
+
+from . import closing, registry
+from .guard import contain
+
+logger = logging.getLogger("livekit_otel")
+
+#: higher than multiprocessing's own finalizers: they tear down what an exporter may still need
+_PRIORITY = 100
+_registered: weakref.WeakKeyDictionary[TracerProvider, util.Finalize] = weakref.WeakKeyDictionary()
+
+
+@contain("shutdown.register")
+def flush_at_exit(provider: TracerProvider, timeout: float) -> None:
+    """Flush this provider when the process ends, waiting at most ``timeout`` seconds; once per process."""
+    before = _registered.get(provider)
+    # a child's bootstrap forgets all finalizers, also those of modules that were imported before it
+    if timeout <= 0 or not hasattr(provider, "force_flush") or (before is not None and before.still_active()):
+        return
+    _registered[provider] = util.Finalize(
+        None, _flush, args=(weakref.ref(provider), timeout, os.getpid()), exitpriority=_PRIORITY
+    )
+
+
+@contain("shutdown.flush")
+def _flush(reference: weakref.ref[TracerProvider], timeout: float, pid: int) -> None:
+    provider = reference()
+    if provider is None or os.getpid() != pid:
+        return
+    for state in registry.all_states():
+        if not state.closed:
+            closing.finish_now(state, None)
+    # an exporter may hang for longer than its own time-outs add up to: the process does not wait for it
+    worker = threading.Thread(
+        target=provider.force_flush,  # type: ignore[attr-defined]
+        kwargs={"timeout_millis": int(timeout * 1000)},
+        name="livekit_otel-flush",
+        daemon=True,
+    )
+    worker.start()
+    worker.join(timeout)
+    if worker.is_alive():
+        logger.warning("livekit_otel: spans were not flushed within %.1f s at the end of the process", timeout)

@@ -1,0 +1,159 @@
+"""A report for a terminal: the same sections as the plain text, with colours and tables as wide as the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from .. import attributes as attr
+from .bars import SHADES, Scale, parts
+from .model import SessionReport
+from .rows import Entry, conversation, errors, facts, interruptions, latencies, offset, one_line, usage
+from .turns import Turn
+
+__all__ = ["COLOURS", "show"]
+
+#: a colour per stage, apart from each other on dark and on light ground
+COLOURS = dict(
+    zip(
+        attr.SILENCE_STAGES,
+        ("cyan", "yellow", "magenta", "blue", "red", "green", "bright_magenta", "bright_black"),
+        strict=True,
+    )
+)
+_LABELS = {
+    "user": Text("user", "bold cyan"),
+    "agent": Text("agent", "bold green"),
+    "tool": Text("tool", "bold red"),
+    "wait": Text("wait", "bright_black"),
+}
+_BLOCK = "█"
+
+
+def show(report: SessionReport, console: Console) -> None:
+    """Print the report."""
+    sections: list[tuple[str, RenderableType | None]] = [
+        ("Conversation", _conversation(report, console)),
+        ("Latency", _latency(report)),
+        ("Silence", _silence(report)),
+        ("Usage", _usage(report)),
+        ("Interruptions", _lines(interruptions(report), "yellow")),
+        ("Errors", _lines([f"{offset(at, report.started_at)}  {text}" for at, text in errors(report)], "red")),
+        ("Warnings", _lines([one_line(warning, 1_000) for warning in report.warnings], "yellow")),
+    ]
+    console.print(Text.assemble(("Session ", "bold"), (one_line(report.session_id), "bold")))
+    console.print(Padding(_facts(report), (0, 0, 0, 2)))
+    for title, body in sections:
+        if body is not None:
+            console.print()
+            console.print(Text(title, "bold"))
+            console.print(Padding(body, (0, 0, 0, 2)))
+
+
+def _facts(report: SessionReport) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bright_black")
+    grid.add_column(overflow="fold")
+    for name, value in facts(report).items():
+        wrong = name == "complete" and not report.complete
+        grid.add_row(name, Text(value, "bold red" if wrong else ""))
+    return grid
+
+
+def _conversation(report: SessionReport, console: Console) -> RenderableType | None:
+    scale = Scale(report.turns, max(16, min(48, console.width - 80)))
+    # without colours, characters must tell the stages apart
+    plain = console.no_color or console.color_system is None
+    shades = SHADES if plain else dict.fromkeys(SHADES, _BLOCK)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bright_black", no_wrap=True, min_width=6)
+    grid.add_column(no_wrap=True, min_width=5)
+    grid.add_column(overflow="fold")
+    for entry in conversation(report):
+        label = _LABELS.get(entry.kind, Text())
+        body = _wait(entry.turn, scale, shades) if entry.turn is not None else _said(entry)
+        grid.add_row(offset(entry.at, report.started_at), label, body)
+    if not grid.rows:
+        return None
+    if not scale.limit:
+        return grid
+    legend = Text("  ").join(
+        Text.assemble((shades[stage], COLOURS[stage]), f" {stage}") for stage, _ in parts(report.silence)
+    )
+    legend.append(f"   (a column is {scale.seconds:.2g} s)", "bright_black")
+    return Group(grid, Text(), legend)
+
+
+def _said(entry: Entry) -> Text:
+    if entry.kind == "result":
+        return Text(f"→ {entry.text}", "bright_black")
+    return Text(entry.text, "italic" if entry.kind == "other" else "")
+
+
+def _wait(turn: Turn, scale: Scale, shades: Mapping[str, str]) -> Text:
+    text = Text()
+    for stage, columns in scale.cells(turn):
+        text.append(shades[stage] * columns, COLOURS[stage])
+    if scale.cut(turn):
+        text.append(">", "bold")
+    text.append(f" {turn.latency.e2e_latency or 0.0:.2f} s ", "bold")
+    for stage, seconds in parts(turn.silence):
+        text.append(f" {stage} {seconds}", COLOURS[stage])
+    for note in turn.notes:
+        text.append(f"\nnote: {note}", "bright_black")
+    return text
+
+
+def _table(head: Sequence[str], left: int) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black")
+    for number, name in enumerate(head):
+        table.add_column(name, justify="left" if number < left else "right", overflow="fold")
+    return table
+
+
+def _latency(report: SessionReport) -> Table | None:
+    rows = latencies(report)
+    if not rows:
+        return None
+    table = _table(rows[0], 1)
+    for row in rows[1:]:
+        table.add_row(*row, style="bold" if row[0] == attr.SUMMARY_LATENCIES[-1] else "")
+    return table
+
+
+def _silence(report: SessionReport) -> RenderableType | None:
+    whole = sum(report.silence.values())
+    if not whole:
+        return None
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column()
+    grid.add_column(justify="right")
+    grid.add_column(justify="right")
+    for stage, seconds in parts(report.silence):
+        grid.add_row(Text(stage, COLOURS[stage]), f"{seconds} s", f"{report.silence[stage] / whole:.0%}")
+    grid.add_row("all", f"{whole:.2f} s", "100%", style="bold")
+    return grid
+
+
+def _usage(report: SessionReport) -> Table | None:
+    rows = usage(report)
+    if not rows:
+        return None
+    wasted = any(row[3] for row in rows)
+    table = _table(("kind", "model", "used", *(["of it discarded"] if wasted else [])), 4)
+    for kind, model, figures, discarded in rows:
+        cells = [Text(kind), Text(model), Text(figures), *([Text(discarded, "yellow")] if wasted else [])]
+        table.add_row(*cells)
+    return table
+
+
+def _lines(lines: Sequence[str], style: str) -> RenderableType | None:
+    def texts() -> Iterator[Text]:
+        for line in lines:
+            yield Text(line, style)
+
+    return Group(*texts()) if lines else None
