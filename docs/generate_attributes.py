@@ -22,7 +22,7 @@ def render() -> str:
         "",
         "## Attributes",
         "",
-        "*content* marks what people said, tool payloads, and names of people and rooms: withheld with `allow_pii=False`.",
+        "*content* marks what people said, tool payloads, names of people and rooms: withheld by `allow_pii=False`.",
         "",
         "| attribute | type | unit | content | meaning |",
         "|---|---|---|---|---|",
@@ -30,7 +30,7 @@ def render() -> str:
     for one in attr.REGISTRY.values():
         lines.append(f"| `{one.name}` | {one.type} | {one.unit} | {'yes' if one.content else ''} | {one.brief} |")
     lines += [
-        f"| `{attr.JOURNAL_PREFIX}NNN` | string | |  | A numbered piece of the journal: events and conversation items. |",
+        f"| `{attr.JOURNAL_PREFIX}NNN` | string | |  | A numbered piece of the journal: events and items. |",
         f"| `{attr.PII_JOURNAL_PREFIX}NNN` | string | | yes | The content of the journal's entries, in pieces. |",
         "",
         "A metrics field that a newer LiveKit adds flows through as `livekit_otel.<stage>.<field>`.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,30 @@ def test_first_audio_counts(folder: Path) -> None:
     assert turn.latency.e2e_latency == pytest.approx(0.6, abs=1e-6)
     assert turn.reported["e2e_latency"] == pytest.approx(2.7, abs=TOLERANCE)
     assert turn.notes == ("e2e_latency: LiveKit reported 2.700 s, the spans say 0.600 s",)
+    assert (turn.latency.llm_node_ttfs, turn.reported["llm_node_ttfs"]) == (None, pytest.approx(0.28, abs=TOLERANCE))
+
+
+def test_answers_nobody_heard(folder: Path) -> None:
+    """An answer in text only ends no silence; LiveKit measures to its first text, and calls its playback 0."""
+    *_, report = reports("two_sessions_in_one_job", folder)
+    (turn,) = report.turns
+    assert not [one for one in turn.stages if one.kind == attr.KIND_PLAYBACK]
+    assert (turn.latency.e2e_latency, turn.latency.playback_latency, turn.silence, turn.path) == (None, None, {}, ())
+    assert turn.reported["e2e_latency"] == pytest.approx(0.5, abs=TOLERANCE)
+    for name in ("typed_questions", "realtime_conversation"):
+        for turn in all_turns(name, folder):
+            assert turn.reported["playback_latency"] == 0.0
+            assert turn.latency.playback_latency is None
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_only_livekit_reports(name: str, folder: Path) -> None:
+    """Where LiveKit reports a latency, the trace has it too, unless nobody heard an answer or a tool spoke first."""
+    for turn in all_turns(name, folder):
+        missing = {one for one in turn.reported if getattr(turn.latency, one) is None}
+        silent = turn.derivation.answered_ns is None or any(one.kind == attr.KIND_REALTIME for one in turn.stages)
+        expected = {"e2e_latency", "playback_latency"} if silent else set()
+        assert missing <= expected | ({"llm_node_ttfs"} if name == "tool_that_speaks" else set())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +128,7 @@ def test_first_audio_counts(folder: Path) -> None:
         ("slow_voice", {"transcription": 0.1, "eou": 0.2, "llm": 0.32, "tts": 1.5}),
         ("slow_hook", {"transcription": 0.1, "eou": 0.2, "hook": 0.7, "llm": 0.32, "tts": 0.1}),
         ("preemptive_generation_used", {"transcription": 0.1, "eou": 0.7, "tts": 0.1}),
-        ("one_tool", {"transcription": 0.1, "eou": 0.2, "llm": 0.48, "tool": 0.35, "tts": 0.1}),
+        ("one_tool", {"transcription": 0.1, "eou": 0.2, "llm": 0.48, "tool": 0.3, "tts": 0.1}),
         ("avatar_starts_late", {"transcription": 0.1, "eou": 0.2, "llm": 0.32, "tts": 0.1, "playback": 0.4}),
         ("tool_that_speaks", {"transcription": 0.1, "eou": 0.2, "llm": 0.2, "tts": 0.1}),
     ],
@@ -119,17 +144,18 @@ def test_two_requests_and_a_tool_are_told_apart(folder: Path) -> None:
     (turn,) = all_turns("one_tool", folder)
     path = [(one.stage, (one.end_ns - one.start_ns) / 1e9) for one in turn.path if one.end_ns - one.start_ns > 1_000]
     assert [stage for stage, _ in path] == ["transcription", "eou", "llm", "tool", "llm", "tts"]
-    assert [seconds for _, seconds in path] == pytest.approx([0.1, 0.2, 0.2, 0.35, 0.28, 0.1], abs=1e-6)
+    assert [seconds for _, seconds in path] == pytest.approx([0.1, 0.2, 0.2, 0.3, 0.28, 0.1], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", names())
 def test_usage_is_livekits(name: str, folder: Path) -> None:
-    """The report's usage is the last that LiveKit announced; what the stage spans sum up to is the same."""
+    """The report's usage is LiveKit's, what the stage spans sum up to is the same, and the report stays LiveKit's."""
     for report, outcome in zip(reports(name, folder), record(name).outcomes, strict=True):
+        before = json.dumps(report.to_dict())
         theirs = [_without_zeros(one) for one in outcome.report["usage"] or []]
         assert [_without_zeros(one) for one in report.usage] == theirs
         assert [_without_zeros(one.to_dict()) for one in report.derivation.usage] == theirs
-        assert report.to_dict() == outcome.report
+        assert json.dumps(report.to_dict()) == before
 
 
 def _without_zeros(usage: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Caller:
     async def agent(self, state: str) -> None:
         """Wait until the agent is in this state."""
         async with asyncio.timeout(_PATIENCE) if hasattr(asyncio, "timeout") else _no_timeout():
-            while self._session.agent_state != state:
+            while self._session.agent_state != state:  # noqa: ASYNC110 (the state is not awaitable)
                 await asyncio.sleep(0.05)
 
     async def say(self, sentence: str) -> None:

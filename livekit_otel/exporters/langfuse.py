@@ -2,7 +2,9 @@
 
 ::
 
-    provider.add_span_processor(livekit_otel.exporters.langfuse())
+    from livekit_otel.exporters import langfuse
+
+    provider.add_span_processor(langfuse())
 
 Other exporters get the spans as they are: copies are mapped (see :mod:`.langfuse_spans`), in the thread of the batch
 processor.

@@ -195,7 +195,18 @@ def _request(attributes: Attributes) -> str | None:
         parts, rest = json.loads(instructions), json.loads(messages) if messages else []
     except ValueError:
         return "\n".join(filter(None, (instructions, messages)))
-    return json.dumps([{"role": "system", "parts": parts}, *rest], ensure_ascii=False, separators=(",", ":"))
+    whole = [{"role": "system", "parts": parts}, *rest]
+    text = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
+    # halves of surrogate pairs can only be sent escaped
+    return text if text.isascii() or _encodable(text) else json.dumps(whole, separators=(",", ":"))
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_token(span: ReadableSpan, kind: str, attributes: Attributes) -> str | None:

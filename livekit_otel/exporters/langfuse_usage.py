@@ -19,11 +19,12 @@ def usage_buckets(kind: str, attributes: Mapping[str, Any], *, metrics: bool, un
     """Buckets of one span, without empty ones.
 
     Args:
-        metrics: whether LiveKit's metrics of the stage may be used where ``gen_ai.usage.*`` is absent. Not where
-            LiveKit's own spans go to Langfuse as well: then those carry the usage.
+        metrics: whether LiveKit's metrics of the stage count where ``gen_ai.usage.*`` is absent. Not where LiveKit's
+            own spans go to Langfuse as well: then those carry the usage.
         units: also characters and milliseconds, and the total of tokens, so that the sum is not taken for it.
     """
     known = _Reader(attributes)
+    metrics = metrics or known.has(attr.USAGE_INPUT_TOKENS) or known.has(attr.USAGE_OUTPUT_TOKENS)
     if kind == attr.KIND_REALTIME and metrics and known.has(attr.metric(kind, "input_tokens")):
         buckets = _realtime(known, str(attributes.get(attr.RESPONSE_MODEL) or attributes.get(attr.REQUEST_MODEL) or ""))
     elif kind == attr.KIND_LLM and metrics and known.has(attr.metric(kind, "prompt_tokens")):

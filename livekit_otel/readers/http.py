@@ -14,6 +14,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from ..errors import PartialReadError, SourceError
 from .base import Context
+from .repair import mend
 
 __all__ = ["Bearer", "Client", "NotFound", "basic"]
 
@@ -122,7 +123,10 @@ class Client:
     def decode(self, data: bytes, decode: Callable[[bytes], T]) -> T:
         """Decode an answer; SourceError when it is not what this server answers."""
         try:
-            return decode(data)
+            try:
+                return decode(data)
+            except msgspec.DecodeError:
+                return decode(mend(data))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             page = data.lstrip()[:1] == b"<"
             said = "a web page" if page else f"something else ({error})"

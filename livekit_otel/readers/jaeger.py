@@ -1,7 +1,8 @@
 """Jaeger's query API, version 3: ``jaeger://host:16686?service=agent&since=2h``; ``jaegers://`` for TLS.
 
 Credentials for a proxy before it come from the URL (``jaeger://user:password@host``) or ``JAEGER_TOKEN`` (bearer).
-Jaeger answers a search with whole traces, the newest ``limit`` of a service.
+Jaeger answers a search with whole traces, the newest ``limit`` of a service. Releases before 2.19 overlook attributes
+in it; there the API of version 1, which later releases give up, finds the traces.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ class _Services(msgspec.Struct):
     services: list[str] | None = None
 
 
+class _Found(msgspec.Struct):
+    traceID: str
+
+
+class _FoundV1(msgspec.Struct):
+    data: list[_Found] | None = None
+
+
 class _Error(msgspec.Struct):
     error: dict[str, msgspec.Raw]
 
@@ -50,19 +59,12 @@ class _Search:
 
     def records(self) -> Iterator[SpanRecord]:
         remote, client = self._remote, self._client
-        for service, message in self._trace() if remote.trace else self._traces():
-            traces: set[str] = set()
+        for message in self._trace(remote.trace) if remote.trace else self._traces():
             for record in self._records(message):
-                traces.add(record.trace_id)
                 if remote.wants(record):
                     client.spans += 1
                     client.partial = True
                     yield record
-            if service and len(traces) >= remote.limit:
-                reason = (
-                    f"the search stopped at limit={remote.limit} traces of {service!r}: raise it, or set since=, until="
-                )
-                self._context.problem(Problem(remote.shown, None, reason))
         if not client.spans:
             raise self._nothing()
 
@@ -73,26 +75,61 @@ class _Search:
         for record in records(message, all_scopes=self._context.all_scopes, complain=complain):
             yield msgspec.structs.replace(record, attributes=restored(record.attributes))
 
-    def _trace(self) -> Iterator[tuple[str, Message]]:
-        path = f"/api/v3/traces/{self._remote.trace}"
+    def _trace(self, trace_id: str) -> Iterator[Message]:
+        parameters = {"rawTraces": "true", "raw_traces": "true"}
         try:
-            yield "", self._decode(self._client.get(path, {"rawTraces": "true", "raw_traces": "true"}, missing=True))
+            yield self._decode(self._client.get(f"/api/v3/traces/{trace_id}", parameters, missing=True))
         except NotFound as answer:
             self._check_missing(answer)
 
-    def _traces(self) -> Iterator[tuple[str, Message]]:
-        """Answers with whole traces, and the service that was searched."""
+    def _traces(self) -> Iterator[Message]:
         services = [self._remote.service] if self._remote.service else self._services()
         wanted = [(attr.SESSION_ID, self._remote.session), (attr.BACKEND_SESSION_ID, self._remote.session)]
         for name, value in wanted if self._remote.session else [(attr.SCHEMA, str(attr.SCHEMA_VERSION))]:
             found = False
             for service in services:
-                message = self._search(service, {name: value})
-                if message is not None:
+                for message in self._of_service(service, name, value):
                     found = True
-                    yield service, message
+                    yield message
             if found:
                 return
+
+    def _of_service(self, service: str, name: str, value: str) -> Iterator[Message]:
+        """The traces of a service that have a span with this attribute."""
+        message = self._search(service, {name: value})
+        if message is None:
+            return
+        matching: dict[str, bool] = {}
+        for record in records(message, all_scopes=True, complain=lambda reason: None):
+            matches = str(record.attributes.get(name, "")) == value
+            matching[record.trace_id] = matching.get(record.trace_id, False) or matches
+        if all(matching.values()):
+            self._check_limit(service, len(matching))
+            yield message
+            return
+        ids = self._search_v1(service, {name: value})
+        self._check_limit(service, len(ids))
+        for trace_id in ids:
+            yield from self._trace(trace_id)
+
+    def _check_limit(self, service: str, traces: int) -> None:
+        limit = self._remote.limit
+        if traces >= limit:
+            reason = f"the search stopped at limit={limit} traces of {service!r}: raise it, or set since=, until="
+            self._context.problem(Problem(self._remote.shown, None, reason))
+
+    def _search_v1(self, service: str, attributes: dict[str, str]) -> list[str]:
+        """Ids of traces, from an API that old releases have."""
+        remote = self._remote
+        parameters: dict[str, str | int] = {
+            "service": service,
+            "tags": msgspec.json.encode(attributes).decode(),
+            "start": remote.since_ns // 1000,
+            "end": remote.until_ns // 1000,
+            "limit": remote.limit,
+        }
+        found = self._client.json("/api/traces", parameters, _FoundV1).data or []
+        return [trace.traceID.zfill(32) for trace in found]
 
     def _search(self, service: str, attributes: dict[str, str]) -> Message | None:
         remote = self._remote
@@ -104,7 +141,7 @@ class _Search:
             "query.searchDepth": str(remote.limit),
             "query.rawTraces": "true",
             "query.attributes": msgspec.json.encode(attributes).decode(),
-            # what releases before 2.15 call them
+            # what releases before 2.19 call them
             "query.service_name": service,
             "query.start_time_min": since,
             "query.start_time_max": until,

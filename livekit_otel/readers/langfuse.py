@@ -36,7 +36,7 @@ _SOME = "core,basic,metadata"
 _SIGNS = (attr.KIND_SESSION_START, attr.KIND_TURN, attr.KIND_SESSION_END)
 
 
-class _Meta(msgspec.Struct):
+class _Meta(msgspec.Struct, frozen=True):
     cursor: str | None = None
     page: int = 1
     totalPages: int = 1
@@ -96,13 +96,16 @@ class _Search:
         window = {"fromStartTime": rfc3339(remote.since_ns), "toStartTime": rfc3339(remote.until_ns)}
         if not remote.session:
             return self._newest([{**window, "name": name} for name in _SIGNS])
-        return self._of_session() or self._newest([{"filter": self._filter(name)} for name in _SIGNS])
+        return self._of_session(window if remote.bounded else {}) or self._newest(
+            [{"filter": self._filter(name)} for name in _SIGNS]
+        )
 
-    def _of_session(self) -> list[str]:
+    def _of_session(self, window: dict[str, str]) -> list[str]:
         """Traces whose ``session.id`` it is, which Langfuse knows as the session."""
         remote = self._remote
         try:
-            return self._newest([{"sessionId": remote.session, "name": name} for name in _SIGNS], v1=False)
+            searches = [{**window, "sessionId": remote.session, "name": name} for name in _SIGNS]
+            return self._newest(searches, v1=False)
         except NotFound:
             traces = self._pages(_TRACES_V1, {"sessionId": remote.session, "limit": _PAGE_V1})
             return list(dict.fromkeys(trace.id for trace in traces))

@@ -12,6 +12,7 @@ import msgspec
 from .. import attributes as attr
 from ..spans import AttributeValue, SpanRecord
 from .remote import restored
+from .repair import mend
 
 __all__ = ["Observation", "to_record"]
 
@@ -104,8 +105,8 @@ def _text(value: Any) -> str:
 def _request(value: Any) -> dict[str, AttributeValue]:
     """Messages of a request; a leading system message is the instructions, put there by us or by Langfuse."""
     try:
-        messages = msgspec.json.decode(value) if isinstance(value, str) else value
-    except msgspec.DecodeError:
+        messages = msgspec.json.decode(mend(value.encode())) if isinstance(value, str) else value
+    except (msgspec.DecodeError, UnicodeEncodeError):
         return {attr.INPUT_MESSAGES: str(value)}
     if not isinstance(messages, list) or not messages:
         return {}

@@ -15,7 +15,7 @@ SHADES = dict(zip(attr.SILENCE_STAGES, "░▒╳█▚▓▄·", strict=True))
 #: where the output has no such characters
 LETTERS = dict(zip(attr.SILENCE_STAGES, "rehltsp.", strict=True))
 #: a bar this many times as long as the median's is cut, so that one long wait does not flatten all others
-_OUTLIER = 4.0
+_OUTLIER = 3.0
 
 
 class Scale:

@@ -90,7 +90,7 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     """Of one latency over the turns of a session, in seconds: values that occurred (nearest rank).
 
-    Above 4,096 turns, all but ``max`` are exact to 1 %.
+    Above 512 turns, all but ``max`` are exact to 1 %.
     """
 
     count: int

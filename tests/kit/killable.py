@@ -1,7 +1,7 @@
 """A real call in a process of its own, to be killed: ``python -m tests.kit.killable TRACE TRUTH``.
 
-The trace goes to TRACE through the official file exporter; every event that the session emits is written to TRUTH at once, with
-the time and the number of history items, by a plain ``write`` that survives the process.
+The trace goes to TRACE through the official file exporter; every event that the session emits is written to TRUTH
+at once, with the time and the number of history items, by a plain ``write`` that survives the process.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .voice import SAMPLE_RATE, Truth
 
 @dataclass
 class Answer:
-    """One response: ``text`` is spoken in ``seconds``; usage comes ``usage_after`` seconds after it began (or never)."""
+    """One response: ``text`` is spoken in ``seconds``; usage comes ``usage_after`` s after its start, or never."""
 
     text: str = ""
     seconds: float = 1.0

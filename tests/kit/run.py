@@ -44,7 +44,7 @@ class Call:
         return self.caller.truth
 
     def session(self, reply: Reply | None = None, **changes: Any) -> AgentSession[Any]:
-        """A session on the fakes; keyword arguments replace any of ``AgentSession``'s, ``audio``/``text`` the outputs."""
+        """A session on the fakes; keyword arguments replace any of ``AgentSession``'s, and ``audio`` the output."""
         audio = changes.pop("audio", FakeAudioOutput(truth=self.truth))
         delay = changes.pop("llm_delay", 0.2)
         handling = {
@@ -120,7 +120,7 @@ def scenario(*, since: tuple[int, ...] = (1, 8, 3)) -> Callable[[ScenarioFunctio
 
 
 def run_scenario(name: str, before: Callable[[], None] | None = None) -> list[Outcome]:
-    """Run a scenario; ``before`` is called inside the job, before the first session is made. One outcome per session."""
+    """Run a scenario, ``before()`` inside its job before the first session is made. One outcome per session."""
 
     async def main() -> list[Outcome]:
         from livekit import rtc

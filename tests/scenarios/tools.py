@@ -20,7 +20,7 @@ class Clerk(Agent):
     @function_tool
     async def weather(self, ctx: RunContext[Any], city: str) -> str:
         """Weather of a city."""
-        await asyncio.sleep(0.3 if len(city) < 5 else 0.35)
+        await asyncio.sleep(0.35 if city == "Bergen" else 0.3)
         return f"It is sunny in {city}, says the {CANARY}."
 
     @function_tool
