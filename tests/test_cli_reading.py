@@ -127,7 +127,10 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "S-two (2026-09-21 14:15:00 UTC) (with --session)",
         ("report", one, "-o", tmp_path / "no" / "x"): f"{tmp_path / 'no' / 'x'}: cannot be written: "
         "No such file or directory; choose another -o",
-        ("report", "gopher://y"): "gopher://y: no reader for gopher:// sources; give a path, or one of file://, jaeger://, langfuse://, phoenix://",
+        ("report", "gopher://y"): (
+            "gopher://y: no reader for gopher:// sources; give a path, "
+            "or one of file://, jaeger://, langfuse://, phoenix://"
+        ),
     }  # fmt: skip
     assert {case: failure(capsys, *case) for case in cases} == {case: (1, line) for case, line in cases.items()}
 

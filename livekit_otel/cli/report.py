@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from ..errors import AmbiguousSessionError, SessionNotFoundError
+from ..readers.remote import shown
 from ..report import SessionReport, build_report
 from ..report.render_json import to_document
 from ..report.render_terminal import show
@@ -53,9 +54,9 @@ def report(
         try:
             built = build_report(spans, session)
         except AmbiguousSessionError as error:
-            raise AmbiguousSessionError(f"{source}: {error} (with --session)") from None
+            raise AmbiguousSessionError(f"{shown(source)}: {error} (with --session)") from None
         except SessionNotFoundError as error:
-            raise SessionNotFoundError(f"{source}: {error}") from None
+            raise SessionNotFoundError(f"{shown(source)}: {error}") from None
     if format is Format.json:
         write(to_json(to_document(built, full=full)), output)
     else:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import SessionNotFoundError
+from ..readers.remote import shown
 from ..report import SessionReport, build_reports
 from ..report.values import clock
 from .support import Source, opened, to_json, write
@@ -37,7 +38,9 @@ def sessions(
     with opened(source) as spans:
         rows = [_row(report) for report in build_reports(spans)]
     if not rows:
-        raise SessionNotFoundError(f"{source}: holds no livekit_otel session; was the call traced with livekit_otel?")
+        raise SessionNotFoundError(
+            f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
+        )
     rows.sort(key=lambda row: (row["started_at"] or 0.0, row["session_id"]))
     write(to_json(rows) if format is Format.json else _table(rows))
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColum
 
 from ..errors import LiveKitOtelError, SourceError
 from ..readers import Problem, SpanStream, read_spans
+from ..readers.remote import shown
 
 __all__ = ["Source", "opened", "to_json", "write"]
 
@@ -44,7 +45,7 @@ def opened(source: str) -> Iterator[SpanStream]:
         except (OSError, MemoryError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            raise SourceError(f"{source}: reading failed: {error}") from error
+            raise SourceError(f"{shown(source)}: reading failed: {error}") from error
     _tell(stream)
 
 

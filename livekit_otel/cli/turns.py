@@ -14,6 +14,7 @@ import typer
 
 from .. import attributes as attr
 from ..errors import AmbiguousSessionError, SessionNotFoundError
+from ..readers.remote import shown
 from ..report import SessionReport, build_report, build_reports
 from ..report.render_json import turn_document
 from ..report.render_text import align
@@ -101,7 +102,9 @@ def turns(
             sessions += 1
             rows += (Row(report.session_id, report.started_at or 0.0, turn_document(turn)) for turn in report.turns)
     if not sessions:
-        raise SessionNotFoundError(f"{source}: holds no livekit_otel session; was the call traced with livekit_otel?")
+        raise SessionNotFoundError(
+            f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
+        )
     rows = _sorted(rows, sort, desc)
     if format is Format.json:
         write(to_json([{"session_id": row.session_id, **row.turn} for row in rows]), output)
@@ -116,7 +119,7 @@ def _reports(source: str, spans: Iterable[SpanRecord], session: str | None) -> I
     try:
         yield build_report(spans, session)
     except (AmbiguousSessionError, SessionNotFoundError) as error:
-        raise type(error)(f"{source}: {error}") from None
+        raise type(error)(f"{shown(source)}: {error}") from None
 
 
 def _sorted(rows: list[Row], name: str, desc: bool) -> list[Row]:
