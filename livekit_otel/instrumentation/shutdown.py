@@ -53,7 +53,12 @@ def _flush(reference: weakref.ref[TracerProvider], timeout: float, pid: int) -> 
         name="livekit_otel-flush",
         daemon=True,
     )
-    worker.start()
+    try:
+        worker.start()
+    except RuntimeError:
+        # an interpreter that ends in the ordinary way makes no threads any more (Python 3.12): the provider's own exit
+        # handler has run, or runs next, and has its own bound
+        return
     worker.join(timeout)
     if worker.is_alive():
         logger.warning("livekit_otel: spans were not flushed within %.1f s at the end of the process", timeout)
