@@ -26,6 +26,7 @@ class Format(str, Enum):
 
     text = "text"
     json = "json"
+    html = "html"
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +60,10 @@ def report(
             raise SessionNotFoundError(f"{shown(source)}: {error}") from None
     if format is Format.json:
         write(to_json(to_document(built, full=full)), output)
+    elif format is Format.html:
+        from ..report.render_html import to_html
+
+        write(to_html(built), output)
     else:
         _print(built, output)
 

@@ -23,9 +23,11 @@ INSTRUCTIONS = f"You are a {CANARY} of few words."
 
 @dataclass
 class Outcome:
-    """One session as LiveKit reports it: ``report`` is JSON-ready, ``metrics`` are all metrics it emitted, in order."""
+    """One session as LiveKit reports it: ``report`` is JSON-ready, ``usage`` has also the fields that are left out of it
+    for being zero, ``metrics`` are all metrics it emitted, in order."""
 
     report: dict[str, Any]
+    usage: list[dict[str, Any]]
     metrics: list[Any]
     truth: Truth
 
@@ -74,8 +76,9 @@ class Call:
 
     def _report(self, session: AgentSession[Any]) -> None:
         """What LiveKit says a moment after the close, whoever closed it."""
-        report = as_json(self.ctx.make_session_report(session).to_dict())
-        self.outcomes.append(Outcome(report, list(self._metrics), self.truth))
+        report = self.ctx.make_session_report(session)
+        usage = [one.model_dump() for one in report.model_usage or []]
+        self.outcomes.append(Outcome(as_json(report.to_dict()), usage, list(self._metrics), self.truth))
         self._metrics.clear()
 
     async def start(self, session: AgentSession[Any], agent: Agent | None = None, **kwargs: Any) -> None:
@@ -121,6 +124,8 @@ def scenario(*, since: tuple[int, ...] = (1, 8, 3)) -> Callable[[ScenarioFunctio
 
 def run_scenario(name: str, before: Callable[[], None] | None = None) -> list[Outcome]:
     """Run a scenario, ``before()`` inside its job before the first session is made. One outcome per session."""
+
+    import tests.scenarios  # noqa: F401  (registers them)
 
     async def main() -> list[Outcome]:
         from livekit import rtc

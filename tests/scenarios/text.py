@@ -74,3 +74,20 @@ async def history_that_is_edited(call: Call) -> None:
     items.remove(messages[2])
     items.reverse()
     await call.close(session)
+
+
+@scenario()
+async def hostile_words(call: Call) -> None:
+    """Words that would be markup, a template or a comment if anybody took them for that."""
+    hostile = (
+        "<script>alert(1)</script> </script><img src=x onerror=alert(2)> {{7*7}} <!-- \" ' & \u2028 \u202eRTL 👩‍👧"
+    )
+
+    async def reply(stream: Any, items: list[Any]) -> None:
+        await stream.text(f"{hostile} {CANARY}")
+        stream.usage()
+
+    session = call.session(reply, stt=None, vad=None, tts=None, audio=None)
+    await call.start(session)
+    await session.run(user_input=f"{hostile} {CANARY}")
+    await call.close(session)
