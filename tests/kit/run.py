@@ -23,8 +23,8 @@ INSTRUCTIONS = f"You are a {CANARY} of few words."
 
 @dataclass
 class Outcome:
-    """One session as LiveKit reports it: ``report`` is JSON-ready, ``usage`` has also the fields that are left out of it
-    for being zero, ``metrics`` are all metrics it emitted, in order."""
+    """One session as LiveKit reports it: ``report`` is JSON-ready, ``usage`` has also the fields that are left out
+    of it for being zero, ``metrics`` are all metrics it emitted, in order."""
 
     report: dict[str, Any]
     usage: list[dict[str, Any]]
