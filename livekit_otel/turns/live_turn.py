@@ -120,12 +120,14 @@ class LiveTurn:
         """Tell the live span what is known by now."""
         if self.span is None or not self.span.is_recording():
             return
-        self._told = self.derive()
-        now = turn_attributes(self._told)
+        derived = self.derive()
+        now = turn_attributes(derived)
         changed = {name: value for name, value in now.items() if self.said.get(name) != value}
         if changed:
             self.span.set_attributes(changed)
-        self.said = now
+        # a live span keeps what it was told: what no longer holds is taken back by a correction
+        self._told = derived if self.said.keys() <= now.keys() else None
+        self.said = {**self.said, **now}
 
     def correct(self, corrections: Corrections) -> None:
         """The turn's span has ended; what it does not say goes out on a later span."""
