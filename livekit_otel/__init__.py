@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._setup import LiveKitInstrumentor, set_tracer_provider
     from .errors import (
         AmbiguousSessionError,
+        EndpointError,
         LiveKitOtelError,
         MissingDependencyError,
         OptionError,
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AmbiguousSessionError",
+    "EndpointError",
     "LiveKitInstrumentor",
     "LiveKitOtelError",
     "MissingDependencyError",

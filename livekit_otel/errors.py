@@ -7,6 +7,7 @@
     ├── MissingDependencyError        a package that this call needs is not installed, or too old
     ├── SourceError                   a trace source cannot be read: missing, unreachable, not a trace
     │   └── PartialReadError          a backend stopped answering in the middle: what was read is not all
+    ├── EndpointError                 an OTLP endpoint refuses spans, or does not answer
     ├── SessionNotFoundError          the spans hold no such session (or none at all)
     └── AmbiguousSessionError         several sessions, and none was named
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 __all__ = [
     "AmbiguousSessionError",
+    "EndpointError",
     "LiveKitOtelError",
     "MissingDependencyError",
     "OptionError",
@@ -44,6 +46,14 @@ class SourceError(LiveKitOtelError):
 
 class PartialReadError(SourceError):
     """A source stopped answering before everything was read."""
+
+
+class EndpointError(LiveKitOtelError):
+    """The endpoint refuses, or did not answer for too long. ``reason`` and what may help, ``fix``, are its message."""
+
+    def __init__(self, reason: str, fix: str = "") -> None:
+        super().__init__(f"{reason}; {fix}" if fix else reason)
+        self.reason, self.fix = reason, fix
 
 
 class SessionNotFoundError(LiveKitOtelError, LookupError):

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 
-from ..errors import OptionError
-from ..replay import Endpoint, EndpointError, check_url, environment_headers, shown, traces_url, wire
+from ..errors import EndpointError, OptionError
+from ..replay import Endpoint, check_url, environment_headers, shown, traces_url, wire
 from ..replay.send import Rejected
 from .environment import is_true
 from .grpc import send_grpc

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import SourceError
+from ..errors import EndpointError, SourceError
 from ..readers.files import find
 from . import wire
 from .address import shown
 from .lines import StoredFile
 from .reading import NotATrace, Reading, Step
-from .send import Accepted, Endpoint, EndpointError, Rejected
+from .send import Accepted, Endpoint, Rejected
 from .state import Position, State, default_path
 
 __all__ = ["Replay", "Summary"]

@@ -18,10 +18,10 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from ..errors import LiveKitOtelError
+from ..errors import EndpointError
 from .address import shown, tls_context, without_credentials
 
-__all__ = ["Accepted", "Endpoint", "EndpointError", "Rejected"]
+__all__ = ["Accepted", "Endpoint", "Rejected"]
 
 _TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _LONGEST_ANSWER = 1 << 20
@@ -36,14 +36,6 @@ _HINTS = {
     405: "is this the OTLP/HTTP address? It usually ends in /v1/traces",
     415: "it does not take this encoding; try the other --encoding",
 }
-
-
-class EndpointError(LiveKitOtelError):
-    """The endpoint refuses, or did not answer for too long. ``reason`` and what may help, ``fix``, are its message."""
-
-    def __init__(self, reason: str, fix: str = "") -> None:
-        super().__init__(f"{reason}; {fix}" if fix else reason)
-        self.reason, self.fix = reason, fix
 
 
 class Rejected(Exception):
