@@ -170,6 +170,12 @@ SESSION_SPAN_COUNT = _define(
 SESSION_LOST = _define(
     "livekit_otel.session.lost_entries", "int", "On session.end: journal entries that a limit made us drop."
 )
+SESSION_DROPPED = _define(
+    "livekit_otel.session.dropped_spans",
+    "int",
+    "On session.end: spans of its trace that exporters of the process had lost by then (queue full, or not accepted), "
+    "summed over the exporters; absent when there were none.",
+)
 
 # --- journal ---------------------------------------------------------------------------------------
 JOURNAL_PREFIX = "livekit_otel.journal.p"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from . import livekit_api
+from . import delivery, livekit_api
 from .guard import contained
 from .values import now_ns
 
@@ -79,6 +79,8 @@ def _end(state: SessionState, error: BaseException | None) -> None:
     attributes[attr.SESSION_REDACTED] = not state.content
     if state.journal.lost:
         attributes[attr.SESSION_LOST] = state.journal.lost
+    if dropped := delivery.losses.of_trace(state.stage.span.get_span_context().trace_id):
+        attributes[attr.SESSION_DROPPED] = dropped
     if state.close_reason is not None:
         attributes[attr.SESSION_CLOSE_REASON] = state.close_reason
     state.spans.point(attr.KIND_SESSION_END, state.context, end, attributes)

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from . import closing, livekit_api, registry, shutdown
+from . import closing, delivery, livekit_api, registry, shutdown
 from .guard import contain, contained
 from .options import Options
 from .session import SessionState
@@ -63,6 +63,7 @@ def _open(session: Any, agent: Any) -> SessionState | None:
         with contained("provider.prepare"):
             _options.prepare(provider)
     shutdown.flush_at_exit(provider, _options.flush_timeout)
+    delivery.watch(provider)
     state = SessionState(session, agent, _options, provider)
     registry.put(session, state)
     # a session that is dropped without a close still gets its end

@@ -60,21 +60,23 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
-        from . import hooks, patches, shutdown
+        from . import delivery, hooks, patches, shutdown
 
         options = _options_from(kwargs)
         hooks.configure(options)
         if options.tracer_provider is not None:
             shutdown.flush_at_exit(options.tracer_provider, options.flush_timeout)
+            delivery.watch(options.tracer_provider)
         self._applied = patches.apply()
 
     def _uninstrument(self, **kwargs: Any) -> None:
-        from . import closing, patches, registry
+        from . import closing, delivery, patches, registry
 
         for state in registry.all_states():
             if not state.closed:
                 closing.finish_now(state, state.session)
         patches.restore(self._applied)
+        delivery.unwatch()
 
 
 def _options_from(kwargs: Mapping[str, Any]) -> Options:
@@ -90,7 +92,7 @@ def configure(
     **options: Any,
 ) -> None:
     """Instrument for this provider, or change the options of an instrumentation that is on."""
-    from . import hooks, shutdown
+    from . import delivery, hooks, shutdown
 
     check_livekit()
     checked = _options_from({**options, "tracer_provider": provider})
@@ -99,6 +101,7 @@ def configure(
     if instrumentor.is_instrumented_by_opentelemetry:
         hooks.configure(checked)
         shutdown.flush_at_exit(provider, checked.flush_timeout)
+        delivery.watch(provider)
     else:
         instrumentor.instrument(skip_dep_check=True, tracer_provider=provider, **options)
 

@@ -16,7 +16,7 @@ from multiprocessing import util
 
 from opentelemetry.trace import TracerProvider
 
-from . import closing, registry
+from . import closing, delivery, registry
 from .guard import contain
 
 logger = logging.getLogger("livekit_otel")
@@ -61,4 +61,9 @@ def _flush(reference: weakref.ref[TracerProvider], timeout: float, pid: int) -> 
         return
     worker.join(timeout)
     if worker.is_alive():
-        logger.warning("livekit_otel: spans were not flushed within %.1f s at the end of the process", timeout)
+        logger.warning(
+            "livekit_otel: %d spans were not delivered within %.1f s at the end of the process",
+            delivery.waiting(),
+            timeout,
+        )
+    delivery.losses.say()

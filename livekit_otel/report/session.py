@@ -97,7 +97,9 @@ class OpenSession:
             ]
         if self._count is None:
             return ["session.end does not say how many spans there are: whether some are missing is unknown"]
-        return [f"{missing} of {self._count} spans are missing"] if missing else []
+        lost = whole(self._end.attributes, attr.SESSION_DROPPED)
+        why = f"; when the session ended, its exporters had lost {lost} spans of the trace" if lost else ""
+        return [f"{missing} of {self._count} spans are missing{why}"] if missing else []
 
 
 def _usage(replay: Replay) -> list[dict[str, Any]]:
