@@ -52,6 +52,8 @@ _PLAIN = frozenset(
 #: Below these keys every string is content, whatever it is called: user payloads have names of their own.
 _OPAQUE = frozenset({"content", "extra"})
 _STRUCTURE = frozenset({"type"})
+_NUMBERS = (bool, int, float, type(None))
+_EXACT_NUMBERS = frozenset(_NUMBERS)
 
 Path = list[str | int]
 Found = list[tuple[Path, Any]]
@@ -66,21 +68,15 @@ def split(value: Any, found: Found, path: Path) -> Any:
 
 
 def _split(value: Any, found: Found, path: Path, *, key: str, opaque: bool) -> Any:
+    if isinstance(value, dict):
+        return _split_dict(value, found, path, opaque=opaque)
     if isinstance(value, str):
         if not value or key in (_STRUCTURE if opaque else _PLAIN):
             return _text(value)
         found.append((list(path), _text(value)))
         return ""
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, _NUMBERS):
         return value
-    if isinstance(value, dict):
-        copy = {}
-        for name, item in value.items():
-            name = str(name)
-            path.append(name)
-            copy[name] = _split(item, found, path, key=name, opaque=opaque or name in _OPAQUE)
-            path.pop()
-        return copy
     if isinstance(value, list | tuple | set | frozenset):
         items = []
         for number, item in enumerate(value):
@@ -89,6 +85,22 @@ def _split(value: Any, found: Found, path: Path, *, key: str, opaque: bool) -> A
             path.pop()
         return items
     return None
+
+
+def _split_dict(value: dict[Any, Any], found: Found, path: Path, *, opaque: bool) -> dict[str, Any]:
+    """Most of what is recorded are dictionaries of plain values: these are done on the spot."""
+    plain = _STRUCTURE if opaque else _PLAIN
+    copy: dict[str, Any] = {}
+    for name, item in value.items():
+        kind = type(item)
+        if kind in _EXACT_NUMBERS or (kind is str and (not item or name in plain)):
+            copy[str(name)] = item
+            continue
+        name = str(name)
+        path.append(name)
+        copy[name] = _split(item, found, path, key=name, opaque=opaque or name in _OPAQUE)
+        path.pop()
+    return copy
 
 
 def _text(value: str) -> str:

@@ -19,19 +19,23 @@ stream, a JSON array of ``[entry, path, value]``. Each stream is cut into pieces
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import msgspec
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from .content import Found, split
+from .guard import contained
 
 _PAYLOAD_BYTES = 1_900
 _SPILL_BYTES = 40_000
 _MAX_ENTRY_BYTES = 4_000_000
+_MAX_WAITING = 64
 
 Attributes = dict[str, AttributeValue]
+Entry: TypeAlias = list[Any]
 
 
 def encode(value: Any) -> bytes:
@@ -43,10 +47,14 @@ def encode(value: Any) -> bytes:
 
 
 class Journal:
-    """Collects entries and hands them out as attributes. Holds only what no span has taken yet."""
+    """Collects entries and hands them out as attributes. Holds only what no span has taken yet.
+
+    Entries are encoded when a span takes them, many at a time: one by one, between other work, costs twice as much.
+    """
 
     def __init__(self, *, content: bool) -> None:
         self._content = content
+        self._waiting: list[Callable[[], Iterable[Entry]]] = []
         self._entries: list[bytes] = []
         self._pii: list[bytes] = []
         self._bytes = 0
@@ -60,33 +68,52 @@ class Journal:
 
     @property
     def pending(self) -> bool:
-        return bool(self._entries)
+        return bool(self._waiting or self._entries)
 
     @property
     def full(self) -> bool:
-        """Whether the batch is as large as one span should carry."""
+        """Whether the batch is as large as one span should carry (as far as it is encoded)."""
         return self._bytes >= _SPILL_BYTES
 
-    def add(self, entry: list[Any]) -> bytes:
-        """Record one entry; returns its encoded form with content, for digests."""
+    def add(self, entry: Entry) -> None:
+        """Record one entry; nobody else may change what it holds."""
+        self.later(lambda: (entry,))
+
+    def later(self, make: Callable[[], Iterable[Entry]]) -> None:
+        """Record the entries that ``make`` gives when it is called, soon and in the order of these calls."""
+        self._waiting.append(make)
+        if len(self._waiting) >= _MAX_WAITING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Encode what waits."""
+        waiting, self._waiting = self._waiting, []
+        for make in waiting:
+            self.lost += 1
+            with contained("journal.entry"):
+                for entry in make():
+                    self._encode_one(entry)
+                self.lost -= 1
+
+    def _encode_one(self, entry: Entry) -> None:
         number = len(self._entries) + 1
         found: Found = []
         main = encode(split_entry(entry, found))
         pii = [encode([number, path, value]) for path, value in found] if self._content else []
         size = len(main) + sum(map(len, pii))
         if size > _MAX_ENTRY_BYTES:
-            # without its content an entry is small, unless it is absurd: then only its kind is kept
+            # without its content an entry is small, unless it is absurd: then it is left out
             self.lost += 1
             pii = []
             if len(main) > _MAX_ENTRY_BYTES:
-                return main
+                return
         self._entries.append(main)
         self._pii.extend(pii)
         self._bytes += len(main) + sum(map(len, pii))
-        return main
 
     def take(self) -> list[Attributes]:
         """Everything recorded since the last call, as the attributes of one span each (mostly one)."""
+        self.settle()
         if not self._entries:
             return []
         main = b"[" + b",".join([encode(["b", bool(self._pii)]), *self._entries]) + b"]"

@@ -11,6 +11,7 @@ from .guard import contained
 from .journal import encode
 from .values import GENAI_CLIP_BYTES, clip, now_ns
 
+_HEAD = 4
 _TAIL = 8
 _MAX_TEXT = 200_000
 
@@ -54,9 +55,10 @@ class InputDelta:
         """Input attributes of a request: ``delta``, ``full`` or ``none``."""
         if mode == "none":
             return {}
-        items = list(chat_ctx.items)
-        system = [item for item in items[:4] if item.type == "message" and item.role in ("system", "developer")]
-        items = [item for item in items if not any(item is one for one in system)]
+        # instructions come first; the rest is not looked at one by one, since it grows with the call
+        head = chat_ctx.items[:_HEAD]
+        system = [item for item in head if item.type == "message" and item.role in ("system", "developer")]
+        items = [item for item in head if not any(item is one for one in system)] + chat_ctx.items[_HEAD:]
         new = items if mode == "full" else items[self._known(items) :]
         self._tail = tuple(item.id for item in items[-_TAIL:])
         out: dict[str, AttributeValue] = {}

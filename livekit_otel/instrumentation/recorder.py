@@ -9,11 +9,15 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 from zlib import crc32
 
+import msgspec
+
 from .content import history_form
+from .dump import dump
 from .journal import Journal, encode
 
 _EVENT_SLOTS = 1024
@@ -23,6 +27,9 @@ _RECENT_ITEMS = 256
 _MUTABLE = frozenset({"conversation_item_added", "function_tools_executed", "tool_execution_updated"})
 _MODEL = ("type", "provider", "model")
 _UNREPORTED = frozenset({"metrics_collected"})
+
+#: a history item, and the id of the one before it
+Added: TypeAlias = tuple[Any, str | None]
 
 
 class Recorder:
@@ -38,55 +45,63 @@ class Recorder:
         self._usage: list[dict[str, Any]] = []
 
     def event(self, event: Any, history: Any) -> None:
-        """Record an emitted event, and the history items that appeared since the last one."""
+        """Record an emitted event, and the history items that appeared since the last one.
+
+        They are looked at when the journal is written, a moment later: LiveKit's report is made of what they are in
+        the end.
+        """
         items = history.items
-        added = self._new_items(items) if len(items) != self._known_items else []
+        added = self._new_items(items) if len(items) != self._known_items else ()
         kind = getattr(event, "type", None)
         if kind in _UNREPORTED:
-            self._write_items(items, added)
+            if added:
+                self._journal.later(partial(self._item_entries, added))
             return
+        self._journal.later(partial(self._entries, event, kind, added, self._events))
+        self._events += 1
+
+    def _entries(self, event: Any, kind: str | None, added: Sequence[Added], number: int) -> Iterator[list[Any]]:
+        """An event, after the items that came with it. Called in the order of the events."""
         if kind == "session_usage_updated":
-            self._write_items(items, added)
-            self._write_usage(event)
+            yield from self._item_entries(added)
+            yield self._usage_entry(event)
             return
-        dump = event.model_dump()
-        item = getattr(event, "item", None) if kind == "conversation_item_added" else None
-        if item is not None and added and items[added[-1]] is item:
-            position = added.pop()
-            self._write_items(items, added)
-            form = history_form(dump["item"])
-            if _simple(dump["item"]):
-                entry = ["c", _previous(items, position), dump]
-                self._remember(item.id, form)
-            else:
-                self._write_items(items, [position])
-                entry = ["e", dump]
+        if kind not in _MUTABLE:
+            yield from self._item_entries(added)
+            yield ["e", dump(event)]
+            return
+        form = event.model_dump()
+        self._event_digests[number % _EVENT_SLOTS] ^= _digest(number, form)
+        item = event.item if kind == "conversation_item_added" else None
+        if item is not None and added and added[-1][0] is item and _simple(form["item"]):
+            yield from self._item_entries(added[:-1])
+            yield ["c", added[-1][1], form]
+            self._written(item.id, history_form(form["item"]))
         else:
-            self._write_items(items, added)
-            entry = ["e", dump]
-        self._journal.add(entry)
-        if kind in _MUTABLE:
-            self._event_digests[self._events % _EVENT_SLOTS] ^= _digest(self._events, dump)
-        self._events += 1
+            yield from self._item_entries(added)
+            yield ["e", form]
 
-    def _write_usage(self, event: Any) -> None:
-        dump = event.model_dump()
-        usage = [dict(one) for one in dump["usage"]["model_usage"]]
+    def _usage_entry(self, event: Any) -> list[Any]:
+        """A usage event, as what changed since the last one. Called in the order of the events."""
+        usage: list[dict[str, Any]] = []
         changes: list[list[Any]] = []
-        for number, one in enumerate(usage):
+        for number, one in enumerate(event.usage.model_usage):
             before = self._usage[number] if number < len(self._usage) else None
-            same = before is not None and all(before.get(name) == one.get(name) for name in _MODEL)
+            if before is not None and before == one.__dict__:
+                usage.append(before)
+                continue
+            now = dict(one.__dict__)
+            usage.append(now)
+            changed = dump(one)
             # another model at this place is written whole: LiveKit sorts by kind, so a new one can shift the others
-            changed = {name: v for name, v in one.items() if before.get(name) != v} if before and same else one
-            if changed:
-                changes.append([number, changed])
+            if before is not None and all(before.get(name) == now.get(name) for name in _MODEL):
+                changed = {name: value for name, value in changed.items() if before.get(name) != value}
+            changes.append([number, changed])
         self._usage = usage
-        dump["usage"] = None
-        self._journal.add(["u", dump, changes])
-        self._events += 1
+        return ["u", dump(event, without="usage"), changes]
 
-    def _new_items(self, items: list[Any]) -> list[int]:
-        """Positions of history items not yet written, in list order; new ones are near the end."""
+    def _new_items(self, items: list[Any]) -> list[Added]:
+        """History items not yet seen, in list order; new ones are near the end."""
         missing = len(items) - self._known_items
         self._known_items = len(items)
         found: list[int] = []
@@ -96,24 +111,28 @@ class Recorder:
             if items[position].id not in self._recent:
                 found.append(position)
         found.reverse()
-        return found
-
-    def _write_items(self, items: list[Any], positions: list[int]) -> None:
-        for position in positions:
-            form = item_form(items[position])
-            self._journal.add(["i", _previous(items, position), form])
-            self._remember(items[position].id, form)
-
-    def _remember(self, item_id: str, form: dict[str, Any]) -> None:
-        self._item_digests[_slot(item_id)] ^= _digest(item_id, form)
-        self._recent[item_id] = None
+        for position in found:
+            self._recent[items[position].id] = None
         while len(self._recent) > _RECENT_ITEMS:
             self._recent.popitem(last=False)
+        return [(items[position], str(items[position - 1].id) if position else None) for position in found]
+
+    def _item_entries(self, added: Sequence[Added]) -> Iterator[list[Any]]:
+        for item, previous in added:
+            form = item_form(item)
+            yield ["i", previous, form]
+            self._written(item.id, form)
+
+    def _written(self, item_id: str, form: dict[str, Any]) -> None:
+        self._item_digests[_slot(item_id)] ^= _digest(item_id, form)
 
     def corrections(self, recorded: list[Any] | None, history: Any) -> Iterator[None]:
         """Write what LiveKit's final state says otherwise than the journal; yields now and then, to be spread out."""
         items = list(history.items)
-        self._write_items(items, self._new_items(items) if len(items) != self._known_items else [])
+        added = self._new_items(items) if len(items) != self._known_items else []
+        # also what still waits has to be written before it can be compared
+        self._journal.later(partial(self._item_entries, added))
+        self._journal.settle()
         if recorded is not None:
             yield from self._correct_events([e for e in recorded if getattr(e, "type", None) not in _UNREPORTED])
         yield from self._correct_items(items)
@@ -181,16 +200,24 @@ def _simple(dump: dict[str, Any]) -> bool:
     )
 
 
-def _previous(items: list[Any], position: int) -> str | None:
-    return str(items[position - 1].id) if position else None
-
-
 def _slot(item_id: str) -> int:
     return crc32(item_id.encode("utf-8", "replace")) % _ITEM_SLOTS
 
 
 def _digest(key: int | str, dump: dict[str, Any]) -> int:
-    return hash((key, encode(_plain(dump)))) & 0xFFFFFFFFFFFFFFFF
+    try:
+        data = _ENCODER.encode(dump)
+    except Exception:
+        # what msgspec will not take: lone surrogates, keys that are no strings, numbers beyond 64 bits
+        data = encode(_plain(dump))
+    return hash((key, data)) & 0xFFFFFFFFFFFFFFFF
+
+
+def _no_json(value: Any) -> str | None:
+    return str.__str__(value) if isinstance(value, str) else None
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_no_json)
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from .. import attributes as attr
 
 CLIP_BYTES = 1_900
 GENAI_CLIP_BYTES = 256_000
+_PLAIN = frozenset({bool, int, float})
 
 
 def now_ns() -> int:
@@ -39,7 +40,7 @@ def clip(text: str, limit: int = CLIP_BYTES) -> str:
 
 def value(raw: object) -> AttributeValue | None:
     """An attribute value for a scalar or a list of strings; None for what cannot be one."""
-    if isinstance(raw, bool | int | float):
+    if isinstance(raw, (bool, int, float)):
         return raw
     if isinstance(raw, str):
         return clip(str(raw))
@@ -60,10 +61,12 @@ def _walk(stage: str, prefix: str, fields: Mapping[str, Any], out: dict[str, Att
     for name, raw in fields.items():
         if raw is None or (name == "type" and not prefix):
             continue
-        if isinstance(raw, Mapping):
-            _walk(stage, f"{prefix}{name}.", raw, out)
+        if type(raw) in _PLAIN:
+            out[attr.metric(stage, prefix + name)] = raw
         elif hasattr(raw, "model_dump"):
             _walk(stage, f"{prefix}{name}.", vars(raw), out)
+        elif isinstance(raw, Mapping):
+            _walk(stage, f"{prefix}{name}.", raw, out)
         elif (converted := value(raw)) is not None:
             out[attr.metric(stage, prefix + name)] = converted
 

@@ -21,11 +21,11 @@ __all__ = ["LiveSession"]
 #: turns that stay open for late spans, after they ended
 KEPT_TURNS = 64
 MAX_OPEN = 64
-MAX_STAGES = 512
 MAX_LOOSE = 64
 MAX_PIECES = 16
 #: what has worked for an answer that will be heard
 _LEADS_TO_VOICE = frozenset({attr.KIND_EOU, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME})
+_BEFORE_ASKING = frozenset({attr.KIND_VAD, attr.KIND_STT})
 #: attributes that a span may have before an SDK drops the oldest (OpenTelemetry's default)
 SPAN_ATTRIBUTES = 128
 
@@ -35,8 +35,9 @@ class LiveSession:
 
     def __init__(self) -> None:
         self.span: Span | None = None
-        self.open: OrderedDict[str, LiveTurn] = OrderedDict()
-        self.kept: OrderedDict[str, LiveTurn] = OrderedDict()
+        #: by the number of their span
+        self.open: OrderedDict[int, LiveTurn] = OrderedDict()
+        self.kept: OrderedDict[int, LiveTurn] = OrderedDict()
         self.totals = Totals()
         self.corrections = Corrections()
         self._stats = LatencyStats()
@@ -47,18 +48,19 @@ class LiveSession:
     # --- turns -------------------------------------------------------------------------------------
 
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
-        turn = LiveTurn(span, slim(span, attributes, TURN_ATTRIBUTES))
-        self.open[turn.span_id] = turn
+        turn = LiveTurn(span, slim(span, attributes, TURN_ATTRIBUTES), self.totals)
+        self.open[int(turn.span_id, 16)] = turn
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
 
     def turn_ended(self, span: ReadableSpan, attributes: Mapping[str, Any]) -> LiveTurn | None:
         record = slim(span, attributes, TURN_ATTRIBUTES)
-        turn = self.open.pop(record.span_id, None)
+        number = int(record.span_id, 16)
+        turn = self.open.pop(number, None)
         if turn is None:
             return None
         turn.ended(record)
-        self.kept[turn.span_id] = turn
+        self.kept[number] = turn
         self._settle_loose()
         turn.correct(self.corrections)
         if len(self.kept) > KEPT_TURNS:
@@ -69,7 +71,7 @@ class LiveSession:
 
     def stage_started(self, span: Span) -> None:
         """A playout, a tool call or a realtime response begins."""
-        turn = self.open.get(format(span.parent.span_id, "016x")) if span.parent is not None else None
+        turn = self.open.get(span.parent.span_id) if span.parent is not None else None
         if turn is None:
             return
         if span.name == attr.KIND_PLAYBACK:
@@ -77,27 +79,26 @@ class LiveSession:
         else:
             turn.started(span)
 
-    def stage_ended(self, record: SpanRecord) -> None:
-        self.totals.add(record)
-        parent = record.parent_id or ""
+    def stage_ended(self, span: ReadableSpan) -> None:
+        parent = span.parent.span_id if span.parent is not None else 0
         turn = self.open.get(parent) or self.kept.get(parent)
         if turn is None:
+            record = slim(span, plain(span))
+            self.totals.add(record)
             if record.attributes.get(attr.SPEECH_ID):
                 self._loose.append((record, None))
                 self._settle_loose()
         else:
-            kind = record.kind
-            if kind == attr.KIND_PLAYBACK:
+            if span.name == attr.KIND_PLAYBACK:
                 self._voiced = True
                 turn.speaking = max(0, turn.speaking - 1)
-                turn.fell_silent_ns = max(turn.fell_silent_ns, record.end_ns)
-            if len(turn.stages) < MAX_STAGES:
-                turn.add(record)
-                self._refresh(turn, record)
+                turn.fell_silent_ns = max(turn.fell_silent_ns, span.end_time or 0)
+            turn.add(span)
+            self._refresh(turn, span)
         if self._ended:
             self.tell_session()
 
-    def _refresh(self, turn: LiveTurn, record: SpanRecord) -> None:
+    def _refresh(self, turn: LiveTurn, span: ReadableSpan) -> None:
         """Derive the turn anew, unless it is sure to be soon: its voice is heard, or to be expected, or not yet asked.
 
         Where the expectation fails, the turn's end finds out and tells what is missing on a later span.
@@ -105,13 +106,14 @@ class LiveSession:
         if turn.span is None:
             turn.correct(self.corrections)
             return
-        kind = record.kind
-        working = kind in _LEADS_TO_VOICE and record.start_ns >= turn.fell_silent_ns
-        expected = self._voiced and working and record.attributes.get(attr.OUTCOME) == attr.OUTCOME_COMPLETED
+        kind = span.name
         turn.asked = turn.asked or kind == attr.KIND_EOU
-        unasked = kind in (attr.KIND_VAD, attr.KIND_STT) and not turn.asked
-        if not turn.speaking and not expected and not unasked:
-            turn.update()
+        if turn.speaking or (kind in _BEFORE_ASKING and not turn.asked):
+            return
+        working = kind in _LEADS_TO_VOICE and (span.start_time or 0) >= turn.fell_silent_ns
+        if working and self._voiced and (span.attributes or {}).get(attr.OUTCOME) == attr.OUTCOME_COMPLETED:
+            return
+        turn.update()
 
     def _settle_loose(self) -> None:
         """Stages below the session go to the turn that names their speech; a later turn can have the better claim."""
@@ -129,13 +131,13 @@ class LiveSession:
                     turns[home].remove(record)
                     turns[home].correct(self.corrections)
                 if new is not None:
-                    turns[new].add(record)
+                    turns[new].take(record)
                     turns[new].correct(self.corrections)
             self._loose.append((record, new))
 
-    def agent(self, record: SpanRecord) -> object:
+    def agent(self, parent: int) -> object:
         """Who was in charge at a stage that belongs to no open turn."""
-        turn = self.kept.get(record.parent_id or "")
+        turn = self.kept.get(parent)
         if turn is not None:
             return turn.turn.attributes.get(attr.AGENT_NAME)
         return plain(self.span).get(attr.AGENT_NAME) if self.span is not None else None

@@ -18,6 +18,8 @@ from .usage import USAGE_ATTRIBUTES
 __all__ = ["TURN_ATTRIBUTES", "LiveTurn", "plain", "slim"]
 
 MAX_RUNNING = 32
+MAX_STAGES = 512
+MAX_ARRIVED = 32
 _LATER = 1 << 62
 _STAGE = STAGE_ATTRIBUTES | USAGE_ATTRIBUTES
 TURN_ATTRIBUTES = frozenset(
@@ -49,11 +51,19 @@ def slim(
     )
 
 
+def _id(span: ReadableSpan) -> int:
+    context = span.get_span_context()
+    return context.span_id if context is not None else 0
+
+
 class LiveTurn:
     """One turn: its span while it is open, the record of it afterwards, and its stages."""
 
     __slots__ = (
+        "_arrived",
         "_derived",
+        "_session",
+        "_stages",
         "_told",
         "_totals",
         "asked",
@@ -63,20 +73,22 @@ class LiveTurn:
         "span",
         "span_id",
         "speaking",
-        "stages",
         "turn",
     )
 
-    def __init__(self, span: Span, record: SpanRecord) -> None:
+    def __init__(self, span: Span, record: SpanRecord, session: Totals) -> None:
         self.span: Span | None = span
         self.turn = record
         self.span_id = record.span_id
-        self.stages: list[SpanRecord] = []
+        #: ended stages as the SDK has them: they are read together, which costs half of what one by one does
+        self._arrived: list[ReadableSpan] = []
+        self._stages: list[SpanRecord] = []
+        self._session = session
         self.asked = False
         self.speaking = 0
         self.fell_silent_ns = 0
         #: tools and realtime responses that go on: an answer can wait for one that outlives its turn
-        self.running: dict[str, Span] = {}
+        self.running: dict[int, Span] = {}
         self._totals = Totals()
         self.said: Attributes = {}
         self._derived: TurnDerivation | None = None
@@ -84,28 +96,50 @@ class LiveTurn:
         self._told: TurnDerivation | None = None
 
     def started(self, span: Span) -> None:
-        context = span.get_span_context()
-        if context is not None and len(self.running) < MAX_RUNNING:
-            self.running[format(context.span_id, "016x")] = span
+        if len(self.running) < MAX_RUNNING:
+            self.running[_id(span)] = span
             self._derived = None
 
-    def add(self, record: SpanRecord) -> None:
-        self.running.pop(record.span_id, None)
-        self.stages.append(record)
-        self._totals.add(record)
+    def add(self, span: ReadableSpan) -> None:
+        """A stage of this turn has ended."""
+        self.running.pop(_id(span), None)
+        self._arrived.append(span)
         self._derived = None
+        if len(self._arrived) >= MAX_ARRIVED:
+            self.read()
+
+    def read(self) -> None:
+        """Take what derivation needs from the stages that arrived, and let the spans go."""
+        arrived, self._arrived = self._arrived, []
+        for span in arrived:
+            record = slim(span, plain(span))
+            self._session.add(record)
+            self.take(record)
+
+    def take(self, record: SpanRecord) -> None:
+        """A stage that the session has counted."""
+        if len(self._stages) < MAX_STAGES:
+            self._stages.append(record)
+            self._totals.add(record)
+            self._derived = None
+
+    @property
+    def stages(self) -> list[SpanRecord]:
+        self.read()
+        return self._stages
 
     def remove(self, record: SpanRecord) -> None:
         kept = [one for one in self.stages if one is not record]
-        self.stages, self._totals = [], Totals()
+        self._stages, self._totals, self._derived = [], Totals(), None
         for one in kept:
-            self.add(one)
-        self._derived = None
+            self.take(one)
 
     def derive(self) -> TurnDerivation:
+        if self._arrived:
+            self.read()
         if self._derived is None:
             going_on = [slim(span, plain(span), end_ns=_LATER) for span in self.running.values()]
-            self._derived = derive_turn([*self.stages, *going_on], self.turn, totals=self._totals)
+            self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals)
         return self._derived
 
     def ended(self, record: SpanRecord) -> None:

@@ -70,54 +70,51 @@ class TurnSpanProcessor(SpanProcessor):
 
     def _started(self, span: Span) -> None:
         kind = span.name
-        if kind in _OBSERVED:
-            session = self._session(plain(span))
-            if session is not None:
-                session.stage_started(span)
-        elif kind == attr.KIND_TURN:
-            attributes = plain(span)
-            session = self._session(attributes)
-            if session is not None:
-                session.turn_started(span, attributes)
-        elif kind == attr.KIND_SESSION:
+        if kind == attr.KIND_SESSION:
             self._open(span)
-        elif kind in _CARRIERS:
-            session = self._session(plain(span))
-            if session is not None and kind == attr.KIND_SESSION_END:
-                session.session_ends(span)
-            elif session is not None:
-                session.carry(span)
+            return
+        if kind != attr.KIND_TURN and kind not in _OBSERVED and kind not in _CARRIERS:
+            return
+        session = self._session(span)
+        if session is None:
+            return
+        if kind == attr.KIND_TURN:
+            session.turn_started(span, plain(span))
+        elif kind == attr.KIND_SESSION_END:
+            session.session_ends(span)
+        elif kind == attr.KIND_SESSION_CHECKPOINT:
+            session.carry(span)
+        else:
+            session.stage_started(span)
 
     def _ended(self, span: ReadableSpan) -> None:
         kind = span.name
         if kind in attr.STAGE_KINDS:
-            attributes = plain(span)
-            session = self._session(attributes)
+            session = self._session(span)
             if session is not None:
-                record = slim(span, attributes)
-                session.stage_ended(record)
-                if (record.parent_id or "") not in session.open and self._metrics.enabled:
-                    self._metrics.stage(record, session.agent(record), span)
+                session.stage_ended(span)
+                parent = span.parent.span_id if span.parent is not None else 0
+                if self._metrics.enabled and parent not in session.open:
+                    self._metrics.stage(slim(span, plain(span)), session.agent(parent), span)
         elif kind == attr.KIND_TURN:
-            attributes = plain(span)
-            session = self._session(attributes)
-            turn = session.turn_ended(span, attributes) if session is not None else None
+            session = self._session(span)
+            turn = session.turn_ended(span, plain(span)) if session is not None else None
             if turn is not None and self._metrics.enabled:
                 self._metrics.turn(turn.derive(), turn.stages, span)
         elif kind == attr.KIND_SESSION:
-            self._sessions.pop(str(plain(span).get(attr.SESSION_ID, "")), None)
+            self._sessions.pop(_session_id(span), None)
 
     def _open(self, span: Span) -> None:
-        session_id = plain(span).get(attr.SESSION_ID)
+        session_id = _session_id(span)
         if session_id:
             session = LiveSession()
             session.span = span
-            self._sessions[str(session_id)] = session
+            self._sessions[session_id] = session
             if len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
 
-    def _session(self, attributes: dict[str, Any]) -> LiveSession | None:
-        return self._sessions.get(str(attributes.get(attr.SESSION_ID, "")))
+    def _session(self, span: ReadableSpan) -> LiveSession | None:
+        return self._sessions.get(_session_id(span))
 
     def _contained(self, kind: str, function: Callable[[Any], None], span: Any) -> None:
         try:
@@ -127,3 +124,7 @@ class TurnSpanProcessor(SpanProcessor):
             if kind not in self._failed:
                 self._failed.add(kind)
                 logger.exception("livekit_otel: %s failed; the call is not affected, this kind is logged once", kind)
+
+
+def _session_id(span: ReadableSpan) -> str:
+    return str((span.attributes or {}).get(attr.SESSION_ID, ""))

@@ -9,10 +9,13 @@ from tests.benchmarks import bench_overhead
 
 @pytest.mark.benchmark
 def test_the_plugin_stays_near_native_tracing() -> None:
-    """On a spoken call it costs no more than twice what LiveKit's own tracing does, and both no more than their sum."""
+    """On a spoken call the plugin adds less than twice what LiveKit's own tracing adds, and both stay near native.
+
+    A third of what native adds goes to the SDK for making the plugin's spans at all (the configuration ``sdk``).
+    """
     ratios = bench_overhead.main()
     assert ratios["plugin adds / native adds"] <= 2.0
-    assert ratios["both / native"] <= 1.6
+    assert ratios["both / native"] <= 1.5
 
 
 @pytest.mark.benchmark
