@@ -50,8 +50,14 @@
     const raw = (to - from) / 8;
     const step = [100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000, 120000, 300000, 600000, 1800000].find((one) => one >= raw) || 3600000;
     pen.fillStyle = colour("muted");
-    for (let tick = Math.ceil(from / step) * step; tick <= to; tick += step)
-      pen.fillText(step < 1000 ? `${seconds(tick, 1)} s` : clock(tick), x(tick) + 2, height - 11);
+    let free = 0;
+    for (let tick = Math.ceil(from / step) * step; tick <= to; tick += step) {
+      const label = step < 1000 ? `${seconds(tick, 1)} s` : clock(tick), wide = pen.measureText(label).width;
+      const left = Math.min(x(tick) + 2, width - wide - 2);
+      if (left < free) continue;
+      pen.fillText(label, left, height - 11);
+      free = left + wide + 6;
+    }
     const paint = (lane, start, length, name, alpha) => {
       const left = Math.max(GUTTER, x(start)), right = x(start + length);
       if (right < GUTTER || left > width) return;
