@@ -73,12 +73,10 @@ class Losses:
         with self._lock:
             return self._by_trace.get(trace_id, 0)
 
-    def say(self) -> None:
-        """Tell what was not told yet."""
+    def unsaid(self) -> str | None:
+        """What was not told yet, to be told now."""
         with self._lock:
-            message = self._message(time.monotonic())
-        if message:
-            logger.warning(message)
+            return self._message(time.monotonic())
 
     def _message(self, now: float) -> str | None:
         if not self._unsaid:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import weakref
 from multiprocessing import util
@@ -61,9 +62,19 @@ def _flush(reference: weakref.ref[TracerProvider], timeout: float, pid: int) -> 
         return
     worker.join(timeout)
     if worker.is_alive():
-        logger.warning(
-            "livekit_otel: %d spans were not delivered within %.1f s at the end of the process",
-            delivery.waiting(),
-            timeout,
-        )
-    delivery.losses.say()
+        count = f"{waiting:,} spans" if (waiting := delivery.waiting()) else "spans"
+        _say(f"livekit_otel: {count} were not delivered within {timeout:.1f} s at the end of the process")
+    if message := delivery.losses.unsaid():
+        _say(message)
+
+
+def _say(message: str) -> None:
+    """Log; where the log has closed before us (LiveKit's job processes), on stderr."""
+    logger.warning(message)
+    handlers: list[logging.Handler] = []
+    one: logging.Logger | None = logger
+    while one is not None:
+        handlers += one.handlers
+        one = one.parent if one.propagate else None
+    if handlers and all(getattr(handler, "_closed", False) for handler in handlers):
+        print(message, file=sys.stderr, flush=True)

@@ -2,18 +2,20 @@
 
 The environment says where the provider is set (``JOBS_PLACE``: module, setup_fnc or entrypoint), whether LiveKit's
 own spans go to it (``JOBS_NATIVE``), how it is flushed (``JOBS_FLUSH``: ours or documented), and where the files go
-(``JOBS_FOLDER``). Each process writes its trace behind a batch processor that never exports by itself, and the ids
-of all spans that ended.
+(``JOBS_FOLDER``). Each process writes its trace behind a batch processor that never exports by itself, the ids of all
+spans that ended, and when its job asked to end. With ``JOBS_ENDPOINT`` the trace goes there instead.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import Any
 
 from livekit.agents import Agent, AgentSession, JobContext, JobProcess
 from opentelemetry.exporter.otlp.json.file import FileSpanExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -22,6 +24,7 @@ from tests.kit.voice import FakeLLM
 
 _provider: TracerProvider | None = None
 _lock = threading.Lock()
+FLUSH_TIMEOUT = 5.0
 _NEVER = 10 * 60 * 1000
 
 
@@ -48,14 +51,18 @@ def _set_up(place: str) -> None:
     if folder is None or os.environ["JOBS_PLACE"] != place or (_provider is not None and place != "entrypoint"):
         return
     if _provider is None:
-        _provider = TracerProvider()
+        # the provider's own exit handler, where one runs (spawn), waits for the exporter by a measure of its own
+        _provider = TracerProvider(shutdown_on_exit=False)
         _provider.add_span_processor(Ended(folder))
-        exporter = FileSpanExporter(f"{folder}/trace-{os.getpid()}.jsonl")
+        endpoint = os.environ.get("JOBS_ENDPOINT")
+        exporter: Any = FileSpanExporter(f"{folder}/trace-{os.getpid()}.jsonl")
+        if endpoint:
+            exporter = OTLPSpanExporter(f"{endpoint}/v1/traces")
         _provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_NEVER))
     livekit_otel.set_tracer_provider(
         _provider,
         native_spans=os.environ["JOBS_NATIVE"] == "1",
-        flush_timeout=5.0 if os.environ["JOBS_FLUSH"] == "ours" else 0.0,
+        flush_timeout=FLUSH_TIMEOUT if os.environ["JOBS_FLUSH"] == "ours" else 0.0,
     )
 
 
@@ -83,6 +90,9 @@ async def entrypoint(ctx: JobContext) -> None:
     await session.start(Agent(instructions=f"Work for {ctx.job.room.name}."))
     for number in range(2):
         await session.run(user_input=f"question {number} of {ctx.job.room.name}")
+    if folder := os.environ.get("JOBS_FOLDER"):
+        with open(f"{folder}/done-{os.getpid()}.txt", "w") as file:  # noqa: ASYNC230 (read by another process)
+            file.write(str(time.time()))
     ctx.shutdown(reason="done")
 
 
