@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from importlib import metadata as package_metadata
 from typing import Any
@@ -11,10 +12,15 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from ..errors import MissingDependencyError
+from . import livekit_api
+from .guard import contained
 from .options import Options
+
+logger = logging.getLogger("livekit_otel")
 
 REQUIREMENT = "livekit-agents >= 1.8.3, < 2"
 _OLDEST = (1, 8, 3)
+_warned = False
 _INSTALL = "pip install 'livekit-otel[instruments]'"
 
 
@@ -97,6 +103,7 @@ def configure(
     check_livekit()
     checked = _options_from({**options, "tracer_provider": provider})
     if native_spans:
+        _warn_inside_a_job(provider)
         _share_with_livekit(provider, options.get("metadata"), checked.allow_pii)
     if instrumentor.is_instrumented_by_opentelemetry:
         hooks.configure(checked)
@@ -104,6 +111,20 @@ def configure(
         delivery.watch(provider)
     else:
         instrumentor.instrument(skip_dep_check=True, tracer_provider=provider, **options)
+
+
+def _warn_inside_a_job(provider: TracerProvider) -> None:
+    """LiveKit's root span of a job begins before the entrypoint: a provider that is set there does not get it."""
+    global _warned
+    with contained("provider.place"):
+        if _warned or livekit_api.job_context() is None or livekit_api.native_provider() is provider:
+            return
+        _warned = True
+        logger.warning(
+            "livekit_otel: the provider was set inside a job, after LiveKit began its root span (job_entrypoint): "
+            "that span is missing, and what happens outside of the session is in traces of its own. "
+            "Set the provider at module level or in setup_fnc"
+        )
 
 
 def _share_with_livekit(
