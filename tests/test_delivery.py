@@ -245,6 +245,25 @@ def test_exporters_that_raise_are_told_apart(caplog: pytest.LogCaptureFixture) -
     assert f"{ended.count} by Broken (ConnectionError)" in caplog.text
 
 
+def test_a_count_that_fails_changes_nothing(receiver: Receiver, network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where counting itself is broken, exports and queues go on as if nobody counted."""
+
+    def broken(*args: Any) -> None:
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(delivery.Losses, "add", broken)
+    refuse = iter([True, False, True])
+    receiver.answer = lambda request: Answer(status=400 if next(refuse, False) else 200)
+    provider, ended = network(receiver.url, max_queue_size=16, max_export_batch_size=16, schedule_delay_millis=600_000)
+    trace_to(provider)
+    for _ in range(3):
+        for _ in range(16):
+            provider.get_tracer("test").start_span("one").end()
+        provider.force_flush()
+    assert len(receiver.ids) == 16
+    assert sum(len(request.ids) for request in receiver.requests) == ended.count == 48
+
+
 def test_missing_spans_are_explained() -> None:
     """A report that lacks spans says that the exporters had lost some when the session ended."""
     provider, kept = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()

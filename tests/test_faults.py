@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import livekit_otel
-from livekit_otel.instrumentation import closing, guard, journal, recorder, registry, request, session, stage
+from livekit_otel.instrumentation import closing, delivery, guard, journal, recorder, registry, request, session, stage
 from livekit_otel.instrumentation.eou import EouTracker
 from livekit_otel.instrumentation.interruption import InterruptionTracker
 from livekit_otel.instrumentation.llm import LlmTracker
@@ -57,7 +57,13 @@ HOOKS: list[tuple[Any, str]] = [
     if (not name.startswith("_") or name == "__init__")
     and name not in _NOT_HOOKS
     and not inspect.isgeneratorfunction(member)
-] + [(registry, "current"), (registry, "of"), (closing, "finish"), (closing, "finish_now")]
+] + [
+    (registry, "current"),
+    (registry, "of"),
+    (closing, "finish"),
+    (closing, "finish_now"),
+    (delivery.Losses, "of_trace"),
+]
 #: together these reach every hook
 SOME = ("barge_in", "failing_tools", "realtime_tool", "judged_overlaps", "batch_recognizer", "handoff")
 

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import livekit_otel
 from livekit_otel.instrumentation import livekit_api, patches
+from livekit_otel.spans import from_sdk
 from tests.kit import clock
 from tests.kit.run import run_scenario
 from tests.kit.trace import switch_off
@@ -55,6 +56,40 @@ def test_uninstrument_restores_the_very_objects() -> None:
         livekit_otel.LiveKitInstrumentor().uninstrument()
         after = _attributes()
         assert all(after[key] is before[key] for key in before)
+
+
+class Base:
+    @classmethod
+    def made(cls) -> str:
+        return cls.__name__
+
+    @staticmethod
+    def fixed() -> str:
+        return "fixed"
+
+
+class Derived(Base):
+    pass
+
+
+def test_classmethods_and_what_subclasses_inherit_are_restored() -> None:
+    """Class and static methods work while wrapped, and after it are the same objects; subclasses got no copies."""
+    before = dict(vars(Base))
+    called: list[str] = []
+
+    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        called.append(wrapped.__name__)
+        return wrapped(*args, **kwargs)
+
+    table = tuple(patches.Patch(__name__, "Base", name, wrapper) for name in ("made", "fixed"))
+    for _ in range(2):
+        applied = patches.apply(table)
+        assert (Derived.made(), Derived().made(), Derived.fixed()) == ("Derived", "Derived", "fixed")
+        patches.restore(applied)
+        assert all(vars(Base)[name] is before[name] for name in before)
+        assert not {"made", "fixed"} & vars(Derived).keys()
+    assert called == ["made", "made", "fixed"] * 2
+    assert Derived.made() == "Derived"
 
 
 def test_a_wrapper_on_top_of_ours_stays() -> None:
@@ -226,6 +261,44 @@ def test_sessions_that_run_during_an_uninstrument_end_cleanly() -> None:
     assert names[-2:] == ["session.end", "session"]
     assert names.count("turn") == 1
     assert user_messages(outcomes[0].report) == 2
+
+
+def test_sessions_that_outlive_two_switches_are_left_alone() -> None:
+    """Switched off and on again in the middle of a call, its trace stays ended; the next session is traced as ever."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    from tests.kit.run import SCENARIOS, Call
+
+    async def switched(call: Call) -> None:
+        call.caller.says("first", 1.0).says("second", 6.0).says("third", 13.0)
+        session = call.session()
+        await call.start(session)
+        await call.until(5.0)
+        livekit_otel.LiveKitInstrumentor().uninstrument()
+        livekit_otel.set_tracer_provider(provider, native_spans=False)
+        await call.until(11.0)
+        await call.close(session)
+        session = call.session()
+        await call.start(session)
+        await call.until(18.0)
+        await call.close(session)
+
+    SCENARIOS["switched"] = type(SCENARIOS["question_and_answer"])("switched", "", switched)
+    try:
+        outcomes = run_scenario(
+            "switched", before=lambda: livekit_otel.set_tracer_provider(provider, native_spans=False)
+        )
+    finally:
+        del SCENARIOS["switched"]
+    assert [user_messages(outcome.report) for outcome in outcomes] == [2, 1]
+    first, second = sorted(
+        livekit_otel.build_reports(from_sdk(span) for span in memory.get_finished_spans()),
+        key=lambda report: report.started_at or 0.0,
+    )
+    assert (len(first.turns), first.complete, first.warnings) == (1, True, [])
+    assert (len(second.turns), second.complete, second.warnings) == (1, True, [])
+    assert len(first.spans) + len(second.spans) == len(memory.get_finished_spans())
 
 
 def test_without_a_provider_nothing_is_recorded() -> None:

@@ -81,6 +81,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         for state in registry.all_states():
             if not state.closed:
                 closing.finish_now(state, state.session)
+        registry.forget_all()
         patches.restore(self._applied)
         delivery.unwatch()
 

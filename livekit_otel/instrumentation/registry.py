@@ -29,6 +29,11 @@ def all_states() -> list[SessionState]:
     return list(_states.values())
 
 
+def forget_all() -> None:
+    """Sessions that run go on untraced, also when the instrumentation is switched on again."""
+    _states.clear()
+
+
 def enter(session: Any) -> contextvars.Token[weakref.ref[Any] | None]:
     """Tasks created from here on work for this session unless LiveKit says otherwise."""
     return _session.set(weakref.ref(session))
