@@ -50,9 +50,15 @@ class Receiver:
         self.accepted: list[Request] = []
         self.answer: Callable[[Request], Answer] = lambda request: Answer()
         self.delay = 0.0
+        self._connections = 0
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            def handle(self) -> None:
+                receiver._connections += 1
+                super().handle()
+                receiver._connections -= 1
+
             def do_POST(self) -> None:
                 receiver._handle(self)
 
@@ -97,6 +103,12 @@ class Receiver:
     @property
     def ids(self) -> list[str]:
         return [one for request in self.accepted for one in request.ids]
+
+    def settle(self) -> None:
+        """Wait until all is in that a sender, which is gone by now, had sent."""
+        before = None
+        while before != (before := (len(self.requests), self._connections)) or self._connections:
+            time.sleep(0.1)
 
     def close(self) -> None:
         self._server.shutdown()

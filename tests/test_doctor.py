@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from livekit_otel.cli import main
-from livekit_otel.doctor import checks, installed
+from livekit_otel.doctor import checks, endpoints, installed
 from tests.otlp_receiver import Answer, Receiver
 
 ALLOW = "LIVEKIT_TELEMETRY_ALLOW_PII"
@@ -232,7 +232,51 @@ def test_an_endpoint_that_hangs(receiver: Receiver, capsys: pytest.CaptureFixtur
     receiver.delay = 3.0
     code, all_checks = found(capsys, "--to", receiver.url, "--timeout", "0.3")
     assert code == 1
-    assert all_checks[-1][1].endswith(": no answer in time")
+    assert all_checks[-1][1].endswith(": no answer within 0.3 s")
+
+
+@pytest.mark.usefixtures("only")
+def test_an_endpoint_that_only_code_uses(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An endpoint is tried also where OTEL_TRACES_EXPORTER names another exporter: code that makes one reads it."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    code, all_checks = found(capsys)
+    assert code == 0
+    assert all_checks[-2] == ("ok", "OTEL_TRACES_EXPORTER names console")
+    assert "acknowledged a test span" in all_checks[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("url", "protocol", "hint"),
+    [
+        ("http://host:4317/v1/traces", "http/protobuf", "4317 is the port of OTLP/gRPC, OTLP/HTTP listens on 4318"),
+        ("http://host:4318", "grpc", "4318 is the port of OTLP/HTTP, OTLP/gRPC listens on 4317"),
+        ("http://host:4318/v1/traces", "http/json", ""),
+        ("host:4317", "grpc", ""),
+    ],
+)
+def test_the_port_of_the_other_protocol(url: str, protocol: str, hint: str) -> None:
+    """Where the port belongs to the other protocol, that is the advice."""
+    assert endpoints._wrong_port(endpoints.Destination("--to", url, protocol)) == hint
+
+
+@pytest.mark.usefixtures("only")
+def test_directories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--files says whether files can be written there, made or not, and leaves nothing behind."""
+    (tmp_path / "file").write_text("")
+    for path, level, text in (
+        (tmp_path, ("ok", "note"), "can be written to"),
+        (tmp_path / "a" / "b", ("ok", "note"), "does not exist yet, and can be made"),
+        (tmp_path / "file", ("problem",), "is a file"),
+        (tmp_path / "file" / "a", ("problem",), "cannot be written to: Not a directory"),
+    ):
+        code, all_checks = found(capsys, "--files", str(path))
+        assert code == (level == ("problem",))
+        assert all_checks[-1][0] in level
+        assert all_checks[-1][1].startswith(f"{path} {text}")
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.usefixtures("only")

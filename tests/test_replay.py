@@ -518,7 +518,7 @@ def test_killed_at_random_moments(tmp_path: Path, receiver: Receiver, kills: int
             time.sleep(rng.uniform(0, 0.02))
             process.send_signal(signal.SIGKILL)
         code = process.wait()
-        time.sleep(0.05)
+        receiver.settle()
         runs.append(receiver.requests[start:])
         if code == 0:
             break

@@ -35,6 +35,10 @@ def doctor(
         list[str] | None,
         typer.Option("--header", "-H", metavar="NAME=VALUE", help="For --to. May be repeated.", show_default=False),
     ] = None,
+    files: Annotated[
+        str | None,
+        typer.Option("--files", metavar="DIRECTORY", help="A directory that files are to go to.", show_default=False),
+    ] = None,
     send: Annotated[bool, typer.Option("--send/--no-send", help="Send a test span to each endpoint.")] = True,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each endpoint.")] = 10.0,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
@@ -51,7 +55,7 @@ def doctor(
         raise typer.BadParameter(str(error), param_hint="--header" if "header" in str(error) else "--to") from None
     checks: list[Check] = []
     area = ""
-    for check in check_all(to=to, headers=headers, send=send, timeout=timeout):
+    for check in check_all(to=to, headers=headers, directory=files, send=send, timeout=timeout):
         checks.append(check)
         if format is Format.text:
             # as it is found: an endpoint may take its time

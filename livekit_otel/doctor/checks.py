@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 
-from . import endpoints, environment, installed
+from . import endpoints, environment, files, installed
 from .model import Check, Level
 
 __all__ = ["Check", "Level", "check_all"]
@@ -15,6 +15,7 @@ def check_all(
     *,
     to: str | None = None,
     headers: Mapping[str, str] | None = None,
+    directory: str | None = None,
     send: bool = True,
     timeout: float = 10.0,
     variables: Mapping[str, str] = os.environ,
@@ -23,6 +24,7 @@ def check_all(
 
     Args:
         to: one more OTLP/HTTP endpoint to try; ``headers`` are for this one.
+        directory: one that ``rotating_files`` is to write to.
         send: whether to send a test span to each endpoint.
         timeout: seconds for each endpoint.
         variables: the environment.
@@ -32,6 +34,7 @@ def check_all(
         installed.instrumentation,
         lambda: environment.check(variables),
         lambda: endpoints.check(variables, to=to, headers=headers or {}, send=send, timeout=timeout),
+        lambda: files.check(directory),
     )
     for area in areas:
         yield from area()

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from urllib.parse import urlsplit
 
 from ..errors import EndpointError, OptionError
 from ..replay import Endpoint, check_url, environment_headers, shown, traces_url, wire
-from ..replay.send import Rejected
+from ..replay.send import NO_ANSWER, Rejected
 from .environment import is_true
 from .grpc import send_grpc
 from .model import Check
@@ -20,6 +21,7 @@ __all__ = ["check"]
 
 _AREA = "endpoints"
 _PROTOCOLS = ("http/protobuf", "http/json", "grpc")
+_HUNG = "a server that hangs, or a firewall or proxy that swallows requests: ask its log; --timeout gives it longer"
 _LANGFUSE_CLOUD = "https://cloud.langfuse.com"
 
 
@@ -77,7 +79,8 @@ def _otlp(variables: Mapping[str, str]) -> Iterator[Destination]:
     base = variables.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
     names = _names(variables)
     wanted = [name for name in names if name.startswith("otlp")]
-    if not (traces or base or wanted) or (names and not wanted):
+    # opentelemetry-instrument goes by the names; an OTLPSpanExporter that code makes reads the endpoint all the same
+    if not (traces or base or wanted):
         return
     protocol = _either(variables, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
     if "otlp_proto_grpc" in wanted:
@@ -134,11 +137,26 @@ def _try(one: Destination, variables: Mapping[str, str], timeout: float) -> Chec
             _send_http(one, timeout)
     except EndpointError as error:
         reason = _hidden(error.reason, one).removeprefix(f"{shown(one.url)}: ")
-        return Check(_AREA, "problem", f"{_name(one)}: {reason}", error.fix or "is it running, is the address right?")
+        hung = reason == NO_ANSWER
+        if hung:
+            reason = f"no answer within {timeout:g} s"
+        fix = _wrong_port(one) or error.fix or (_HUNG if hung else "is it running, is the address right?")
+        return Check(_AREA, "problem", f"{_name(one)}: {reason}", fix)
     except OptionError as error:
         return Check(_AREA, "problem", f"{_name(one)}: {error}", "correct the variable")
     took = time.monotonic() - started
     return Check(_AREA, "ok", f"{_name(one)}: acknowledged a test span in {took:.2f} s")
+
+
+def _wrong_port(one: Destination) -> str:
+    """The two protocols are taken for each other more often than anything else."""
+    try:
+        port = urlsplit(one.url).port
+    except ValueError:
+        port = None
+    if one.protocol == "grpc":
+        return "4318 is the port of OTLP/HTTP, OTLP/gRPC listens on 4317" if port == 4318 else ""
+    return "4317 is the port of OTLP/gRPC, OTLP/HTTP listens on 4318" if port == 4317 else ""
 
 
 def _send_http(one: Destination, timeout: float) -> None:

@@ -27,6 +27,7 @@ _TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _LONGEST_ANSWER = 1 << 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _REJECTED = frozenset({400, 413, 422})
+NO_ANSWER = "no answer in time"
 _NOT_AGAIN = frozenset({501, 505})
 _HINTS = {
     301: "give the address that it redirects to",
@@ -34,6 +35,7 @@ _HINTS = {
     403: "check the credentials (--header, or OTEL_EXPORTER_OTLP_HEADERS)",
     404: "is this the OTLP/HTTP address? It usually ends in /v1/traces",
     405: "is this the OTLP/HTTP address? It usually ends in /v1/traces",
+    501: "is this the OTLP/HTTP address? It usually ends in /v1/traces",
     415: "it does not take this encoding; try the other --encoding",
 }
 
@@ -167,7 +169,7 @@ class Endpoint:
 
 def _why(error: object) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return NO_ANSWER
     if isinstance(error, OSError):
         return error.strerror or str(error) or type(error).__name__
     return _line(str(error)) or type(error).__name__
