@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -335,6 +336,30 @@ def test_uninstrument_leaves_no_trace_on_the_users_objects() -> None:
     livekit_otel.LiveKitInstrumentor().uninstrument()
     assert memory.export is theirs
     assert memory.export(()) is SpanExportResult.SUCCESS
+
+
+def test_a_forked_process_counts_for_itself() -> None:
+    """A child begins with no losses, whatever its parent had lost, and still counts."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(Broken()))
+    delivery.watch(provider)
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    provider.get_tracer("test").start_span("in the parent").end()
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        found = [delivery.losses.total]
+        for _ in range(2):
+            provider.get_tracer("test").start_span("in the child").end()
+        found.append(delivery.losses.total)
+        os.write(write, repr(found).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    logging.getLogger("opentelemetry").setLevel(logging.NOTSET)
+    assert os.read(read, 100) == b"[0, 2]"
+    assert delivery.losses.total == 1
+    os.close(read)
+    os.close(write)
 
 
 def test_processors_added_later_are_found() -> None:

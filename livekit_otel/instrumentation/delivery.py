@@ -92,9 +92,6 @@ class Losses:
 
 
 losses = Losses()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=losses.reset)
-
 _watches: weakref.WeakSet[_Watch] = weakref.WeakSet()
 _lock = threading.Lock()
 
@@ -142,24 +139,24 @@ class _Exports(_Watch):
     def __init__(self, exporter: Any, *, in_call: bool) -> None:
         self._exporter = type(exporter).__name__
         self._in_call = in_call
-        self._in_flight = 0
+        self.in_flight = 0
         super().__init__(exporter)
 
     @property
     def waiting(self) -> int:
-        return self._in_flight
+        return self.in_flight
 
     def around(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         spans = args[0] if args else kwargs.get("spans", ())
         started = time.monotonic()
-        self._in_flight = len(spans)
+        self.in_flight = len(spans)
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
             self._lost(spans, f"{self._exporter} ({type(error).__name__})")
             raise
         finally:
-            self._in_flight = 0
+            self.in_flight = 0
         if result is SpanExportResult.FAILURE:
             self._lost(spans, f"{self._exporter} (not accepted)")
         if self._in_call and time.monotonic() - started > _SLOW_EXPORT:
@@ -251,3 +248,17 @@ def unwatch() -> None:
 def waiting() -> int:
     """Spans in queues, and in exports under way."""
     return sum(one.waiting for one in list(_watches))
+
+
+def _forked() -> None:
+    """In a child: nothing was lost here yet, no export is under way, and whoever held the lock is not here."""
+    global _lock
+    _lock = threading.Lock()
+    losses.reset()
+    for one in list(_watches):
+        if isinstance(one, _Exports):
+            one.in_flight = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
