@@ -19,8 +19,10 @@ _NAMED = 10
 def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
     """The reports of all sessions among ``spans``; each as soon as it is whole, the others at the end.
 
-    Spans may come in any order, interleaved, more than once. Memory follows the sessions that are not whole yet. Spans
-    of a session that was already yielded (duplicates) are dropped.
+    Spans may come in any order, interleaved, more than once. Memory follows the sessions that are not whole yet:
+    one that crashed is kept until the spans end, as no span tells that none of its session will follow (files are read
+    in any order, a session may say nothing for an hour). Spans of a session that was already yielded (duplicates) are
+    dropped.
     """
     opened: dict[str, OpenSession] = {}
     done: set[int] = set()
