@@ -138,7 +138,7 @@ USAGE_CACHE_READ = _define(
     "gen_ai.usage.cache_read.input_tokens", "int", "Input tokens served from the prompt cache.", unit="token"
 )
 USAGE_CACHE_WRITE = _define(
-    "gen_ai.usage.cache_write.input_tokens", "int", "Input tokens written to the prompt cache.", unit="token"
+    "gen_ai.usage.cache_creation.input_tokens", "int", "Input tokens written to the prompt cache.", unit="token"
 )
 USAGE_REASONING = _define(
     "gen_ai.usage.reasoning.output_tokens", "int", "Output tokens spent on hidden reasoning.", unit="token"

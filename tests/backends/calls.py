@@ -84,7 +84,12 @@ def _turn(ours: Tracer, native: Tracer, session: str, root: Span, index: int, st
             a.journal_piece(0, pii=True): _piece(index + 1, json.dumps([[1, ["transcript"], canary]])),
         },
     )
-    usage = {a.USAGE_INPUT_TOKENS: TOKENS[0], a.USAGE_OUTPUT_TOKENS: TOKENS[1], a.USAGE_CACHE_READ: 23}
+    usage = {
+        a.USAGE_INPUT_TOKENS: TOKENS[0],
+        a.USAGE_OUTPUT_TOKENS: TOKENS[1],
+        a.USAGE_CACHE_READ: 23,
+        a.USAGE_CACHE_WRITE: 7,
+    }
     messages = json.dumps([{"role": "user", "parts": [{"type": "text", "content": canary}]}])
     content = {a.INPUT_MESSAGES: messages, a.OUTPUT_MESSAGES: messages, a.SYSTEM_INSTRUCTIONS: messages}
     stages: list[tuple[str, dict[str, Any]]] = [
