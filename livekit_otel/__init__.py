@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from .readers import read_spans
     from .report import SessionReport, build_report, build_reports
+    from .session_spans import SessionSpans
     from .spans import SpanRecord
     from .turns import TurnSpanProcessor
 
@@ -45,6 +46,7 @@ __all__ = [
     "PartialReadError",
     "SessionNotFoundError",
     "SessionReport",
+    "SessionSpans",
     "SourceError",
     "SpanRecord",
     "TurnSpanProcessor",
@@ -57,6 +59,7 @@ __all__ = [
 _HOMES = {
     "LiveKitInstrumentor": "_setup",
     "SessionReport": "report",
+    "SessionSpans": "session_spans",
     "SpanRecord": "spans",
     "TurnSpanProcessor": "turns",
     "build_report": "report",

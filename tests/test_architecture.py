@@ -18,6 +18,7 @@ ALLOWED = {
     "errors": set(),
     "spans": {"attributes", "errors"},
     "instrumentation": {"attributes", "errors"},
+    "session_spans": {"attributes", "spans", "errors"},
     "turns": {"attributes", "spans", "errors"},
     "report": {"attributes", "spans", "turns", "errors"},
     "readers": {"attributes", "spans", "errors"},
