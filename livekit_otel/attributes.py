@@ -102,6 +102,11 @@ SPEECH_ID = _define("livekit_otel.speech_id", "string", "LiveKit's SpeechHandle 
 
 # --- GenAI semantic conventions (string constants of ours: the semconv package marks its own as moved)
 OPERATION_NAME = _define("gen_ai.operation.name", "string", "GenAI operation of the span.")
+OPENINFERENCE_KIND = _define(
+    "openinference.span.kind",
+    "string",
+    "CHAIN on spans without a GenAI operation, which Phoenix and Langfuse would otherwise take for an LLM's.",
+)
 PROVIDER_NAME = _define("gen_ai.provider.name", "string", "Provider of the model, as LiveKit names it.")
 REQUEST_MODEL = _define("gen_ai.request.model", "string", "Model that was asked.")
 REQUEST_STREAM = _define("gen_ai.request.stream", "boolean", "Whether the response was streamed.")

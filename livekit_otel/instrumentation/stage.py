@@ -21,6 +21,7 @@ OPERATIONS = {
     attr.KIND_TOOL: "execute_tool",
     attr.KIND_TTS: "text_to_speech",
 }
+_CHAINS = frozenset({attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION})
 COMPLETED, CANCELLED, ERROR, DISCARDED, NOT_COMMITTED = (
     "completed",
     "cancelled",
@@ -103,6 +104,8 @@ class SpanFactory:
         operation = OPERATIONS.get(kind)
         if operation is not None:
             all_attributes[attr.OPERATION_NAME] = operation
+        if kind in _CHAINS:
+            all_attributes[attr.OPENINFERENCE_KIND] = "CHAIN"
         if attributes:
             all_attributes.update(attributes)
         span = self._tracer.start_span(kind, context=parent, attributes=all_attributes, start_time=start_ns)
