@@ -63,6 +63,7 @@ HOOKS: list[tuple[Any, str]] = [
     (closing, "finish"),
     (closing, "finish_now"),
     (delivery.Losses, "of_trace"),
+    (recorder, "dump"),
 ]
 #: together these reach every hook
 SOME = ("barge_in", "failing_tools", "realtime_tool", "judged_overlaps", "batch_recognizer", "handoff")
