@@ -145,6 +145,8 @@ USAGE_CACHE_READ = _define(
 USAGE_CACHE_WRITE = _define(
     "gen_ai.usage.cache_creation.input_tokens", "int", "Input tokens written to the prompt cache.", unit="token"
 )
+#: how LiveKit's own spans name it; ours never do
+NATIVE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
 USAGE_REASONING = _define(
     "gen_ai.usage.reasoning.output_tokens", "int", "Output tokens spent on hidden reasoning.", unit="token"
 )

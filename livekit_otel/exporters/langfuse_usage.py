@@ -14,9 +14,6 @@ __all__ = ["usage_buckets"]
 
 _MODALITIES = ("text", "audio", "image")
 
-#: how LiveKit's own spans name it
-_NATIVE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
-
 
 def usage_buckets(kind: str, attributes: Mapping[str, Any], *, metrics: bool, units: bool) -> dict[str, int]:
     """Buckets of one span, without empty ones.
@@ -47,7 +44,7 @@ def usage_buckets(kind: str, attributes: Mapping[str, Any], *, metrics: bool, un
             known(attr.USAGE_INPUT_TOKENS),
             known(attr.USAGE_OUTPUT_TOKENS),
             known(attr.USAGE_CACHE_READ),
-            known(attr.USAGE_CACHE_WRITE) or known(_NATIVE_CACHE_WRITE),
+            known(attr.USAGE_CACHE_WRITE) or known(attr.NATIVE_CACHE_WRITE),
             known(attr.USAGE_REASONING),
         )
     buckets = {name: count for name, count in buckets.items() if count}
