@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.util.types import AttributeValue
@@ -17,22 +18,45 @@ if TYPE_CHECKING:
     from .session import SessionState
 
 
+#: how long one close waits for another, which never sleeps: only a loop that stopped keeps it from ending
+_PATIENCE = 5.0
+
+
 async def finish(state: SessionState, session: Any, error: BaseException | None = None) -> None:
-    """End the session's spans, in slices: a long call has much to compare."""
-    for _ in _finishing(state, session, error):
-        await asyncio.sleep(0)
+    """End the session's spans, in slices: a long call has much to compare.
+
+    Who closes a session while another one does so waits until it is done: its job may end then. A close that is
+    cancelled in between does the rest at once.
+    """
+    if state.closed:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(state.finished.wait(), _PATIENCE)
+        return
+    steps = _finishing(state, session, error)
+    try:
+        for _ in steps:
+            await asyncio.sleep(0)
+    finally:
+        for _ in steps:
+            pass
 
 
 def finish_now(state: SessionState, session: Any | None, error: BaseException | None = None) -> None:
     """The same at once, where nothing can be awaited."""
-    for _ in _finishing(state, session, error):
-        pass
+    if not state.closed:
+        for _ in _finishing(state, session, error):
+            pass
 
 
 def _finishing(state: SessionState, session: Any | None, error: BaseException | None) -> Iterator[None]:
-    if state.closed:
-        return
     state.closed = True
+    try:
+        yield from _steps(state, session, error)
+    finally:
+        state.finished.set()
+
+
+def _steps(state: SessionState, session: Any | None, error: BaseException | None) -> Iterator[None]:
     now = now_ns()
     state.closing = True
     closing: tuple[Callable[[int], None], ...] = (

@@ -97,8 +97,13 @@ def _state_of(session: Any) -> SessionState | None:
 async def aclose_impl(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any, kwargs: Any) -> Any:
     """``AgentSession._aclose_impl(reason=…)``: the one way in which a session closes."""
     state = _state_of(session)
-    if state is None or state.closed:
+    if state is None:
         return await wrapped(*args, **kwargs)
+    if state.closed:
+        result = await wrapped(*args, **kwargs)
+        with contained("session.finished"):
+            await closing.finish(state, session)
+        return result
     with contained("session.closing"):
         state.closing = livekit_api.is_started(session)
     try:

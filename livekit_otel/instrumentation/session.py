@@ -51,6 +51,8 @@ class SessionState:
         self.agent_state = "initializing"
         self.closing = False
         self.closed = False
+        #: everything of the session has ended (set once)
+        self.finished = asyncio.Event()
         self.close_reason: str | None = None
         native = livekit_api.native_provider()
         #: LiveKit's own spans reach the provider that ours go to
