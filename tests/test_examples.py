@@ -90,6 +90,7 @@ def test_own_spans(receiver: Receiver, tmp_path: Path) -> None:
     assert report.turns[0].agent_text == "I have looked it up. Order number 7 is in the van."
 
 
+@pytest.mark.slow
 def test_zero_code(receiver: Receiver, tmp_path: Path) -> None:
     """An agent without a word about tracing is traced in its job process, both layers, under one root."""
     code = (ROOT / "examples/zero_code/agent.py").read_text(encoding="utf-8")
@@ -114,6 +115,7 @@ def test_zero_code(receiver: Receiver, tmp_path: Path) -> None:
     assert (report.turns[0].user_text, report.turns[0].agent_text) == (QUESTION, ANSWER)
 
 
+@pytest.mark.slow
 def test_langfuse() -> None:
     """Langfuse shows the call as a turn with both sides' words, its models' usage and its tool; and gives it back."""
     langfuse = Langfuse()
@@ -136,6 +138,7 @@ def test_langfuse() -> None:
     assert (report.turns[0].user_text, report.turns[0].agent_text) == (QUESTION, ANSWER)
 
 
+@pytest.mark.slow
 def test_report_on_session_end(tmp_path: Path) -> None:
     """When a spoken call is over its job writes the whole report and logs the wait, with no exporter anywhere."""
     wrote = hold_call("examples/report_on_session_end.py", REPORTS=str(tmp_path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
@@ -62,6 +63,7 @@ def long_call(turns: int, exporter: SpanExporter) -> list[Outcome]:
         del SCENARIOS["long"]
 
 
+@pytest.mark.slow
 def test_two_hours_stay_within_the_limits() -> None:
     """1,500 turns: every turn has its span, no span has too many attributes or too long values, the report is equal."""
     exporter = Checking()
