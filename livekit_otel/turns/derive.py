@@ -16,7 +16,7 @@ from .model import SessionDerivation, TurnDerivation
 from .silence import critical_path
 from .stages import Stages
 from .stats import LatencyStats
-from .usage import UsageTally
+from .usage import UsageTally, Use, use_of
 from .values import flag, number, seconds
 
 __all__ = ["Totals", "derive_session", "derive_turn", "owner", "speech_ids"]
@@ -35,12 +35,14 @@ class Totals:
         self.discarded = UsageTally()
         self.verdicts = [0, 0, 0]
 
-    def add(self, record: SpanRecord) -> None:
-        """Count a stage span."""
-        self.usage.add(record)
+    def add(self, record: SpanRecord, use: Use | None = None) -> None:
+        """Count a stage span; ``use`` is its usage, for a caller who has read it already."""
+        use = use or use_of(record)
         attributes = record.attributes
-        if attributes.get(attr.OUTCOME) == attr.OUTCOME_DISCARDED:
-            self.discarded.add(record)
+        if use is not None:
+            self.usage.add(use)
+            if attributes.get(attr.OUTCOME) == attr.OUTCOME_DISCARDED:
+                self.discarded.add(use)
         verdict = attributes.get(attr.INTERRUPTION_VERDICT)
         if verdict in _VERDICTS:
             self.verdicts[_VERDICTS.index(verdict)] += 1

@@ -13,7 +13,7 @@ from .derive import Totals, derive_turn, with_turn
 from .encode import Attributes, Corrections, turn_attributes
 from .model import TurnDerivation
 from .stages import STAGE_ATTRIBUTES
-from .usage import USAGE_ATTRIBUTES
+from .usage import USAGE_ATTRIBUTES, Use, use_of
 
 __all__ = ["TURN_ATTRIBUTES", "LiveTurn", "plain", "slim"]
 
@@ -113,14 +113,15 @@ class LiveTurn:
         arrived, self._arrived = self._arrived, []
         for span in arrived:
             record = slim(span, plain(span))
-            self._session.add(record)
-            self.take(record)
+            use = use_of(record)
+            self._session.add(record, use)
+            self.take(record, use)
 
-    def take(self, record: SpanRecord) -> None:
+    def take(self, record: SpanRecord, use: Use | None = None) -> None:
         """A stage that the session has counted."""
         if len(self._stages) < MAX_STAGES:
             self._stages.append(record)
-            self._totals.add(record)
+            self._totals.add(record, use)
             self._derived = None
 
     @property

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from .. import attributes as attr
 from ..spans import SpanRecord
 from .model import TurnDerivation
-from .usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage, UsageTally
+from .usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage, UsageTally, use_of
 from .values import nanoseconds, seconds
 
 __all__ = ["TurnMetrics"]
@@ -115,7 +115,8 @@ def _stage(made: _Instruments, record: SpanRecord, agent: dict[str, str], contex
     if verdict is not None:
         made.interruptions.add(1, {**agent, attr.METER_VERDICT: str(verdict)}, context)
     tally = UsageTally()
-    tally.add(record)
+    if (use := use_of(record)) is not None:
+        tally.add(use)
     for usage in tally.result():
         model = {**agent, **_model((usage.provider, usage.model))}
         if attr.OPERATION_NAME in attributes:

@@ -24,7 +24,9 @@ __all__ = [
     "STTUsage",
     "TTSUsage",
     "UsageTally",
+    "Use",
     "total",
+    "use_of",
 ]
 
 
@@ -153,6 +155,32 @@ USAGE_ATTRIBUTES = frozenset(
 ) | {attr.metric("realtime", "duration")}
 
 
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """What one span used: the model (rank of its type, provider, name), when it was told, and amounts by field."""
+
+    model: tuple[int, str, str]
+    first: tuple[float, int, str]
+    amounts: tuple[tuple[str, int], ...]
+
+
+def use_of(record: SpanRecord) -> Use | None:
+    """Read the usage on a span; None where it has no metrics."""
+    source = _SOURCES.get(record.kind)
+    attributes = record.attributes
+    if source is None or source.present not in attributes:
+        return None
+    sent = number(attributes, source.present) or 0.0
+    if source.late_by is not None:
+        sent += number(attributes, source.late_by) or 0.0
+    amounts = []
+    for field, name, is_seconds in source.fields:
+        value = number(attributes, name)
+        if value:
+            amounts.append((field, int(math.ldexp(value, _SCALE)) if is_seconds else int(value)))
+    model = (source.rank, str(attributes.get(source.provider, "")), str(attributes.get(source.model, "")))
+    return Use(model, (sent, record.start_ns, record.span_id), tuple(amounts))
+
+
 class _Entry:
     __slots__ = ("first", "sums")
 
@@ -169,27 +197,16 @@ class UsageTally:
     def __init__(self) -> None:
         self._entries: dict[tuple[int, str, str], _Entry] = {}
 
-    def add(self, record: SpanRecord) -> None:
-        """Count one span; spans without metrics count nothing."""
-        source = _SOURCES.get(record.kind)
-        if source is None or source.present not in record.attributes:
-            return
-        attributes = record.attributes
-        key = (source.rank, str(attributes.get(source.provider, "")), str(attributes.get(source.model, "")))
-        sent = number(attributes, source.present) or 0.0
-        if source.late_by is not None:
-            sent += number(attributes, source.late_by) or 0.0
-        first = (sent, record.start_ns, record.span_id)
-        entry = self._entries.get(key)
+    def add(self, use: Use) -> None:
+        """Count what one span used."""
+        entry = self._entries.get(use.model)
         if entry is None:
-            entry = self._entries[key] = _Entry(first)
-        elif first < entry.first:
-            entry.first = first
+            entry = self._entries[use.model] = _Entry(use.first)
+        elif use.first < entry.first:
+            entry.first = use.first
         sums = entry.sums
-        for field, name, is_seconds in source.fields:
-            value = number(attributes, name)
-            if value:
-                sums[field] = sums.get(field, 0) + (int(math.ldexp(value, _SCALE)) if is_seconds else int(value))
+        for field, amount in use.amounts:
+            sums[field] = sums.get(field, 0) + amount
 
     def result(self) -> tuple[ModelUsage, ...]:
         """One record per model: by type, then in the order in which models were first used."""
