@@ -99,7 +99,7 @@ def test_zero_code(receiver: Receiver, tmp_path: Path) -> None:
     hold_call(
         "examples/zero_code/agent.py",
         typed=True,
-        launcher=("opentelemetry-instrument",),
+        launcher=(str(Path(sys.executable).with_name("opentelemetry-instrument")),),
         OTEL_SERVICE_NAME="flower-shop",
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
         OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
