@@ -93,7 +93,7 @@ def _turn(ours: Tracer, native: Tracer, session: str, root: Span, index: int, st
     messages = json.dumps([{"role": "user", "parts": [{"type": "text", "content": canary}]}])
     content = {a.INPUT_MESSAGES: messages, a.OUTPUT_MESSAGES: messages, a.SYSTEM_INSTRUCTIONS: messages}
     stages: list[tuple[str, dict[str, Any]]] = [
-        (a.KIND_STT, {a.REQUEST_MODEL: "ears-1", a.metric("stt", "audio_duration"): 1.5}),
+        (a.KIND_STT, {a.REQUEST_MODEL: "ears-1", a.metric("stt", "audio_duration"): 1.5, a.STT_TEXT: canary}),
         (a.KIND_EOU, {a.metric("eou", "end_of_utterance_delay"): 0.3}),
         (a.KIND_LLM, {a.REQUEST_MODEL: "words-1", a.TIME_TO_FIRST_CHUNK: 0.25, **usage, **content}),
         (a.KIND_TOOL, {a.TOOL_NAME: "look_up", a.TOOL_CALL_ARGUMENTS: canary, a.TOOL_CALL_RESULT: canary}),

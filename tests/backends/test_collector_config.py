@@ -85,11 +85,11 @@ def test_agent_and_gateway(collector: StartCollector, jaeger: Jaeger, tmp_path: 
 
 
 def test_phoenix_gets_the_call(collector: StartCollector, phoenix: Phoenix) -> None:
-    """With phoenix.yaml every span of the call is in the project that PHOENIX_PROJECT names."""
+    """With phoenix.yaml every span is in the project of PHOENIX_PROJECT, words and kind where its pages show them."""
     call = calls.make_call("phoenix")
     server = collector("phoenix.yaml", PHOENIX_ENDPOINT=phoenix.url, PHOENIX_PROJECT="voice")
     assert calls.send(server.otlp_http, call)
-    url = f"{phoenix.url}/v1/projects/voice/spans/otlpv1?limit=1000"
+    url = f"{phoenix.url}/v1/projects/voice/spans?limit=1000"
 
     def stored() -> list[dict[str, Any]]:
         try:
@@ -100,6 +100,19 @@ def test_phoenix_gets_the_call(collector: StartCollector, phoenix: Phoenix) -> N
 
     wait_until("all spans in Phoenix", lambda: len(stored()) == len(call))
     assert Counter(span["name"] for span in stored()) == Counter(span.name for span in call)
+    words = "hello there"
+    pages = {
+        span["name"]: (span["span_kind"], *map(span["attributes"].get, ("input.value", "output.value")))
+        for span in stored()
+        if span["name"] in (a.KIND_TURN, a.KIND_STT, a.KIND_TTS, a.KIND_TOOL, a.KIND_SESSION_START)
+    }
+    assert pages == {
+        a.KIND_TURN: ("AGENT", words, words),
+        a.KIND_STT: ("CHAIN", None, words),
+        a.KIND_TTS: ("CHAIN", words, None),
+        a.KIND_TOOL: ("TOOL", words, words),
+        a.KIND_SESSION_START: ("CHAIN", None, None),
+    }
     assert {address.removeprefix("::ffff:") for address in phoenix.listening()} == {"127.0.0.1"}
 
 
