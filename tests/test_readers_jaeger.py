@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from livekit_otel import PartialReadError, SourceError, SpanRecord
 from livekit_otel import attributes as attr
 from livekit_otel.readers import http
 
+from .bad_servers import hung_server
 from .json_server import Asked, Failing, JsonServer, Reply, serving
 from .kit.run import as_json
 from .kit.trace import Trace, record
@@ -325,6 +328,33 @@ def test_plain_http_asked_for_tls() -> None:
         said = failure(f"jaegers://127.0.0.1:{server.port}")
     assert f"no secure connection to https://127.0.0.1:{server.port}" in said
     assert "is it plain http (scheme ending in +http)?" in said
+
+
+def test_a_port_that_speaks_no_http(no_waiting: list[float]) -> None:
+    """A port for gRPC, which hangs up, is said to be another than the one of the pages."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def hang_up() -> None:
+            for _ in range(6):
+                server.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        said = failure(f"jaeger://127.0.0.1:{port}")
+        thread.join()
+    assert f"http://127.0.0.1:{port} hangs up instead of answering" in said
+    assert said.endswith("; is it the port of Jaeger's pages, and not one for gRPC or TLS?")
+    assert len(no_waiting) == 5
+
+
+def test_a_hung_server_is_given_up(no_waiting: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that accepts and never answers is asked twice, not for as long as one that asks for patience."""
+    monkeypatch.setattr(http, "_READ_SECONDS", 0.2)
+    with hung_server() as address:
+        said = failure(address.replace("http://", "jaeger://"))
+    assert said.endswith(f"Jaeger at {address} did not answer within 0 s, 2 times; try again later")
+    assert len(no_waiting) == 1
 
 
 def test_times_of_a_source() -> None:

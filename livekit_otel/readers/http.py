@@ -22,6 +22,8 @@ T = TypeVar("T")
 Parameters = Mapping[str, str | int | Sequence[str]]
 
 _ATTEMPTS = 6
+#: Requests that get no answer at all; each of them waits for a minute.
+_SILENCES = 2
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 _FIRST_WAIT = 0.5
@@ -29,6 +31,8 @@ _LONGEST_WAIT = 8.0
 #: A server that asks for more patience than this is given up.
 _LONGEST_ASKED = 120.0
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: What is left of a connection to a port where nobody speaks HTTP.
+_HUNG_UP = ("RemoteDisconnected", "ConnectionReset", "BrokenPipe", "BadStatusLine")
 _sleep = time.sleep
 
 
@@ -85,7 +89,7 @@ class Client:
             NotFound: it is 404, and ``missing`` says that this is an answer.
             SourceError: there is none, after retries.
         """
-        reason = ""
+        reason, silences = "", 0
         for attempt in range(_ATTEMPTS):
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt) * random.uniform(0.75, 1.25)
             try:
@@ -94,7 +98,8 @@ class Client:
                 )
             except requests.RequestException as error:
                 reason, final = self._broken(error)
-                if final:
+                silences += isinstance(error, requests.Timeout)
+                if final or silences == _SILENCES:
                     break
             else:
                 self._context.advance(len(answer.content))
@@ -112,7 +117,7 @@ class Client:
                 wait = max(wait, asked or 0.0)
             if attempt + 1 < _ATTEMPTS:
                 _sleep(wait)
-        raise self.error(reason + ("" if ";" in reason else f", {_ATTEMPTS} times; try again later"))
+        raise self.error(reason + ("" if ";" in reason else f", {attempt + 1} times; try again later"))
 
     def json(self, path: str, parameters: Parameters | None, type: type[T], *, missing: bool = False) -> T:
         """The body of a 200 answer, decoded."""
@@ -154,8 +159,11 @@ class Client:
         if isinstance(error, requests.exceptions.Timeout):
             return f"{self.what} at {where} did not answer within {_READ_SECONDS:.0f} s", False
         if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError):
-            if self._answered or _broke_off(error):
+            if self._answered or isinstance(error, requests.exceptions.ChunkedEncodingError):
                 return f"the connection to {where} broke off ({_root(error)})", False
+            if any(sign in str(error) for sign in _HUNG_UP):
+                hint = f"is it the port of {self.what}'s pages, and not one for gRPC or TLS?"
+                return f"{where} hangs up instead of answering ({_root(error)}); {hint}", False
             return f"cannot connect to {where} ({_root(error)}); is {self.what} running there?", True
         if isinstance(error, requests.exceptions.ContentDecodingError):
             return f"{where} sent damaged data", False
@@ -189,13 +197,6 @@ def _message(told: Any) -> str:
         if isinstance(value, dict) and (inner := _message(value)):
             return inner
     return told if isinstance(told, str) else ""
-
-
-def _broke_off(error: BaseException) -> bool:
-    text = str(error)
-    return any(
-        sign in text for sign in ("RemoteDisconnected", "IncompleteRead", "Connection broken", "ConnectionReset")
-    )
 
 
 def _root(error: BaseException) -> str:
