@@ -192,6 +192,7 @@ MAX_VALUE_BYTES = 2_000
 MAX_JOURNAL_PIECES = 40
 
 
+@lru_cache(maxsize=2 * MAX_JOURNAL_PIECES)
 def journal_piece(number: int, *, pii: bool) -> str:
     """Name of the ``number``-th journal piece on one span."""
     return f"{PII_JOURNAL_PREFIX if pii else JOURNAL_PREFIX}{number:03d}"

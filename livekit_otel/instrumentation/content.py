@@ -59,37 +59,36 @@ Path = list[str | int]
 Found = list[tuple[Path, Any]]
 
 
-def split(value: Any, found: Found, path: Path) -> Any:
+def split(value: dict[Any, Any], found: Found, path: Path) -> dict[str, Any]:
     """A JSON-ready copy of ``value`` without its content; the content is appended to ``found`` with its path.
 
     Values that JSON cannot hold (audio arrays, arbitrary objects) become null.
     """
-    return _split(value, found, path, key="", opaque=False)
+    return _split_dict(value, found, path, _PLAIN)
 
 
-def _split(value: Any, found: Found, path: Path, *, key: str, opaque: bool) -> Any:
-    if isinstance(value, dict):
-        return _split_dict(value, found, path, opaque=opaque)
+def _split(value: Any, found: Found, path: Path, key: str, plain: frozenset[str]) -> Any:
     if isinstance(value, str):
-        if not value or key in (_STRUCTURE if opaque else _PLAIN):
+        if not value or key in plain:
             return _text(value)
-        found.append((list(path), _text(value)))
+        found.append((path.copy(), _text(value)))
         return ""
+    if isinstance(value, dict):
+        return _split_dict(value, found, path, plain)
     if isinstance(value, _NUMBERS):
         return value
     if isinstance(value, list | tuple | set | frozenset):
         items = []
         for number, item in enumerate(value):
             path.append(number)
-            items.append(_split(item, found, path, key=key, opaque=opaque))
+            items.append(_split(item, found, path, key, plain))
             path.pop()
         return items
     return None
 
 
-def _split_dict(value: dict[Any, Any], found: Found, path: Path, *, opaque: bool) -> dict[str, Any]:
-    """Most of what is recorded are dictionaries of plain values: these are done on the spot."""
-    plain = _STRUCTURE if opaque else _PLAIN
+def _split_dict(value: dict[Any, Any], found: Found, path: Path, plain: frozenset[str]) -> dict[str, Any]:
+    """``plain``: keys whose strings are no content. Most of what is recorded are plain values: done on the spot."""
     copy: dict[str, Any] = {}
     for name, item in value.items():
         kind = type(item)
@@ -98,7 +97,7 @@ def _split_dict(value: dict[Any, Any], found: Found, path: Path, *, opaque: bool
             continue
         name = str(name)
         path.append(name)
-        copy[name] = _split(item, found, path, key=name, opaque=opaque or name in _OPAQUE)
+        copy[name] = _split(item, found, path, name, _STRUCTURE if name in _OPAQUE else plain)
         path.pop()
     return copy
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _SCALARS = (str, int, float, bool, type(None))
+_EXACT = frozenset(_SCALARS)
 _SERIALIZERS = ("field_serializers", "model_serializers", "computed_fields")
 #: names of the fields that a class dumps, or None where only pydantic knows
 _plans: dict[type, tuple[str, ...] | None] = {}
@@ -17,7 +18,7 @@ def dump(model: Any, without: str | None = None) -> dict[str, Any]:
     if names is not None:
         fields = model.__dict__
         out = {name: None if name == without else fields[name] for name in names}
-        if all(isinstance(value, _SCALARS) for value in out.values()):
+        if _EXACT.issuperset(map(type, out.values())) or all(isinstance(one, _SCALARS) for one in out.values()):
             return out
     whole: dict[str, Any] = model.model_dump()
     if without is not None:

@@ -38,11 +38,8 @@ def report(kind: str, error: BaseException) -> None:
         )
 
 
-class contained:
-    """Run a block of ours; an exception in it never reaches the agent.
-
-    A class because a generator's context manager costs three times as much, and a turn passes some fifty of them.
-    """
+class _Contained:
+    """A class because a generator's context manager costs three times as much, and a turn passes some fifty of them."""
 
     __slots__ = ("_kind",)
 
@@ -59,6 +56,12 @@ class contained:
             return False
         report(self._kind, error)
         return True
+
+
+@functools.lru_cache(maxsize=256)
+def contained(kind: str) -> _Contained:
+    """Run a block of ours; an exception in it never reaches the agent. One object serves all blocks of its kind."""
+    return _Contained(kind)
 
 
 def contain(kind: str) -> Callable[[Callable[P, R]], Callable[P, R | None]]:

@@ -78,15 +78,11 @@ def _dropped(state: SessionState) -> None:
 
 def emit(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: Any) -> Any:
     """``AgentSession.emit(event, arg)``: everything that happens passes here."""
-    _event(session, args, kwargs)
+    with contained("session.event"):
+        state = registry.of(session)
+        if state is not None and state.recording:
+            state.on_event(kwargs["arg"] if "arg" in kwargs else args[1], session)
     return wrapped(*args, **kwargs)
-
-
-@contain("session.event")
-def _event(session: Any, args: Any, kwargs: Any) -> None:
-    state = registry.of(session)
-    if state is not None and state.recording:
-        state.on_event(kwargs["arg"] if "arg" in kwargs else args[1], session)
 
 
 @contain("session.lookup")

@@ -132,10 +132,7 @@ class Journal:
 
 def split_entry(entry: list[Any], found: Found) -> list[Any]:
     """``entry`` with the content of its dictionaries split off; ids and numbers are left as they are."""
-    out: list[Any] = []
-    for position, part in enumerate(entry):
-        out.append(split(part, found, [position]) if isinstance(part, dict) else part)
-    return out
+    return [split(part, found, [at]) if isinstance(part, dict) else part for at, part in enumerate(entry)]
 
 
 def _cut(batch: int, payload: bytes) -> list[str]:

@@ -6,6 +6,8 @@ lacks one. All reads go through the functions below, which return a neutral valu
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -49,21 +51,31 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def speech_handle() -> Any | None:
-    """The SpeechHandle that the current task works for."""
+@lru_cache(maxsize=8)
+def _context_variable(name: str) -> ContextVar[Any] | None:
     from livekit.agents.voice import agent_activity
 
-    variable = getattr(agent_activity, "_SpeechHandleContextVar", None)
+    return getattr(agent_activity, name, None)
+
+
+def speech_handle() -> Any | None:
+    """The SpeechHandle that the current task works for."""
+    variable = _context_variable("_SpeechHandleContextVar")
     return variable.get(None) if variable is not None else None
 
 
 def activity_session() -> AgentSession[Any] | None:
     """The session whose activity created the current task."""
-    from livekit.agents.voice import agent_activity
-
-    variable = getattr(agent_activity, "_AgentActivityContextVar", None)
+    variable = _context_variable("_AgentActivityContextVar")
     activity = variable.get(None) if variable is not None else None
     return activity.session if activity is not None else None
+
+
+@cache
+def realtime_model() -> type:
+    from livekit.agents.llm import RealtimeModel
+
+    return RealtimeModel
 
 
 def job_context() -> JobContext | None:

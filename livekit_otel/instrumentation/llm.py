@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -100,6 +101,7 @@ def _usage(metrics: Any) -> dict[str, AttributeValue]:
 # --- wrappers --------------------------------------------------------------------------------------
 
 
+@cache
 def _stream_base() -> type:
     from livekit.agents.llm import LLMStream
 

@@ -56,11 +56,14 @@ class InputDelta:
         if mode == "none":
             return {}
         # instructions come first; the rest is not looked at one by one, since it grows with the call
-        head = chat_ctx.items[:_HEAD]
-        system = [item for item in head if item.type == "message" and item.role in ("system", "developer")]
-        items = [item for item in head if not any(item is one for one in system)] + chat_ctx.items[_HEAD:]
+        system: list[Any] = []
+        items: list[Any] = []
+        for item in chat_ctx.items[:_HEAD]:
+            leads = item.type == "message" and item.role in ("system", "developer")
+            (system if leads else items).append(item)
+        items += chat_ctx.items[_HEAD:]
         new = items if mode == "full" else items[self._known(items) :]
-        self._tail = tuple(item.id for item in items[-_TAIL:])
+        self._tail = tuple([item.id for item in items[-_TAIL:]])
         out: dict[str, AttributeValue] = {}
         texts = [item.raw_text_content or "" for item in system]
         seen = hash(tuple(texts))

@@ -32,14 +32,15 @@ class Request:
         self._end_ns: int | None = None
         self._reported = False
         self._outcome: str | None = None
+        self._attributes: dict[str, AttributeValue] = {}
 
     @property
     def speech_id(self) -> str | None:
         return self.handle.id if self.handle is not None else None
 
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
-        if attributes:
-            self.stage.set(attributes)
+        """Attributes that the span gets when it ends."""
+        self._attributes.update(attributes)
 
     def reported(self, attributes: dict[str, AttributeValue]) -> None:
         """LiveKit's metrics of this request arrived."""
@@ -76,7 +77,7 @@ class Request:
         if self.handle is not None and not self.handle.scheduled:
             outcome = DISCARDED
         self._tracker.finished(self)
-        self.stage.end(self._end_ns if self._end_ns is not None else at_ns, outcome)
+        self.stage.end(self._end_ns if self._end_ns is not None else at_ns, outcome, self._attributes)
 
 
 class RequestTracker:

@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from . import livekit_api
 from .eou import EouTracker
-from .guard import contain, contained
+from .guard import contain, contained, report
 from .identity import agent_id, identity, open_session
 from .interruption import InterruptionTracker
 from .journal import Attributes, Journal
@@ -126,10 +126,9 @@ class SessionState:
         session = self._session()
         if session is None:
             return False
-        from livekit.agents.llm import RealtimeModel
-
         agent_llm = getattr(getattr(session, "_agent", None), "llm", None)
-        return isinstance(session.llm, RealtimeModel) or isinstance(agent_llm, RealtimeModel)
+        realtime = livekit_api.realtime_model()
+        return isinstance(session.llm, realtime) or isinstance(agent_llm, realtime)
 
     @property
     def has_audio_output(self) -> bool:
@@ -148,16 +147,19 @@ class SessionState:
 
     def on_event(self, event: Any, session: Any) -> None:
         """One event of the session, before its handlers see it."""
-        self.announce(session)
+        if not self._announced:
+            self.announce(session)
         with contained("journal.event"):
             self.recorder.event(event, session.history)
         handler = self._event_handlers.get(getattr(event, "type", ""))
         if handler is not None:
-            with contained(f"event.{event.type}"):
+            try:
                 handler(event)
+            except Exception as error:
+                report(f"event.{event.type}", error)
         if self.journal.full or self.closed:
             self.checkpoint()
-        elif self.journal.pending and self._timer is None:
+        elif self._timer is None and self.journal.pending:
             self._timer = self._loop.call_later(CHECKPOINT_SECONDS, self._on_timer)
 
     def announce(self, session: Any) -> None:

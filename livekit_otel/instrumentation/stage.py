@@ -34,7 +34,7 @@ COMPLETED, CANCELLED, ERROR, DISCARDED, NOT_COMMITTED = (
 class Stage:
     """A span of the pipeline layer with the times that it will be given."""
 
-    __slots__ = ("context", "end_ns", "ended", "kind", "outcome", "span", "start_ns")
+    __slots__ = ("_context", "end_ns", "ended", "kind", "outcome", "span", "start_ns")
 
     def __init__(self, kind: str, span: trace.Span, start_ns: int) -> None:
         self.kind = kind
@@ -43,7 +43,14 @@ class Stage:
         self.end_ns: int | None = None
         self.outcome = COMPLETED
         self.ended = False
-        self.context = trace.set_span_in_context(span, otel_context.Context())
+        self._context: otel_context.Context | None = None
+
+    @property
+    def context(self) -> otel_context.Context:
+        """For spans below this one. Made when it is first asked for: most stages have none."""
+        if self._context is None:
+            self._context = trace.set_span_in_context(self.span, otel_context.Context())
+        return self._context
 
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
         self.span.set_attributes(attributes)
@@ -71,15 +78,17 @@ class Stage:
         if hasattr(self.span, "_parent") and not self.ended:
             self.span._parent = parent.span.get_span_context()
 
-    def end(self, end_ns: int, outcome: str | None = None) -> None:
-        """End the span; a second call does nothing. The end is never before the start."""
+    def end(
+        self, end_ns: int, outcome: str | None = None, attributes: Mapping[str, AttributeValue] | None = None
+    ) -> None:
+        """End the span, with last attributes; a second call does nothing. The end is never before the start."""
         if self.ended:
             return
         self.ended = True
         if outcome is not None and self.outcome != ERROR:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
-        self.span.set_attribute(attr.OUTCOME, self.outcome)
+        self.span.set_attributes({**(attributes or {}), attr.OUTCOME: self.outcome})
         self.span.end(end_time=self.end_ns)
 
 
@@ -89,6 +98,7 @@ class SpanFactory:
     def __init__(self, tracer: trace.Tracer, identity: Mapping[str, AttributeValue]) -> None:
         self._tracer = tracer
         self._identity = dict(identity)
+        self._common: dict[str, dict[str, AttributeValue]] = {}
         self.count = 0
 
     def start(
@@ -99,15 +109,8 @@ class SpanFactory:
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> Stage:
         """Start a span of ``kind`` below the span in ``parent``, at ``start_ns`` (which may be in the past)."""
-        all_attributes: dict[str, AttributeValue] = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION}
-        all_attributes.update(self._identity)
-        operation = OPERATIONS.get(kind)
-        if operation is not None:
-            all_attributes[attr.OPERATION_NAME] = operation
-        if kind in _CHAINS:
-            all_attributes[attr.OPENINFERENCE_KIND] = "CHAIN"
-        if attributes:
-            all_attributes.update(attributes)
+        common = self._common.get(kind) or self._common_to(kind)
+        all_attributes = {**common, **attributes} if attributes else common
         span = self._tracer.start_span(kind, context=parent, attributes=all_attributes, start_time=start_ns)
         self.count += 1
         return Stage(kind, span, start_ns)
@@ -120,6 +123,14 @@ class SpanFactory:
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> None:
         """A span of zero length, ended at once."""
-        stage = self.start(kind, parent, at_ns, attributes)
-        stage.ended = True
-        stage.span.end(end_time=at_ns)
+        self.start(kind, parent, at_ns, attributes).span.end(end_time=at_ns)
+
+    def _common_to(self, kind: str) -> dict[str, AttributeValue]:
+        """What every span of a kind carries."""
+        common: dict[str, AttributeValue] = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION, **self._identity}
+        if operation := OPERATIONS.get(kind):
+            common[attr.OPERATION_NAME] = operation
+        if kind in _CHAINS:
+            common[attr.OPENINFERENCE_KIND] = "CHAIN"
+        self._common[kind] = common
+        return common

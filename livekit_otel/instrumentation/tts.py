@@ -6,6 +6,7 @@ import contextvars
 import time
 import weakref
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -69,11 +70,16 @@ class TtsTracker(RequestTracker):
 # --- wrappers --------------------------------------------------------------------------------------
 
 
-def _delegates(stream: Any) -> bool:
+@cache
+def _stream_bases() -> tuple[type, type]:
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
 
-    base = ChunkedStream if isinstance(stream, ChunkedStream) else SynthesizeStream
-    return livekit_api.delegates_metrics(stream, base)
+    return ChunkedStream, SynthesizeStream
+
+
+def _delegates(stream: Any) -> bool:
+    chunked, synthesizing = _stream_bases()
+    return livekit_api.delegates_metrics(stream, chunked if isinstance(stream, chunked) else synthesizing)
 
 
 def _text(stream: Any) -> str:

@@ -23,7 +23,9 @@ logger = logging.getLogger("livekit_otel")
 
 MAX_SESSIONS = 1_024
 _OBSERVED = frozenset({attr.KIND_PLAYBACK, attr.KIND_TOOL, attr.KIND_REALTIME})
-_CARRIERS = frozenset({attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
+#: kinds of which the start tells something, and kinds of which the end does
+_STARTS = _OBSERVED | {attr.KIND_SESSION, attr.KIND_TURN, attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END}
+_ENDS = attr.STAGE_KINDS | {attr.KIND_SESSION, attr.KIND_TURN}
 
 
 class TurnSpanProcessor(SpanProcessor):
@@ -48,16 +50,12 @@ class TurnSpanProcessor(SpanProcessor):
         self._failed: set[str] = set()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        scope = span.instrumentation_scope
-        if scope is None or scope.name != attr.SCOPE:
-            return
-        self._contained("turn processor, on_start", self._started, span)
+        if span.name in _STARTS and _is_ours(span):
+            self._contained("turn processor, on_start", self._started, span)
 
     def on_end(self, span: ReadableSpan) -> None:
-        scope = span.instrumentation_scope
-        if scope is None or scope.name != attr.SCOPE:
-            return
-        self._contained("turn processor, on_end", self._ended, span)
+        if span.name in _ENDS and _is_ours(span):
+            self._contained("turn processor, on_end", self._ended, span)
 
     def shutdown(self) -> None:
         with self._lock:
@@ -72,8 +70,6 @@ class TurnSpanProcessor(SpanProcessor):
         kind = span.name
         if kind == attr.KIND_SESSION:
             self._open(span)
-            return
-        if kind != attr.KIND_TURN and kind not in _OBSERVED and kind not in _CARRIERS:
             return
         session = self._session(span)
         if session is None:
@@ -124,6 +120,11 @@ class TurnSpanProcessor(SpanProcessor):
             if kind not in self._failed:
                 self._failed.add(kind)
                 logger.exception("livekit_otel: %s failed; the call is not affected, this kind is logged once", kind)
+
+
+def _is_ours(span: ReadableSpan) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name == attr.SCOPE
 
 
 def _session_id(span: ReadableSpan) -> str:
