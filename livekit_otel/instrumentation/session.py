@@ -69,6 +69,7 @@ class SessionState:
         self.recording = self.stage.span.is_recording()
 
         self.journal = Journal(content=self._content)
+        self.spans.journal = self.take_journal
         self.recorder = Recorder(self.journal)
         self.vad = VadTracker(self)
         self.turns = TurnTracker(self)
@@ -256,6 +257,8 @@ class SessionState:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if not self.journal.pending:
+            return {}
         first, *rest = self.journal.take() or [{}]
         for attributes in rest:
             self.spans.point(attr.KIND_SESSION_CHECKPOINT, self.context, now_ns(), attributes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Token
 
 from opentelemetry import context as otel_context
@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from .guard import contained
 from .values import clip
 
 OPERATIONS = {
@@ -22,6 +23,11 @@ OPERATIONS = {
     attr.KIND_TTS: "text_to_speech",
 }
 _CHAINS = frozenset({attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION})
+#: What ends in an exchange takes the journal along, which saves half of the checkpoints. What people filter out to see
+#: and pay less (VAD, playback, interruptions) does not.
+_CARRIERS = frozenset(
+    {attr.KIND_TURN, attr.KIND_STT, attr.KIND_EOU, attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL}
+)
 COMPLETED, CANCELLED, ERROR, DISCARDED, NOT_COMMITTED = (
     "completed",
     "cancelled",
@@ -31,13 +37,19 @@ COMPLETED, CANCELLED, ERROR, DISCARDED, NOT_COMMITTED = (
 )
 
 
+Attributes = dict[str, AttributeValue]
+
+
 class Stage:
     """A span of the pipeline layer with the times that it will be given."""
 
-    __slots__ = ("_context", "end_ns", "ended", "kind", "outcome", "span", "start_ns")
+    __slots__ = ("_context", "_journal", "end_ns", "ended", "kind", "outcome", "span", "start_ns")
 
-    def __init__(self, kind: str, span: trace.Span, start_ns: int) -> None:
+    def __init__(
+        self, kind: str, span: trace.Span, start_ns: int, journal: Callable[[], Attributes] | None = None
+    ) -> None:
         self.kind = kind
+        self._journal = journal
         self.span = span
         self.start_ns = start_ns
         self.end_ns: int | None = None
@@ -88,7 +100,11 @@ class Stage:
         if outcome is not None and self.outcome != ERROR:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
-        self.span.set_attributes({**(attributes or {}), attr.OUTCOME: self.outcome})
+        last = {**(attributes or {}), attr.OUTCOME: self.outcome}
+        if self._journal is not None and self.span.is_recording():
+            with contained("journal.carry"):
+                last.update(self._journal())
+        self.span.set_attributes(last)
         self.span.end(end_time=self.end_ns)
 
 
@@ -98,7 +114,9 @@ class SpanFactory:
     def __init__(self, tracer: trace.Tracer, identity: Mapping[str, AttributeValue]) -> None:
         self._tracer = tracer
         self._identity = dict(identity)
-        self._common: dict[str, dict[str, AttributeValue]] = {}
+        self._common: dict[str, Attributes] = {}
+        #: gives what is pending of the session's journal, for a span that ends
+        self.journal: Callable[[], Attributes] | None = None
         self.count = 0
 
     def start(
@@ -113,7 +131,7 @@ class SpanFactory:
         all_attributes = {**common, **attributes} if attributes else common
         span = self._tracer.start_span(kind, context=parent, attributes=all_attributes, start_time=start_ns)
         self.count += 1
-        return Stage(kind, span, start_ns)
+        return Stage(kind, span, start_ns, self.journal if kind in _CARRIERS else None)
 
     def point(
         self,
@@ -125,9 +143,9 @@ class SpanFactory:
         """A span of zero length, ended at once."""
         self.start(kind, parent, at_ns, attributes).span.end(end_time=at_ns)
 
-    def _common_to(self, kind: str) -> dict[str, AttributeValue]:
-        """What every span of a kind carries."""
-        common: dict[str, AttributeValue] = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION, **self._identity}
+    def _common_to(self, kind: str) -> Attributes:
+        """What every span of a kind has."""
+        common: Attributes = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION, **self._identity}
         if operation := OPERATIONS.get(kind):
             common[attr.OPERATION_NAME] = operation
         if kind in _CHAINS:

@@ -283,7 +283,6 @@ class TurnTracker:
         if reason is None:
             reason = INTERRUPTED if turn.interrupted else SESSION_CLOSED if turn.closed_by_session else COMPLETED
         attributes = {attr.END_REASON: reason, **turn.attributes(content=self._state.content)}
-        attributes.update(self._state.take_journal())
         turn.stage.end(at_ns, attributes=attributes)
 
     def close_all(self, at_ns: int) -> None:
