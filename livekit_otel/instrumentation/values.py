@@ -59,10 +59,10 @@ def flatten(stage: str, metrics: Any) -> dict[str, AttributeValue]:
 
 def _walk(stage: str, prefix: str, fields: Mapping[str, Any], out: dict[str, AttributeValue]) -> None:
     for name, raw in fields.items():
-        if raw is None or (name == "type" and not prefix):
-            continue
         if type(raw) in _PLAIN:
             out[attr.metric(stage, prefix + name)] = raw
+        elif raw is None or (name == "type" and not prefix):
+            continue
         elif hasattr(raw, "model_dump"):
             _walk(stage, f"{prefix}{name}.", vars(raw), out)
         elif isinstance(raw, Mapping):
