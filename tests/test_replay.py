@@ -435,6 +435,27 @@ def test_dry_run_counts(tmp_path: Path, receiver: Receiver, capsys: pytest.Captu
     assert out[2] == f"1 spans of 1 file to send to {receiver.url}/v1/traces"
 
 
+def test_a_directory_by_its_url(tmp_path: Path, receiver: Receiver) -> None:
+    """A ``file://`` URL is its path: positions are kept beside the files, and found again by either name."""
+    traces = tmp_path / "the traces"
+    traces.mkdir()
+    sent = store(traces / "a.jsonl", 0, 3)
+    assert main(["replay", traces.as_uri(), "--to", receiver.url]) == 0
+    assert main(["replay", str(traces), "--to", receiver.url]) == 0
+    assert receiver.ids == sent
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("source", ["jaeger://ada:secret@127.0.0.1:1/x", "https://ada:secret@host/v1"])
+def test_servers_are_no_source(source: str, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server's address gets one line that says what can be replayed, without its password."""
+    assert main(["replay", source, "--to", receiver.url]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "a replay sends what files hold, not servers; give the file or the directory" in error
+    assert "secret" not in error
+
+
 def test_state_elsewhere(tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
     """--state keeps positions in that file; one of another endpoint, or another file, is refused."""
     source, state = tmp_path / "source", tmp_path / "state"

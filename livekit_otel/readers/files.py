@@ -15,7 +15,7 @@ import msgspec
 
 from ..errors import SourceError
 
-__all__ = ["STDIN", "Damaged", "Line", "find", "read_lines"]
+__all__ = ["STDIN", "Damaged", "Line", "find", "local", "read_lines"]
 
 STDIN = "standard input"
 _CHUNK = 1 << 18
@@ -34,11 +34,16 @@ class Damaged(Exception):
     """The bytes of a file end or break off in the middle."""
 
 
+def local(source: str) -> Path:
+    """The path of a source, which may be a ``file://`` URL."""
+    return Path(unquote(urlsplit(source).path)) if source.lower().startswith("file://") else Path(source)
+
+
 def find(source: str) -> tuple[list[Path | None], bool]:
     """The files of a source in a stable order (None is standard input), and whether it is a directory."""
     if source == "-":
         return [None], False
-    path = Path(unquote(urlsplit(source).path)) if source.lower().startswith("file://") else Path(source)
+    path = local(source)
     try:
         if path.is_dir():
             return _files_below(path), True

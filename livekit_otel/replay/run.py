@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from ..errors import EndpointError, SourceError
-from ..readers.files import find
+from ..readers.files import find, local
+from ..readers.remote import shown as shown_source
 from . import wire
 from .address import shown
 from .lines import StoredFile
@@ -71,10 +72,15 @@ class Replay:
     ) -> None:
         if source == "-":
             raise SourceError("-: standard input cannot be replayed, a replay resumes where it stopped; give a file")
+        if "://" in source and not source.lower().startswith("file://"):
+            raise SourceError(
+                f"{shown_source(source)}: a replay sends what files hold, not servers; give the file or the directory "
+                "that an exporter wrote"
+            )
         paths, self._directory = find(source)
         self.source, self.summary = source, Summary()
         self._paths = [path for path in paths if path is not None]
-        self._root = (Path(source) if self._directory else self._paths[0].parent).resolve()
+        self._root = (local(source) if self._directory else self._paths[0].parent).resolve()
         self._url, self._batch = url, batch
         self.state_path = state or default_path(self._root, url)
         self._note, self._advance = on_note, on_advance
