@@ -1,4 +1,4 @@
-"""Bounds of what tracing costs a call."""
+"""Bounds of what tracing costs a session, with room for a noisy machine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from tests.benchmarks import bench_overhead
 
 
 @pytest.mark.benchmark
-def test_the_plugin_stays_near_native_tracing() -> None:
-    """On a spoken call the plugin adds less than twice what LiveKit's own tracing adds, and both stay near native.
-
-    A third of what native adds goes to the SDK for making the plugin's spans at all (the configuration ``sdk``).
-    """
-    ratios = bench_overhead.main()
-    assert ratios["plugin adds / native adds"] <= 2.0
-    assert ratios["both / native"] <= 1.5
+@pytest.mark.parametrize(("shape", "bound"), [("spoken", 1.8), ("typed", 1.0)])
+def test_the_plugin_stays_near_native_tracing(shape: str, bound: float) -> None:
+    """The plugin adds about what LiveKit's own tracing adds to a spoken call and less to a typed one; both stay near
+    native. On a spoken call the SDK alone, making the plugin's spans, costs 0.4 of what native adds (``sdk``)."""
+    ratios = bench_overhead.main(shape)
+    assert ratios["plugin adds / native adds"] <= bound
+    assert ratios["both / native"] <= 1.4
 
 
 @pytest.mark.benchmark
