@@ -99,17 +99,19 @@ class Journal:
         number = len(self._entries) + 1
         found: Found = []
         main = encode(split_entry(entry, found))
-        pii = [encode([number, path, value]) for path, value in found] if self._content else []
-        size = len(main) + sum(map(len, pii))
+        size = len(main)
+        pii = [encode([number, path, value]) for path, value in found] if found and self._content else []
+        if pii:
+            size += sum(map(len, pii))
         if size > _MAX_ENTRY_BYTES:
             # without its content an entry is small, unless it is absurd: then it is left out
             self.lost += 1
-            pii = []
-            if len(main) > _MAX_ENTRY_BYTES:
+            pii, size = [], len(main)
+            if size > _MAX_ENTRY_BYTES:
                 return
         self._entries.append(main)
-        self._pii.extend(pii)
-        self._bytes += len(main) + sum(map(len, pii))
+        self._pii += pii
+        self._bytes += size
 
     def take(self) -> list[Attributes]:
         """Everything recorded since the last call, as the attributes of one span each (mostly one)."""

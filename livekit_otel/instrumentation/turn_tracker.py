@@ -23,6 +23,9 @@ _MAX_SPEECHES = 32
 _MAX_TURN_SPEECHES = 64
 _MAX_OPEN = 16
 _HANDOFF_GRACE = 5.0
+_REPORTED = frozenset(attr.REPORTED_METRICS)
+#: when somebody spoke: reported on both sides, and told of the user's
+_SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 
 
 class TurnTracker:
@@ -226,11 +229,8 @@ class TurnTracker:
             turn.answered = turn.heard = True
             if item.interrupted and not self._state.closing:
                 turn.interrupted = True
-        metrics = item.metrics or {}
-        own_times = ("started_speaking_at", "stopped_speaking_at")
-        for name in attr.REPORTED_METRICS:
-            number = metrics.get(name)
-            if isinstance(number, int | float) and (item.role == "user" or name not in own_times):
+        for name, number in (item.metrics or {}).items():
+            if name in _REPORTED and isinstance(number, (int, float)) and (item.role == "user" or name not in _SPOKEN):
                 turn.reported.setdefault(name, float(number))
 
     def _listening_turn(self) -> Turn | None:
