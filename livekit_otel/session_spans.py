@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from . import attributes as attr
 from .errors import OptionError
-from .spans import SpanRecord, from_sdk
+from .spans import SpanRecord, from_sdk, is_ours, session_of
 
 __all__ = ["SessionSpans"]
 
@@ -82,19 +82,19 @@ class SessionSpans(SpanProcessor):
     # --- what happens ------------------------------------------------------------------------------
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if span.name != attr.KIND_SESSION or not _is_ours(span):
+        if span.name != attr.KIND_SESSION or not is_ours(span):
             return
         attributes = span.attributes or {}
         ids = frozenset(str(attributes[key]) for key in _IDS if attributes.get(key))
         with self._lock:
-            self._open[_session_id(span)] = _Session(ids)
+            self._open[session_of(span)] = _Session(ids)
             if len(self._open) > MAX_OPEN:
                 self._open.popitem(last=False)
 
     def on_end(self, span: ReadableSpan) -> None:
-        if not _is_ours(span):
+        if not is_ours(span):
             return
-        session_id = _session_id(span)
+        session_id = session_of(span)
         with self._lock:
             session = self._open.get(session_id) or self._ended.get(session_id)
             if session is None:
@@ -123,11 +123,3 @@ class SessionSpans(SpanProcessor):
     def _found(self, wanted: str) -> list[_Session]:
         with self._lock:
             return [one for group in (self._ended, self._open) for one in group.values() if wanted in one.ids]
-
-
-def _is_ours(span: ReadableSpan) -> bool:
-    return span.instrumentation_scope is not None and span.instrumentation_scope.name == attr.SCOPE
-
-
-def _session_id(span: ReadableSpan) -> str:
-    return str((span.attributes or {}).get(attr.SESSION_ID, ""))

@@ -61,6 +61,17 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return (self.end_ns - self.start_ns) / 1e9
 
 
+def is_ours(span: ReadableSpan) -> bool:
+    """Whether a span of the SDK is of the pipeline layer."""
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name == attr.SCOPE
+
+
+def session_of(span: ReadableSpan) -> str:
+    """:attr:`SpanRecord.session_id` of a span of the SDK."""
+    return str((span.attributes or {}).get(attr.SESSION_ID, ""))
+
+
 def from_sdk(span: ReadableSpan) -> SpanRecord:
     """The record of a span of the OpenTelemetry SDK that has ended (an open one ends where it starts)."""
     context = span.get_span_context()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from livekit_otel import PartialReadError, SourceError, SpanRecord
 from livekit_otel import attributes as attr
 from livekit_otel.readers import http
 
-from .bad_servers import hung_server
+from .bad_servers import hanging_up_server, hung_server
 from .json_server import Asked, Failing, JsonServer, Reply, serving
 from .kit.run import as_json
 from .kit.trace import Trace, record
@@ -332,18 +330,9 @@ def test_plain_http_asked_for_tls() -> None:
 
 def test_a_port_that_speaks_no_http(no_waiting: list[float]) -> None:
     """A port for gRPC, which hangs up, is said to be another than the one of the pages."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def hang_up() -> None:
-            for _ in range(6):
-                server.accept()[0].close()
-
-        thread = threading.Thread(target=hang_up, daemon=True)
-        thread.start()
-        said = failure(f"jaeger://127.0.0.1:{port}")
-        thread.join()
-    assert f"http://127.0.0.1:{port} hangs up instead of answering" in said
+    with hanging_up_server() as address:
+        said = failure(address.replace("http://", "jaeger://"))
+    assert f"{address} hangs up instead of answering" in said
     assert said.endswith("; is it the port of Jaeger's pages, and not one for gRPC or TLS?")
     assert len(no_waiting) == 5
 

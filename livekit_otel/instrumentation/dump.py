@@ -18,6 +18,7 @@ def dump(model: Any, without: str | None = None) -> dict[str, Any]:
     if names is not None:
         fields = model.__dict__
         out = {name: None if name == without else fields[name] for name in names}
+        # hardly any value is of a subclass (an enum, a language code): asking for all at once is cheaper
         if _EXACT.issuperset(map(type, out.values())) or all(isinstance(one, _SCALARS) for one in out.values()):
             return out
     whole: dict[str, Any] = model.model_dump()

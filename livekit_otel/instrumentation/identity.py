@@ -6,15 +6,13 @@ from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from .guard import contained
+from .journal import Attributes
 from .options import Options
 from .stage import SpanFactory, Stage
 from .values import clip, now_ns, value
-
-Attributes = dict[str, AttributeValue]
 
 
 def identity(session_id: str, job: Any, session: Any, options: Options, *, content: bool) -> Attributes:

@@ -99,10 +99,8 @@ class Journal:
         number = len(self._entries) + 1
         found: Found = []
         main = encode(split_entry(entry, found))
-        size = len(main)
-        pii = [encode([number, path, value]) for path, value in found] if found and self._content else []
-        if pii:
-            size += sum(map(len, pii))
+        pii = [encode([number, path, value]) for path, value in found] if self._content else []
+        size = len(main) + sum(map(len, pii))
         if size > _MAX_ENTRY_BYTES:
             # without its content an entry is small, unless it is absurd: then it is left out
             self.lost += 1

@@ -7,7 +7,7 @@ lacks one. All reads go through the functions below, which return a neutral valu
 from __future__ import annotations
 
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -51,7 +51,7 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
 )
 
 
-@lru_cache(maxsize=8)
+@cache
 def _context_variable(name: str) -> ContextVar[Any] | None:
     from livekit.agents.voice import agent_activity
 

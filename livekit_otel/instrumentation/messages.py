@@ -63,7 +63,7 @@ class InputDelta:
             (system if leads else items).append(item)
         items += chat_ctx.items[_HEAD:]
         new = items if mode == "full" else items[self._known(items) :]
-        self._tail = tuple([item.id for item in items[-_TAIL:]])
+        self._tail = tuple(item.id for item in items[-_TAIL:])
         out: dict[str, AttributeValue] = {}
         texts = [item.raw_text_content or "" for item in system]
         seen = hash(tuple(texts))

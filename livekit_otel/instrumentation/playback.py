@@ -64,8 +64,8 @@ class PlaybackTracker:
         interrupted = bool(event.interrupted)
         now = now_ns()
         if stage is not None:
-            stage.set({attr.PLAYBACK_POSITION: float(event.playback_position), attr.PLAYBACK_INTERRUPTED: interrupted})
-            stage.end(now, CANCELLED if interrupted else None)
+            last = {attr.PLAYBACK_POSITION: float(event.playback_position), attr.PLAYBACK_INTERRUPTED: interrupted}
+            stage.end(now, CANCELLED if interrupted else None, last)
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.heard_until_ns = now
@@ -89,5 +89,4 @@ class PlaybackTracker:
         self._output = None
         stage, self._current = self._current, None
         if stage is not None:
-            stage.set({attr.PLAYBACK_INTERRUPTED: True})
-            stage.end(at_ns, CANCELLED)
+            stage.end(at_ns, CANCELLED, {attr.PLAYBACK_INTERRUPTED: True})

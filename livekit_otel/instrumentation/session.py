@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from . import livekit_api
 from .eou import EouTracker
-from .guard import contain, contained, report
+from .guard import contain, contained
 from .identity import agent_id, identity, open_session
 from .interruption import InterruptionTracker
 from .journal import Attributes, Journal
@@ -148,16 +148,13 @@ class SessionState:
 
     def on_event(self, event: Any, session: Any) -> None:
         """One event of the session, before its handlers see it."""
-        if not self._announced:
-            self.announce(session)
+        self.announce(session)
         with contained("journal.event"):
             self.recorder.event(event, session.history)
         handler = self._event_handlers.get(getattr(event, "type", ""))
         if handler is not None:
-            try:
+            with contained(f"event.{event.type}"):
                 handler(event)
-            except Exception as error:
-                report(f"event.{event.type}", error)
         if self.journal.full or self.closed:
             self.checkpoint()
         elif self._timer is None and self.journal.pending:
@@ -257,8 +254,6 @@ class SessionState:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self.journal.pending:
-            return {}
         first, *rest = self.journal.take() or [{}]
         for attributes in rest:
             self.spans.point(attr.KIND_SESSION_CHECKPOINT, self.context, now_ns(), attributes)

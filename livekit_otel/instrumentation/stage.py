@@ -11,6 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from .guard import contained
+from .journal import Attributes
 from .values import clip
 
 OPERATIONS = {
@@ -23,8 +24,8 @@ OPERATIONS = {
     attr.KIND_TTS: "text_to_speech",
 }
 _CHAINS = frozenset({attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION})
-#: What ends in an exchange takes the journal along, which saves half of the checkpoints. What people filter out to see
-#: and pay less (VAD, playback, interruptions) does not.
+#: Spans that take the journal along when they end, which saves half of the checkpoints. Those that people filter out,
+#: to see less and to pay less (VAD, playback, interruptions), do not.
 _CARRIERS = frozenset(
     {attr.KIND_TURN, attr.KIND_STT, attr.KIND_EOU, attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL}
 )
@@ -35,9 +36,6 @@ COMPLETED, CANCELLED, ERROR, DISCARDED, NOT_COMMITTED = (
     "discarded",
     "not_committed",
 )
-
-
-Attributes = dict[str, AttributeValue]
 
 
 class Stage:

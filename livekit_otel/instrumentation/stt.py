@@ -134,9 +134,8 @@ class SttTracker:
             return
         (stage, end_ns, turn), self._open = self._open, None
         taken = self._take()
-        stage.set(taken)
         self._note_model(turn, taken)
-        stage.end(end_ns)
+        stage.end(end_ns, attributes=taken)
 
     def close(self, at_ns: int) -> None:
         """The session is over; usage that came after the last transcript gets a span of its own."""
@@ -185,8 +184,7 @@ class SttTracker:
 
     def _finish_unheard(self, recognition: _Recognition) -> None:
         stage = recognition.stage or self._state.spans.start(attr.KIND_STT, self._state.context, recognition.start_ns)
-        stage.set(recognition.attributes)
-        stage.end(recognition.end_ns)
+        stage.end(recognition.end_ns, attributes=recognition.attributes)
 
     # --- helpers -----------------------------------------------------------------------------------
 

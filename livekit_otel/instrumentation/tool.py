@@ -119,10 +119,9 @@ class ToolTracker:
             attributes[attr.TOOL_UPDATES] = call.updates
         if message is not None and self._state.content:
             attributes[attr.TOOL_CALL_RESULT] = clip(message, GENAI_CLIP_BYTES)
-        call.stage.set(attributes)
         if status == "error":
             call.stage.fail(call.error, content=self._state.content)
-        call.stage.end(now_ns(), CANCELLED if status == "cancelled" else None)
+        call.stage.end(now_ns(), CANCELLED if status == "cancelled" else None, attributes)
 
 
 async def execute(wrapped: Callable[..., Awaitable[Any]], executor: Any, args: Any, kwargs: Any) -> Any:

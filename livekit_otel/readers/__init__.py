@@ -13,13 +13,12 @@ from typing import cast
 
 from ..errors import SourceError
 from .base import OnProblem, Problem, Reader, SpanStream
-from .remote import shown
+from .remote import scheme_of, shown
 
 __all__ = ["Problem", "SpanStream", "read_spans"]
 
 #: URL scheme -> module of this package; servers also take ``+http`` and ``+https`` behind it, or ``s`` for TLS
 _SCHEMES = {"file": "otlp_json", "jaeger": "jaeger", "langfuse": "langfuse", "phoenix": "phoenix"}
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 def read_spans(
@@ -50,8 +49,7 @@ def read_spans(
 
 
 def _reader(source: str) -> Reader:
-    url = _URL.match(source)
-    scheme = url[1].lower() if url else "file"
+    scheme = scheme_of(source) or "file"
     name = re.sub(r"\+https?$", "", scheme)
     module = _SCHEMES.get(name) or (_SCHEMES.get(name[:-1]) if name.endswith("s") else None)
     if module is None or (module == "otlp_json" and scheme != "file"):

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from ..errors import SourceError
+from .remote import scheme_of
 
 __all__ = ["STDIN", "Damaged", "Line", "find", "local", "read_lines"]
 
@@ -36,7 +37,7 @@ class Damaged(Exception):
 
 def local(source: str) -> Path:
     """The path of a source, which may be a ``file://`` URL."""
-    return Path(unquote(urlsplit(source).path)) if source.lower().startswith("file://") else Path(source)
+    return Path(unquote(urlsplit(source).path)) if scheme_of(source) == "file" else Path(source)
 
 
 def find(source: str) -> tuple[list[Path | None], bool]:

@@ -16,8 +16,9 @@ from .. import attributes as attr
 from ..errors import SourceError
 from ..spans import AttributeValue, SpanRecord
 
-__all__ = ["Remote", "parse", "restored", "rfc3339", "shown"]
+__all__ = ["Remote", "parse", "restored", "rfc3339", "scheme_of", "shown"]
 
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _RELATIVE = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PARAMETERS = ("service", "session", "trace", "since", "until", "limit")
@@ -110,6 +111,12 @@ def parse(source: str, *, host: str, port: int | None, secure: bool, environment
         bounded="since" in asked or "until" in asked,
         limit=_limit(asked.get("limit", ""), visible),
     )
+
+
+def scheme_of(source: str) -> str:
+    """The scheme of a source that is a URL, in lower case; empty for a path."""
+    url = _URL.match(source)
+    return url[1].lower() if url else ""
 
 
 def shown(source: str) -> str:

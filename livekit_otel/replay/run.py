@@ -10,6 +10,7 @@ import msgspec
 
 from ..errors import EndpointError, SourceError
 from ..readers.files import find, local
+from ..readers.remote import scheme_of
 from ..readers.remote import shown as shown_source
 from . import wire
 from .address import shown
@@ -72,7 +73,7 @@ class Replay:
     ) -> None:
         if source == "-":
             raise SourceError("-: standard input cannot be replayed, a replay resumes where it stopped; give a file")
-        if "://" in source and not source.lower().startswith("file://"):
+        if scheme_of(source) not in ("", "file"):
             raise SourceError(
                 f"{shown_source(source)}: a replay sends what files hold, not servers; give the file or the directory "
                 "that an exporter wrote"

@@ -13,6 +13,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from .. import attributes as attr
+from ..spans import is_ours, session_of
 from .live import LiveSession
 from .live_turn import plain, slim
 from .metrics import TurnMetrics
@@ -22,9 +23,18 @@ __all__ = ["TurnSpanProcessor"]
 logger = logging.getLogger("livekit_otel")
 
 MAX_SESSIONS = 1_024
-_OBSERVED = frozenset({attr.KIND_PLAYBACK, attr.KIND_TOOL, attr.KIND_REALTIME})
 #: kinds of which the start tells something, and kinds of which the end does
-_STARTS = _OBSERVED | {attr.KIND_SESSION, attr.KIND_TURN, attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END}
+_STARTS = frozenset(
+    {
+        attr.KIND_SESSION,
+        attr.KIND_SESSION_CHECKPOINT,
+        attr.KIND_SESSION_END,
+        attr.KIND_TURN,
+        attr.KIND_PLAYBACK,
+        attr.KIND_TOOL,
+        attr.KIND_REALTIME,
+    }
+)
 _ENDS = attr.STAGE_KINDS | {attr.KIND_SESSION, attr.KIND_TURN}
 
 
@@ -50,11 +60,11 @@ class TurnSpanProcessor(SpanProcessor):
         self._failed: set[str] = set()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if span.name in _STARTS and _is_ours(span):
+        if span.name in _STARTS and is_ours(span):
             self._contained("turn processor, on_start", self._started, span)
 
     def on_end(self, span: ReadableSpan) -> None:
-        if span.name in _ENDS and _is_ours(span):
+        if span.name in _ENDS and is_ours(span):
             self._contained("turn processor, on_end", self._ended, span)
 
     def shutdown(self) -> None:
@@ -98,10 +108,10 @@ class TurnSpanProcessor(SpanProcessor):
             if turn is not None and self._metrics.enabled:
                 self._metrics.turn(turn.derive(), turn.stages, span)
         elif kind == attr.KIND_SESSION:
-            self._sessions.pop(_session_id(span), None)
+            self._sessions.pop(session_of(span), None)
 
     def _open(self, span: Span) -> None:
-        session_id = _session_id(span)
+        session_id = session_of(span)
         if session_id:
             session = LiveSession()
             session.span = span
@@ -110,7 +120,7 @@ class TurnSpanProcessor(SpanProcessor):
                 self._sessions.popitem(last=False)
 
     def _session(self, span: ReadableSpan) -> LiveSession | None:
-        return self._sessions.get(_session_id(span))
+        return self._sessions.get(session_of(span))
 
     def _contained(self, kind: str, function: Callable[[Any], None], span: Any) -> None:
         try:
@@ -120,12 +130,3 @@ class TurnSpanProcessor(SpanProcessor):
             if kind not in self._failed:
                 self._failed.add(kind)
                 logger.exception("livekit_otel: %s failed; the call is not affected, this kind is logged once", kind)
-
-
-def _is_ours(span: ReadableSpan) -> bool:
-    scope = span.instrumentation_scope
-    return scope is not None and scope.name == attr.SCOPE
-
-
-def _session_id(span: ReadableSpan) -> str:
-    return str((span.attributes or {}).get(attr.SESSION_ID, ""))

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from . import install
 from .servers import Collector, Jaeger, Phoenix, running_in_ci
+
+S = TypeVar("S", Jaeger, Phoenix)
 
 
 def need(*names: str) -> None:
@@ -25,20 +28,24 @@ def need(*names: str) -> None:
             pytest.fail(reason, pytrace=False) if running_in_ci() else pytest.skip(reason)
 
 
+def started(cls: type[S], factory: pytest.TempPathFactory, **env: str) -> Iterator[S]:
+    """A Jaeger or a Phoenix with nothing in it, for a fixture of any scope."""
+    name = cls.__name__.lower()
+    need(name)
+    with cls(factory.mktemp(name), **env) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger]:
     """A Jaeger with nothing in it at the start of the session."""
-    need("jaeger")
-    with Jaeger(tmp_path_factory.mktemp("jaeger")) as server:
-        yield server
+    yield from started(Jaeger, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
     """A Phoenix with nothing in it at the start of the session."""
-    need("phoenix")
-    with Phoenix(tmp_path_factory.mktemp("phoenix")) as server:
-        yield server
+    yield from started(Phoenix, tmp_path_factory)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from livekit_otel.readers import http
 from livekit_otel.report import build_report
 from tests import report_kit as kit
 
-from .fixtures import need
+from .fixtures import need, started
 from .process import Server, wait_until
 from .servers import Jaeger, Phoenix
 
@@ -41,18 +41,14 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def own_jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger]:
     """A Jaeger that holds nothing at first."""
-    need("jaeger")
-    with Jaeger(tmp_path_factory.mktemp("jaeger")) as server:
-        yield server
+    yield from started(Jaeger, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
     """A Phoenix that wants a key."""
-    need("phoenix")
     secret = {"PHOENIX_ENABLE_AUTH": "true", "PHOENIX_SECRET": "s3cret" * 8, "PHOENIX_ADMIN_SECRET": KEY}
-    with Phoenix(tmp_path_factory.mktemp("phoenix"), **secret) as server:
-        yield server
+    yield from started(Phoenix, tmp_path_factory, **secret)
 
 
 def source(scheme: str, url: str, more: str = "", user: str = "") -> str:

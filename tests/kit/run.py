@@ -154,6 +154,16 @@ def as_json(report: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(report, default=lambda _: None))  # type: ignore[no-any-return]
 
 
+def assert_same_report(report: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """A report is LiveKit's as JSON, key order included; only when it was made may differ, by a second."""
+    ours, theirs = as_json(report), dict(theirs)
+    assert list(ours) == list(theirs)
+    for key, tolerance in (("timestamp", 1.0), ("duration_ms", 1000)):
+        if key in theirs:  # older LiveKit reports have no duration
+            assert abs(ours.pop(key) - theirs.pop(key)) <= tolerance
+    assert json.dumps(ours) == json.dumps(theirs)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """LiveKit logs what the scripts provoke on purpose."""

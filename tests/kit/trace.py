@@ -90,3 +90,8 @@ def names() -> list[str]:
 
     version = tuple(int(part) for part in livekit.agents.__version__.split(".")[:3])
     return [name for name, scenario in SCENARIOS.items() if scenario.since <= version]
+
+
+def open_names() -> list[str]:
+    """Scenarios whose content may be recorded; of the others no report can have the words."""
+    return [name for name in names() if name != "redacted_session"]
