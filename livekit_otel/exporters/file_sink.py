@@ -14,6 +14,8 @@ from typing import IO, cast
 from opentelemetry.exporter.otlp.json.file import FileSpanExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from .._private_files import open_private
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover (Windows)
@@ -39,18 +41,18 @@ class FileSink:
 
     closed = False
 
-    def __init__(self, directory: Path, number: int, max_bytes: int) -> None:
+    def __init__(self, directory: Path, number: int, max_bytes: int, *, group_readable: bool = False) -> None:
         self.directory, self.number = directory, number
         self.error: OSError | None = None
         self.on_rotated: Callable[[FileSink], None] = lambda sink: None
-        self._max_bytes = max_bytes
+        self._max_bytes, self._group_readable = max_bytes, group_readable
         self._begin()
 
     def _begin(self) -> None:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
         self.path = self.directory / f"livekit-otel-{stamp}-{os.getpid()}-{self.number:04d}.jsonl"
         # exclusive: containers that share a directory may have the same process ids
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _CLOEXEC, 0o666)
+        self._fd = open_private(self.path, os.O_WRONLY | os.O_EXCL | os.O_APPEND, group_readable=self._group_readable)
         _lock(self._fd)
         self._size = 0
         self._since = time.monotonic()

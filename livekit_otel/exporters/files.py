@@ -17,6 +17,7 @@ from pathlib import Path
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from .._private_files import make_directory
 from ..errors import OptionError
 from .file_sink import FileSink, clean, file_exporter
 
@@ -36,11 +37,13 @@ def rotating_files(
     max_bytes: int = 64 * _MIB,
     max_age: float | None = 7 * _DAY,
     max_total_bytes: int | None = 1024 * _MIB,
+    group_readable: bool = False,
 ) -> RotatingFileExporter:
     """An exporter that keeps every span in files of ``directory``, as OTLP JSON lines; give it to a BatchSpanProcessor.
 
     A finished file survives the process, however it died; a power cut may take what the disk had not written yet.
-    The first export makes the directory and the file. Whatever fails there is logged once and counted, never raised.
+    The first export makes the directory (mode 0700) and the file (0600), whatever the umask: it holds what people said.
+    A directory that exists stays as it is. Whatever fails there is logged once and counted, never raised.
 
     Args:
         directory: where; processes may share it, each writes a file of its own.
@@ -48,6 +51,7 @@ def rotating_files(
         max_age: seconds after its last write when a finished file is deleted; None keeps files.
         max_total_bytes: the oldest finished files are deleted so that the directory's files, and one more of
             ``max_bytes``, fit into this; None for no limit. Files that live processes write to are never deleted.
+        group_readable: new directories have mode 0750 and files 0640, for a collector of another user in the group.
 
     Raises:
         OptionError: an option has a value that cannot work.
@@ -62,7 +66,9 @@ def rotating_files(
             raise OptionError(f"max_total_bytes ({max_total_bytes}) must be at least max_bytes ({max_bytes})")
     if path.exists() and not path.is_dir():
         raise OptionError(f"directory {str(path)!r} is a file; give a directory")
-    return RotatingFileExporter(path, max_bytes, max_age, max_total_bytes)
+    if not isinstance(group_readable, bool):
+        raise OptionError(f"group_readable must be True or False, not {group_readable!r}")
+    return RotatingFileExporter(path, max_bytes, max_age, max_total_bytes, group_readable=group_readable)
 
 
 def _directory(directory: object) -> str:
@@ -90,11 +96,20 @@ class RotatingFileExporter(SpanExporter):
         failures: how many exports failed.
     """
 
-    def __init__(self, directory: Path, max_bytes: int, max_age: float | None, max_total_bytes: int | None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        max_bytes: int,
+        max_age: float | None,
+        max_total_bytes: int | None,
+        *,
+        group_readable: bool = False,
+    ) -> None:
         self.directory = directory
         self.failed_spans = 0
         self.failures = 0
         self._max_bytes, self._max_age, self._max_total_bytes = max_bytes, max_age, max_total_bytes
+        self._group_readable = group_readable
         self._sink: FileSink | None = None
         self._inner: SpanExporter | None = None
         self._lock = threading.Lock()
@@ -168,8 +183,8 @@ class RotatingFileExporter(SpanExporter):
         return sink
 
     def _open(self) -> FileSink:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        sink = FileSink(self.directory, self._files, self._max_bytes)
+        make_directory(self.directory, group_readable=self._group_readable)
+        sink = FileSink(self.directory, self._files, self._max_bytes, group_readable=self._group_readable)
         self._files += 1
         sink.on_rotated = self._rotated
         self._sink = sink

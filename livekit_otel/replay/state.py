@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from .._private_files import open_private
 from ..errors import LiveKitOtelError, OptionError
 
 try:
@@ -96,7 +97,7 @@ class State:
 
     def _lock(self) -> int:
         while True:
-            fd = os.open(self.path, _FLAGS, 0o644)
+            fd = open_private(self.path, _FLAGS)
             try:
                 if fcntl is not None:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,7 +152,7 @@ class State:
 
     def _compact(self) -> None:
         replacement = self.path.with_name(self.path.name + ".new")
-        fd = os.open(replacement, _FLAGS | os.O_TRUNC, 0o644)
+        fd = open_private(replacement, _FLAGS | os.O_TRUNC)
         if fcntl is not None:
             fcntl.flock(fd, fcntl.LOCK_EX)
         old, self._fd = self._fd, fd
