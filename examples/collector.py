@@ -3,7 +3,7 @@
 Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set:
 
     GATEWAY_ENDPOINT=gateway:4317 otelcol-contrib --config collector-config/agent.yaml
-    pip install livekit-otel[instruments]
+    pip install '.[instruments]'  # in a checkout of livekit_otel
     python examples/collector.py dev
 
 The worker knows only the collector on its own machine (OTEL_EXPORTER_OTLP_ENDPOINT, http://localhost:4318 by default);

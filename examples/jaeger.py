@@ -3,7 +3,7 @@
 Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set:
 
     docker run -p 127.0.0.1:16686:16686 -p 127.0.0.1:4318:4318 jaegertracing/jaeger:latest
-    pip install livekit-otel[instruments]
+    pip install '.[instruments]'  # in a checkout of livekit_otel
     python examples/jaeger.py dev
 
 A Jaeger elsewhere: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318. Its page (http://localhost:16686) has the calls under

@@ -3,7 +3,7 @@
 Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set:
 
     export LANGFUSE_PUBLIC_KEY=pk-lf-... LANGFUSE_SECRET_KEY=sk-lf-... LANGFUSE_HOST=https://cloud.langfuse.com
-    pip install livekit-otel[instruments]
+    pip install '.[instruments]'  # in a checkout of livekit_otel
     python examples/langfuse.py dev
 
 Each call is a trace named "voice call" in a session of its own, and under the caller's user id.

@@ -3,7 +3,7 @@
 Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set, and a service at ORDERS_URL that
 answers ``GET /orders/7`` with ``{"status": "on its way"}``:
 
-    pip install livekit-otel[instruments] httpx opentelemetry-instrumentation-httpx
+    pip install '.[instruments]' httpx opentelemetry-instrumentation-httpx  # in a checkout of livekit_otel
     ORDERS_URL=http://localhost:8000 python examples/own_spans.py dev
 
 The trace (to OTEL_EXPORTER_OTLP_ENDPOINT, http://localhost:4318 by default) has, for a question about an order:

@@ -1,6 +1,6 @@
 """Read calls back from where their traces are, and tell what was said and how long the caller had to wait.
 
-    pip install livekit-otel
+    pip install .  # in a checkout of livekit_otel
     python examples/report_from_backend.py "jaeger://localhost:16686?service=flower-shop&since=1h"
 
 A file, a directory of files, phoenix://... or langfuse://... work as well. Needs no livekit-agents.

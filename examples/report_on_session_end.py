@@ -2,7 +2,7 @@
 
 Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set:
 
-    pip install livekit-otel[instruments]
+    pip install '.[instruments]'  # in a checkout of livekit_otel
     python examples/report_on_session_end.py dev
 
 It writes LiveKit's session report as JSON into the folder REPORTS (``reports``), and logs where the caller had to wait.

@@ -8,6 +8,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
+from .._install_hint import install_hint
 from ..errors import MissingDependencyError
 from .model import Check
 
@@ -41,12 +42,12 @@ def packages() -> Iterator[Check]:
         if version is not None:
             yield Check("packages", "ok", f"{name} {version}")
         elif name in _OTEL:
-            yield Check("packages", "problem", f"{name} is not installed", "pip install --upgrade livekit-otel")
+            yield Check("packages", "problem", f"{name} is not installed", install_hint())
     for extra, (names, purpose) in _EXTRAS.items():
         missing = [name for name in names if _version(name) is None]
         if missing:
             text = f"extra {extra}, for {purpose}, is not installed ({', '.join(missing)})"
-            yield Check("packages", "note", text, f"pip install 'livekit-otel[{extra}]'")
+            yield Check("packages", "note", text, install_hint(extra))
         else:
             versions = ", ".join(f"{name} {_version(name)}" for name in names)
             yield Check("packages", "ok", f"extra {extra}: {versions}")
@@ -94,7 +95,7 @@ def instrumentation() -> Iterator[Check]:
     from ..instrumentation.patches import PATCHES
 
     version = _version("livekit-agents")
-    fix = "pip install --upgrade livekit-otel, or a livekit-agents that it knows: " + ", ".join(VERIFIED)
+    fix = "a newer livekit_otel, or a livekit-agents that this one knows: " + ", ".join(VERIFIED)
     missing = [f"{module}.{name}" for module, name, _ in PRIVATE_NAMES if not _resolves(module, name)]
     unpatchable = [f"{one.module}.{one.cls}.{one.name}" for one in PATCHES if not _owns(one.module, one.cls, one.name)]
     for name in sorted({*missing, *unpatchable}):

@@ -11,6 +11,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
+from .._install_hint import install_hint
 from ..errors import MissingDependencyError
 from . import livekit_api
 from .guard import contained
@@ -21,7 +22,6 @@ logger = logging.getLogger("livekit_otel")
 REQUIREMENT = "livekit-agents >= 1.8.3, < 2"
 _OLDEST = (1, 8, 3)
 _warned = False
-_INSTALL = "pip install 'livekit-otel[instruments]'"
 
 
 def check_livekit() -> None:
@@ -31,12 +31,13 @@ def check_livekit() -> None:
         import livekit.agents  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
-            f"livekit-agents is not installed, and it is what livekit_otel instruments: {_INSTALL}"
+            "livekit-agents is not installed, and it is what livekit_otel instruments: " + install_hint("instruments")
         ) from error
     numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
     if numbers < _OLDEST or numbers >= (2,):
         raise MissingDependencyError(
-            f"livekit-agents {version} is installed, livekit_otel instruments {REQUIREMENT}: {_INSTALL}"
+            f"livekit-agents {version} is installed, livekit_otel instruments {REQUIREMENT}: "
+            + install_hint("instruments")
         )
 
 
