@@ -64,6 +64,8 @@ def _files_below(path: Path) -> list[Path | None]:
         found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
     if denied and not found:
         raise SourceError(f"{path}: {_reason(denied[0])}; check the permissions of the directory")
+    # opening one says why it cannot be read
+    found += [Path(error.filename) for error in denied]
     if not found:
         raise SourceError(f"{path}: the directory holds no files; give the one that the trace exporter writes to")
     return found

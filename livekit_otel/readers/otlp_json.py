@@ -6,6 +6,7 @@ last line of a writer that was killed is cut off: its whole spans are kept.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -31,7 +32,7 @@ _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def read(source: str, context: Context) -> Iterator[SpanRecord]:
     """Span records of a file, a directory of files, or standard input (``-``)."""
     files, directory = find(source)
-    if all(path is not None and path.is_file() for path in files):
+    if all(path is not None and os.path.isfile(path) for path in files):
         context.bytes_total = sum(path.stat().st_size for path in files if path is not None)
     if directory:
         return _read_directory(source, files, context)
@@ -39,16 +40,18 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
 
 
 def _read_directory(source: str, files: list[Path | None], context: Context) -> Iterator[SpanRecord]:
-    readable = False
+    readable, denied = False, ""
     for path in files:
         try:
             yield from _File(path, context).records()
             readable = True
         except SourceError as error:
             reason = str(error).removeprefix(f"{path}: ")
-            context.problem(Problem(str(path), None, f"skipped: {reason}", "info"))
+            unreadable = isinstance(error.__context__, OSError)
+            denied = denied or (f" ({path}: {reason})" if unreadable else "")
+            context.problem(Problem(str(path), None, f"skipped: {reason}", "warning" if unreadable else "info"))
     if not readable:
-        raise SourceError(f"{source}: none of the {len(files)} files in the directory is a trace; {_HINT}")
+        raise SourceError(f"{source}: none of the {len(files)} files in the directory is a trace{denied}; {_HINT}")
 
 
 def _salvaged(data: bytes) -> Message | list[Message] | None:

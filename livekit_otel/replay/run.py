@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class Replay:
 
     @property
     def bytes_total(self) -> int:
-        return sum(path.stat().st_size for path in self._paths if path.is_file())
+        return sum(path.stat().st_size for path in self._paths if os.path.isfile(path))
 
     def run(self, endpoint: Endpoint | None) -> Summary:
         """Send everything that was not acknowledged yet; without an endpoint, only count it.
