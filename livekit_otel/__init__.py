@@ -13,8 +13,11 @@ Reading, deriving and reporting work where livekit-agents is not installed; name
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from ._display import InertLogs
 
 if TYPE_CHECKING:
     from ._setup import LiveKitInstrumentor, set_tracer_provider
@@ -67,6 +70,9 @@ _HOMES = {
     "read_spans": "readers",
     "set_tracer_provider": "_setup",
 }
+
+
+logging.getLogger(__name__).addFilter(InertLogs())
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,8 @@ Every message says what is wrong, where, and what to do about it, in one line.
 
 from __future__ import annotations
 
+from ._display import visible
+
 __all__ = [
     "AmbiguousSessionError",
     "EndpointError",
@@ -29,7 +31,10 @@ __all__ = [
 
 
 class LiveKitOtelError(Exception):
-    """Base of every error that livekit_otel raises on purpose."""
+    """Base of every error that livekit_otel raises on purpose; its message is one line, inert on a terminal."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(visible(one) if isinstance(one, str) else one for one in arguments))
 
 
 class OptionError(LiveKitOtelError, ValueError):

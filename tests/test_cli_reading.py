@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -171,22 +170,6 @@ def test_closed_pipe(one: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
-
-
-def test_without_its_extra() -> None:
-    """Without typer or rich the command says in one line what to install."""
-    for missing in ("typer", "rich"):
-        code = f"""
-            import sys
-            sys.modules[{missing!r}] = None
-            from livekit_otel.cli import main
-            sys.exit(main(["sessions", "-"]))
-        """
-        done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
-        assert done.returncode == 1
-        assert done.stderr == (
-            f"livekit-otel: the command line needs {missing}, which is not installed: pip install 'livekit-otel[cli]'\n"
-        )
 
 
 def test_narrow_terminal_encoding(one: Path) -> None:

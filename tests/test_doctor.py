@@ -15,6 +15,7 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from livekit_otel._install_hint import install_hint
 from livekit_otel.cli import main
 from livekit_otel.doctor import checks, endpoints, installed
 from tests.otlp_receiver import Answer, Receiver
@@ -121,7 +122,7 @@ def test_without_livekit() -> None:
     run = subprocess.run([sys.executable, "-c", WITHOUT_LIVEKIT], capture_output=True, text=True)
     assert run.returncode == 1
     assert "  problem livekit-agents is not installed, and it is what livekit_otel instruments" in run.stdout
-    assert "fix: pip install 'livekit-otel[instruments]'" in run.stdout
+    assert f"fix: {install_hint('instruments')}" in run.stdout
     assert run.stderr.count("\n") == 1
 
 

@@ -1,35 +1,40 @@
-"""The command line, ``livekit-otel``. Each command is a module with ``register(app)``; see ``app.COMMANDS``."""
+"""The command line, ``livekit-otel``. Each command is a module with ``register(app)``; see ``commands.COMMANDS``."""
 
 from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
+from .._install_hint import install_hint
 from ..errors import LiveKitOtelError
+from .commands import short_help, shown_version
+from .output import inert_logs, say, write
 
 __all__ = ["main"]
+
+_PACKAGE = Path(__file__).parent.parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for what failed (one line on stderr), 2 for wrong usage."""
-    try:
-        from .app import app
-    except ImportError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in ("typer", "rich", "click"):
-            raise
-        return _fail(f"the command line needs {missing}, which is not installed: pip install 'livekit-otel[cli]'", 1)
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = app(args=arguments, prog_name="livekit-otel", standalone_mode=False)
-        sys.stdout.flush()
+        with inert_logs():
+            return _run(arguments)
     except LiveKitOtelError as error:
         return _fail(str(error), 1)
     except BrokenPipeError:
-        # whoever read our output has what they wanted; the interpreter must not flush into the closed pipe again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # whoever read our output has what they wanted
+        _give_up_stdout()
         return 0
+    except OSError as error:
+        _give_up_stdout()
+        place = f"{error.filename}: " if error.filename else "writing the output failed: "
+        return _fail(f"{place}{error.strerror or error}", 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except Exception as error:
@@ -37,13 +42,50 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             if type(error).__name__ == "Abort":
                 return _fail("interrupted", 130)
-            raise
+            return _fail(_unexpected(error), 1)
         command = getattr(getattr(error, "ctx", None), "command_path", "livekit-otel")
         return _fail(f"{error.format_message()} (see `{command} --help`)", getattr(error, "exit_code", 2))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        from .app import app
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("typer", "rich", "click"):
+            raise
+        return _without_extra(arguments, f"needs {missing}, which is not installed: {install_hint('cli')}")
+    code = app(args=arguments, prog_name="livekit-otel", standalone_mode=False)
+    sys.stdout.flush()
     return code if isinstance(code, int) else 0
 
 
+def _without_extra(arguments: list[str], needed: str) -> int:
+    """What can be answered without the packages of the extra."""
+    if arguments[:1] == ["--version"]:
+        write(f"{shown_version()}\n")
+        return 0
+    if not arguments or "--help" in arguments:
+        write(short_help(f"Every command {needed}"))
+        return 0 if arguments else 2
+    return _fail(f"the command line {needed}", 1)
+
+
+def _give_up_stdout() -> None:
+    """The interpreter must not flush into a closed pipe, or onto a full disk, again."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unexpected(error: Exception) -> str:
+    """An error that is a mistake of ours, with the place that a report of it needs."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    where = f" in {Path(frames[-1].filename).relative_to(_PACKAGE)}, line {frames[-1].lineno}" if frames else ""
+    return f"unexpected {type(error).__name__}{where}: {error}; this is a mistake in livekit_otel, please report it"
+
+
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"livekit-otel: {line}", file=sys.stderr)
+    say(f"livekit-otel: {message}")
     return code

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
-__all__ = ["COMMANDS", "app"]
+from .commands import COMMANDS, DESCRIPTION, shown_version
+from .output import write
 
-#: Modules of this package, in the order of the help; each has ``register(app)``.
-COMMANDS = ("demo", "sessions", "report", "turns", "replay", "doctor")
+__all__ = ["app"]
 
 app = typer.Typer(
     name="livekit-otel",
-    help="Session reports of LiveKit agents, rebuilt from OpenTelemetry traces.",
+    help=DESCRIPTION,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -24,10 +23,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            typer.echo(version("livekit-otel"))
-        except PackageNotFoundError:
-            typer.echo("unknown (not installed)")
+        write(f"{shown_version()}\n")
         raise typer.Exit
 
 
@@ -39,7 +35,7 @@ def _options(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        write(f"{context.get_help()}\n")
         raise typer.Exit(2)
 
 

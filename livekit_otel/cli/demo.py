@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from .._install_hint import install_hint
 from ..errors import MissingDependencyError
+from .output import write
 
 __all__ = ["register"]
 
@@ -28,7 +30,7 @@ def demo(
     _check()
     from ..demo.run import run_demo
 
-    if not run_demo(output, lambda line: typer.echo(line)):
+    if not run_demo(output, lambda text: write(f"{text}\n")):
         raise typer.Exit(1)
 
 
@@ -41,4 +43,4 @@ def _check() -> None:
         except ModuleNotFoundError:
             found = False
         if not found:
-            raise MissingDependencyError(f"the demo needs {name}: pip install 'livekit-otel[demo]'")
+            raise MissingDependencyError(f"the demo needs {name}: {install_hint('demo')}")

@@ -9,8 +9,9 @@ from typing import Annotated
 import msgspec
 import typer
 
+from .._display import visible
 from ..errors import LiveKitOtelError, OptionError
-from .support import to_json, write
+from .output import to_json, write
 
 __all__ = ["register"]
 
@@ -74,8 +75,8 @@ def _lines(check: object) -> str:
     from ..doctor import Check
 
     assert isinstance(check, Check)
-    fix = f"\n{'':10}fix: {check.fix}" if check.fix else ""
-    return f"  {check.level:<8}{check.text}{fix}\n"
+    fix = f"\n{'':10}fix: {visible(check.fix)}" if check.fix else ""
+    return f"  {check.level:<8}{visible(check.text)}{fix}\n"
 
 
 def _summary(texts: Sequence[str]) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
+from .._display import visible
 from ..errors import LiveKitOtelError, OptionError
-from .support import write
+from .console import InertConsole
+from .output import write
 
 __all__ = ["register"]
 
@@ -118,7 +119,7 @@ class _Notes:
     """What was passed over, on stderr; the first of it, and a count of the rest."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self.console = InertConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
         self._count = 0
 
     def tell(self, level: str, text: str) -> None:
@@ -127,7 +128,7 @@ class _Notes:
             self.print(f"{level}: {text}")
 
     def print(self, text: str) -> None:
-        self.console.print(text)
+        self.console.print(visible(text))
 
     def close(self) -> None:
         if self._count > _TOLD:

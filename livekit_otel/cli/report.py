@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..readers.remote import shown
@@ -16,7 +15,9 @@ from ..report import SessionReport, build_report
 from ..report.render_json import to_document
 from ..report.render_terminal import show
 from ..report.render_text import to_text
-from .support import Source, opened, to_json, write
+from .console import InertConsole
+from .output import to_json, write
+from .support import Source, opened
 
 __all__ = ["register"]
 
@@ -72,6 +73,6 @@ def _print(built: SessionReport, output: Path | None) -> None:
     """Text: with colours on a terminal, plain in a pipe or a file."""
     blocks = output is not None or (sys.stdout.encoding or "utf-8").lower().startswith("utf")
     if output is None and blocks and sys.stdout.isatty():
-        show(built, Console())
+        show(built, InertConsole())
     else:
         write(to_text(built, ascii=not blocks), output)

@@ -10,8 +10,10 @@ import typer
 from ..errors import SessionNotFoundError
 from ..readers.remote import shown
 from ..report import SessionReport, build_reports
+from ..report.rows import one_line
 from ..report.values import clock
-from .support import Source, opened, to_json, write
+from .output import to_json, write
+from .support import Source, opened
 
 __all__ = ["register"]
 
@@ -63,8 +65,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         duration = "" if row["duration"] is None else f"{row['duration']:.1f} s"
         complete = "yes" if row["complete"] else "no"
-        reason = row["close_reason"] or "-"
-        cells.append((row["session_id"], clock(row["started_at"]), duration, str(row["turns"]), reason, complete))
+        reason = one_line(row["close_reason"]) or "-"
+        cells.append(
+            (one_line(row["session_id"]), clock(row["started_at"]), duration, str(row["turns"]), reason, complete)
+        )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "".join(_line(line, widths) + "\n" for line in cells)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
-from ..errors import LiveKitOtelError, SourceError
+from ..errors import SourceError
 from ..readers import Problem, SpanStream, read_spans
 from ..readers.remote import shown
+from .console import InertConsole
+from .output import say, to_json, write
 
 __all__ = ["Source", "opened", "to_json", "write"]
 
@@ -35,7 +34,7 @@ def opened(source: str) -> Iterator[SpanStream]:
     """The spans of ``source``; progress is shown on a terminal, and what could not be read is told on stderr."""
     with Progress(
         TextColumn("reading"), BarColumn(), TaskProgressColumn(), DownloadColumn(),
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+        console=InertConsole(stderr=True), transient=True, disable=not sys.stderr.isatty(),
     ) as progress:  # fmt: skip
         stream = read_spans(source)
         task = progress.add_task("reading", total=stream.bytes_total)
@@ -53,30 +52,6 @@ def _tell(stream: SpanStream) -> None:
     """Warnings first: what is normal after a crash is said only where there is room."""
     problems: list[Problem] = sorted(stream.problems, key=lambda problem: problem.level != "warning")
     for problem in problems[:_TOLD_PROBLEMS]:
-        print(f"{'warning' if problem.level == 'warning' else 'note'}: {problem}", file=sys.stderr)
+        say(f"{'warning' if problem.level == 'warning' else 'note'}: {problem}")
     if stream.problem_count > _TOLD_PROBLEMS:
-        print(f"warning: {stream.problem_count - _TOLD_PROBLEMS} more such problems", file=sys.stderr)
-
-
-def to_json(value: Any) -> str:
-    """JSON for people and programs, as UTF-8 can carry it."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # halves of surrogate pairs
-        text = json.dumps(value, indent=2)
-    return text + "\n"
-
-
-def write(text: str, output: Path | None = None) -> None:
-    """To a file, or to standard output."""
-    if output is None:
-        encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-        sys.stdout.flush()
-        return
-    try:
-        output.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-    except OSError as error:
-        raise LiveKitOtelError(f"{output}: cannot be written: {error.strerror or error}; choose another -o") from None
+        say(f"warning: {stream.problem_count - _TOLD_PROBLEMS} more such problems")

@@ -13,14 +13,16 @@ from typing import Annotated, Any
 import typer
 
 from .. import attributes as attr
+from .._display import csv_cell
 from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..readers.remote import shown
 from ..report import SessionReport, build_report, build_reports
 from ..report.render_json import turn_document
 from ..report.render_text import align
-from ..report.rows import offset
+from ..report.rows import offset, one_line
 from ..spans import SpanRecord
-from .support import Source, opened, to_json, write
+from .output import to_json, write
+from .support import Source, opened
 
 __all__ = ["COLUMNS", "register"]
 
@@ -140,7 +142,8 @@ def _csv(rows: Iterable[Row]) -> str:
         turn = row.turn
         numbers = [row.value(name) for name in (*attr.REPORTED_METRICS, *attr.SILENCE_STAGES)]
         counts = [turn[name] for name in _COUNTS]
-        writer.writerow([row.session_id, *(turn[name] for name in _FACTS[1:]), *numbers, *counts])
+        facts = [row.session_id, *(turn[name] for name in _FACTS[1:])]
+        writer.writerow([csv_cell(value) for value in (*facts, *numbers, *counts)])
     return out.getvalue()
 
 
@@ -156,7 +159,11 @@ def _table(rows: list[Row]) -> str:
     for row in rows:
         turn = row.turn
         own = [ids[row.session_id]] if len(ids) > 1 else []
-        own += [str(turn["index"]), offset(turn["started_at"], row.started_at).strip(), turn["end_reason"] or "-"]
+        own += [
+            str(turn["index"]),
+            offset(turn["started_at"], row.started_at).strip(),
+            one_line(turn["end_reason"]) or "-",
+        ]
         lines.append([*own, *(_figure(row.value(name)) for name in (_WHOLE, *stages, *latencies))])
     text = align(lines, left=len(facts), indent="")
     groups = {"silence, by stage": len(facts) + 1, "latencies": len(facts) + 1 + len(stages)}
@@ -178,4 +185,4 @@ def _short(ids: set[str]) -> dict[str, str]:
     length = 8
     while len({one[:length] for one in ids}) < len(ids):
         length += 4
-    return {one: one[:length] for one in ids}
+    return {one: one_line(one[:length]) for one in ids}

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .._display import escape_json
+from .._private_files import make_directory, write_private
 from .compare import differences
 
 _SHOWN = 10
@@ -30,10 +32,12 @@ def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
     from ..report.render_text import to_text
     from .call import run_call
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_directory(folder)
     trace = folder / "trace.jsonl"
     trace.unlink(missing_ok=True)
     provider = TracerProvider(resource=Resource.create({"service.name": "livekit-otel-demo"}))
+    # the exporter appends to what is there
+    write_private(trace, b"")
     provider.add_span_processor(SimpleSpanProcessor(FileSpanExporter(str(trace))))
     set_tracer_provider(provider)
 
@@ -60,7 +64,7 @@ def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
 
 
 def _write(file: Path, report: object) -> None:
-    file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_private(file, (escape_json(json.dumps(report, indent=2, ensure_ascii=False)) + "\n").encode("utf-8"))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from multiprocessing import util
 
 from opentelemetry.trace import TracerProvider
 
+from .._display import visible
 from . import closing, delivery, registry
 from .guard import contain
 
@@ -77,4 +78,4 @@ def _say(message: str) -> None:
         handlers += one.handlers
         one = one.parent if one.propagate else None
     if handlers and all(getattr(handler, "_closed", False) for handler in handlers):
-        print(message, file=sys.stderr, flush=True)
+        print(visible(message), file=sys.stderr, flush=True)

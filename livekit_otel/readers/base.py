@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from .._display import visible
 from ..spans import SpanRecord
 
 __all__ = ["Context", "OnProblem", "Problem", "Reader", "SpanStream"]
@@ -30,7 +31,7 @@ class Problem(msgspec.Struct, frozen=True):
     level: Literal["warning", "info"] = "warning"
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.reason}" if self.line is None else f"{self.where}, line {self.line}: {self.reason}"
+        return visible(self.where + ("" if self.line is None else f", line {self.line}") + f": {self.reason}")
 
 
 OnProblem = Callable[[Problem], None]

@@ -10,10 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from .. import attributes as attr
+from .._display import visible
+from .._install_hint import install_hint
 from ..errors import MissingDependencyError
 from . import rows
 from .model import SessionReport
@@ -43,9 +46,9 @@ def to_html(report: SessionReport) -> str:
     try:
         import jinja2
     except ImportError as error:
-        raise MissingDependencyError("the HTML report needs jinja2: pip install 'livekit-otel[html]'") from error
+        raise MissingDependencyError(f"the HTML report needs jinja2: {install_hint('html')}") from error
     style, script, template = (_file(name) for name in ("report.css", "report.js", "report.html.j2"))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_inert)
     return environment.from_string(template).render(
         title=f"Voice call of {rows.one_line(report.agent_name)}" if report.agent_name else "Voice call",
         facts={"session": report.session_id, **rows.facts(report)},
@@ -121,16 +124,20 @@ def _tools(report: SessionReport) -> Any:
 
 def _embedded(data: dict[str, Any]) -> str:
     """JSON that cannot end the script block that it stands in, nor begin a comment."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    for raw, escaped in (
-        ("<", "\\u003c"),
-        (">", "\\u003e"),
-        ("&", "\\u0026"),
-        ("\u2028", "\\u2028"),
-        ("\u2029", "\\u2029"),
-    ):
+    text = json.dumps(_inert(data), separators=(",", ":"), ensure_ascii=False)
+    for raw, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(raw, escaped)
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text
+
+
+def _inert(value: Any) -> Any:
+    """Browsers obey bidirectional controls, and what is copied from a page may be pasted into a terminal."""
+    if isinstance(value, str):
+        # the page's own script and style are marked as safe
+        return value if hasattr(value, "__html__") else visible(value)
+    if isinstance(value, Mapping):
+        return {name: _inert(one) for name, one in value.items()}
+    return [_inert(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _file(name: str) -> str:

@@ -104,7 +104,7 @@ def _wait(turn: Turn, scale: Scale, shades: Mapping[str, str]) -> Text:
     for stage, seconds in parts(turn.silence):
         text.append(f" {stage} {seconds}", COLOURS[stage])
     for note in turn.notes:
-        text.append(f"\nnote: {note}", "bright_black")
+        text.append(f"\nnote: {one_line(note)}", "bright_black")
     return text
 
 

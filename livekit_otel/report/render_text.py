@@ -63,7 +63,7 @@ def _wait(head: str, turn: Turn, scale: Scale, shades: Mapping[str, str], width:
     whole = f"{turn.latency.e2e_latency or 0.0:.2f} s"
     yield from _wrapped(head, f"{bar}{'>' if scale.cut(turn) else ''} {whole}: {figures}", width)
     for note in turn.notes:
-        yield from _wrapped(_INDENT, f"note: {note}", width)
+        yield from _wrapped(_INDENT, f"note: {one_line(note)}", width)
 
 
 def _wrapped(head: str, text: str, width: int) -> Iterable[str]:

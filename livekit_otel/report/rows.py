@@ -1,6 +1,6 @@
 """What the text renderers show, before it is laid out: facts, the conversation with its waits, figures.
 
-All strings are one line and free of control characters: a terminal must not obey what a caller or a tool said.
+All strings are one line that a terminal shows and does not obey, whatever a caller or a tool said (:func:`one_line`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .. import attributes as attr
+from .._display import visible
 from .model import SessionReport
 from .turns import Turn, message_text
 from .values import clock
@@ -33,8 +34,7 @@ class Entry:
 
 def one_line(value: Any, limit: int = LONG) -> str:
     """Any text on one line, cut at ``limit`` characters."""
-    text = " ".join(str(value or "").split())
-    text = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    text = " ".join(visible(value or "").split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -1,0 +1,20 @@
+"""rich's console for what the commands show on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from .._display import visible
+
+__all__ = ["InertConsole"]
+
+
+class InertConsole(Console):
+    """Writes colours and movements of the cursor that rich asks for, and none that stand in a text."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text, lines=True), segment.style)

@@ -1,0 +1,60 @@
+"""The edge: everything that the commands print or write passes here, and nothing of it is obeyed by a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .._display import InertFormatter, escape_json, visible
+from .._private_files import write_private
+from ..errors import LiveKitOtelError
+
+__all__ = ["inert_logs", "say", "to_json", "write"]
+
+
+def to_json(value: Any) -> str:
+    """JSON for people and programs; what a terminal would obey is escaped in it."""
+    return escape_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
+
+
+def write(text: str, output: Path | None = None) -> None:
+    """Lines, to a file that only its owner can read, or to standard output."""
+    text = visible(text, lines=True)
+    if output is None:
+        if sys.stdout is None:
+            raise LiveKitOtelError("standard output is closed; open it, or choose a file with -o")
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+        return
+    try:
+        write_private(output, text.encode("utf-8", "replace"))
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None)) or str(error)
+        raise LiveKitOtelError(f"{output}: cannot be written: {reason}; choose another -o") from None
+
+
+def say(message: str) -> None:
+    """One line on standard error."""
+    print(" ".join(visible(message).split()), file=sys.stderr)
+
+
+@contextmanager
+def inert_logs() -> Iterator[None]:
+    """What libraries log reaches the terminal as it does without a handler, but is not obeyed by it."""
+    if logging.root.handlers:
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(InertFormatter())
+    logging.root.addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(handler)
