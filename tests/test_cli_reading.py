@@ -172,6 +172,29 @@ def test_closed_pipe(one: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_full_or_closed_output(one: Path, tmp_path: Path) -> None:
+    """Where the output cannot be written, one line says so, exit code 1; with -o none is needed."""
+    launcher = f"exec {sys.executable} -m livekit_otel "
+    for command in (
+        f"sessions {one}",
+        f"report {one}",
+        f"turns {one} -f csv",
+        "--help",
+        "--version",
+        "doctor --no-send",
+    ):
+        for place, reason in ((">/dev/full", "No space left on device"), (">&-", "standard output is closed")):
+            done = subprocess.run(["sh", "-c", f"{launcher}{command} {place}"], capture_output=True, text=True)
+            if (command, place) != ("--help", ">&-"):
+                # the parser prints its help itself, and gives up in silence
+                assert (done.returncode, done.stderr.count("\n")) == (1, 1), (command, place, done.stderr)
+                assert reason in done.stderr
+            assert "Traceback" not in done.stderr
+    run = subprocess.run(["sh", "-c", f"{launcher}report {one} -o {tmp_path / 'x'} >&-"])
+    assert (run.returncode, (tmp_path / "x").exists()) == (0, True)
+
+
 def test_narrow_terminal_encoding(one: Path) -> None:
     """A terminal that cannot show a character gets a replacement, not an error."""
     command = [sys.executable, "-m", "livekit_otel", "report", str(one)]

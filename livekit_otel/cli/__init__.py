@@ -56,7 +56,8 @@ def _run(arguments: list[str]) -> int:
             raise
         return _without_extra(arguments, f"needs {missing}, which is not installed: {install_hint('cli')}")
     code = app(args=arguments, prog_name="livekit-otel", standalone_mode=False)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return code if isinstance(code, int) else 0
 
 

@@ -41,7 +41,8 @@ def write(text: str, output: Path | None = None) -> None:
 
 def say(message: str) -> None:
     """One line on standard error."""
-    print(" ".join(visible(message).split()), file=sys.stderr)
+    if sys.stderr is not None:
+        print(" ".join(visible(message).split()), file=sys.stderr)
 
 
 @contextmanager

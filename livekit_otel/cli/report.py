@@ -71,8 +71,8 @@ def report(
 
 def _print(built: SessionReport, output: Path | None) -> None:
     """Text: with colours on a terminal, plain in a pipe or a file."""
-    blocks = output is not None or (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    if output is None and blocks and sys.stdout.isatty():
+    blocks = output is not None or (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    if output is None and blocks and sys.stdout is not None and sys.stdout.isatty():
         show(built, InertConsole())
     else:
         write(to_text(built, ascii=not blocks), output)
