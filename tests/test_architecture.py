@@ -19,8 +19,9 @@ EVERYWHERE = {"_display", "_install_hint", "_private_files"}
 ALLOWED = {
     "attributes": set(),
     "errors": set(),
+    "containment": set(),
     "spans": {"attributes", "errors"},
-    "instrumentation": {"attributes", "errors"},
+    "instrumentation": {"attributes", "errors", "containment"},
     "session_spans": {"attributes", "spans", "errors"},
     "turns": {"attributes", "spans", "errors"},
     "report": {"attributes", "spans", "turns", "errors"},

@@ -14,7 +14,8 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import livekit_otel
-from livekit_otel.instrumentation import closing, delivery, guard, journal, recorder, registry, request, session, stage
+from livekit_otel import containment
+from livekit_otel.instrumentation import closing, delivery, journal, recorder, registry, request, session, stage
 from livekit_otel.instrumentation.eou import EouTracker
 from livekit_otel.instrumentation.interruption import InterruptionTracker
 from livekit_otel.instrumentation.llm import LlmTracker
@@ -146,9 +147,9 @@ def test_the_plugin_changes_nothing(name: str) -> None:
 def test_a_fault_is_logged_once_per_kind_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     """The first fault of a kind is logged with its traceback, the others are only counted."""
     logging.getLogger("livekit_otel").setLevel(logging.NOTSET)
-    before = guard.faults().get("a test", 0)
+    before = containment.faults().get("a test", 0)
     for _ in range(3):
-        with guard.contained("a test"):
+        with containment.contained("a test"):
             raise ValueError("on purpose")
-    assert guard.faults()["a test"] == before + 3
+    assert containment.faults()["a test"] == before + 3
     assert caplog.text.count("a test failed and was contained") == (1 if before == 0 else 0)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contained
 from . import delivery, livekit_api
-from .guard import contained
 from .values import now_ns
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from .guard import contain, contained
+from ..containment import contain, contained
 
 logger = logging.getLogger("livekit_otel")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contain, contained
 from . import registry
-from .guard import contain, contained
 from .stage import NOT_COMMITTED
 from .turn import Turn
 from .values import flatten, model_attributes, now_ns, to_ns

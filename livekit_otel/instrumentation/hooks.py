@@ -9,8 +9,8 @@ from typing import Any
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
+from ..containment import contain, contained
 from . import closing, delivery, livekit_api, registry, shutdown
-from .guard import contain, contained
 from .options import Options
 from .session import SessionState
 from .values import now_ns, to_ns

@@ -8,7 +8,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from .. import attributes as attr
-from .guard import contained
+from ..containment import contained
 from .journal import Attributes
 from .options import Options
 from .stage import SpanFactory, Stage

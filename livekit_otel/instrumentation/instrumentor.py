@@ -12,9 +12,9 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from .._install_hint import install_hint
+from ..containment import contained
 from ..errors import MissingDependencyError
 from . import livekit_api
-from .guard import contained
 from .options import Options
 
 logger = logging.getLogger("livekit_otel")

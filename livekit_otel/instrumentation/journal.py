@@ -26,8 +26,8 @@ import msgspec
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contained
 from .content import Found, split
-from .guard import contained
 
 _PAYLOAD_BYTES = 1_900
 _SPILL_BYTES = 40_000

@@ -12,8 +12,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contained
 from . import livekit_api, messages, registry
-from .guard import contained
 from .request import Request, RequestTracker
 from .values import clip, flatten, model_attributes, named_model, now_ns, to_ns
 

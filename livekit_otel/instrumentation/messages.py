@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from .guard import contained
+from ..containment import contained
 from .journal import encode
 from .values import GENAI_CLIP_BYTES, clip, now_ns
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from .guard import contain
+from ..containment import contain
 from .stage import CANCELLED, Stage
 from .turn import Turn
 from .values import flatten, model_attributes, now_ns, to_ns

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contained
 from . import registry
-from .guard import contained
 from .stage import CANCELLED, Stage
 from .turn import Turn, model_name
 from .values import clip, flatten, model_attributes, named_model, now_ns, to_ns

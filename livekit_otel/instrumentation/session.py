@@ -12,9 +12,9 @@ from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contain, contained
 from . import livekit_api
 from .eou import EouTracker
-from .guard import contain, contained
 from .identity import agent_id, identity, open_session
 from .interruption import InterruptionTracker
 from .journal import Attributes, Journal

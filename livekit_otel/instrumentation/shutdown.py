@@ -18,8 +18,8 @@ from multiprocessing import util
 from opentelemetry.trace import TracerProvider
 
 from .._display import visible
+from ..containment import contain
 from . import closing, delivery, registry
-from .guard import contain
 
 logger = logging.getLogger("livekit_otel")
 

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from .guard import contained
+from ..containment import contained
 from .journal import Attributes
 from .values import clip
 

@@ -17,8 +17,8 @@ from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contained
 from . import registry
-from .guard import contained
 from .stage import Stage
 from .turn import Turn, model_name
 from .values import clip, flatten, model_attributes, named_model, now_ns, to_ns

@@ -11,8 +11,8 @@ from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contained
 from . import registry
-from .guard import contained
 from .stage import CANCELLED, Stage
 from .values import GENAI_CLIP_BYTES, clip, now_ns
 

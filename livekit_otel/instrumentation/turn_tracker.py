@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 
 from .. import attributes as attr
-from .guard import contain
+from ..containment import contain
 from .turn import COMPLETED, INTERRUPTED, SESSION_CLOSED, TEXT_LIMIT, Turn, joined
 from .values import now_ns
 
