@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import livekit_otel
 from livekit_otel import containment
-from livekit_otel.instrumentation import closing, delivery, journal, recorder, registry, request, session, stage
+from livekit_otel.instrumentation import closing, delivery, registry, request, session, stage
 from livekit_otel.instrumentation.eou import EouTracker
 from livekit_otel.instrumentation.interruption import InterruptionTracker
 from livekit_otel.instrumentation.llm import LlmTracker
@@ -26,6 +26,7 @@ from livekit_otel.instrumentation.tool import ToolTracker
 from livekit_otel.instrumentation.tts import TtsTracker
 from livekit_otel.instrumentation.turn_tracker import TurnTracker
 from livekit_otel.instrumentation.vad import VadTracker
+from livekit_otel.journal import JournalWriter, recorder
 from livekit_otel.turns import TurnSpanProcessor
 from tests.kit.run import run_scenario
 from tests.kit.trace import names, switch_off
@@ -41,7 +42,7 @@ CLASSES: tuple[type, ...] = (
     TtsTracker,
     TurnTracker,
     VadTracker,
-    journal.Journal,
+    JournalWriter,
     recorder.Recorder,
     request.Request,
     session.SessionState,

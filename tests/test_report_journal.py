@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from livekit_otel.journal import JournalReader
 from livekit_otel.report import build_report
-from livekit_otel.report.journal import Journal
 from tests import report_kit as kit
 
 
-def journal(*values: str, pii: tuple[str, ...] = ()) -> Journal:
-    made = Journal()
+def journal(*values: str, pii: tuple[str, ...] = ()) -> JournalReader:
+    made = JournalReader()
     for number, value in enumerate(values):
         made.add({f"livekit_otel.journal.p{number:03d}": value})
     for number, value in enumerate(pii):

@@ -9,7 +9,7 @@ from opentelemetry import trace
 
 from .. import attributes as attr
 from ..containment import contained
-from .journal import Attributes
+from ..journal import Attributes
 from .options import Options
 from .stage import SpanFactory, Stage
 from .values import clip, now_ns, value

@@ -8,7 +8,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
-from .journal import encode
+from ..journal import encode
 from .values import GENAI_CLIP_BYTES, clip, now_ns
 
 _HEAD = 4

@@ -13,16 +13,15 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contain, contained
+from ..journal import Attributes, JournalWriter, Recorder
 from . import livekit_api
 from .eou import EouTracker
 from .identity import agent_id, identity, open_session
 from .interruption import InterruptionTracker
-from .journal import Attributes, Journal
 from .llm import LlmTracker
 from .options import Options
 from .playback import PlaybackTracker
 from .realtime import RealtimeTracker
-from .recorder import Recorder
 from .stage import SpanFactory
 from .stt import SttTracker
 from .tool import ToolTracker
@@ -68,7 +67,7 @@ class SessionState:
         self.context = self.stage.context
         self.recording = self.stage.span.is_recording()
 
-        self.journal = Journal(content=self._content)
+        self.journal = JournalWriter(content=self._content)
         self.spans.journal = self.take_journal
         self.recorder = Recorder(self.journal)
         self.vad = VadTracker(self)

@@ -11,7 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
-from .journal import Attributes
+from ..journal import Attributes
 from .values import clip
 
 OPERATIONS = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import attributes as attr
-from .replay import Replay
+from ..journal import RestoredSession
 
 __all__ = ["close_reason", "complete_head"]
 
@@ -34,25 +34,25 @@ _REASONS = {
 }
 
 
-def complete_head(replay: Replay, start: Mapping[str, Any], started_at: float, ended_at: float) -> Dict:
+def complete_head(restored: RestoredSession, start: Mapping[str, Any], started_at: float, ended_at: float) -> Dict:
     """All keys of the report in LiveKit's order.
 
     ``start`` are the attributes of session.start; the times are unix seconds, used where the journal has no final head.
     """
-    head = dict(replay.head) if replay.head is not None else _from_span(start)
-    if not replay.closed:
+    head = dict(restored.head) if restored.head is not None else _from_span(start)
+    if not restored.closed:
         _fill(head, "timestamp", ended_at)
         _fill(head, "duration_ms", int((ended_at - started_at) * 1000))
         if "usage" in head:
             # the kind of each usage is in LiveKit's report since the release that added agent_name
             kept = ("type", "provider", "model") if "agent_name" in head else ("provider", "model")
-            head["usage"] = [_without_defaults(one, kept) for one in replay.usage if one] or None
+            head["usage"] = [_without_defaults(one, kept) for one in restored.usage if one] or None
     if "user_turns" in head:
-        head["user_turns"] = sum(i.get("type") == "message" and i.get("role") == "user" for i in replay.items)
+        head["user_turns"] = sum(i.get("type") == "message" and i.get("role") == "user" for i in restored.items)
     if "errors" in head:
-        head["errors"] = _errors(replay.events)
+        head["errors"] = _errors(restored.events)
     if "close_reason" in head:
-        head["close_reason"] = close_reason(replay.events)
+        head["close_reason"] = close_reason(restored.events)
     return head
 
 

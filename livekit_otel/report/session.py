@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import attributes as attr
+from ..journal import JournalReader, RestoredSession
 from ..spans import SpanRecord
 from .head import close_reason, complete_head
-from .journal import Journal
 from .model import SessionReport
-from .replay import Replay
 from .turns import stages_without_turn
 from .values import clock, flag, number, whole
 
@@ -23,7 +22,7 @@ class OpenSession:
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self._spans: dict[str, SpanRecord] = {}
-        self._journal = Journal()
+        self._journal = JournalReader()
         self._end: SpanRecord | None = None
         self._count: int | None = None
 
@@ -54,15 +53,15 @@ class OpenSession:
         spans = sorted(self._spans.values(), key=lambda span: (span.start_ns, span.end_ns, span.span_id))
         end = self._end.attributes if self._end is not None else {}
         start = next((span.attributes for span in spans if span.kind == attr.KIND_SESSION_START), {})
-        journal, replay = self._journal, Replay()
-        replay.play(journal.entries(whole(end, attr.JOURNAL_BATCHES)), gaps=bool(journal.gaps))
+        journal, restored = self._journal, RestoredSession()
+        restored.play(journal.entries(whole(end, attr.JOURNAL_BATCHES)), gaps=bool(journal.gaps))
         started_at = number(start, attr.SESSION_STARTED_AT) or spans[0].start_ns / 1e9
         ended_at = max(span.end_ns for span in spans) / 1e9
         withheld = flag(start, attr.SESSION_REDACTED) or journal.withheld
         missing = max(0, (self._count or 0) - len(spans))
-        head = complete_head(replay, start, started_at, ended_at)
+        head = complete_head(restored, start, started_at, ended_at)
         complete = self._end is not None and not missing and journal.whole
-        warnings = [*self._broken_off(ended_at, missing), *journal.warnings, *_differences(replay, journal, end)]
+        warnings = [*self._broken_off(ended_at, missing), *journal.warnings, *_differences(restored, journal, end)]
         if withheld:
             why = "was removed from the spans" if journal.withheld else "was withheld by the session's settings"
             warnings.append(f"content was redacted: it {why}; texts are empty")
@@ -76,13 +75,13 @@ class OpenSession:
             room_id=str(head.get("room_id") or ""),
             room=str(head.get("room") or ""),
             agent_name=str(head.get("agent_name") or ""),
-            close_reason=close_reason(replay.events),
+            close_reason=close_reason(restored.events),
             complete=complete,
             redacted=withheld,
             warnings=warnings,
-            events=replay.events,
-            history=replay.items,
-            usage=_usage(replay),
+            events=restored.events,
+            history=restored.items,
+            usage=_usage(restored),
             spans=spans,
             head=head,
         )
@@ -102,24 +101,24 @@ class OpenSession:
         return [f"{missing} of {self._count} spans are missing{why}"] if missing else []
 
 
-def _usage(replay: Replay) -> list[dict[str, Any]]:
+def _usage(restored: RestoredSession) -> list[dict[str, Any]]:
     """The last usage state; after a gap the head knows which model a figure belongs to."""
-    usage, final = replay.usage, (replay.head or {}).get("usage") if replay.closed else None
+    usage, final = restored.usage, (restored.head or {}).get("usage") if restored.closed else None
     if isinstance(final, list) and len(final) == len(usage):
         usage = [one if "type" in one else {**known, **one} for known, one in zip(final, usage, strict=True)]
     return [one for one in usage if one]
 
 
-def _differences(replay: Replay, journal: Journal, end: object) -> list[str]:
+def _differences(restored: RestoredSession, journal: JournalReader, end: object) -> list[str]:
     """What the session counted and the journal does not hold."""
     found: list[str] = []
-    if replay.head is None:
+    if restored.head is None:
         found.append("the report's head is missing: options, tags and the like are unknown")
-    if replay.unreadable:
-        found.append(f"{replay.unreadable} journal entries could not be understood: written by a newer version?")
+    if restored.unreadable:
+        found.append(f"{restored.unreadable} journal entries could not be understood: written by a newer version?")
     for what, expected, have in (
-        ("events", replay.expected_events, len(replay.events)),
-        ("history items", replay.expected_items, len(replay.items)),
+        ("events", restored.expected_events, len(restored.events)),
+        ("history items", restored.expected_items, len(restored.items)),
     ):
         if expected is not None and expected != have:
             found.append(f"the session counted {expected:,} {what}, and {have:,} are here")

@@ -16,9 +16,9 @@ from zlib import crc32
 
 import msgspec
 
-from .content import history_form
-from .dump import dump
-from .journal import Journal, encode
+from ..privacy import history_form
+from .model_dump import dump
+from .writer import JournalWriter, encode
 
 _EVENT_SLOTS = 1024
 _ITEM_SLOTS = 256
@@ -35,7 +35,7 @@ Added: TypeAlias = tuple[Any, str | None]
 class Recorder:
     """One session's journal writer. ``event`` is called for each emitted event, in order."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
         self._events = 0
         self._event_digests = array("Q", bytes(8 * _EVENT_SLOTS))

@@ -1,7 +1,7 @@
 """The journal's pieces, collected from spans in any order and put together again.
 
 A *batch* is one flush: a JSON array of entries, and for content a second array of ``[entry, path, value]``. Each stream
-travels in pieces ``<batch>.<part>.<parts>.<bytes>|<payload>`` (``livekit_otel.instrumentation.journal`` writes them).
+travels in pieces ``<batch>.<part>.<parts>.<bytes>|<payload>`` (``livekit_otel.journal.writer`` writes them).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from .. import attributes as attr
 
-__all__ = ["Entry", "Journal"]
+__all__ = ["Entry", "JournalReader"]
 
 Entry = list[Any]
 
@@ -43,7 +43,7 @@ class _Stream(msgspec.Struct, gc=False):
         )
 
 
-class Journal:
+class JournalReader:
     """What the spans of one session say of its events and history.
 
     Attributes:

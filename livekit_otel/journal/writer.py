@@ -3,7 +3,7 @@
 A *batch* is what was recorded since the last one. It has a main stream, a JSON array of entries, and a content
 stream, a JSON array of ``[entry, path, value]``. Each stream is cut into pieces
 ``<batch>.<part>.<parts>.<bytes>|<payload>`` that fit what the meanest backend keeps of a value. Entries (decoded by
-``livekit_otel.report.journal``):
+``livekit_otel.journal.reader``):
 
 =====  =====================================================================================================
 ``b``  first entry of every batch: whether the batch has a content stream
@@ -27,7 +27,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
-from .content import Found, split
+from ..privacy import Found, split
 
 _PAYLOAD_BYTES = 1_900
 _SPILL_BYTES = 40_000
@@ -46,7 +46,7 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-class Journal:
+class JournalWriter:
     """Collects entries and hands them out as attributes. Holds only what no span has taken yet.
 
     Entries are encoded when a span takes them, many at a time: one by one, between other work, costs twice as much.

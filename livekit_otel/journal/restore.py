@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from zlib import crc32
 
-from .journal import Entry
+from .reader import Entry
 
-__all__ = ["Replay"]
+__all__ = ["RestoredSession"]
 
 Dict = dict[str, Any]
 
@@ -17,7 +17,7 @@ _SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErro
 _BINARY_PARTS = ("image_content", "audio_content")
 
 
-class Replay:
+class RestoredSession:
     """The state that a journal tells of.
 
     Attributes:
@@ -157,20 +157,20 @@ class Replay:
 
 
 _ENTRIES: dict[str, Callable[..., None]] = {
-    "b": Replay._nothing,
-    "h": Replay._head,
-    "e": Replay._emitted,
-    "u": Replay._usage,
-    "c": Replay._conversation,
-    "i": Replay._insert,
-    "n": Replay._counts,
+    "b": RestoredSession._nothing,
+    "h": RestoredSession._head,
+    "e": RestoredSession._emitted,
+    "u": RestoredSession._usage,
+    "c": RestoredSession._conversation,
+    "i": RestoredSession._insert,
+    "n": RestoredSession._counts,
 }
 _CORRECTIONS: dict[str, Callable[..., None]] = {
-    "fe": Replay._event,
-    "fi": Replay._item,
-    "fb": Replay._bucket,
-    "fo": Replay._order,
-    "ft": Replay._tie,
+    "fe": RestoredSession._event,
+    "fi": RestoredSession._item,
+    "fb": RestoredSession._bucket,
+    "fo": RestoredSession._order,
+    "ft": RestoredSession._tie,
 }
 
 
