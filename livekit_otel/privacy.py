@@ -108,16 +108,3 @@ def _text(value: str) -> str:
         return value
     raw = getattr(value, "value", None)
     return raw if type(raw) is str else str.__str__(value)
-
-
-def history_form(item: dict[str, Any]) -> dict[str, Any]:
-    """What the report's chat history shows of an item: no null keys, no image or audio parts."""
-    form = {name: value for name, value in item.items() if value is not None}
-    content = form.get("content")
-    if isinstance(content, list):
-        form["content"] = [
-            part
-            for part in content
-            if not (isinstance(part, dict) and part.get("type") in ("image_content", "audio_content"))
-        ]
-    return form

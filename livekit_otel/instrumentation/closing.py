@@ -11,6 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
+from ..journal import Head
 from . import delivery, livekit_api
 from .values import now_ns
 
@@ -90,7 +91,7 @@ def _steps(state: SessionState, session: Any | None, error: BaseException | None
                 state.checkpoint()
             yield
         with contained("session.head"):
-            state.journal.add(["h", livekit_api.report_head(session, state.job)])
+            state.journal.add(Head(livekit_api.report_head(session, state.job)))
     with contained("session.end"):
         _end(state, error)
 

@@ -13,7 +13,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contain, contained
-from ..journal import Attributes, JournalWriter, Recorder
+from ..journal import Attributes, Head, JournalWriter, Recorder
 from . import livekit_api
 from .eou import EouTracker
 from .identity import agent_id, identity, open_session
@@ -170,7 +170,7 @@ class SessionState:
         attributes: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not self._content}
         with contained("session.start"):
             head = livekit_api.report_head(session, self.job)
-            self.journal.add(["h", head])
+            self.journal.add(Head(head))
             attributes[attr.SESSION_SDK_VERSION] = clip(str(head.get("sdk_version", "")))
             if self._content and head.get("room"):
                 attributes[attr.SESSION_ROOM] = clip(head["room"])

@@ -1,8 +1,4 @@
-"""The journal's pieces, collected from spans in any order and put together again.
-
-A *batch* is one flush: a JSON array of entries, and for content a second array of ``[entry, path, value]``. Each stream
-travels in pieces ``<batch>.<part>.<parts>.<bytes>|<payload>`` (``livekit_otel.journal.writer`` writes them).
-"""
+"""The journal's pieces, collected from spans in any order and put together again. See ``format``."""
 
 from __future__ import annotations
 
@@ -13,15 +9,21 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from .format import (
+    MAX_BATCHES,
+    Batch,
+    Entry,
+    Unknown,
+    decode_array,
+    decode_entries,
+    parse_piece,
+    payload_bytes,
+    to_entry,
+)
 
-__all__ = ["Entry", "JournalReader"]
-
-Entry = list[Any]
+__all__ = ["JournalReader"]
 
 _NAMES = frozenset(attr.journal_piece(number, pii=pii) for number in range(1_000) for pii in (False, True))
-#: Numbers beyond these are no journal of ours.
-_MAX_BATCHES, _MAX_PARTS = 1_000_000, 100_000
-_decode = msgspec.json.Decoder(list[Any]).decode
 
 
 class _Stream(msgspec.Struct, gc=False):
@@ -73,32 +75,29 @@ class JournalReader:
 
     def _add(self, value: Any, *, pii: bool) -> None:
         streams = self._pii if pii else self._main
-        try:
-            place, _, payload = value.partition("|")
-            batch, part, parts, size = map(int, place.split("."))
-            if not (0 <= batch < _MAX_BATCHES and 0 <= part < parts < _MAX_PARTS):
-                raise ValueError(place)
-        except (AttributeError, ValueError):
+        piece = parse_piece(value)
+        if piece is None:
             # content that was masked on the way is as good as withheld
             self._unreadable += not pii
             return
+        batch, part, parts, size, payload = piece
         stream = streams.get(batch)
         if stream is None:
             stream = streams[batch] = _Stream(payloads={}, cut={})
         stream.parts = parts
-        found = len(payload) if payload.isascii() else len(payload.encode("utf-8", "surrogatepass"))
+        found = payload_bytes(payload)
         if found == size:
             stream.payloads[part] = payload
         else:
             stream.cut[part] = f"was cut from {size:,} to {found:,} bytes"
 
-    def entries(self, batches: int | None) -> list[list[Entry]]:
-        """The entries of each batch, in order; what cannot be restored is left out and told of in ``warnings``.
+    def entries(self, batches: int | None) -> list[list[Entry | Unknown]]:
+        """The entries of each batch, in order; what cannot be restored is left out, and ``warnings`` say so.
 
         ``batches`` is how many there ought to be, where that is known.
         """
         last = max([*self._main, *self._pii, -1])
-        expected = range(max(last + 1, min(batches or 0, _MAX_BATCHES)))
+        expected = range(max(last + 1, min(batches or 0, MAX_BATCHES)))
         absent = [number for number in expected if number not in self._main]
         if absent:
             self._lost(f"journal batch{_numbers(absent)} missing: events and history have gaps there")
@@ -115,21 +114,24 @@ class JournalReader:
         self.gaps.sort()
         return found
 
-    def _batch(self, number: int, unsaid: list[int]) -> list[Entry]:
+    def _batch(self, number: int, unsaid: list[int]) -> list[Entry | Unknown]:
         stream = self._main[number]
-        entries = _whole(stream)
+        text = _whole(stream)
+        entries = None if text is None else decode_entries(text)
         if entries is None:
-            entries = _prefix(stream)
+            entries = [to_entry(one) for one in _prefix(stream)]
             self.gaps.append(number)
             why = stream.wanting or "it is not JSON"
             self._lost(f"journal batch {number} is damaged: {why}; {max(len(entries) - 1, 0)} entries of it were kept")
-        said = len(entries[0]) > 1 and bool(entries[0][1]) if entries and isinstance(entries[0], list) else False
+        first = entries[0] if entries else None
+        said = isinstance(first, Batch) and first.content
         pii = self._pii.get(number)
         if pii is None:
             if said:
                 unsaid.append(number)
             return entries
-        content = _whole(pii)
+        text = _whole(pii)
+        content = None if text is None else decode_array(text)
         if content is None:
             content = _prefix(pii)
             why = pii.wanting or "it is not JSON"
@@ -143,20 +145,11 @@ class JournalReader:
         self.warnings.append(warning)
 
 
-def _whole(stream: _Stream) -> list[Any] | None:
+def _whole(stream: _Stream) -> str | None:
+    """All of a stream's text; None where a piece is missing or was cut."""
     if not stream.whole:
         return None
-    text = "".join(map(stream.payloads.__getitem__, range(stream.parts))) if stream.parts > 1 else stream.payloads[0]
-    try:
-        return _decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        pass
-    try:
-        # halves of surrogate pairs: Python's decoder takes them, as its encoder wrote them
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, list) else None
+    return "".join(map(stream.payloads.__getitem__, range(stream.parts))) if stream.parts > 1 else stream.payloads[0]
 
 
 def _prefix(stream: _Stream) -> list[Any]:
@@ -180,11 +173,20 @@ def _elements(text: str) -> list[Any]:
     return found
 
 
-def _put(entries: list[Any], place: Any) -> None:
+def _put(entries: list[Entry | Unknown], place: Any) -> None:
     """Put a content value where it was taken from; entries that are not there have lost their place."""
     try:
-        number, path, value = place
-        target = entries[number]
+        number, (position, *path), value = place
+        if position < 1:
+            return
+        entry = entries[number]
+        name = entry.__struct_fields__[position - 1]
+        if not path:
+            # a whole dictionary; nothing else that an entry has of its own is content
+            if isinstance(value, dict) and isinstance(getattr(entry, name), dict):
+                setattr(entry, name, value)
+            return
+        target = getattr(entry, name)
         for step in path[:-1]:
             target = target[step]
         target[path[-1]] = value

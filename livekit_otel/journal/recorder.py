@@ -12,16 +12,32 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, TypeAlias
-from zlib import crc32
 
 import msgspec
 
-from ..privacy import history_form
+from .format import (
+    BINARY_PARTS,
+    EVENT_SLOTS,
+    ITEM_SLOTS,
+    Conversation,
+    Counts,
+    Emitted,
+    Entry,
+    EventCorrection,
+    Fields,
+    Item,
+    ItemCorrection,
+    OrderCorrection,
+    SlotCorrection,
+    TieCorrection,
+    Usage,
+    encode,
+    history_form,
+    slot_of,
+)
 from .model_dump import dump
-from .writer import JournalWriter, encode
+from .writer import JournalWriter
 
-_EVENT_SLOTS = 1024
-_ITEM_SLOTS = 256
 _RECENT_ITEMS = 256
 #: Events whose objects LiveKit shares with the history or changes later; the others are values.
 _MUTABLE = frozenset({"conversation_item_added", "function_tools_executed", "tool_execution_updated"})
@@ -38,8 +54,8 @@ class Recorder:
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
         self._events = 0
-        self._event_digests = array("Q", bytes(8 * _EVENT_SLOTS))
-        self._item_digests = array("Q", bytes(8 * _ITEM_SLOTS))
+        self._event_digests = array("Q", bytes(8 * EVENT_SLOTS))
+        self._item_digests = array("Q", bytes(8 * ITEM_SLOTS))
         self._known_items = 0
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._usage: list[dict[str, Any]] = []
@@ -60,7 +76,7 @@ class Recorder:
         self._journal.later(partial(self._entries, event, kind, added, self._events))
         self._events += 1
 
-    def _entries(self, event: Any, kind: str | None, added: Sequence[Added], number: int) -> Iterator[list[Any]]:
+    def _entries(self, event: Any, kind: str | None, added: Sequence[Added], number: int) -> Iterator[Entry]:
         """An event, after the items that came with it. Called in the order of the events."""
         if kind == "session_usage_updated":
             yield from self._item_entries(added)
@@ -68,23 +84,23 @@ class Recorder:
             return
         if kind not in _MUTABLE:
             yield from self._item_entries(added)
-            yield ["e", dump(event)]
+            yield Emitted(dump(event))
             return
         form = event.model_dump()
-        self._event_digests[number % _EVENT_SLOTS] ^= _digest(number, form)
+        self._event_digests[number % EVENT_SLOTS] ^= _digest(number, form)
         item = event.item if kind == "conversation_item_added" else None
         if item is not None and added and added[-1][0] is item and _simple(form["item"]):
             yield from self._item_entries(added[:-1])
-            yield ["c", added[-1][1], form]
+            yield Conversation(added[-1][1], form)
             self._written(item.id, history_form(form["item"]))
         else:
             yield from self._item_entries(added)
-            yield ["e", form]
+            yield Emitted(form)
 
-    def _usage_entry(self, event: Any) -> list[Any]:
+    def _usage_entry(self, event: Any) -> Usage:
         """A usage event, as what changed since the last one. Called in the order of the events."""
         usage: list[dict[str, Any]] = []
-        changes: list[list[Any]] = []
+        changes: list[tuple[int, Fields]] = []
         for number, one in enumerate(event.usage.model_usage):
             before = self._usage[number] if number < len(self._usage) else None
             if before is not None and before == one.__dict__:
@@ -96,9 +112,9 @@ class Recorder:
             # another model at this place is written whole: LiveKit sorts by kind, so a new one can shift the others
             if before is not None and all(before.get(name) == now.get(name) for name in _MODEL):
                 changed = {name: value for name, value in changed.items() if before.get(name) != value}
-            changes.append([number, changed])
+            changes.append((number, changed))
         self._usage = usage
-        return ["u", dump(event, without="usage"), changes]
+        return Usage(dump(event, without="usage"), changes)
 
     def _new_items(self, items: list[Any]) -> list[Added]:
         """History items not yet seen, in list order; new ones are near the end."""
@@ -117,14 +133,14 @@ class Recorder:
             self._recent.popitem(last=False)
         return [(items[position], str(items[position - 1].id) if position else None) for position in found]
 
-    def _item_entries(self, added: Sequence[Added]) -> Iterator[list[Any]]:
+    def _item_entries(self, added: Sequence[Added]) -> Iterator[Entry]:
         for item, previous in added:
             form = item_form(item)
-            yield ["i", previous, form]
+            yield Item(previous, form)
             self._written(item.id, form)
 
     def _written(self, item_id: str, form: dict[str, Any]) -> None:
-        self._item_digests[_slot(item_id)] ^= _digest(item_id, form)
+        self._item_digests[slot_of(item_id)] ^= _digest(item_id, form)
 
     def corrections(self, recorded: list[Any] | None, history: Any) -> Iterator[None]:
         """Write what LiveKit's final state says otherwise than the journal; yields now and then, to be spread out."""
@@ -136,43 +152,43 @@ class Recorder:
         if recorded is not None:
             yield from self._correct_events([e for e in recorded if getattr(e, "type", None) not in _UNREPORTED])
         yield from self._correct_items(items)
-        self._journal.add(["n", self._events, len(items)])
+        self._journal.add(Counts(self._events, len(items)))
 
     def _correct_events(self, events: list[Any]) -> Iterator[None]:
-        now = array("Q", bytes(8 * _EVENT_SLOTS))
+        now = array("Q", bytes(8 * EVENT_SLOTS))
         mutable = [number for number, event in enumerate(events) if event.type in _MUTABLE]
         for done, number in enumerate(mutable):
-            now[number % _EVENT_SLOTS] ^= _digest(number, events[number].model_dump())
+            now[number % EVENT_SLOTS] ^= _digest(number, events[number].model_dump())
             if done % 32 == 31:
                 yield
         for number in mutable:
-            if now[number % _EVENT_SLOTS] != self._event_digests[number % _EVENT_SLOTS]:
-                self._journal.add(["fe", number, events[number].model_dump()])
+            if now[number % EVENT_SLOTS] != self._event_digests[number % EVENT_SLOTS]:
+                self._journal.add(EventCorrection(number, events[number].model_dump()))
                 yield
 
     def _correct_items(self, items: list[Any]) -> Iterator[None]:
-        now = array("Q", bytes(8 * _ITEM_SLOTS))
+        now = array("Q", bytes(8 * ITEM_SLOTS))
         for done, item in enumerate(items):
-            now[_slot(item.id)] ^= _digest(item.id, item_form(item))
+            now[slot_of(item.id)] ^= _digest(item.id, item_form(item))
             if done % 32 == 31:
                 yield
-        stale = {slot for slot in range(_ITEM_SLOTS) if now[slot] != self._item_digests[slot]}
+        stale = {slot for slot in range(ITEM_SLOTS) if now[slot] != self._item_digests[slot]}
         if stale:
             ids: dict[int, list[str]] = {slot: [] for slot in stale}
             for item in items:
-                slot = _slot(item.id)
+                slot = slot_of(item.id)
                 if slot in stale:
                     ids[slot].append(item.id)
-                    self._journal.add(["fi", item_form(item)])
+                    self._journal.add(ItemCorrection(item_form(item)))
                     yield
             for slot, kept in ids.items():
-                self._journal.add(["fb", slot, _ITEM_SLOTS, kept])
+                self._journal.add(SlotCorrection(slot, ITEM_SLOTS, kept))
         self._correct_order(items)
 
     def _correct_order(self, items: list[Any]) -> None:
         """Items are sorted by their time, ties in the order of insertion; say so where this does not tell the order."""
         if any(before.created_at > after.created_at for before, after in itertools.pairwise(items)):
-            self._journal.add(["fo", [item.id for item in items]])
+            self._journal.add(OrderCorrection([item.id for item in items]))
             return
         tie: list[str] = []
         for number, item in enumerate(items):
@@ -180,10 +196,10 @@ class Recorder:
                 tie = tie or [items[number - 1].id]
                 tie.append(item.id)
             elif tie:
-                self._journal.add(["ft", tie])
+                self._journal.add(TieCorrection(tie))
                 tie = []
         if tie:
-            self._journal.add(["ft", tie])
+            self._journal.add(TieCorrection(tie))
 
 
 def item_form(item: Any) -> dict[str, Any]:
@@ -195,13 +211,9 @@ def item_form(item: Any) -> dict[str, Any]:
 def _simple(dump: dict[str, Any]) -> bool:
     """Whether the history form follows from the event's dump: no nested nulls or values that JSON cannot hold."""
     return not dump.get("extra") and all(
-        isinstance(part, str) or (isinstance(part, dict) and part.get("type") in ("image_content", "audio_content"))
+        isinstance(part, str) or (isinstance(part, dict) and part.get("type") in BINARY_PARTS)
         for part in dump.get("content") or ()
     )
-
-
-def _slot(item_id: str) -> int:
-    return crc32(item_id.encode("utf-8", "replace")) % _ITEM_SLOTS
 
 
 def _digest(key: int | str, dump: dict[str, Any]) -> int:

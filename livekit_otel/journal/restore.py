@@ -4,21 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
-from zlib import crc32
 
-from .reader import Entry
+from .format import (
+    Batch,
+    Conversation,
+    Counts,
+    Emitted,
+    Entry,
+    EventCorrection,
+    Fields,
+    Head,
+    Item,
+    ItemCorrection,
+    OrderCorrection,
+    SlotCorrection,
+    TieCorrection,
+    Unknown,
+    Usage,
+    history_form,
+    slot_of,
+)
 
 __all__ = ["RestoredSession"]
 
-Dict = dict[str, Any]
-
 #: What an entry of unexpected shape leads to.
 _SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-_BINARY_PARTS = ("image_content", "audio_content")
+#: LiveKit counts usage by provider and model: a place beyond this is no usage of a session
+_MAX_MODELS = 1_000
 
 
 class RestoredSession:
-    """The state that a journal tells of.
+    """The state that a journal leads to.
 
     Attributes:
         events, items: as LiveKit's report has them (``items`` is the chat history).
@@ -30,10 +46,10 @@ class RestoredSession:
     """
 
     def __init__(self) -> None:
-        self.events: list[Dict] = []
-        self.items: list[Dict] = []
-        self.usage: list[Dict] = []
-        self.head: Dict | None = None
+        self.events: list[Fields] = []
+        self.items: list[Fields] = []
+        self.usage: list[Fields] = []
+        self.head: Fields | None = None
         self.closed = False
         self.unreadable = 0
         self.expected_events: int | None = None
@@ -41,70 +57,74 @@ class RestoredSession:
         self._ids: set[str] = set()
         self._gaps = False
 
-    def play(self, batches: Iterable[list[Entry]], *, gaps: bool) -> None:
+    def play(self, batches: Iterable[Iterable[Entry | Unknown]], *, gaps: bool) -> None:
         """Apply all entries. With ``gaps`` some entries are missing, so positions cannot be trusted."""
         self._gaps = gaps
-        corrections: list[Entry] = []
+        corrections: list[Entry | Unknown] = []
         for batch in batches:
             for entry in batch:
+                play = _ENTRIES.get(type(entry))
+                if play is None:
+                    corrections.append(entry)
+                    continue
                 try:
-                    kind = entry[0]
-                    if kind in _CORRECTIONS:
-                        corrections.append(entry)
-                    else:
-                        _ENTRIES[kind](self, *entry[1:])
+                    play(self, entry)
                 except _SENSELESS:
                     self.unreadable += 1
         for entry in corrections:
             try:
-                _CORRECTIONS[entry[0]](self, *entry[1:])
+                _CORRECTIONS[type(entry)](self, entry)
             except _SENSELESS:
                 self.unreadable += 1
 
-    def _nothing(self, *_: Any) -> None:
+    def _batch(self, entry: Batch) -> None:
         pass
 
-    def _head(self, head: Dict) -> None:
+    def _head(self, entry: Head) -> None:
         # the first head is written at the start, the second when the session has closed
         self.closed = self.closed or self.head is not None
-        self.head = _dictionary(head)
+        self.head = entry.head
 
-    def _counts(self, events: int, items: int) -> None:
-        self.expected_events, self.expected_items = int(events), int(items)
+    def _counts(self, entry: Counts) -> None:
+        self.expected_events, self.expected_items = entry.events, entry.items
         self.closed = True
 
     # --- events
-    def _emitted(self, event: Dict) -> None:
-        self.events.append(_dictionary(event))
+    def _emitted(self, entry: Emitted) -> None:
+        self.events.append(entry.event)
 
-    def _usage(self, event: Dict, changes: list[list[Any]]) -> None:
+    def _usage(self, entry: Usage) -> None:
         usage = list(self.usage)
-        for number, change in changes:
+        for number, change in entry.changes:
+            if not 0 <= number < _MAX_MODELS:
+                raise ValueError(f"usage of a model at place {number}")
             # only after a gap is there more than one to add
             usage += [{} for _ in range(number + 1 - len(usage))]
             # a change that names its kind is another model at this place: LiveKit sorts them by kind
             usage[number] = change if "type" in change else {**usage[number], **change}
         self.usage = usage
-        event["usage"] = {"model_usage": [one for one in usage if one]}
-        self.events.append(event)
+        entry.event["usage"] = {"model_usage": [one for one in usage if one]}
+        self.events.append(entry.event)
 
-    def _conversation(self, previous: str | None, event: Dict) -> None:
-        item = _history_form(event["item"])
-        self._insert(previous, item)
-        self.events.append(event)
+    def _conversation(self, entry: Conversation) -> None:
+        self._insert(entry.previous, history_form(entry.event["item"]))
+        self.events.append(entry.event)
 
-    def _event(self, number: int, event: Dict) -> None:
+    def _correct_event(self, entry: EventCorrection) -> None:
         if not self._gaps:
-            self.events[number] = _dictionary(event)
+            self.events[entry.number] = entry.event
             return
         # positions have moved: the event that was emitted at the same time is the one
         for at, one in enumerate(self.events):
-            if one.get("created_at") == event["created_at"] and one.get("type") == event["type"]:
-                self.events[at] = event
+            if one.get("created_at") == entry.event["created_at"] and one.get("type") == entry.event["type"]:
+                self.events[at] = entry.event
                 return
 
     # --- history
-    def _insert(self, previous: str | None, item: Dict) -> None:
+    def _item(self, entry: Item) -> None:
+        self._insert(entry.previous, entry.item)
+
+    def _insert(self, previous: str | None, item: Fields) -> None:
         items = self.items
         if item["id"] in self._ids:
             self._replace(item)
@@ -117,33 +137,34 @@ class RestoredSession:
             items.insert(self._by_time(item) if at is None else at + 1, item)
         self._ids.add(item["id"])
 
-    def _by_time(self, item: Dict) -> int:
+    def _by_time(self, item: Fields) -> int:
         at = len(self.items)
         while at and self.items[at - 1].get("created_at", 0) > item.get("created_at", 0):
             at -= 1
         return at
 
-    def _replace(self, item: Dict) -> None:
+    def _replace(self, item: Fields) -> None:
         at = next(n for n in reversed(range(len(self.items))) if self.items[n]["id"] == item["id"])
         self.items[at] = item
 
-    def _item(self, item: Dict) -> None:
+    def _correct_item(self, entry: ItemCorrection) -> None:
+        item = entry.item
         if item["id"] in self._ids:
             self._replace(item)
         else:
             self.items.insert(self._by_time(item), item)
             self._ids.add(item["id"])
 
-    def _bucket(self, bucket: int, buckets: int, ids: list[str]) -> None:
-        kept = set(ids)
-        self._keep([i for i in self.items if i["id"] in kept or _bucket_of(i["id"], buckets) != bucket])
+    def _correct_slot(self, entry: SlotCorrection) -> None:
+        kept = set(entry.ids)
+        self._keep([i for i in self.items if i["id"] in kept or slot_of(i["id"], entry.slots) != entry.slot])
 
-    def _order(self, ids: list[str]) -> None:
-        place = {item_id: number for number, item_id in enumerate(ids)}
+    def _correct_order(self, entry: OrderCorrection) -> None:
+        place = {item_id: number for number, item_id in enumerate(entry.ids)}
         self._keep(sorted((item for item in self.items if item["id"] in place), key=lambda item: place[item["id"]]))
 
-    def _tie(self, ids: list[str]) -> None:
-        place = {item_id: number for number, item_id in enumerate(ids)}
+    def _correct_tie(self, entry: TieCorrection) -> None:
+        place = {item_id: number for number, item_id in enumerate(entry.ids)}
         tied = [(at, item) for at, item in enumerate(self.items) if item["id"] in place]
         if tied:
             ordered = sorted((item for _, item in tied), key=lambda item: place[item["id"]])
@@ -151,44 +172,24 @@ class RestoredSession:
             rest = [item for item in self.items[first:] if item["id"] not in place]
             self._keep([*self.items[:first], *ordered, *rest])
 
-    def _keep(self, items: list[Dict]) -> None:
+    def _keep(self, items: list[Fields]) -> None:
         self.items[:] = items
         self._ids = {item["id"] for item in items}
 
 
-_ENTRIES: dict[str, Callable[..., None]] = {
-    "b": RestoredSession._nothing,
-    "h": RestoredSession._head,
-    "e": RestoredSession._emitted,
-    "u": RestoredSession._usage,
-    "c": RestoredSession._conversation,
-    "i": RestoredSession._insert,
-    "n": RestoredSession._counts,
+_ENTRIES: dict[type, Callable[[RestoredSession, Any], None]] = {
+    Batch: RestoredSession._batch,
+    Head: RestoredSession._head,
+    Emitted: RestoredSession._emitted,
+    Usage: RestoredSession._usage,
+    Conversation: RestoredSession._conversation,
+    Item: RestoredSession._item,
+    Counts: RestoredSession._counts,
 }
-_CORRECTIONS: dict[str, Callable[..., None]] = {
-    "fe": RestoredSession._event,
-    "fi": RestoredSession._item,
-    "fb": RestoredSession._bucket,
-    "fo": RestoredSession._order,
-    "ft": RestoredSession._tie,
+_CORRECTIONS: dict[type, Callable[[RestoredSession, Any], None]] = {
+    EventCorrection: RestoredSession._correct_event,
+    ItemCorrection: RestoredSession._correct_item,
+    SlotCorrection: RestoredSession._correct_slot,
+    OrderCorrection: RestoredSession._correct_order,
+    TieCorrection: RestoredSession._correct_tie,
 }
-
-
-def _dictionary(value: Dict) -> Dict:
-    if not isinstance(value, dict):
-        raise TypeError("heads and events are dictionaries")
-    return value
-
-
-def _bucket_of(item_id: str, buckets: int) -> int:
-    return crc32(item_id.encode("utf-8", "replace")) % buckets
-
-
-def _history_form(item: Dict) -> Dict:
-    form = {name: value for name, value in item.items() if value is not None}
-    content = form.get("content")
-    if content and isinstance(content, list):
-        form["content"] = [
-            part for part in content if not (isinstance(part, dict) and part.get("type") in _BINARY_PARTS)
-        ]
-    return form

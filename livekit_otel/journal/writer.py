@@ -1,49 +1,45 @@
-"""The journal: the session's events and conversation items, in order, as numbered pieces of compact JSON.
-
-A *batch* is what was recorded since the last one. It has a main stream, a JSON array of entries, and a content
-stream, a JSON array of ``[entry, path, value]``. Each stream is cut into pieces
-``<batch>.<part>.<parts>.<bytes>|<payload>`` that fit what the meanest backend keeps of a value. Entries (decoded by
-``livekit_otel.journal.reader``):
-
-=====  =====================================================================================================
-``b``  first entry of every batch: whether the batch has a content stream
-``h``  the report without events and history; the last one wins
-``e``  an event
-``u``  a usage event, as the difference to the last usage
-``c``  an event that also inserts its item in the history after the item with the given id
-``i``  a history item that no event announced
-``fe`` ``fi`` ``fb`` ``fo`` ``ft`` ``n``  final corrections: event, item, ids of a bucket, order, ties, counts
-=====  =====================================================================================================
-"""
+"""Collects journal entries and hands them out as span attributes; ``format`` says what they look like."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import msgspec
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
 from ..privacy import Found, split
+from .format import (
+    Batch,
+    Conversation,
+    Emitted,
+    Entry,
+    EventCorrection,
+    Head,
+    Item,
+    ItemCorrection,
+    Usage,
+    cut,
+    encode,
+)
 
-_PAYLOAD_BYTES = 1_900
 _SPILL_BYTES = 40_000
 _MAX_ENTRY_BYTES = 4_000_000
 _MAX_WAITING = 64
 
-Attributes = dict[str, AttributeValue]
-Entry: TypeAlias = list[Any]
+Attributes: TypeAlias = dict[str, AttributeValue]
 
-
-def encode(value: Any) -> bytes:
-    """Compact JSON; text that UTF-8 cannot carry (lone surrogates) is escaped."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode("ascii")
+#: the field of each entry that can hold content, and its place in the entry's array
+_HOLDS: dict[type[Entry], tuple[str, int]] = {
+    Head: ("head", 1),
+    Emitted: ("event", 1),
+    Usage: ("event", 1),
+    Conversation: ("event", 2),
+    Item: ("item", 2),
+    EventCorrection: ("event", 2),
+    ItemCorrection: ("item", 1),
+}
 
 
 class JournalWriter:
@@ -98,7 +94,8 @@ class JournalWriter:
     def _encode_one(self, entry: Entry) -> None:
         number = len(self._entries) + 1
         found: Found = []
-        main = encode(split_entry(entry, found))
+        self._take_content(entry, found)
+        main = encode(entry)
         pii = [encode([number, path, value]) for path, value in found] if self._content else []
         size = len(main) + sum(map(len, pii))
         if size > _MAX_ENTRY_BYTES:
@@ -111,15 +108,22 @@ class JournalWriter:
         self._pii += pii
         self._bytes += size
 
+    def _take_content(self, entry: Entry, found: Found) -> None:
+        """Move the entry's content to ``found``; ids and numbers of the entry itself stay as they are."""
+        holds = _HOLDS.get(type(entry))
+        if holds is not None:
+            name, place = holds
+            setattr(entry, name, split(getattr(entry, name), found, [place]))
+
     def take(self) -> list[Attributes]:
         """Everything recorded since the last call, as the attributes of one span each (mostly one)."""
         self.settle()
         if not self._entries:
             return []
-        main = b"[" + b",".join([encode(["b", bool(self._pii)]), *self._entries]) + b"]"
-        pieces = [(False, piece) for piece in _cut(self.batches, main)]
+        main = b"[" + b",".join([encode(Batch(bool(self._pii))), *self._entries]) + b"]"
+        pieces = [(False, piece) for piece in cut(self.batches, main)]
         if self._pii:
-            pieces += [(True, piece) for piece in _cut(self.batches, b"[" + b",".join(self._pii) + b"]")]
+            pieces += [(True, piece) for piece in cut(self.batches, b"[" + b",".join(self._pii) + b"]")]
         self.batches += 1
         self._entries, self._pii, self._bytes = [], [], 0
         return [
@@ -128,24 +132,3 @@ class JournalWriter:
                 (at, at + attr.MAX_JOURNAL_PIECES) for at in range(0, len(pieces), attr.MAX_JOURNAL_PIECES)
             )
         ]
-
-
-def split_entry(entry: list[Any], found: Found) -> list[Any]:
-    """``entry`` with the content of its dictionaries split off; ids and numbers are left as they are."""
-    return [split(part, found, [at]) if isinstance(part, dict) else part for at, part in enumerate(entry)]
-
-
-def _cut(batch: int, payload: bytes) -> list[str]:
-    """``payload`` in numbered pieces, cut between characters."""
-    cuts = [0]
-    while len(payload) - cuts[-1] > _PAYLOAD_BYTES:
-        at = cuts[-1] + _PAYLOAD_BYTES
-        while payload[at] & 0xC0 == 0x80:
-            at -= 1
-        cuts.append(at)
-    cuts.append(len(payload))
-    parts = len(cuts) - 1
-    return [
-        f"{batch}.{part}.{parts}.{cuts[part + 1] - cuts[part]}|{payload[cuts[part] : cuts[part + 1]].decode()}"
-        for part in range(parts)
-    ]

@@ -1,0 +1,234 @@
+"""The journal's form: its entries, its pieces and its limits. Whoever writes or reads a journal takes them from here.
+
+A *batch* is what was recorded since the last one. It has a main stream, a JSON array of entries, and a content stream,
+a JSON array of ``[entry, path, value]``: where in which entry a value was taken out that is content. ``path`` begins
+with the position in the entry's own array. Each stream is cut into pieces ``<batch>.<part>.<parts>.<bytes>|<payload>``
+that fit what the meanest backend keeps of a value; a piece is one span attribute.
+
+An entry is written as an array with its tag first:
+
+=====  =====================================================================================================
+``b``  :class:`Batch`, first entry of every batch: whether the batch has a content stream
+``h``  :class:`Head`, the report without events and history; the last one wins
+``e``  :class:`Emitted`, an event
+``u``  :class:`Usage`, a usage event, as the difference to the last usage
+``c``  :class:`Conversation`, an event that also inserts its item in the history after the item with the given id
+``i``  :class:`Item`, a history item that no event announced
+``fe`` ``fi`` ``fb`` ``fo`` ``ft`` ``n``  final corrections: event, item, ids of a slot, order, ties, counts
+=====  =====================================================================================================
+
+An entry may get more fields at its end (an older reader ignores them); an entry of an unknown tag is counted and left
+out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeAlias
+from zlib import crc32
+
+import msgspec
+
+#: what a payload may have, so that a piece with its header stays under ``attributes.MAX_VALUE_BYTES``
+PAYLOAD_BYTES = 1_900
+#: numbers beyond these are no journal of ours
+MAX_BATCHES, MAX_PARTS = 1_000_000, 100_000
+#: digests of events and items are kept in so many slots: by number, and by :func:`slot_of` of the item's id
+EVENT_SLOTS, ITEM_SLOTS = 1_024, 256
+
+Fields: TypeAlias = dict[str, Any]
+Path: TypeAlias = list[str | int]
+#: parts of a message that the report's history leaves out
+BINARY_PARTS = ("image_content", "audio_content")
+
+
+class Batch(msgspec.Struct, array_like=True, tag="b"):
+    """First entry of a batch."""
+
+    content: bool = False
+
+
+class Head(msgspec.Struct, array_like=True, tag="h"):
+    """The report without events and history, as ``make_session_report()`` stamped it."""
+
+    head: Fields
+
+
+class Emitted(msgspec.Struct, array_like=True, tag="e"):
+    """An event."""
+
+    event: Fields
+
+
+class Usage(msgspec.Struct, array_like=True, tag="u"):
+    """A usage event whose ``usage`` is null; ``changes`` are fields of the models at these places."""
+
+    event: Fields
+    changes: list[tuple[int, Fields]]
+
+
+class Conversation(msgspec.Struct, array_like=True, tag="c"):
+    """An event whose ``item`` stands in the history after the item ``previous`` (None: it is the first)."""
+
+    previous: str | None
+    event: Fields
+
+
+class Item(msgspec.Struct, array_like=True, tag="i"):
+    """A history item that no event announced."""
+
+    previous: str | None
+    item: Fields
+
+
+class EventCorrection(msgspec.Struct, array_like=True, tag="fe"):
+    """What the event of this number has become."""
+
+    number: int
+    event: Fields
+
+
+class ItemCorrection(msgspec.Struct, array_like=True, tag="fi"):
+    """What a history item has become, or one that was never written."""
+
+    item: Fields
+
+
+class SlotCorrection(msgspec.Struct, array_like=True, tag="fb"):
+    """All ids that the history has in one of ``slots`` slots."""
+
+    slot: int
+    slots: int
+    ids: list[str]
+
+
+class OrderCorrection(msgspec.Struct, array_like=True, tag="fo"):
+    """The history's ids, all of them, in order."""
+
+    ids: list[str]
+
+
+class TieCorrection(msgspec.Struct, array_like=True, tag="ft"):
+    """Ids of items with one ``created_at``, in order."""
+
+    ids: list[str]
+
+
+class Counts(msgspec.Struct, array_like=True, tag="n"):
+    """How many events and history items there were in the end."""
+
+    events: int
+    items: int
+
+
+class Unknown(msgspec.Struct):
+    """What stands in the place of an entry that could not be understood. Never written."""
+
+    value: Any
+
+
+Entry: TypeAlias = (
+    Batch
+    | Head
+    | Emitted
+    | Usage
+    | Conversation
+    | Item
+    | EventCorrection
+    | ItemCorrection
+    | SlotCorrection
+    | OrderCorrection
+    | TieCorrection
+    | Counts
+)
+
+_decode_entries = msgspec.json.Decoder(list[Entry]).decode
+_decode_array = msgspec.json.Decoder(list[Any]).decode
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON; text that UTF-8 cannot carry (lone surrogates) is escaped, integers may have any size."""
+    try:
+        return msgspec.json.encode(value)
+    except (UnicodeEncodeError, OverflowError):
+        plain = msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
+        return json.dumps(plain, separators=(",", ":")).encode("ascii")
+
+
+def decode_entries(text: str) -> list[Entry | Unknown] | None:
+    """The entries of a main stream; None when it is no JSON array."""
+    try:
+        return _decode_entries(text)  # type: ignore[return-value]
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        found = decode_array(text)
+        return None if found is None else [to_entry(one) for one in found]
+
+
+def decode_array(text: str) -> list[Any] | None:
+    """A JSON array; None when it is something else. Halves of surrogate pairs are taken as they were written."""
+    try:
+        return _decode_array(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        pass
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def to_entry(value: Any) -> Entry | Unknown:
+    """One decoded array as an entry."""
+    try:
+        return msgspec.convert(value, Entry)  # type: ignore[no-any-return]
+    except (msgspec.ValidationError, RecursionError):
+        return Unknown(value)
+
+
+def cut(batch: int, stream: bytes) -> list[str]:
+    """A stream as the values of numbered pieces, cut between characters."""
+    cuts = [0]
+    while len(stream) - cuts[-1] > PAYLOAD_BYTES:
+        at = cuts[-1] + PAYLOAD_BYTES
+        while stream[at] & 0xC0 == 0x80:
+            at -= 1
+        cuts.append(at)
+    cuts.append(len(stream))
+    parts = len(cuts) - 1
+    return [
+        f"{batch}.{part}.{parts}.{cuts[part + 1] - cuts[part]}|{stream[cuts[part] : cuts[part + 1]].decode()}"
+        for part in range(parts)
+    ]
+
+
+def parse_piece(value: Any) -> tuple[int, int, int, int, str] | None:
+    """Batch, part, parts, written bytes and payload of a piece; None where the value is no piece."""
+    try:
+        place, _, payload = value.partition("|")
+        batch, part, parts, size = map(int, place.split("."))
+    except (AttributeError, TypeError, ValueError):
+        return None
+    if not (0 <= batch < MAX_BATCHES and 0 <= part < parts < MAX_PARTS):
+        return None
+    return batch, part, parts, size, payload
+
+
+def payload_bytes(payload: str) -> int:
+    """What a payload has now; fewer than were written when it was cut on the way."""
+    return len(payload) if payload.isascii() else len(payload.encode("utf-8", "surrogatepass"))
+
+
+def slot_of(item_id: str, slots: int = ITEM_SLOTS) -> int:
+    """The slot of a history item."""
+    return crc32(item_id.encode("utf-8", "replace")) % slots
+
+
+def history_form(item: Fields) -> Fields:
+    """What the report's chat history shows of an item: no null keys, no image or audio parts."""
+    form = {name: value for name, value in item.items() if value is not None}
+    content = form.get("content")
+    if content and isinstance(content, list):
+        form["content"] = [
+            part for part in content if not (isinstance(part, dict) and part.get("type") in BINARY_PARTS)
+        ]
+    return form
