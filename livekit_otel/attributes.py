@@ -125,7 +125,12 @@ WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow 
 END_REASON = _define(
     "gen_ai.agent.invocation.end_reason", "string", "How the turn ended: completed, interrupted or session_closed."
 )
-TOOL_NAME = _define("gen_ai.tool.name", "string", "Name of the function tool.")
+#: OpenTelemetry's value for what is not among the known values
+OTHER = "_OTHER"
+TOOL_NAME = _define("gen_ai.tool.name", "string", "Name of the function tool; `_OTHER` where none of its name exists.")
+TOOL_MADE_UP_NAME = _define(
+    "livekit_otel.pii.tool.name", "string", "Name that the model called and no tool has.", content=True
+)
 TOOL_TYPE = _define("gen_ai.tool.type", "string", "Always `function`.")
 TOOL_CALL_ID = _define("gen_ai.tool.call.id", "string", "Id of the call, as the model gave it.")
 TOOL_CALL_ARGUMENTS = _define("gen_ai.tool.call.arguments", "string", "Arguments as JSON text.", content=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -25,16 +26,23 @@ def faults() -> dict[str, int]:
         return dict(_faults)
 
 
+def where(error: BaseException) -> str:
+    """Where an exception was raised, and its type. Not its message: it may quote what people said (a key that is
+    missing, a value that does not parse), and a log is no place for that.
+    """
+    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__qualname__
+
+
 def report(kind: str, error: BaseException) -> None:
-    """Count a fault of ours; log it with its traceback the first time its kind appears."""
+    """Count a fault of ours; log where it happened the first time its kind appears."""
     with _lock:
         _faults[kind] += 1
         first = _faults[kind] == 1
     if first:
         logger.error(
-            "livekit_otel: %s failed and was contained; the call is not affected, this kind is logged once",
+            "livekit_otel: %s failed and was contained; the call is not affected, this kind is logged once\n%s",
             kind,
-            exc_info=error,
+            where(error),
         )
 
 

@@ -1,110 +1,207 @@
-"""Splits a dumped event into what is content and what is not.
+"""What is content: one table that marks each field of LiveKit's objects.
 
-The journal keeps content in a parallel attribute, so that stripping ``pii`` keys leaves a journal of the same shape: a
-content string becomes ``""`` in the main part, and ``[entry, path, value]`` in the other.
+A field that the table does not list is content, so that what a newer LiveKit adds is withheld rather than leaked. So is
+everything inside a payload of the user's (``extra``, tool arguments), whatever its type or its key, a job's tags, and
+the name of a tool that was never registered: a model made it up from what people said.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
 
-#: String fields of LiveKit's events and items that say nothing about what people said. Any other string is content,
-#: so that a field of a newer LiveKit is withheld rather than leaked.
-_PLAIN = frozenset(
-    {
-        "agent_name",
-        "audio_recording_path",
-        "call_id",
-        "close_reason",
-        "endpointing_mode",
-        "group_id",
-        "id",
-        "item_id",
-        "job_id",
-        "label",
-        "language",
-        "mode",
-        "model",
-        "model_name",
-        "model_provider",
-        "name",
-        "new_agent_id",
-        "new_state",
-        "old_agent_id",
-        "old_state",
-        "provider",
-        "provider_request_ids",
-        "reason",
-        "role",
-        "room_id",
-        "sdk_version",
-        "source",
-        "speech_id",
-        "status",
-        "tags",
-        "tools_added",
-        "tools_removed",
-        "type",
-        "update_ids",
-        "usage",
-    }
+
+class Mark(Enum):
+    """What a field's value is."""
+
+    #: what people said, wrote or own, and what cannot be told apart from that
+    CONTENT = "content"
+    #: ids, names of models and agents, states: strings, or lists of them
+    IDENTIFIER = "identifier"
+    #: times, counts, figures, flags: numbers and booleans
+    MEASURE = "measure"
+    #: an identifier where the tool was registered, else content
+    TOOL_NAME = "tool name"
+    #: an object that the table has under its own ``type``, or a list of them; anything else there is content
+    OBJECT = "object"
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """An object of these fields that has no ``type`` of its own, or a list of them."""
+
+    fields: Mapping[str, Rule]
+
+
+Rule: TypeAlias = Mark | Shape
+
+CONTENT, IDENTIFIER, MEASURE, TOOL_NAME, OBJECT = Mark
+
+
+def _marks(
+    *,
+    identifier: str = "",
+    measure: str = "",
+    content: str = "",
+    tool_name: str = "",
+    object: str = "",
+    **shapes: Shape,
+) -> dict[str, Rule]:
+    """Fields by mark; each argument is a list of names."""
+    marked: dict[str, Rule] = {}
+    for mark, names in zip(Mark, (content, identifier, measure, tool_name, object), strict=True):
+        marked.update(dict.fromkeys(names.split(), mark))
+    return marked | shapes
+
+
+METADATA = Shape(_marks(identifier="model_name model_provider"))
+MODEL_USAGE = Shape(
+    _marks(
+        identifier="type provider model",
+        measure="input_tokens input_cached_tokens input_cache_creation_tokens input_audio_tokens "
+        "input_cached_audio_tokens input_text_tokens input_cached_text_tokens input_image_tokens "
+        "input_cached_image_tokens output_tokens output_audio_tokens output_text_tokens output_reasoning_tokens "
+        "session_duration characters_count audio_duration total_requests",
+    )
 )
-#: Below these keys every string is content, whatever it is called: user payloads have names of their own.
-_OPAQUE = frozenset({"content", "extra"})
-_STRUCTURE = frozenset({"type"})
-_NUMBERS = (bool, int, float, type(None))
-_EXACT_NUMBERS = frozenset(_NUMBERS)
+METRICS_REPORT = Shape(
+    _marks(
+        identifier="provider_request_ids",
+        measure="started_speaking_at stopped_speaking_at transcription_delay end_of_turn_delay "
+        "on_user_turn_completed_delay llm_node_ttft llm_node_tps llm_node_ttfs tts_node_ttfb playback_latency "
+        "e2e_latency",
+        llm_metadata=METADATA,
+        tts_metadata=METADATA,
+        stt_metadata=METADATA,
+    )
+)
+_PREEMPTIVE = Shape(_marks(measure="enabled preemptive_tts max_speech_duration max_retries"))
+_RECORDING = Shape(_marks(measure="audio traces logs transcript redaction"))
+_OPTIONS = Shape(
+    _marks(
+        measure="allow_interruptions discard_audio_if_uninterruptible min_interruption_duration "
+        "min_interruption_words min_endpointing_delay max_endpointing_delay max_tool_steps user_away_timeout "
+        "min_consecutive_speech_delay",
+        preemptive_generation=_PREEMPTIVE,
+        recording_options=_RECORDING,
+    )
+)
+#: the report without events and history (``SessionReport.to_dict()``)
+REPORT = Shape(
+    _marks(
+        identifier="job_id room_id audio_recording_path sdk_version agent_name close_reason",
+        measure="audio_recording_started_at timestamp duration_ms user_turns",
+        content="room tags",
+        object="events chat_history",
+        options=_OPTIONS,
+        usage=MODEL_USAGE,
+        errors=Shape(_marks(measure="llm stt tts realtime interruption")),
+    )
+)
 
-Path = list[str | int]
-Found = list[tuple[Path, Any]]
+#: what users and providers add to an item; LiveKit keeps one flag of its own there
+_EXTRA = Shape(_marks(measure="__livekit_agents_tool_non_blocking"))
+_ITEM = _marks(identifier="type id", measure="created_at")
+_EVENT = _marks(identifier="type", measure="created_at")
+_CALL = _marks(identifier="type id call_id")
+_PIPELINE_ERROR = _marks(identifier="type label", measure="timestamp recoverable", content="error")
 
+#: events, history items and what is inside of them, by their ``type``
+OBJECTS: dict[str, Mapping[str, Rule]] = {
+    # --- history items
+    "message": _ITEM
+    | _marks(
+        identifier="role",
+        measure="interrupted transcript_confidence",
+        content="hash",
+        object="content",
+        metrics=METRICS_REPORT,
+        extra=_EXTRA,
+    ),
+    "function_call": _ITEM | _marks(identifier="call_id group_id", content="arguments", tool_name="name", extra=_EXTRA),
+    "function_call_output": _ITEM
+    | _marks(identifier="call_id", measure="is_error reply_required", content="output", tool_name="name"),
+    "agent_handoff": _ITEM | _marks(identifier="old_agent_id new_agent_id"),
+    # LiveKit lists registered tools here, also those that are not any more
+    "agent_config_update": _ITEM | _marks(identifier="tools_added tools_removed", content="instructions"),
+    # --- parts of a message
+    "image_content": _marks(
+        identifier="type id inference_detail mime_type",
+        measure="inference_width inference_height",
+        content="image",
+    ),
+    "audio_content": _marks(identifier="type", content="frame transcript"),
+    "cache_breakpoint": _marks(identifier="type"),
+    # --- events
+    "user_state_changed": _EVENT | _marks(identifier="old_state new_state"),
+    "agent_state_changed": _EVENT | _marks(identifier="old_state new_state"),
+    "user_input_transcribed": _EVENT
+    | _marks(identifier="item_id language", measure="is_final", content="transcript speaker_id"),
+    "user_transcription_timeout": _EVENT | _marks(measure="speech_duration vad_speech_started_at"),
+    "eot_prediction": _EVENT | _marks(measure="probability threshold inference_duration delay"),
+    "agent_false_interruption": _EVENT | _marks(measure="resumed", content="extra_instructions", object="message"),
+    "overlapping_speech": _EVENT
+    | _marks(
+        measure="detected_at is_interruption agent_ended total_duration prediction_duration detection_delay "
+        "overlap_started_at probability num_requests",
+        content="speech_input probabilities",
+    ),
+    "conversation_item_added": _EVENT | _marks(object="item"),
+    "function_tools_executed": _EVENT | _marks(object="function_calls function_call_outputs"),
+    "metrics_collected": _EVENT | _marks(object="metrics"),
+    "session_usage_updated": _EVENT | {"usage": Shape({"model_usage": MODEL_USAGE})},
+    "speech_created": _EVENT | _marks(identifier="source", measure="user_initiated", content="speech_handle"),
+    "tool_execution_updated": _EVENT | _marks(object="update"),
+    "user_turn_exceeded": _EVENT
+    | _marks(measure="accumulated_word_count duration", content="transcript accumulated_transcript"),
+    "error": _EVENT | _marks(object="error") | {"source": Shape(_marks(identifier="model provider"))},
+    "close": _EVENT | _marks(identifier="reason", object="error"),
+    # --- the life of a tool call
+    "tool_call_started": _marks(identifier="type", object="function_call"),
+    "tool_call_updated": _CALL | _marks(measure="silent", content="message"),
+    "tool_call_ended": _CALL | _marks(identifier="status", content="message"),
+    "tool_reply_updated": _marks(identifier="type update_ids status speech_id"),
+    # --- errors
+    "llm_error": _PIPELINE_ERROR,
+    "stt_error": _PIPELINE_ERROR,
+    "tts_error": _PIPELINE_ERROR,
+    "realtime_model_error": _PIPELINE_ERROR,
+    "interruption_detection_error": _PIPELINE_ERROR,
+}
+#: an event or a history item of a kind that is not in the table
+UNKNOWN = _ITEM
 
-def split(value: dict[Any, Any], found: Found, path: Path) -> dict[str, Any]:
-    """A JSON-ready copy of ``value`` without its content; the content is appended to ``found`` with its path.
-
-    Values that JSON cannot hold (audio arrays, arbitrary objects) become null.
-    """
-    return _split_dict(value, found, path, _PLAIN)
-
-
-def _split(value: Any, found: Found, path: Path, key: str, plain: frozenset[str]) -> Any:
-    if isinstance(value, str):
-        if not value or key in plain:
-            return _text(value)
-        found.append((path.copy(), _text(value)))
-        return ""
-    if isinstance(value, dict):
-        return _split_dict(value, found, path, plain)
-    if isinstance(value, _NUMBERS):
-        return value
-    if isinstance(value, list | tuple | set | frozenset):
-        items = []
-        for number, item in enumerate(value):
-            path.append(number)
-            items.append(_split(item, found, path, key, plain))
-            path.pop()
-        return items
-    return None
-
-
-def _split_dict(value: dict[Any, Any], found: Found, path: Path, plain: frozenset[str]) -> dict[str, Any]:
-    """``plain``: keys whose strings are no content. Most of what is recorded are plain values: done on the spot."""
-    copy: dict[str, Any] = {}
-    for name, item in value.items():
-        kind = type(item)
-        if kind in _EXACT_NUMBERS or (kind is str and (not item or name in plain)):
-            copy[str(name)] = item
-            continue
-        name = str(name)
-        path.append(name)
-        copy[name] = _split(item, found, path, name, _STRUCTURE if name in _OPAQUE else plain)
-        path.pop()
-    return copy
-
-
-def _text(value: str) -> str:
-    """A plain ``str``: LiveKit's enums and language codes are subclasses."""
-    if type(value) is str:
-        return value
-    raw = getattr(value, "value", None)
-    return raw if type(raw) is str else str.__str__(value)
+_CACHED_TOKENS = Shape(_marks(measure="audio_tokens text_tokens image_tokens"))
+_TOKENS = Shape(
+    _marks(measure="audio_tokens text_tokens image_tokens cached_tokens", cached_tokens_details=_CACHED_TOKENS)
+)
+#: the metrics of a stage, of all kinds. A number that a newer LiveKit adds is a measure there, as no user fills them.
+METRICS = _marks(
+    identifier="type label request_id speech_id segment_id",
+    measure="timestamp duration audio_duration session_duration total_duration prediction_duration detection_delay "
+    "idle_time inference_duration_total inference_count end_of_utterance_delay transcription_delay "
+    "on_user_turn_completed_delay ttft ttfb tokens_per_second completion_tokens prompt_tokens prompt_cached_tokens "
+    "cache_creation_tokens reasoning_tokens total_tokens input_tokens output_tokens input_audio_tokens "
+    "characters_count cancelled streamed acquire_time connection_reused num_interruptions num_backchannels "
+    "num_requests playback_latency session_started_time avatar_joined_time",
+    metadata=METADATA,
+    input_token_details=_TOKENS,
+    output_token_details=_TOKENS,
+)
+OBJECTS |= dict.fromkeys(
+    (
+        "vad_metrics",
+        "stt_metrics",
+        "eou_metrics",
+        "eot_inference_metrics",
+        "llm_metrics",
+        "decision_metrics",
+        "tts_metrics",
+        "realtime_model_metrics",
+        "interruption_metrics",
+        "avatar_metrics",
+    ),
+    METRICS,
+)

@@ -21,14 +21,14 @@ ALLOWED = {
     "errors": set(),
     "containment": set(),
     "spans": {"attributes", "errors"},
-    "privacy": {"attributes", "errors"},
+    "privacy": set(),
     "journal": {"attributes", "errors", "spans", "containment", "privacy"},
     "instrumentation": {"attributes", "errors", "containment", "journal", "privacy"},
     "session_spans": {"attributes", "spans", "errors"},
-    "turns": {"attributes", "spans", "errors"},
+    "turns": {"attributes", "spans", "errors", "containment"},
     "report": {"attributes", "spans", "turns", "errors", "journal"},
     "readers": {"attributes", "spans", "errors"},
-    "exporters": {"attributes", "errors"},
+    "exporters": {"attributes", "errors", "containment"},
 }
 WITHOUT_LIVEKIT = """
 import importlib.abc, sys

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from ..containment import where
 from ..errors import OptionError
 from .langfuse_spans import Mapping, Settings, size_of
 
@@ -150,11 +151,11 @@ class LangfuseExporter(SpanExporter):
     def _mapped(self, span: ReadableSpan) -> ReadableSpan | None:
         try:
             return self._mapping.copy(span)
-        except Exception:
+        except Exception as error:
             # better shown by Langfuse's own rules than not at all
             if not self._told:
                 self._told = True
-                logger.warning("livekit_otel: a span could not be mapped for Langfuse", exc_info=True)
+                logger.warning("livekit_otel: a span could not be mapped for Langfuse\n%s", where(error))
             return span
 
 

@@ -18,15 +18,16 @@ from .values import clip, now_ns, value
 def identity(session_id: str, job: Any, session: Any, options: Options, *, content: bool) -> Attributes:
     """Attributes of every span of a session: one id that backends group by, under both names that they know."""
     out: Attributes = {}
-    for key, raw in options.metadata.items():
-        if (converted := value(raw)) is not None:
-            out[key] = converted
+    asked: dict[str, object] = {}
     if options.session_attributes is not None:
         with contained("session_attributes"):
-            for key, raw in dict(options.session_attributes(job, session) or {}).items():
-                converted = value(raw)
-                if converted is not None and (content or not attr.is_content(str(key))):
-                    out[str(key)] = converted
+            asked = dict(options.session_attributes(job, session) or {})
+    for key, raw in [*options.metadata.items(), *asked.items()]:
+        if not content and attr.is_content(str(key)):
+            continue
+        with contained("session_attributes.value"):
+            if (converted := value(raw)) is not None:
+                out[str(key)] = converted
     room_id = job.job.room.sid if job is not None else ""
     shared = out.get(attr.BACKEND_SESSION_ID) or out.get(attr.CONVERSATION_ID) or room_id or session_id
     out[attr.SESSION_ID] = session_id

@@ -25,6 +25,7 @@ from .realtime import RealtimeTracker
 from .stage import SpanFactory
 from .stt import SttTracker
 from .tool import ToolTracker
+from .tool_names import ToolNames
 from .tts import TtsTracker
 from .turn import Turn, event_time
 from .turn_tracker import TurnTracker
@@ -67,7 +68,8 @@ class SessionState:
         self.context = self.stage.context
         self.recording = self.stage.span.is_recording()
 
-        self.journal = JournalWriter(content=self._content)
+        self.tool_names = ToolNames(session, agent)
+        self.journal = JournalWriter(content=self._content, is_tool=self.tool_names)
         self.spans.journal = self.take_journal
         self.recorder = Recorder(self.journal)
         self.vad = VadTracker(self)
@@ -167,6 +169,7 @@ class SessionState:
         if self._content and livekit_api.redaction_enabled(session):
             self._content = False
             self.journal.withhold_content()
+            self.spans.withhold_content(self.stage.span)
         attributes: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not self._content}
         with contained("session.start"):
             head = livekit_api.report_head(session, self.job)
@@ -209,6 +212,7 @@ class SessionState:
     def _on_item(self, event: Any) -> None:
         if getattr(event.item, "type", None) == "agent_handoff":
             self.agent_name = event.item.new_agent_id
+            self.tool_names.learn()
             if event.item.old_agent_id is not None:
                 self.turns.handoff()
             return

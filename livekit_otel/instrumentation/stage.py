@@ -141,6 +141,13 @@ class SpanFactory:
         """A span of zero length, ended at once."""
         self.start(kind, parent, at_ns, attributes).span.end(end_time=at_ns)
 
+    def withhold_content(self, session_span: trace.Span) -> None:
+        """No content on spans from here on; what the open session span had from the user is emptied."""
+        for name in [name for name in self._identity if attr.is_content(name)]:
+            del self._identity[name]
+            session_span.set_attribute(name, "")
+        self._common.clear()
+
     def _common_to(self, kind: str) -> Attributes:
         """What every span of a kind has."""
         common: Attributes = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION, **self._identity}

@@ -40,6 +40,7 @@ class ToolTracker:
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, function_call: Any, handle: Any) -> _Call:
+        self._state.tool_names.add(function_call.name)
         turn = self._state.turns.working(handle)
         if turn is not None:
             turn.used_tools = True
@@ -100,8 +101,9 @@ class ToolTracker:
             self._seen.popitem(last=False)
 
     def _attributes(self, function_call: Any, speech_id: str | None) -> dict[str, AttributeValue]:
+        name, registered = clip(function_call.name), self._state.tool_names(function_call.name)
         attributes: dict[str, AttributeValue] = {
-            attr.TOOL_NAME: clip(function_call.name),
+            attr.TOOL_NAME: name if registered else attr.OTHER,
             attr.TOOL_TYPE: "function",
             attr.TOOL_CALL_ID: clip(function_call.call_id),
         }
@@ -109,6 +111,8 @@ class ToolTracker:
             attributes[attr.SPEECH_ID] = speech_id
         if self._state.content:
             attributes[attr.TOOL_CALL_ARGUMENTS] = clip(function_call.arguments, GENAI_CLIP_BYTES)
+            if not registered:
+                attributes[attr.TOOL_MADE_UP_NAME] = name
         return attributes
 
     def _end(self, call: _Call, status: str | None, message: str | None) -> None:

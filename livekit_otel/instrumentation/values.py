@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..privacy import IDENTIFIER, MEASURE, METRICS, Rule, Shape
 
 CLIP_BYTES = 1_900
 GENAI_CLIP_BYTES = 256_000
@@ -51,23 +52,34 @@ def value(raw: object) -> AttributeValue | None:
 
 
 def flatten(stage: str, metrics: Any) -> dict[str, AttributeValue]:
-    """Every field of a LiveKit metrics object as an attribute; nested models become dotted paths."""
+    """Every field of a LiveKit metrics object as an attribute; nested models become dotted paths.
+
+    Numbers that a newer LiveKit adds are there under their own names; strings that ``privacy.METRICS`` does not list
+    are content and left out.
+    """
     out: dict[str, AttributeValue] = {}
-    _walk(stage, "", vars(metrics), out)
+    _walk(stage, "", vars(metrics), METRICS, out)
     return out
 
 
-def _walk(stage: str, prefix: str, fields: Mapping[str, Any], out: dict[str, AttributeValue]) -> None:
+def _walk(
+    stage: str, prefix: str, fields: Mapping[str, Any], rules: Mapping[str, Rule], out: dict[str, AttributeValue]
+) -> None:
     for name, raw in fields.items():
         if type(raw) in _PLAIN:
             out[attr.metric(stage, prefix + name)] = raw
-        elif raw is None or (name == "type" and not prefix):
             continue
-        elif hasattr(raw, "model_dump"):
-            _walk(stage, f"{prefix}{name}.", vars(raw), out)
+        if raw is None or (name == "type" and not prefix):
+            continue
+        rule = rules.get(name)
+        nested = rule.fields if isinstance(rule, Shape) else {}
+        if hasattr(raw, "model_dump"):
+            _walk(stage, f"{prefix}{name}.", vars(raw), nested, out)
         elif isinstance(raw, Mapping):
-            _walk(stage, f"{prefix}{name}.", raw, out)
-        elif (converted := value(raw)) is not None:
+            # its keys may be anything
+            listed = {key: one for key, one in raw.items() if key in nested}
+            _walk(stage, f"{prefix}{name}.", listed, nested, out)
+        elif rule in (IDENTIFIER, MEASURE) and (converted := value(raw)) is not None:
             out[attr.metric(stage, prefix + name)] = converted
 
 

@@ -9,7 +9,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
-from ..privacy import Found, split
+from ..privacy import MODEL_USAGE, OBJECT, REPORT, Rule
 from .format import (
     Batch,
     Conversation,
@@ -23,6 +23,7 @@ from .format import (
     cut,
     encode,
 )
+from .split import Found, Splitter
 
 _SPILL_BYTES = 40_000
 _MAX_ENTRY_BYTES = 4_000_000
@@ -30,26 +31,32 @@ _MAX_WAITING = 64
 
 Attributes: TypeAlias = dict[str, AttributeValue]
 
-#: the field of each entry that can hold content, and its place in the entry's array
-_HOLDS: dict[type[Entry], tuple[str, int]] = {
-    Head: ("head", 1),
-    Emitted: ("event", 1),
-    Usage: ("event", 1),
-    Conversation: ("event", 2),
-    Item: ("item", 2),
-    EventCorrection: ("event", 2),
-    ItemCorrection: ("item", 1),
+#: the field of each entry that can hold content, its place in the entry's array, and how its own fields are marked
+_HOLDS: dict[type[Entry], tuple[str, int, Rule]] = {
+    Head: ("head", 1, REPORT),
+    Emitted: ("event", 1, OBJECT),
+    Usage: ("event", 1, OBJECT),
+    Conversation: ("event", 2, OBJECT),
+    Item: ("item", 2, OBJECT),
+    EventCorrection: ("event", 2, OBJECT),
+    ItemCorrection: ("item", 1, OBJECT),
 }
+_CHANGES = 2
 
 
 class JournalWriter:
     """Collects entries and hands them out as attributes. Holds only what no span has taken yet.
 
     Entries are encoded when a span takes them, many at a time: one by one, between other work, costs twice as much.
+
+    Args:
+        content: whether content may be recorded.
+        is_tool: whether a tool of this name was registered; other names were made up by a model, and are content.
     """
 
-    def __init__(self, *, content: bool) -> None:
+    def __init__(self, *, content: bool, is_tool: Callable[[str], bool] | None = None) -> None:
         self._content = content
+        self._split = Splitter(is_tool).split
         self._waiting: list[Callable[[], Iterable[Entry]]] = []
         self._entries: list[bytes] = []
         self._pii: list[bytes] = []
@@ -93,27 +100,38 @@ class JournalWriter:
 
     def _encode_one(self, entry: Entry) -> None:
         number = len(self._entries) + 1
-        found: Found = []
-        self._take_content(entry, found)
+        found = self._take_content(entry)
         main = encode(entry)
-        pii = [encode([number, path, value]) for path, value in found] if self._content else []
-        size = len(main) + sum(map(len, pii))
+        pii = encode([(number, path, value) for path, value in found])[1:-1] if found and self._content else b""
+        size = len(main) + len(pii)
         if size > _MAX_ENTRY_BYTES:
             # without its content an entry is small, unless it is absurd: then it is left out
             self.lost += 1
-            pii, size = [], len(main)
+            pii, size = b"", len(main)
             if size > _MAX_ENTRY_BYTES:
                 return
         self._entries.append(main)
-        self._pii += pii
+        if pii:
+            self._pii.append(pii)
         self._bytes += size
 
-    def _take_content(self, entry: Entry, found: Found) -> None:
-        """Move the entry's content to ``found``; ids and numbers of the entry itself stay as they are."""
-        holds = _HOLDS.get(type(entry))
+    def _take_content(self, entry: Entry) -> Found:
+        """Take the entry's content out of it; ids and numbers of the entry itself stay as they are."""
+        found: Found = []
+        kind = type(entry)
+        holds = _HOLDS.get(kind)
         if holds is not None:
-            name, place = holds
-            setattr(entry, name, split(getattr(entry, name), found, [place]))
+            name, place, rule = holds
+            setattr(entry, name, self._split(getattr(entry, name), rule, [place], found))
+            if kind is Usage:
+                self._take_changes(entry, found)  # type: ignore[arg-type]
+        return found
+
+    def _take_changes(self, entry: Usage, found: Found) -> None:
+        entry.changes = [
+            (number, self._split(change, MODEL_USAGE, [_CHANGES, at, 1], found))
+            for at, (number, change) in enumerate(entry.changes)
+        ]
 
     def take(self) -> list[Attributes]:
         """Everything recorded since the last call, as the attributes of one span each (mostly one)."""

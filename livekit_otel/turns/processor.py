@@ -13,6 +13,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from .. import attributes as attr
+from ..containment import where
 from ..spans import is_ours, session_of
 from .live import LiveSession
 from .live_turn import plain, slim
@@ -126,7 +127,11 @@ class TurnSpanProcessor(SpanProcessor):
         try:
             with self._lock:
                 function(span)
-        except Exception:
+        except Exception as error:
             if kind not in self._failed:
                 self._failed.add(kind)
-                logger.exception("livekit_otel: %s failed; the call is not affected, this kind is logged once", kind)
+                logger.error(
+                    "livekit_otel: %s failed; the call is not affected, this kind is logged once\n%s",
+                    kind,
+                    where(error),
+                )

@@ -1,0 +1,53 @@
+"""Which tools were registered: a name that is not among them was made up by a model, and is content."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from ..containment import contained
+
+_MAX_NAMES = 4_096
+
+
+class ToolNames:
+    """Names of the tools that a session's agents have or had. Call it with a name: whether it is among them."""
+
+    def __init__(self, session: Any, agent: Any) -> None:
+        self._session = weakref.ref(session)
+        self._names: OrderedDict[str, None] = OrderedDict()
+        self._collect_from(session, agent)
+
+    def __call__(self, name: str) -> bool:
+        if name not in self._names:
+            # agents change their tools as they go
+            self.learn()
+        return name in self._names
+
+    def add(self, name: str) -> None:
+        """A tool of this name runs, so it is registered, wherever that happened (an MCP server, for one reply only)."""
+        self._names[name] = None
+        while len(self._names) > _MAX_NAMES:
+            self._names.popitem(last=False)
+
+    def learn(self) -> None:
+        """Take the names of the tools that the session and the agent in charge have now."""
+        session = self._session()
+        if session is not None:
+            self._collect_from(session, getattr(session, "_agent", None))
+
+    def _collect_from(self, *owners: Any) -> None:
+        for owner in owners:
+            with contained("tool_names"):
+                self._collect(getattr(owner, "tools", None) or ())
+
+    def _collect(self, tools: Iterable[Any]) -> None:
+        for tool in tools:
+            if name := getattr(getattr(tool, "info", None), "name", None):
+                self.add(str(name))
+            # a toolset has its own
+            inner = getattr(tool, "tools", None)
+            if isinstance(inner, list | tuple):
+                self._collect(inner)
