@@ -78,7 +78,7 @@ METRICS_REPORT = Shape(
     )
 )
 _PREEMPTIVE = Shape(_marks(measure="enabled preemptive_tts max_speech_duration max_retries"))
-_RECORDING = Shape(_marks(measure="audio traces logs transcript redaction"))
+_RECORDING = Shape(_marks(measure="audio traces logs transcript redaction input_delta"))
 _OPTIONS = Shape(
     _marks(
         measure="allow_interruptions discard_audio_if_uninterruptible min_interruption_duration "
