@@ -78,3 +78,13 @@ def test_content_is_there_when_it_is_allowed() -> None:
     }
     for key in keys:
         assert "pii" in key.split(".") or key.startswith("gen_ai.")
+
+
+def test_a_tool_name_that_a_model_made_up_is_content() -> None:
+    """A call of a tool that no agent has is `_OTHER` by name, and the name stands under a pii key, or nowhere."""
+    for allowed in (True, False):
+        tools = record("failing_tools", allow_pii=allowed).of("tool")
+        found = [(s.attributes["gen_ai.tool.name"], s.attributes.get("livekit_otel.pii.tool.name")) for s in tools]
+        made_up = ("_OTHER", "no_such_tool" if allowed else None)
+        assert found == [("broken", None), ("crashing", None), made_up, ("weather", None)]
+    assert "no_such_tool" not in record("failing_tools", allow_pii=False).text

@@ -60,11 +60,18 @@ class Emitted(msgspec.Struct, array_like=True, tag="e"):
     event: Fields
 
 
+class Change(msgspec.Struct, array_like=True):
+    """What changed of the usage of the model at this place of LiveKit's list."""
+
+    number: int
+    fields: Fields
+
+
 class Usage(msgspec.Struct, array_like=True, tag="u"):
-    """A usage event whose ``usage`` is null; ``changes`` are fields of the models at these places."""
+    """A usage event, whose own ``usage`` is null."""
 
     event: Fields
-    changes: list[tuple[int, Fields]]
+    changes: list[Change]
 
 
 class Conversation(msgspec.Struct, array_like=True, tag="c"):

@@ -12,6 +12,7 @@ from .. import attributes as attr
 from .format import (
     MAX_BATCHES,
     Batch,
+    Change,
     Entry,
     Unknown,
     decode_array,
@@ -187,9 +188,17 @@ def _put(entries: list[Entry | Unknown], place: Any) -> None:
                 setattr(entry, name, value)
             return
         target = getattr(entry, name)
-        for step in path[:-1]:
-            target = target[step]
-        target[path[-1]] = value
+        for at, step in enumerate(path, 1):
+            if isinstance(target, Change):
+                # only its fields can hold content
+                if at < len(path):
+                    target = target.fields
+                elif isinstance(value, dict):
+                    target.fields = value
+            elif at == len(path):
+                target[step] = value
+            else:
+                target = target[step]
     except (IndexError, KeyError, TypeError, ValueError):
         pass
 

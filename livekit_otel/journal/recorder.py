@@ -19,12 +19,12 @@ from .format import (
     BINARY_PARTS,
     EVENT_SLOTS,
     ITEM_SLOTS,
+    Change,
     Conversation,
     Counts,
     Emitted,
     Entry,
     EventCorrection,
-    Fields,
     Item,
     ItemCorrection,
     OrderCorrection,
@@ -100,7 +100,7 @@ class Recorder:
     def _usage_entry(self, event: Any) -> Usage:
         """A usage event, as what changed since the last one. Called in the order of the events."""
         usage: list[dict[str, Any]] = []
-        changes: list[tuple[int, Fields]] = []
+        changes: list[Change] = []
         for number, one in enumerate(event.usage.model_usage):
             before = self._usage[number] if number < len(self._usage) else None
             if before is not None and before == one.__dict__:
@@ -112,7 +112,7 @@ class Recorder:
             # another model at this place is written whole: LiveKit sorts by kind, so a new one can shift the others
             if before is not None and all(before.get(name) == now.get(name) for name in _MODEL):
                 changed = {name: value for name, value in changed.items() if before.get(name) != value}
-            changes.append((number, changed))
+            changes.append(Change(number, changed))
         self._usage = usage
         return Usage(dump(event, without="usage"), changes)
 

@@ -95,7 +95,8 @@ class RestoredSession:
 
     def _usage(self, entry: Usage) -> None:
         usage = list(self.usage)
-        for number, change in entry.changes:
+        for one in entry.changes:
+            number, change = one.number, one.fields
             if not 0 <= number < _MAX_MODELS:
                 raise ValueError(f"usage of a model at place {number}")
             # only after a gap is there more than one to add

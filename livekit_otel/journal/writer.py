@@ -128,10 +128,8 @@ class JournalWriter:
         return found
 
     def _take_changes(self, entry: Usage, found: Found) -> None:
-        entry.changes = [
-            (number, self._split(change, MODEL_USAGE, [_CHANGES, at, 1], found))
-            for at, (number, change) in enumerate(entry.changes)
-        ]
+        for at, change in enumerate(entry.changes):
+            change.fields = self._split(change.fields, MODEL_USAGE, [_CHANGES, at, 1], found)
 
     def take(self) -> list[Attributes]:
         """Everything recorded since the last call, as the attributes of one span each (mostly one)."""

@@ -59,9 +59,14 @@ class Secrets:
         self._count = 0
 
     def new(self, kind: str, *, content: bool) -> str:
-        """One more secret; ``kind`` is a word for what it is, a "number" has digits alone."""
+        """One more secret; ``kind`` is a word for what it is, or "number", "seconds" and "time" for digits alone."""
         self._count += 1
-        secret = f"73{self._count:07d}19" if kind == "number" else f"{kind}-{self._count:05d}-secret"
+        forms = {
+            "number": f"16{self._count:08d}",
+            "seconds": f"0.5{self._count:06d}7",
+            "time": f"17000{self._count:05d}.5",
+        }
+        secret = forms.get(kind, f"{kind}-{self._count:05d}-secret")
         (self.content if content else self.shown).add(secret)
         return secret
 
@@ -75,6 +80,12 @@ class Secrets:
             name: self.value(_resolved(field.annotation, model), rules.get(name, privacy.CONTENT), variant)
             for name, field in model.model_fields.items()
             if name != "type"
+        }
+        # spans have these times: they must be some
+        values |= {
+            name: float(self.new("time", content=rules[name] is not privacy.MEASURE))
+            for name in values
+            if name.endswith("_at") or name == "timestamp"
         }
         return model(**values)
 
@@ -111,7 +122,7 @@ class Secrets:
             if issubclass(kind, bool):
                 return True
             if issubclass(kind, int | float):
-                return kind(self.new("number", content=content))
+                return kind(self.new("seconds" if kind is float else "number", content=content))
             if kind.__name__ == "LanguageCode":
                 return "en"
             if issubclass(kind, str):
