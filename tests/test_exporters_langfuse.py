@@ -312,7 +312,7 @@ def test_a_span_that_cannot_be_mapped_is_sent_as_it_is(
     assert len(sent.langfuse.observations) == len(trace.exported)
     (logged,) = [one.message for one in caplog.records if one.name == "livekit_otel"]
     assert logged.startswith("livekit_otel: a span could not be mapped for Langfuse\n")
-    assert logged.endswith("in fail\n    raise RuntimeError(\"boom\")\nRuntimeError")
+    assert logged.endswith('in fail\n    raise RuntimeError("boom")\nRuntimeError')
 
 
 def test_too_many_requests_are_waited_out() -> None:
