@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -40,10 +41,9 @@ class _Stream(msgspec.Struct, gc=False):
 
     @property
     def wanting(self) -> str:
-        lost = [number for number in range(self.parts) if number not in self.payloads]
-        return ", ".join(
-            f"piece {number + 1} of {self.parts} {self.cut.get(number, 'is missing')}" for number in lost[:4]
-        )
+        # the number of parts is what the trace claims: no list is made of it
+        lost = islice((number for number in range(self.parts) if number not in self.payloads), 4)
+        return ", ".join(f"piece {number + 1} of {self.parts} {self.cut.get(number, 'is missing')}" for number in lost)
 
 
 class JournalReader:

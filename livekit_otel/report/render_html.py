@@ -98,8 +98,13 @@ def _turn(turn: Turn, begin: int, names: list[str]) -> dict[str, Any]:
     }
 
 
+def _tool(attributes: Mapping[str, Any]) -> Any:
+    """A tool's name; one that a model made up stands with the content."""
+    return attributes.get(attr.TOOL_MADE_UP_NAME) or attributes.get(attr.TOOL_NAME, "")
+
+
 def _stage(span: Any, start_ns: int) -> list[Any]:
-    label = span.attributes.get(attr.TOOL_NAME) or span.attributes.get(attr.INTERRUPTION_VERDICT) or ""
+    label = _tool(span.attributes) or span.attributes.get(attr.INTERRUPTION_VERDICT) or ""
     outcome = span.attributes.get(attr.OUTCOME, "")
     row = [_KINDS.index(span.kind), _ms(span.start_ns - start_ns), _ms(span.end_ns - span.start_ns)]
     if outcome == "completed":
@@ -115,7 +120,7 @@ def _tools(report: SessionReport) -> Any:
         at = _ms(span.start_ns - begin) // 1000
         yield (
             f"{at // 60}:{at % 60:02d}",
-            rows.one_line(found.get(attr.TOOL_NAME, "")),
+            rows.one_line(_tool(found)),
             rows.one_line(found.get(attr.TOOL_CALL_ARGUMENTS, "")),
             rows.one_line(found.get(attr.TOOL_CALL_RESULT) or found.get(attr.TOOL_STATUS, "")),
             f"{span.duration:.2f}",
