@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 from livekit_otel import attributes as attr
+from tests.kit.run import SCENARIOS
+from tests.kit.trace import names, record
 
+#: what no script can bring about, and who does
+NOT_SCRIPTED = {
+    attr.USER_ID: "a user's session_attributes",
+    attr.SESSION_DROPPED: "an exporter that loses spans",
+    attr.SESSION_LOST: "a journal entry above the limit",
+    attr.SESSION_LATE_LOST: "more corrections than spans of the session can carry",
+    attr.TURN_NOTES: "LiveKit's values, which a turn's span gets as it ends: notes are corrections, always",
+    attr.SESSION_STARTED_AT: "nobody yet",
+}
+PIECES = (attr.JOURNAL_PREFIX, attr.PII_JOURNAL_PREFIX, attr.TURN_LATE_PREFIX)
 ROOT = Path(__file__).parent.parent
 
 
@@ -27,6 +39,28 @@ def test_reference_page_is_generated_from_the_schema() -> None:
 def test_names_suit_every_backend(name: str) -> None:
     """Names are lower-case dotted words, and no segment is a number (Phoenix takes it for a list position)."""
     assert re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", name)
+
+
+@pytest.fixture(scope="module")
+def emitted() -> set[str]:
+    """Names of all attributes on the pipeline spans of all scripted sessions, with and without native spans."""
+    traces = [record(name, native_spans=native) for name in names() for native in (False, True)]
+    return {name for trace in traces for span in trace.pipeline for name in span.attributes}
+
+
+def test_what_is_emitted_is_declared(emitted: set[str]) -> None:
+    """Every attribute of ours on a span is declared, or is a numbered piece of one that is."""
+    assert {name for name in emitted if name not in attr.REGISTRY and not re.match(_PIECE, name)} == set()
+
+
+def test_what_is_declared_is_emitted(emitted: set[str]) -> None:
+    """Every declared attribute is on a span of some scripted session, but for those that no script can bring about."""
+    if len(names()) < len(SCENARIOS):
+        pytest.skip("this LiveKit cannot play all scenarios")
+    assert attr.REGISTRY.keys() - emitted == NOT_SCRIPTED.keys()
+
+
+_PIECE = rf"({'|'.join(map(re.escape, PIECES))})\d{{3}}$"
 
 
 def test_content_is_told_by_the_key() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
-from livekit.agents import Agent, CloseReason
+from livekit.agents import Agent, CloseReason, MetricsCollectedEvent
 from livekit.agents import stt as lk_stt
 from livekit.agents import tts as lk_tts
+from livekit.agents.metrics.base import AvatarMetrics, Metadata
 
 from tests.kit.run import CANARY, INSTRUCTIONS, Call, scenario
 from tests.kit.voice import FakeAudioOutput, FakeBatchSTT, FakeTTS
@@ -216,5 +218,53 @@ async def redacted_session(call: Call) -> None:
     call.caller.says(f"this is secret {CANARY}", 1.0)
     session = call.session()
     await call.start(session, Greeter(), record={"redaction": True})
+    await call.until(6.0)
+    await call.close(session)
+
+
+@scenario()
+async def avatar_tells_its_times(call: Call) -> None:
+    """An avatar joins, and reports with each answer how long its picture took."""
+    call.caller.says(f"show me the {CANARY}", 1.0)
+    session = call.session(audio=FakeAudioOutput(truth=call.truth, start_delay=0.2))
+    avatar = Metadata(model_name="avatar-model", model_provider="kit")
+    await call.start(session)
+    joined = AvatarMetrics(
+        timestamp=time.time(), session_started_time=time.time(), avatar_joined_time=time.time(), metadata=avatar
+    )
+    session.emit("metrics_collected", MetricsCollectedEvent(metrics=joined))
+
+    def answered(event: Any) -> None:
+        if getattr(event.item, "role", None) == "assistant":
+            times = AvatarMetrics(timestamp=event.created_at, playback_latency=0.2, metadata=avatar)
+            session.emit("metrics_collected", MetricsCollectedEvent(metrics=times))
+
+    session.on("conversation_item_added", answered)
+    await call.until(7.0)
+    await call.close(session)
+
+
+@scenario(since=(1, 8, 9))
+async def decided_on_the_side(call: Call) -> None:
+    """While the user's turn is completed, the agent asks a small model what the user wants."""
+    from livekit.agents.metrics import DecisionMetrics
+
+    class Decider(Agent):
+        async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+            await asyncio.sleep(0.15)
+            decided = DecisionMetrics(
+                label="kit.Decider",
+                request_id="decision",
+                timestamp=time.time(),
+                duration=0.15,
+                input_tokens=30,
+                output_tokens=2,
+                metadata=Metadata(model_name="decision-model", model_provider="kit"),
+            )
+            self.session.emit("metrics_collected", MetricsCollectedEvent(metrics=decided))
+
+    call.caller.says(f"what is a {CANARY}", 1.0)
+    session = call.session()
+    await call.start(session, Decider(instructions=INSTRUCTIONS))
     await call.until(6.0)
     await call.close(session)

@@ -204,3 +204,18 @@ async def user_goes_away(call: Call) -> None:
     await call.start(session)
     await call.until(8.0)
     await call.close(session)
+
+
+@scenario()
+async def preemptive_voice_discarded(call: Call) -> None:
+    """The same with a voice that had begun to speak the early answer."""
+    call.caller.says("book a table", 1.0, 0.6).says(f"for two at eight {CANARY}", 2.4, 0.8)
+    session = call.session(
+        turn_handling={
+            "preemptive_generation": {"enabled": True, "preemptive_tts": True},
+            "endpointing": {"min_delay": 1.2, "max_delay": 2.0},
+        }
+    )
+    await call.start(session)
+    await call.until(9.0)
+    await call.close(session)
