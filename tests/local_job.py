@@ -65,7 +65,7 @@ def _use_local_models() -> None:
     """LiveKit looks names like ``openai/gpt-4.1-mini`` up here; these need no key and no network."""
     inference.STT.from_model_string = staticmethod(lambda name: SphinxSTT(SENTENCES))  # type: ignore[assignment]
     inference.TTS.from_model_string = staticmethod(lambda name: EspeakTTS())  # type: ignore[assignment]
-    inference.llm_from_model_string = lambda name: RuleLLM()
+    inference.llm_from_model_string = lambda name: RuleLLM()  # type: ignore[assignment]
 
 
 async def _talk(session: AgentSession[Any]) -> None:

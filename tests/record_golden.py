@@ -55,7 +55,7 @@ def export(scenario: str, *, native: bool) -> str:
         id_generator=Ids(f"{scenario}/{native}"), resource=RESOURCE, sampler=ALWAYS_ON, shutdown_on_exit=False
     )
     with patch.object(uuid, "uuid4", uuid4):
-        return trace_scenario(scenario, provider, native, {}).text
+        return trace_scenario(scenario, provider, native_spans=native, options={}).text
 
 
 def _write(path: str, text: str) -> None:

@@ -209,7 +209,7 @@ class Call:
 
     def _cut(self, stream: list[Any]) -> Iterator[str]:
         text = json.dumps(stream, ensure_ascii=False, separators=(",", ":"))
-        parts, part, size = [], [], 0
+        parts, part, size = [], [], 0  # type: ignore[var-annotated]
         for character in text:
             width = len(character.encode("utf-8", "surrogatepass"))
             if size + width > self.piece_bytes:

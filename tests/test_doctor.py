@@ -89,9 +89,11 @@ def test_a_missing_name_is_a_problem(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 def test_versions_that_do_not_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """An OpenTelemetry package that livekit-agents does not accept is a problem, with the range it needs."""
-    real = installed.metadata.version
+    real = installed.metadata.version  # type: ignore[attr-defined]
     monkeypatch.setattr(
-        installed.metadata, "version", lambda name: "0.9" if name == "opentelemetry-sdk" else real(name)
+        installed.metadata,  # type: ignore[attr-defined]
+        "version",
+        lambda name: "0.9" if name == "opentelemetry-sdk" else real(name),
     )
     problems = [check for check in installed.packages() if check.level == "problem"]
     assert len(problems) == 2
@@ -201,7 +203,7 @@ def test_an_endpoint_that_answers(
         (
             Answer(
                 body=trace_service_pb2.ExportTraceServiceResponse(
-                    partial_success={"rejected_spans": 1, "error_message": "quota"}
+                    partial_success={"rejected_spans": 1, "error_message": "quota"}  # type: ignore[arg-type]
                 ).SerializeToString()
             ),
             "took the request and refused the span: quota",

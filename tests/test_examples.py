@@ -121,7 +121,7 @@ def test_langfuse() -> None:
     langfuse = Langfuse()
     with serving(langfuse) as server:
         keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": SECRET}
-        hold_call("examples/langfuse.py", typed=True, LANGFUSE_HOST=server.url, **keys)
+        hold_call("examples/langfuse.py", typed=True, LANGFUSE_HOST=server.url, **keys)  # type: ignore[arg-type]
         address = server.url.removeprefix("http://")
         spans = list(livekit_otel.read_spans(f"langfuse+http://{PUBLIC}:{SECRET}@{address}?since=1h"))
     of_type = {one["type"]: one for one in langfuse.observations}

@@ -31,7 +31,7 @@ def user_messages(report: dict[str, Any]) -> int:
 
 
 def _subclasses(cls: type) -> list[type]:
-    return [one for sub in cls.__subclasses__() for one in (sub, *_subclasses(sub))]
+    return [one for sub in cls.__subclasses__() for one in (sub, *_subclasses(sub))]  # type: ignore[var-annotated]
 
 
 def _attributes() -> dict[tuple[str, str], Any]:

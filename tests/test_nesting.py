@@ -80,7 +80,7 @@ async def everything(call: Call, tracer: trace.Tracer) -> None:
                 with tracer.start_as_current_span("own tts"):
                     await run(emitter)
 
-            stream._run = traced  # type: ignore[method-assign]
+            stream._run = traced  # type: ignore[assignment, method-assign]
             return stream
 
     def recognizing() -> None:

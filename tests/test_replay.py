@@ -107,7 +107,7 @@ def traced(path: Path) -> list[ReadableSpan]:
         "zero": 0, "empty": "", "list": ["a", "b"], "ints": [1, 2], "bytes": b"\x00\xff",
     }  # fmt: skip
     for number, kind in enumerate(trace.SpanKind):
-        with one.start_as_current_span("outer", kind=kind, attributes=values) as outer:
+        with one.start_as_current_span("outer", kind=kind, attributes=values) as outer:  # type: ignore[arg-type]
             outer.add_event("event", {"number": number})
             with two.start_as_current_span("inner", links=[trace.Link(outer.get_span_context(), {"why": "so"})]) as it:
                 it.set_status(trace.Status(trace.StatusCode.ERROR, "bad"))
@@ -260,7 +260,7 @@ def test_damaged_lines_are_named_and_passed_over(
     """What cannot be read is told with file and line, once; all the rest is sent."""
     path = tmp_path / "a.jsonl"
     bad = [span(3, spanId="xyz"), span(4, startTimeUnixNano="soon"), span(5, links=[{"spanId": "1"}]), "no span"]
-    path.write_text(line(span(1)) + "{broken\n" + line(span(2), *bad, span(6)) + '{"a":1}\n' + line(span(7)))
+    path.write_text(line(span(1)) + "{broken\n" + line(span(2), *bad, span(6)) + '{"a":1}\n' + line(span(7)))  # type: ignore[arg-type]
     assert replay(path, receiver) == 0
     assert receiver.ids == ids(1, 2, 5, 6, 7)
     assert capsys.readouterr().err.splitlines() == [
@@ -379,7 +379,7 @@ def test_spans_that_are_refused_do_not_stop_the_others(
 def test_partial_success(tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
     """Spans that an acknowledgement says were refused are counted and told, exit code 1."""
     store(tmp_path / "a.jsonl", 0, 5)
-    response = ExportTraceServiceResponse(partial_success={"rejected_spans": 2, "error_message": "too old"})
+    response = ExportTraceServiceResponse(partial_success={"rejected_spans": 2, "error_message": "too old"})  # type: ignore[arg-type]
     receiver.answer = lambda request: Answer(body=response.SerializeToString())
     assert replay(tmp_path, receiver) == 1
     shown = capsys.readouterr()

@@ -328,14 +328,14 @@ def test_cut_at_every_byte(tmp_path: Path) -> None:
         call.message("assistant", text)
         call.flush(call.span("session.checkpoint"))
     spans = call.close().spans
-    text = "".join(kit.lines(spans, 2)).encode()
+    text = "".join(kit.lines(spans, 2)).encode()  # type: ignore[assignment]
     path = tmp_path / "trace.jsonl"
     whole = build_report(kit.records(spans)).events
-    ends = [text.index(json.dumps(kit.otlp(span), separators=(",", ":")).encode()) for span in spans]
+    ends = [text.index(json.dumps(kit.otlp(span), separators=(",", ":")).encode()) for span in spans]  # type: ignore[arg-type]
     sizes = [len(json.dumps(kit.otlp(span), separators=(",", ":")).encode()) for span in spans]
     ends = [end + size for end, size in zip(ends, sizes, strict=True)]
     for size in range(len(text)):
-        path.write_bytes(text[:size])
+        path.write_bytes(text[:size])  # type: ignore[arg-type]
         count = sum(end <= size for end in ends)
         if not count:
             with pytest.raises(SourceError, match=str(path)):

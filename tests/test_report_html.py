@@ -16,7 +16,7 @@ pytest.importorskip("jinja2")
 
 
 def page(name: str, **options: object) -> str:
-    reports = list(livekit_otel.build_reports(record(name, **options).records))
+    reports = list(livekit_otel.build_reports(record(name, **options).records))  # type: ignore[arg-type]
     return to_html(reports[0])
 
 

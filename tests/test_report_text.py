@@ -25,7 +25,7 @@ def call() -> SessionReport:
         at = 20.0 * number
         words = {attr.TURN_USER_TEXT: f"question {number}", attr.TURN_AGENT_TEXT: "[red]answer\x1b[31m"}
         reported = {attr.reported("e2e_latency"): wait + 1.0} if number == 2 else {}
-        turn = script.turn(at + 1.0, at + 18.0, **{**words, **reported, attr.END_REASON: "completed"})
+        turn = script.turn(at + 1.0, at + 18.0, **{**words, **reported, attr.END_REASON: "completed"})  # type: ignore[arg-type]
         turn.vad(at + 1.0, at + 2.0)
         turn.stt(at + 1.0, at + 2.1, **stt_metrics(1.0, at + 2.1))
         turn.eou(at + 2.0, at + 2.2)
@@ -162,7 +162,7 @@ def test_every_session_can_be_shown(name: str) -> None:
 def test_words_of_a_turn_that_broke_off() -> None:
     """What was heard in a turn that never ended is shown, though no history item tells it."""
     script = Script()
-    script.turn(1.0, 9.0, **{attr.TURN_USER_TEXT: "hello"}).vad(1.0, 2.0)
+    script.turn(1.0, 9.0, **{attr.TURN_USER_TEXT: "hello"}).vad(1.0, 2.0)  # type: ignore[arg-type]
     turn = script.turn(10.0, 19.0)
     turn.vad(10.0, 11.0)
     turn.stt(10.0, 11.2, **{attr.STT_TEXT: "are you there"})

@@ -29,7 +29,7 @@ def meter() -> tuple[MeterProvider, InMemoryMetricReader]:
 
 def script() -> Script:
     out = Script()
-    turn = out.turn(1.0, 9.0, **{attr.AGENT_NAME: "clerk", attr.END_REASON: "completed"})
+    turn = out.turn(1.0, 9.0, **{attr.AGENT_NAME: "clerk", attr.END_REASON: "completed"})  # type: ignore[arg-type]
     answered(turn)
     turn.verdict(4.0, 4.1, VERDICT)
     turn.llm(2.0, 2.1, 0.05, "P", **{attr.OUTCOME: "discarded"}, **llm_metrics(7, 3, 2.1))

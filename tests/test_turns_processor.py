@@ -71,7 +71,7 @@ def test_a_turns_own_span_says_it_all() -> None:
 def test_what_comes_late_is_told_later() -> None:
     """Usage after the turn, and notes on values that arrive with the turn's end, go out on the session's next span."""
     script = Script()
-    turn = script.turn(1.0, 9.0, **{attr.reported("e2e_latency"): 9.0})
+    turn = script.turn(1.0, 9.0, **{attr.reported("e2e_latency"): 9.0})  # type: ignore[arg-type]
     answered(turn)
     turn.llm(3.0, 30.0, 0.1, **llm_metrics(1_000, 1, 30.0))
     records = Live().play(script.spans)
@@ -117,7 +117,7 @@ def test_all_names_are_declared() -> None:
     """Every derived attribute is in the schema, with the type that it has."""
     script = Script()
     for verdict in ("interruption", "false_interruption", "backchannel"):
-        turn = script.turn(1.0, 9.0, **{attr.reported("e2e_latency"): 9.0})
+        turn = script.turn(1.0, 9.0, **{attr.reported("e2e_latency"): 9.0})  # type: ignore[arg-type]
         answered(turn)
         turn.verdict(4.0, 4.1, verdict)
         turn.llm(2.0, 2.1, 0.05, "P", **{attr.OUTCOME: "discarded"}, **llm_metrics(5, 5, 2.1))

@@ -51,7 +51,7 @@ def test_reported_values_beside_derived_ones() -> None:
         "llm_node_tps": 3.0,
         "llm_node_ttfs": 0.9,
     }
-    answered(script.turn(1.0, 9.0, **{attr.reported(name): value for name, value in reported.items()}))
+    answered(script.turn(1.0, 9.0, **{attr.reported(name): value for name, value in reported.items()}))  # type: ignore[arg-type]
     turn = derive_session(script.spans).turns[0]
     assert turn.reported == reported
     assert turn.notes == (
@@ -195,7 +195,7 @@ def test_stages_below_the_session_find_their_turn() -> None:
     """A stage below the session belongs to the latest turn before it that names its speech."""
     script = Script()
     for start in (1.0, 10.0):
-        answered(script.turn(start, start + 8, **{attr.TURN_SPEECH_IDS: ("A", f"S{start:.0f}")}), at=start + 1)
+        answered(script.turn(start, start + 8, **{attr.TURN_SPEECH_IDS: ("A", f"S{start:.0f}")}), at=start + 1)  # type: ignore[arg-type]
     script.loose().llm(12.0, 12.5, 0.1, "A", **llm_metrics(1, 0, 12.5, model="late"))
     script.loose().llm(0.5, 0.7, 0.1, "S10", **llm_metrics(1, 0, 0.7, model="early"))
     script.loose().llm(5.0, 5.5, 0.1, "nobody", **llm_metrics(1, 0, 5.5, model="none"))
@@ -208,7 +208,7 @@ def test_text_only_answer_has_the_answers_first_token() -> None:
     """Without audio the request is the one that answered, not the one that called a tool."""
     script = Script()
     turn = script.turn(1.0, 9.0)
-    turn.llm(2.0, 3.0, 0.7, **{attr.RESPONSE_FINISH_REASONS: ("tool_call",)})
+    turn.llm(2.0, 3.0, 0.7, **{attr.RESPONSE_FINISH_REASONS: ("tool_call",)})  # type: ignore[arg-type]
     turn.llm(4.0, 5.0, 0.25)
     assert derive_session(script.spans).turns[0].latency.llm_node_ttft == 0.25
 

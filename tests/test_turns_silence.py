@@ -94,7 +94,7 @@ def test_preemptive_generation_used() -> None:
     def fill(turn: Exchange) -> None:
         turn.vad(1.0, 2.0)
         turn.stt(1.0, 2.1)
-        turn.llm(2.1, 2.9, 0.3, **{attr.LLM_PREEMPTIVE: True})
+        turn.llm(2.1, 2.9, 0.3, **{attr.LLM_PREEMPTIVE: True})  # type: ignore[arg-type]
         turn.eou(2.0, 3.0, hook=0.2)
         turn.tts(3.2, 3.6, 0.25)
         turn.playback(3.45, 5.0)
@@ -108,7 +108,7 @@ def test_preemptive_generation_slower_than_endpointing() -> None:
     def fill(turn: Exchange) -> None:
         turn.vad(1.0, 2.0)
         turn.stt(1.0, 2.1)
-        turn.llm(2.1, 4.2, 1.5, **{attr.LLM_PREEMPTIVE: True})
+        turn.llm(2.1, 4.2, 1.5, **{attr.LLM_PREEMPTIVE: True})  # type: ignore[arg-type]
         turn.eou(2.0, 3.0)
         turn.tts(3.6, 4.6, 0.4)
         turn.playback(4.0, 6.0)
@@ -122,7 +122,7 @@ def test_preemptive_synthesis() -> None:
     def fill(turn: Exchange) -> None:
         turn.vad(1.0, 2.0)
         turn.stt(1.0, 2.1)
-        turn.llm(2.1, 2.4, 0.2, **{attr.LLM_PREEMPTIVE: True})
+        turn.llm(2.1, 2.4, 0.2, **{attr.LLM_PREEMPTIVE: True})  # type: ignore[arg-type]
         turn.tts(2.3, 2.7, 0.2)
         turn.eou(2.0, 3.0)
         turn.playback(3.02, 5.0)
@@ -154,7 +154,7 @@ def test_tool_before_the_answer() -> None:
         turn.vad(1.0, 2.0)
         turn.stt(1.0, 2.0)
         turn.eou(2.0, 2.5)
-        turn.llm(2.5, 3.1, 0.5, **{attr.RESPONSE_FINISH_REASONS: ("tool_call",)})
+        turn.llm(2.5, 3.1, 0.5, **{attr.RESPONSE_FINISH_REASONS: ("tool_call",)})  # type: ignore[arg-type]
         turn.tool(3.1, 4.6)
         turn.llm(4.6, 5.4, 0.7)
         turn.tts(5.3, 5.8, 0.25)
@@ -356,10 +356,10 @@ def test_fallback_adapters() -> None:
     def fill(turn: Exchange) -> None:
         failed = {attr.OUTCOME: "error"}
         turn.eou(2.0, 2.5)
-        turn.llm(2.5, 3.5, **failed)
-        turn.llm(3.5, 3.9, **failed)  # the adapter asks the first one whether it is back
+        turn.llm(2.5, 3.5, **failed)  # type: ignore[arg-type]
+        turn.llm(3.5, 3.9, **failed)  # type: ignore[arg-type]  # the adapter asks the first one whether it is back
         turn.llm(3.5, 4.0, 0.25)
-        turn.tts(3.75, 4.25, None, **failed)
+        turn.tts(3.75, 4.25, None, **failed)  # type: ignore[arg-type]
         turn.tts(4.25, 5.0, 0.25)
         turn.playback(4.5, 6.0)
 
@@ -399,7 +399,7 @@ def test_synthesis_cut_off_before_it_reported() -> None:
     def fill(turn: Exchange) -> None:
         turn.eou(2.0, 2.5)
         turn.llm(2.5, 3.0, 0.25)
-        turn.tts(2.75, 4.0, None, **{attr.OUTCOME: "cancelled"})
+        turn.tts(2.75, 4.0, None, **{attr.OUTCOME: "cancelled"})  # type: ignore[arg-type]
         turn.playback(3.25, 4.0)
 
     assert waits(run(fill)) == {"eou": 0.5, "llm": 0.25, "tts": 0.5}
@@ -450,7 +450,7 @@ def test_avatar_metrics_alone_are_no_playout() -> None:
 
     def fill(turn: Exchange) -> None:
         turn.eou(2.0, 2.5)
-        turn.stage(attr.KIND_PLAYBACK, 2.1, 2.2, **{attr.metric("avatar", "timestamp"): 1.0})
+        turn.stage(attr.KIND_PLAYBACK, 2.1, 2.2, **{attr.metric("avatar", "timestamp"): 1.0})  # type: ignore[arg-type]
         turn.llm(2.5, 3.0, 0.25)
         turn.playback(3.0, 4.0)
 

@@ -61,7 +61,7 @@ class Exchange:
         return self._script.span(kind, start, end, self.span_id, **{attr.OUTCOME: "completed", **attributes})
 
     def vad(self, start: float, end: float) -> SpanRecord:
-        return self.stage(attr.KIND_VAD, start, end, **{attr.VAD_SPEECH: True})
+        return self.stage(attr.KIND_VAD, start, end, **{attr.VAD_SPEECH: True})  # type: ignore[arg-type]
 
     def stt(self, start: float, end: float, **attributes: Any) -> SpanRecord:
         return self.stage(attr.KIND_STT, start, end, **attributes)
@@ -73,7 +73,7 @@ class Exchange:
         return self.stage(attr.KIND_EOU, start, end, speech, **more)
 
     def not_committed(self, start: float, end: float) -> SpanRecord:
-        return self.stage(attr.KIND_EOU, start, end, **{attr.EOU_COMMITTED: False, attr.OUTCOME: "not_committed"})
+        return self.stage(attr.KIND_EOU, start, end, **{attr.EOU_COMMITTED: False, attr.OUTCOME: "not_committed"})  # type: ignore[arg-type]
 
     def llm(
         self, start: float, end: float, ttft: float | None = None, speech: str | None = "A", **more: Any

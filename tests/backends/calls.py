@@ -144,7 +144,7 @@ def sent(spans: Iterable[ReadableSpan]) -> list[Record]:
             "id": f"{span.context.span_id:016x}",
             "parent": f"{span.parent.span_id:016x}" if span.parent else "",
             "name": span.name,
-            "scope": span.instrumentation_scope.name,
+            "scope": span.instrumentation_scope.name,  # type: ignore[union-attr]
             "start": span.start_time,
             "end": span.end_time,
             "status": (span.status.status_code.value == 2, span.status.description or ""),

@@ -32,7 +32,7 @@ def started(cls: type[S], factory: pytest.TempPathFactory, **env: str) -> Iterat
     """A Jaeger or a Phoenix with nothing in it, for a fixture of any scope."""
     name = cls.__name__.lower()
     need(name)
-    with cls(factory.mktemp(name), **env) as server:
+    with cls(factory.mktemp(name), **env) as server:  # type: ignore[arg-type]
         yield server
 
 

@@ -47,7 +47,7 @@ def test_attribute_names_exist() -> None:
     assert sorted(named - set(a.REGISTRY) - native) == []
 
 
-@pytest.mark.parametrize("files", [(name,) for name in FILES] + MERGED, ids="+".join)
+@pytest.mark.parametrize("files", [(name,) for name in FILES] + MERGED, ids="+".join)  # type: ignore[operator]
 def test_file_is_valid(otelcol: Path, files: tuple[str, ...]) -> None:
     """The collector accepts each file as it is, with no variable set, and the combinations that the README names."""
     command = [str(otelcol), "validate", *(part for name in files for part in ("--config", str(CONFIGS / name)))]

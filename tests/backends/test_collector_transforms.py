@@ -156,4 +156,4 @@ def test_langfuse_is_sent_what_it_asks_for(collector: StartCollector) -> None:
     assert usage == {"input": 93, "input_cached_tokens": 23, "input_cache_creation": 7, "output": 45}
     [llm] = [span for span in call if span.name == "llm"]
     first = datetime.fromisoformat(records["llm"]["langfuse.observation.completion_start_time"].replace("Z", "+00:00"))
-    assert first.timestamp() == pytest.approx(llm.start_time / 1e9 + 0.25, abs=0.002)
+    assert first.timestamp() == pytest.approx(llm.start_time / 1e9 + 0.25, abs=0.002)  # type: ignore[operator]

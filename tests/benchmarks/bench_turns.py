@@ -32,7 +32,7 @@ _ATTRIBUTES = {f"livekit_otel.some.field_{letter}": "a value of some length" for
 def script(*, tools: bool) -> list[SpanRecord]:
     """A plain turn (7 spans), or one with two tools (12 spans); the turn's own span first."""
     made = Script()
-    turn = made.turn(1.0, 9.0, **{attr.reported("e2e_latency"): 1.4})
+    turn = made.turn(1.0, 9.0, **{attr.reported("e2e_latency"): 1.4})  # type: ignore[arg-type]
     turn.vad(1.0, 2.0)
     turn.stt(1.0, 2.2, **stt_metrics(1.1, 2.2))
     turn.eou(2.0, 2.5, hook=0.1)

@@ -90,7 +90,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def threads_at_work(self) -> bool:
         return self._in_threads > 0
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)
         self._in_threads += 1
         future.add_done_callback(self._thread_done)

@@ -275,7 +275,7 @@ class FakeLLMStream(llm.LLMStream):
             completion_tokens=completion,
             prompt_cached_tokens=cached,
             total_tokens=prompt + completion,
-            **more,
+            **more,  # type: ignore[arg-type]
         )
         self._event_ch.send_nowait(llm.ChatChunk(id=self._id, usage=usage))
 
