@@ -17,6 +17,12 @@ AttributeType = Literal["string", "int", "double", "boolean", "string[]"]
 
 SCHEMA_VERSION = 1
 SCOPE = "livekit_otel"
+#: What every backend keeps of a value (Tempo cuts at 2,048 bytes): no value of ours is longer, ...
+MAX_VALUE_BYTES = 2_000
+#: ... so texts are cut at this, and JSON goes in pieces of this, with room for what stands before a piece;
+PIECE_BYTES = 1_900
+#: but for the GenAI content keys, which other tools read whole.
+GENAI_VALUE_BYTES = 256_000
 NATIVE_SCOPE = "livekit-agents"
 
 
@@ -94,6 +100,11 @@ OUTCOME = _define(
     "How the stage ended: completed, cancelled, error, discarded (a preemptive generation thrown away), "
     "not_committed (an end-of-turn check after which the turn went on).",
 )
+OUTCOME_COMPLETED = "completed"
+OUTCOME_CANCELLED = "cancelled"
+OUTCOME_ERROR = "error"
+OUTCOME_DISCARDED = "discarded"
+OUTCOME_NOT_COMMITTED = "not_committed"
 ERROR_TYPE = _define("error.type", "string", "Class name of the exception that the stage raised.")
 ERROR_MESSAGE = _define(
     "livekit_otel.pii.error_message", "string", "Message of that exception, which may quote content.", content=True
@@ -125,6 +136,9 @@ WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow 
 END_REASON = _define(
     "gen_ai.agent.invocation.end_reason", "string", "How the turn ended: completed, interrupted or session_closed."
 )
+END_COMPLETED = "completed"
+END_INTERRUPTED = "interrupted"
+END_SESSION_CLOSED = "session_closed"
 #: OpenTelemetry's value for what is not among the known values
 OTHER = "_OTHER"
 TOOL_NAME = _define("gen_ai.tool.name", "string", "Name of the function tool; `_OTHER` where none of its name exists.")
@@ -193,7 +207,6 @@ SESSION_DROPPED = _define(
 JOURNAL_PREFIX = "livekit_otel.journal.p"
 PII_JOURNAL_PREFIX = "livekit_otel.pii.journal.p"
 JOURNAL_BATCHES = _define("livekit_otel.journal.batches", "int", "On session.end: journal batches in all.")
-MAX_VALUE_BYTES = 2_000
 MAX_JOURNAL_PIECES = 40
 
 
@@ -272,6 +285,10 @@ INTERRUPTION_CAUSE = _define(
 INTERRUPTION_VERDICT = _define(
     "livekit_otel.interruption.verdict", "string", "interruption, false_interruption, backchannel or unknown."
 )
+VERDICT_INTERRUPTION = "interruption"
+VERDICT_FALSE_INTERRUPTION = "false_interruption"
+VERDICT_BACKCHANNEL = "backchannel"
+VERDICT_UNKNOWN = "unknown"
 INTERRUPTION_RESUMED = _define(
     "livekit_otel.interruption.resumed", "boolean", "The agent went on speaking after a false interruption."
 )
@@ -466,13 +483,6 @@ def type_of(name: str) -> AttributeType | None:
 
 # --- derived on turns and sessions ---
 # Set by TurnSpanProcessor on live spans; a report computes the same from stage spans and never reads these.
-OUTCOME_COMPLETED = "completed"
-OUTCOME_DISCARDED = "discarded"
-OUTCOME_ERROR = "error"
-VERDICT_INTERRUPTION = "interruption"
-VERDICT_FALSE_INTERRUPTION = "false_interruption"
-VERDICT_BACKCHANNEL = "backchannel"
-
 #: Where the silence before an answer can go; every turn's parts sum to its e2e_latency.
 SILENCE_STAGES = ("transcription", "eou", "hook", "llm", "tool", "tts", "playback", "other")
 _SILENCE_BRIEF = {

@@ -1,4 +1,8 @@
-"""SpanRecord: the waist of the library. Live and stored spans both become this; all that is derived starts here."""
+"""SpanRecord: the waist of the library. Live and stored spans both become this; all that is derived starts here.
+
+Attribute values are read here, too: a store may keep text only, cut a list to its JSON text, or return what no call
+can have had. Whatever is not the type that was asked for is absent: None, false, or empty.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,27 @@ from . import attributes as attr
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
-__all__ = ["AttributeValue", "SpanRecord", "SpanStatus", "from_sdk"]
+__all__ = [
+    "AttributeValue",
+    "SpanRecord",
+    "SpanStatus",
+    "finite",
+    "flag",
+    "from_sdk",
+    "nanoseconds",
+    "number",
+    "seconds",
+    "text",
+    "texts",
+    "whole",
+]
 
 AttributeValue: TypeAlias = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
 SpanStatus: TypeAlias = Literal["unset", "ok", "error"]
+Values: TypeAlias = Mapping[str, object]
+
+#: what an OTLP integer holds; no amount, count or time of a call is larger
+_LARGEST = 2**63 - 1
 
 
 class SpanRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -92,3 +113,71 @@ def from_sdk(span: ReadableSpan) -> SpanRecord:
 
 
 _STATUS: tuple[SpanStatus, SpanStatus, SpanStatus] = ("unset", "ok", "error")
+
+
+def finite(value: object) -> float | None:
+    """A number, or the text of one, as a float; None for what is none, not finite, or too large for a span."""
+    if type(value) is not float:
+        if not isinstance(value, int | float | str):
+            return None
+        try:
+            value = float(value)
+        except (ValueError, OverflowError):
+            return None
+    return value if -_LARGEST <= value <= _LARGEST else None
+
+
+def number(attributes: Values, name: str) -> float | None:
+    """An attribute as a finite float; None when it is absent or something else."""
+    value = attributes.get(name)
+    return None if value is None else finite(value)
+
+
+def whole(attributes: Values, name: str) -> int | None:
+    """An attribute as an integer, fractions cut off; None when it is absent or something else."""
+    value = attributes.get(name)
+    if isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            pass
+    if isinstance(value, int):
+        return int(value) if -_LARGEST <= value <= _LARGEST else None
+    found = finite(value)
+    return None if found is None else int(found)
+
+
+def flag(attributes: Values, name: str) -> bool:
+    """An attribute as a boolean; absent is false."""
+    value = attributes.get(name, False)
+    return value.strip().lower() in ("true", "1") if isinstance(value, str) else bool(value)
+
+
+def text(attributes: Values, name: str) -> str:
+    """An attribute as text; empty when it is absent."""
+    value = attributes.get(name)
+    return "" if value is None else str(value)
+
+
+def texts(attributes: Values, name: str) -> list[str]:
+    """An attribute as a list of strings, also from its JSON text; any other text is its only element."""
+    value = attributes.get(name)
+    if isinstance(value, str):
+        try:
+            return msgspec.json.decode(value, type=list[str])
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            return [value]
+    return [str(one) for one in value] if isinstance(value, list | tuple) else []
+
+
+def nanoseconds(attributes: Values, name: str) -> int | None:
+    """An attribute in seconds, not negative, as nanoseconds; None when it is absent, too large, or -1 for "none"."""
+    value = number(attributes, name)
+    if value is None or not 0 <= value * 1e9 <= _LARGEST:
+        return None
+    return round(value * 1e9)
+
+
+def seconds(ns: int) -> float:
+    """Nanoseconds as float seconds: the edge."""
+    return ns / 1e9

@@ -58,7 +58,7 @@ LONG_FILES = {
     "livekit_otel.instrumentation.delivery": 264,
     "livekit_otel.instrumentation.session": 272,
     "livekit_otel.instrumentation.stt": 261,
-    "livekit_otel.instrumentation.turn_tracker": 292,
+    "livekit_otel.instrumentation.turn_tracker": 290,
     "livekit_otel.replay.run": 253,
 }
 BODY_LINES = 40

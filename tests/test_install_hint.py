@@ -30,7 +30,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, origin: Any, installer: str = "pi
             text = origin if isinstance(origin, str) or origin is None else json.dumps(origin)
             return {"direct_url.json": text, "INSTALLER": installer + "\n"}[name]
 
-    monkeypatch.setattr(_install_hint.metadata, "distribution", lambda name: Found())
+    monkeypatch.setattr(_install_hint.metadata, "distribution", lambda name: Found())  # type: ignore[attr-defined]
 
 
 GIT = {"vcs": "git", "requested_revision": "main", "commit_id": "0123abc"}
@@ -104,7 +104,7 @@ def test_in_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(_install_hint.metadata, "distribution", missing)
+    monkeypatch.setattr(_install_hint.metadata, "distribution", missing)  # type: ignore[attr-defined]
     expected = ["pip", "install", "-e", f"{ROOT}[html]"]
     assert shlex.split(install_hint("html")) == expected if (ROOT / "pyproject.toml").is_file() else True
 

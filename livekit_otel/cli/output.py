@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,20 @@ __all__ = ["inert_logs", "say", "to_json", "write"]
 
 
 def to_json(value: Any) -> str:
-    """JSON for people and programs; what a terminal would obey is escaped in it."""
-    return escape_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n"
+    """JSON for people and programs; what a terminal would obey is escaped, what is not finite is null."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=2, ensure_ascii=False)
+    return escape_json(text) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write(text: str, output: Path | None = None) -> None:

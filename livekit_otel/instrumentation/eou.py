@@ -11,7 +11,6 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..containment import contain, contained
 from . import registry
-from .stage import NOT_COMMITTED
 from .turn import Turn
 from .values import flatten, model_attributes, now_ns, to_ns
 
@@ -54,7 +53,7 @@ class EouTracker:
             turn = self._state.turns.open_user_turn(committed=True)
         decision = _Decision(info, min(to_ns(stopped), now) if stopped else now, now, turn)
         if not committed:
-            self._emit(decision, NOT_COMMITTED)
+            self._emit(decision, attr.OUTCOME_NOT_COMMITTED)
             return
         if turn is not None:
             self._state.turns.committed(turn)
@@ -122,7 +121,7 @@ class EouTracker:
         turn = self._state.turns.pending
         parent = turn.context if turn is not None else self._state.context
         attributes = {**flatten("eot", metrics), **model_attributes(metrics), attr.EOU_COMMITTED: False}
-        self._state.spans.start(attr.KIND_EOU, parent, start, attributes).end(end, NOT_COMMITTED)
+        self._state.spans.start(attr.KIND_EOU, parent, start, attributes).end(end, attr.OUTCOME_NOT_COMMITTED)
 
 
 # --- wrappers --------------------------------------------------------------------------------------

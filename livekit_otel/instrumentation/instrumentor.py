@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from importlib import metadata as package_metadata
 from typing import Any
 
@@ -88,8 +89,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 
 def _options_from(kwargs: Mapping[str, Any]) -> Options:
-    known = ("tracer_provider", "metadata", "allow_pii", "session_attributes", "llm_input", "flush_timeout", "prepare")
-    return Options.checked(**{name: kwargs[name] for name in known if name in kwargs})
+    return Options.checked(**{one.name: kwargs[one.name] for one in fields(Options) if one.name in kwargs})
 
 
 def configure(

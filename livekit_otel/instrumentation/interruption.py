@@ -17,13 +17,6 @@ from .values import flatten, model_attributes, now_ns, to_ns
 if TYPE_CHECKING:
     from .session import SessionState
 
-INTERRUPTION, FALSE_INTERRUPTION, BACKCHANNEL, UNKNOWN = (
-    "interruption",
-    "false_interruption",
-    "backchannel",
-    "unknown",
-)
-
 
 class _Overlap:
     def __init__(self, start_ns: int, turn: Turn | None, cause: str) -> None:
@@ -60,11 +53,11 @@ class InterruptionTracker:
             overlap.start_ns = to_ns(event.overlap_started_at)
         overlap.attributes[attr.INTERRUPTION_PROBABILITY] = float(event.probability)
         if event.is_interruption:
-            self._verdict(INTERRUPTION, to_ns(event.detected_at))
+            self._verdict(attr.VERDICT_INTERRUPTION, to_ns(event.detected_at))
         elif getattr(event, "agent_ended", False):
-            self._verdict(UNKNOWN, to_ns(event.detected_at))
+            self._verdict(attr.VERDICT_UNKNOWN, to_ns(event.detected_at))
         else:
-            self._verdict(BACKCHANNEL, to_ns(event.detected_at))
+            self._verdict(attr.VERDICT_BACKCHANNEL, to_ns(event.detected_at))
 
     def metrics(self, metrics: Any) -> None:
         """InterruptionMetrics: of the overlap that is being judged, else a span of their own."""
@@ -76,7 +69,8 @@ class InterruptionTracker:
             if overlap.verdict is None:
                 overlap.verdict_ns = to_ns(metrics.timestamp)
             return
-        verdict = INTERRUPTION if metrics.num_interruptions else BACKCHANNEL if metrics.num_backchannels else UNKNOWN
+        unsure = attr.VERDICT_BACKCHANNEL if metrics.num_backchannels else attr.VERDICT_UNKNOWN
+        verdict = attr.VERDICT_INTERRUPTION if metrics.num_interruptions else unsure
         end = to_ns(metrics.timestamp)
         alone = _Overlap(end - to_ns(max(metrics.detection_delay, 0.0)), self._state.turns.latest, "user")
         alone.attributes.update(fields)
@@ -88,7 +82,7 @@ class InterruptionTracker:
         if self._overlap is None:
             self._overlap = _Overlap(now_ns(), self._state.turns.speaking, "user")
         self._overlap.attributes[attr.INTERRUPTION_RESUMED] = bool(event.resumed)
-        self._verdict(FALSE_INTERRUPTION, to_ns(event.created_at))
+        self._verdict(attr.VERDICT_FALSE_INTERRUPTION, to_ns(event.created_at))
         self.settle()
 
     def cut_off(self, turn: Turn | None, at_ns: int) -> None:
@@ -102,7 +96,7 @@ class InterruptionTracker:
             overlap = self._overlap = _Overlap(min(start, at_ns), turn, "user" if by_user else "programmatic")
         if turn is not None:
             turn.interrupted = turn.interrupted or not self._state.closing
-        self._verdict(INTERRUPTION, at_ns)
+        self._verdict(attr.VERDICT_INTERRUPTION, at_ns)
         if overlap.attributes[attr.INTERRUPTION_CAUSE] == "programmatic" and self._state.closing:
             self._overlap = None  # closing a session is not an interruption
             return
@@ -127,7 +121,7 @@ class InterruptionTracker:
 
     def _emit(self, overlap: _Overlap) -> None:
         parent = overlap.turn.context if overlap.turn is not None else self._state.context
-        overlap.attributes[attr.INTERRUPTION_VERDICT] = overlap.verdict or UNKNOWN
+        overlap.attributes[attr.INTERRUPTION_VERDICT] = overlap.verdict or attr.VERDICT_UNKNOWN
         if overlap.turn is not None and overlap.turn.speech_ids:
             overlap.attributes[attr.SPEECH_ID] = overlap.turn.speech_ids[-1]
         stage = self._state.spans.start(attr.KIND_INTERRUPTION, parent, overlap.start_ns, overlap.attributes)

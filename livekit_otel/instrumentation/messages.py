@@ -9,7 +9,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import encode
-from .values import GENAI_CLIP_BYTES, clip, now_ns
+from .values import clip, now_ns
 
 _HEAD = 4
 _TAIL = 8
@@ -41,7 +41,7 @@ def _part_type(part: Any) -> str:
 
 
 def dump(value: Any) -> str:
-    return clip(encode(value).decode(), GENAI_CLIP_BYTES)
+    return clip(encode(value).decode(), attr.GENAI_VALUE_BYTES)
 
 
 class InputDelta:

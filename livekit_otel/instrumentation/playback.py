@@ -9,7 +9,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contain
-from .stage import CANCELLED, Stage
+from .stage import Stage
 from .turn import Turn
 from .values import flatten, model_attributes, now_ns, to_ns
 
@@ -65,7 +65,7 @@ class PlaybackTracker:
         now = now_ns()
         if stage is not None:
             last = {attr.PLAYBACK_POSITION: float(event.playback_position), attr.PLAYBACK_INTERRUPTED: interrupted}
-            stage.end(now, CANCELLED if interrupted else None, last)
+            stage.end(now, attr.OUTCOME_CANCELLED if interrupted else None, last)
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.heard_until_ns = now
@@ -89,4 +89,4 @@ class PlaybackTracker:
         self._output = None
         stage, self._current = self._current, None
         if stage is not None:
-            stage.end(at_ns, CANCELLED, {attr.PLAYBACK_INTERRUPTED: True})
+            stage.end(at_ns, attr.OUTCOME_CANCELLED, {attr.PLAYBACK_INTERRUPTED: True})

@@ -11,7 +11,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..containment import contained
 from . import registry
-from .stage import CANCELLED, Stage
+from .stage import Stage
 from .turn import Turn, model_name
 from .values import clip, flatten, model_attributes, named_model, now_ns, to_ns
 
@@ -68,7 +68,7 @@ class RealtimeTracker:
         if isinstance(error, Exception):
             response.stage.fail(error, content=self._state.content)
         elif error is not None:
-            response.outcome = CANCELLED
+            response.outcome = attr.OUTCOME_CANCELLED
         if response.reported:
             self._drop(response)
             self._finish(response)
@@ -96,7 +96,7 @@ class RealtimeTracker:
             return
         response.reported = True
         if metrics.cancelled:
-            response.outcome = CANCELLED
+            response.outcome = attr.OUTCOME_CANCELLED
         response.stage.set(fields)
         if response.end_ns is not None:
             self._drop(response)
@@ -105,7 +105,7 @@ class RealtimeTracker:
     def close(self, at_ns: int) -> None:
         for response in self._responses.values():
             if response.end_ns is None:
-                response.outcome = CANCELLED
+                response.outcome = attr.OUTCOME_CANCELLED
                 response.end_ns = at_ns
             self._finish(response)
         self._responses.clear()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from .stage import CANCELLED, DISCARDED, Stage
+from .stage import Stage
 from .turn import Turn, model_name
 from .values import now_ns
 
@@ -53,7 +53,7 @@ class Request:
     def work_done(self, end_ns: int, error: BaseException | None) -> None:
         self._end_ns = end_ns
         if isinstance(error, asyncio.CancelledError):
-            self._outcome = CANCELLED
+            self._outcome = attr.OUTCOME_CANCELLED
         elif error is not None:
             self.stage.fail(error, content=self._tracker.state.content)
         self.finish_if_settled()
@@ -73,9 +73,9 @@ class Request:
         """End the span, whatever is missing."""
         if self.stage.ended:
             return
-        outcome = self._outcome if self._end_ns is not None else CANCELLED
+        outcome = self._outcome if self._end_ns is not None else attr.OUTCOME_CANCELLED
         if self.handle is not None and not self.handle.scheduled:
-            outcome = DISCARDED
+            outcome = attr.OUTCOME_DISCARDED
         self._tracker.finished(self)
         self.stage.end(self._end_ns if self._end_ns is not None else at_ns, outcome, self._attributes)
 

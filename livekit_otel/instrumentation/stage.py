@@ -29,13 +29,6 @@ _CHAINS = frozenset({attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_
 _CARRIERS = frozenset(
     {attr.KIND_TURN, attr.KIND_STT, attr.KIND_EOU, attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL}
 )
-COMPLETED, CANCELLED, ERROR, DISCARDED, NOT_COMMITTED = (
-    "completed",
-    "cancelled",
-    "error",
-    "discarded",
-    "not_committed",
-)
 
 
 class Stage:
@@ -51,7 +44,7 @@ class Stage:
         self.span = span
         self.start_ns = start_ns
         self.end_ns: int | None = None
-        self.outcome = COMPLETED
+        self.outcome = attr.OUTCOME_COMPLETED
         self.ended = False
         self._context: otel_context.Context | None = None
 
@@ -67,7 +60,7 @@ class Stage:
 
     def fail(self, error: BaseException | None, *, content: bool, error_type: str | None = None) -> None:
         """Status ERROR; the message may quote people, so it is content and never the status description."""
-        self.outcome = ERROR
+        self.outcome = attr.OUTCOME_ERROR
         self.span.set_status(trace.StatusCode.ERROR)
         name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
         self.span.set_attribute(attr.ERROR_TYPE, name)
@@ -95,7 +88,7 @@ class Stage:
         if self.ended:
             return
         self.ended = True
-        if outcome is not None and self.outcome != ERROR:
+        if outcome is not None and self.outcome != attr.OUTCOME_ERROR:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
         last = {**(attributes or {}), attr.OUTCOME: self.outcome}

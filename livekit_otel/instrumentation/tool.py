@@ -13,8 +13,8 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..containment import contained
 from . import registry
-from .stage import CANCELLED, Stage
-from .values import GENAI_CLIP_BYTES, clip, now_ns
+from .stage import Stage
+from .values import clip, now_ns
 
 if TYPE_CHECKING:
     from .session import SessionState
@@ -51,7 +51,7 @@ class ToolTracker:
         self._running[function_call.call_id] = call
         self._remember(function_call.call_id)
         while len(self._running) > _MAX_RUNNING:
-            self._running.popitem(last=False)[1].stage.end(now_ns(), CANCELLED)
+            self._running.popitem(last=False)[1].stage.end(now_ns(), attr.OUTCOME_CANCELLED)
         return call
 
     def returned(self, call_id: str, call: _Call, result: Any, error: BaseException | None) -> None:
@@ -92,7 +92,7 @@ class ToolTracker:
 
     def close(self, at_ns: int) -> None:
         for call in self._running.values():
-            call.stage.end(at_ns, CANCELLED)
+            call.stage.end(at_ns, attr.OUTCOME_CANCELLED)
         self._running.clear()
 
     def _remember(self, call_id: str) -> None:
@@ -110,7 +110,7 @@ class ToolTracker:
         if speech_id is not None:
             attributes[attr.SPEECH_ID] = speech_id
         if self._state.content:
-            attributes[attr.TOOL_CALL_ARGUMENTS] = clip(function_call.arguments, GENAI_CLIP_BYTES)
+            attributes[attr.TOOL_CALL_ARGUMENTS] = clip(function_call.arguments, attr.GENAI_VALUE_BYTES)
             if not registered:
                 attributes[attr.TOOL_MADE_UP_NAME] = name
         return attributes
@@ -122,10 +122,10 @@ class ToolTracker:
         if call.updates:
             attributes[attr.TOOL_UPDATES] = call.updates
         if message is not None and self._state.content:
-            attributes[attr.TOOL_CALL_RESULT] = clip(message, GENAI_CLIP_BYTES)
+            attributes[attr.TOOL_CALL_RESULT] = clip(message, attr.GENAI_VALUE_BYTES)
         if status == "error":
             call.stage.fail(call.error, content=self._state.content)
-        call.stage.end(now_ns(), CANCELLED if status == "cancelled" else None, attributes)
+        call.stage.end(now_ns(), attr.OUTCOME_CANCELLED if status == "cancelled" else None, attributes)
 
 
 async def execute(wrapped: Callable[..., Awaitable[Any]], executor: Any, args: Any, kwargs: Any) -> Any:

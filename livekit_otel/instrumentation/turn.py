@@ -11,7 +11,6 @@ from .. import attributes as attr
 from .stage import Stage
 from .values import clip, now_ns, to_ns
 
-COMPLETED, INTERRUPTED, SESSION_CLOSED = "completed", "interrupted", "session_closed"
 TEXT_LIMIT = 8_000
 
 
@@ -48,6 +47,13 @@ class Turn:
     @property
     def open(self) -> bool:
         return not self.stage.ended
+
+    @property
+    def end_reason(self) -> str:
+        """Why the turn ended, if it ends now."""
+        if self.interrupted:
+            return attr.END_INTERRUPTED
+        return attr.END_SESSION_CLOSED if self.closed_by_session else attr.END_COMPLETED
 
     def attributes(self, *, content: bool) -> dict[str, AttributeValue]:
         """What the span says of the turn, besides why it ended."""

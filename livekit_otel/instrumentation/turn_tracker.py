@@ -13,7 +13,7 @@ from opentelemetry import context as otel_context
 
 from .. import attributes as attr
 from ..containment import contain
-from .turn import COMPLETED, INTERRUPTED, SESSION_CLOSED, TEXT_LIMIT, Turn, joined
+from .turn import TEXT_LIMIT, Turn, joined
 from .values import now_ns
 
 if TYPE_CHECKING:
@@ -280,13 +280,11 @@ class TurnTracker:
         if turn in self._open:
             self._open.remove(turn)
         self._state.before_turn_ends(turn)
-        if reason is None:
-            reason = INTERRUPTED if turn.interrupted else SESSION_CLOSED if turn.closed_by_session else COMPLETED
-        attributes = {attr.END_REASON: reason, **turn.attributes(content=self._state.content)}
+        attributes = {attr.END_REASON: reason or turn.end_reason, **turn.attributes(content=self._state.content)}
         turn.stage.end(at_ns, attributes=attributes)
 
     def close_all(self, at_ns: int) -> None:
         """The session is over."""
         for turn in list(self._open):
             quiet = turn.answered and not turn.active
-            self._close(turn, turn.quiet_ns or at_ns, None if quiet else SESSION_CLOSED)
+            self._close(turn, turn.quiet_ns or at_ns, None if quiet else attr.END_SESSION_CLOSED)

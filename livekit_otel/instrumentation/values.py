@@ -11,8 +11,6 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..privacy import IDENTIFIER, MEASURE, METRICS, Rule, Shape
 
-CLIP_BYTES = 1_900
-GENAI_CLIP_BYTES = 256_000
 _PLAIN = frozenset({bool, int, float})
 
 
@@ -26,7 +24,7 @@ def to_ns(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def clip(text: str, limit: int = CLIP_BYTES) -> str:
+def clip(text: str, limit: int = attr.PIECE_BYTES) -> str:
     """``text`` with at most ``limit`` bytes of UTF-8, cut at a character; lone surrogates become ``?``.
 
     A lone surrogate (models do stream them) would make an exporter fail on the whole batch.

@@ -29,8 +29,11 @@ from zlib import crc32
 
 import msgspec
 
+from .. import attributes as attr
+from ..spans import finite
+
 #: what a payload may have, so that a piece with its header stays under ``attributes.MAX_VALUE_BYTES``
-PAYLOAD_BYTES = 1_900
+PAYLOAD_BYTES = attr.PIECE_BYTES
 #: numbers beyond these are no journal of ours
 MAX_BATCHES, MAX_PARTS = 1_000_000, 100_000
 #: digests of events and items are kept in so many slots: by number, and by :func:`slot_of` of the item's id
@@ -151,6 +154,12 @@ Entry: TypeAlias = (
 
 _decode_entries = msgspec.json.Decoder(list[Entry]).decode
 _decode_array = msgspec.json.Decoder(list[Any]).decode
+#: takes halves of surrogate pairs; a number that no span can hold is null
+LENIENT = json.JSONDecoder(
+    parse_float=finite,
+    parse_int=lambda digits: int(digits) if finite(digits) is not None else None,
+    parse_constant=lambda _: None,
+)
 
 
 def encode(value: Any) -> bytes:
@@ -178,7 +187,7 @@ def decode_array(text: str) -> list[Any] | None:
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         pass
     try:
-        found = json.loads(text)
+        found = LENIENT.decode(text)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, list) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 
 from .. import attributes as attr
 from .format import (
+    LENIENT,
     MAX_BATCHES,
     Batch,
     Change,
@@ -163,7 +163,7 @@ def _prefix(stream: _Stream) -> list[Any]:
 
 def _elements(text: str) -> list[Any]:
     """The whole elements at the start of a compact JSON array that is cut off."""
-    decoder, found, at = json.JSONDecoder(), [], 1
+    decoder, found, at = LENIENT, [], 1
     while at < len(text):
         try:
             element, at = decoder.raw_decode(text, at)

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import attributes as attr
 from ..journal import RestoredSession
+from ..spans import text
 
 __all__ = ["close_reason", "complete_head"]
 
@@ -87,11 +88,11 @@ def _fill(head: Dict, name: str, value: Any) -> None:
 def _from_span(start: Mapping[str, Any]) -> Dict:
     head: Dict = dict.fromkeys(_KEYS)
     head |= {
-        "job_id": start.get(attr.SESSION_JOB_ID, ""),
-        "room_id": start.get(attr.SESSION_ROOM_ID, ""),
-        "room": start.get(attr.SESSION_ROOM, ""),
+        "job_id": text(start, attr.SESSION_JOB_ID),
+        "room_id": text(start, attr.SESSION_ROOM_ID),
+        "room": text(start, attr.SESSION_ROOM),
         "options": {},
-        "sdk_version": start.get(attr.SESSION_SDK_VERSION, ""),
+        "sdk_version": text(start, attr.SESSION_SDK_VERSION),
         "agent_name": "",
         "tags": [],
     }

@@ -7,11 +7,11 @@ from typing import Any
 
 from .. import attributes as attr
 from ..journal import JournalReader, RestoredSession
-from ..spans import SpanRecord
+from ..spans import SpanRecord, flag, number, whole
 from .head import close_reason, complete_head
 from .model import SessionReport
 from .turns import stages_without_turn
-from .values import clock, flag, number, whole
+from .values import clock
 
 __all__ = ["OpenSession"]
 

@@ -9,14 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from .. import attributes as attr
-from ..spans import SpanRecord
+from ..spans import SpanRecord, number, text, texts, whole
 from ..turns import ModelUsage, Segment, TurnDerivation, TurnLatency, derive_turn
-from .values import number, texts, whole
 
 __all__ = ["Turn", "build_turns", "message_text", "stages_without_turn"]
 
 #: Texts on turn spans are cut at 1,900 bytes; near that length the history knows better.
-_CUT_BYTES = 1_880
+_CUT_BYTES = attr.PIECE_BYTES - 20
 
 
 @dataclass
@@ -167,7 +166,7 @@ def _turn(span: SpanRecord, stages: list[SpanRecord], history: Sequence[Mapping[
         start_ns=span.start_ns,
         end_ns=span.end_ns,
         stages=stages,
-        agent=str(values.get(attr.AGENT_NAME, "")),
+        agent=text(values, attr.AGENT_NAME),
         models=texts(values, attr.TURN_MODELS),
         reported={name: value for name, value in reported.items() if value is not None},
     )

@@ -1,47 +1,10 @@
-"""Attribute values as the type they were written with: some stores keep text only."""
+"""Values as people read them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
 
-import msgspec
-
-__all__ = ["clock", "flag", "number", "texts", "whole"]
-
-
-def whole(attributes: Mapping[str, Any], name: str) -> int | None:
-    """An integer, or None when it is absent or something else."""
-    try:
-        return int(attributes[name])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def number(attributes: Mapping[str, Any], name: str) -> float | None:
-    """A float, or None when it is absent or something else."""
-    try:
-        return float(attributes[name])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def flag(attributes: Mapping[str, Any], name: str) -> bool:
-    """A boolean; absent is false."""
-    value = attributes.get(name, False)
-    return value.strip().lower() in ("true", "1") if isinstance(value, str) else bool(value)
-
-
-def texts(attributes: Mapping[str, Any], name: str) -> list[str]:
-    """A list of strings, also from its JSON text."""
-    value = attributes.get(name)
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            return [value]
-    return [str(one) for one in value] if isinstance(value, list | tuple) else []
+__all__ = ["clock"]
 
 
 def clock(seconds: float | None) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord
+from ..spans import SpanRecord, flag, number, seconds, text, texts, whole
 from .bounds import wait_of
 from .latency import latency_of, notes_of, spoken_of
 from .model import SessionDerivation, TurnDerivation
@@ -17,9 +16,8 @@ from .silence import critical_path
 from .stages import Stages
 from .stats import LatencyStats
 from .usage import UsageTally, Use, use_of
-from .values import flag, number, seconds
 
-__all__ = ["Totals", "derive_session", "derive_turn", "owner", "speech_ids"]
+__all__ = ["Totals", "derive_session", "derive_turn", "owner"]
 
 _REPORTED = tuple((name, attr.reported(name)) for name in attr.REPORTED_METRICS)
 _VERDICTS = (attr.VERDICT_INTERRUPTION, attr.VERDICT_FALSE_INTERRUPTION, attr.VERDICT_BACKCHANNEL)
@@ -68,8 +66,8 @@ def derive_turn(
     sorted_out = Stages(stages)
     if turn is not None:
         has_user, opened = flag(turn.attributes, attr.TURN_USER_INITIATED), turn.start_ns
-        own = number(turn.attributes, attr.TURN_INDEX)
-        index, span_id = index if own is None else int(own), turn.span_id
+        own = whole(turn.attributes, attr.TURN_INDEX)
+        index, span_id = index if own is None else own, turn.span_id
     else:
         has_user = bool(sorted_out.eou or sorted_out.transcripts or sorted_out.vad)
         opened = min((one.start_ns for one in stages), default=0)
@@ -109,7 +107,7 @@ def with_turn(derived: TurnDerivation, turn: SpanRecord) -> TurnDerivation:
     for name, key in _REPORTED:
         if key in attributes and (value := number(attributes, key)) is not None:
             reported[name] = value
-    agent = str(attributes.get(attr.AGENT_NAME, ""))
+    agent = text(attributes, attr.AGENT_NAME)
     if not reported and not agent:
         return derived
     notes = notes_of(derived.latency, reported)
@@ -119,7 +117,7 @@ def with_turn(derived: TurnDerivation, turn: SpanRecord) -> TurnDerivation:
 def _model(stage: SpanRecord | None) -> tuple[str, str] | None:
     if stage is None or attr.REQUEST_MODEL not in stage.attributes:
         return None
-    return str(stage.attributes.get(attr.PROVIDER_NAME, "")), str(stage.attributes[attr.REQUEST_MODEL])
+    return text(stage.attributes, attr.PROVIDER_NAME), text(stage.attributes, attr.REQUEST_MODEL)
 
 
 def derive_session(spans: Iterable[SpanRecord]) -> SessionDerivation:
@@ -182,18 +180,7 @@ def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ..
 
 
 def _index(turn: SpanRecord) -> int:
-    return int(number(turn.attributes, attr.TURN_INDEX) or 0)
-
-
-def speech_ids(turn: SpanRecord) -> Sequence[str]:
-    """The speeches of a turn, as its span names them when it has ended."""
-    value: Any = turn.attributes.get(attr.TURN_SPEECH_IDS, ())
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value, type=list[str])
-        except msgspec.DecodeError:
-            return (value,)
-    return [str(one) for one in value] if isinstance(value, list | tuple) else ()
+    return whole(turn.attributes, attr.TURN_INDEX) or 0
 
 
 def owner(stage: SpanRecord, turns: Iterable[SpanRecord]) -> SpanRecord | None:
@@ -201,7 +188,7 @@ def owner(stage: SpanRecord, turns: Iterable[SpanRecord]) -> SpanRecord | None:
     speech = stage.attributes.get(attr.SPEECH_ID)
     if not speech:
         return None
-    named = [turn for turn in turns if speech in speech_ids(turn)]
+    named = [turn for turn in turns if speech in texts(turn.attributes, attr.TURN_SPEECH_IDS)]
     before = [turn for turn in named if turn.start_ns <= stage.start_ns]
     if before:
         return max(before, key=lambda turn: (turn.start_ns, turn.span_id))

@@ -18,7 +18,6 @@ Attributes = dict[str, AttributeValue]
 
 _LATENCY = tuple((name, attr.latency(name)) for name in attr.REPORTED_METRICS)
 _SILENCE = {stage: attr.silence(stage) for stage in attr.SILENCE_STAGES}
-_JSON_BYTES = 1_900
 _NOTE_LIMIT = 16
 
 
@@ -88,7 +87,7 @@ def _by_model(usage: Sequence[ModelUsage]) -> str:
     size = 2
     for one in usage:
         part = msgspec.json.encode(one.to_dict(zeros=False))
-        if size + len(part) + 1 > _JSON_BYTES:
+        if size + len(part) + 1 > attr.PIECE_BYTES:
             break
         parts.append(part)
         size += len(part) + 1
@@ -126,11 +125,11 @@ class Corrections:
         size = 2
         for key, value in list(self._pending.items()):
             part = msgspec.json.encode([*key, value])
-            if len(part) + 2 > _JSON_BYTES:
+            if len(part) + 2 > attr.PIECE_BYTES:
                 self.lost += 1
                 del self._pending[key]
                 continue
-            if size + len(part) + 1 > _JSON_BYTES:
+            if size + len(part) + 1 > attr.PIECE_BYTES:
                 if len(out) + 1 >= room:
                     break
                 out[_piece(len(out))] = _array(parts)

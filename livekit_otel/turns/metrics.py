@@ -16,10 +16,9 @@ from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider, get_
 from opentelemetry.sdk.trace import ReadableSpan
 
 from .. import attributes as attr
-from ..spans import SpanRecord
+from ..spans import SpanRecord, nanoseconds, seconds
 from .model import TurnDerivation
 from .usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage, UsageTally, use_of
-from .values import nanoseconds, seconds
 
 __all__ = ["TurnMetrics"]
 

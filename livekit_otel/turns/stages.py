@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .. import attributes as attr
-from ..spans import SpanRecord
-from .values import flag, nanoseconds, number
+from ..spans import SpanRecord, flag, nanoseconds, number
 
 __all__ = ["Stages", "avatar_ns", "first_audio", "first_token", "hook_ns", "provider_start", "speech_of"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 
 from .. import attributes as attr
+from ..spans import seconds
 from .model import Percentiles, TurnDerivation
-from .values import seconds
 
 __all__ = ["LatencyStats", "Quantiles"]
 

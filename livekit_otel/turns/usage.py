@@ -13,8 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord
-from .values import number
+from ..spans import SpanRecord, number, text
 
 __all__ = [
     "EOTUsage",
@@ -177,7 +176,7 @@ def use_of(record: SpanRecord) -> Use | None:
         value = number(attributes, name)
         if value:
             amounts.append((field, int(math.ldexp(value, _SCALE)) if is_seconds else int(value)))
-    model = (source.rank, str(attributes.get(source.provider, "")), str(attributes.get(source.model, "")))
+    model = (source.rank, text(attributes, source.provider), text(attributes, source.model))
     return Use(model, (sent, record.start_ns, record.span_id), tuple(amounts))
 
 
