@@ -32,6 +32,9 @@ def render() -> str:
     lines += [
         f"| `{attr.JOURNAL_PREFIX}NNN` | string | |  | A numbered piece of the journal: events and items. |",
         f"| `{attr.PII_JOURNAL_PREFIX}NNN` | string | | yes | The content of the journal's entries, in pieces. |",
+        f"| `{attr.TURN_LATE_PREFIX}NNN` | string | |  | On session.checkpoint and session.end: a numbered piece of"
+        " JSON, `[[turn index, name without livekit_otel.turn., value or null], ...]`: what spans that ended after"
+        " their turn changed in it. Later ones win. |",
         "",
         "A metrics field that a newer LiveKit adds flows through as `livekit_otel.<stage>.<field>`.",
         "",

@@ -19,7 +19,6 @@ NOT_SCRIPTED = {
     attr.SESSION_LOST: "a journal entry above the limit",
     attr.SESSION_LATE_LOST: "more corrections than spans of the session can carry",
     attr.TURN_NOTES: "LiveKit's values, which a turn's span gets as it ends: notes are corrections, always",
-    attr.SESSION_STARTED_AT: "nobody yet",
 }
 PIECES = (attr.JOURNAL_PREFIX, attr.PII_JOURNAL_PREFIX, attr.TURN_LATE_PREFIX)
 ROOT = Path(__file__).parent.parent

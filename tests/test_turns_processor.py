@@ -12,10 +12,11 @@ import pytest
 from livekit_otel import TurnSpanProcessor
 from livekit_otel import attributes as attr
 from livekit_otel.turns import live
-from livekit_otel.turns.encode import Corrections, read_corrections
+from livekit_otel.turns.encode import Corrections
+from livekit_otel.turns.recorded import read_corrections
 
 from .test_turns_session import answered
-from .turns_kit import Script, llm_metrics
+from .turns_kit import SESSION, Script, llm_metrics
 from .turns_live import Live, assert_live_equals_rebuilt, told
 
 
@@ -64,7 +65,7 @@ def test_a_turns_own_span_says_it_all() -> None:
         "usage.tts_audio_duration": 0.3,
         "usage.stt_audio_duration": 1.1,
     }
-    assert read_corrections([one.attributes for one in records]) == {}
+    assert read_corrections(records) == {}
     assert_live_equals_rebuilt(records)
 
 
@@ -94,7 +95,7 @@ def test_a_tool_that_outlives_its_turn_is_known() -> None:
     turn.playback(4.6, 6.0)
     records = Live().play(script.spans)
     assert turn_span(records)[attr.silence("tool")] == 1.0
-    assert read_corrections([one.attributes for one in records]) == {}
+    assert read_corrections(records) == {}
     assert_live_equals_rebuilt(records)
 
 
@@ -272,6 +273,9 @@ def test_corrections_are_bounded() -> None:
     assert all(len(str(piece).encode()) <= attr.MAX_VALUE_BYTES for piece in first.values())
     rest = corrections.take(1_000)
     assert len(corrections) == 0
-    found = read_corrections([first, rest])
+    script = Script()
+    for at, pieces in enumerate((first, rest)):
+        script.span(attr.KIND_SESSION_CHECKPOINT, at, at, SESSION, **pieces)
+    found = read_corrections(reversed(script.spans))
     assert found == {index: {attr.latency("e2e_latency"): 1.5} for index in range(Corrections.LIMIT)}
     assert corrections.take(5) == {}

@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from livekit_otel import attributes as attr
 from livekit_otel.spans import SpanRecord, from_sdk
 from livekit_otel.turns import TurnSpanProcessor, derive_session
-from livekit_otel.turns.encode import read_corrections, session_attributes, turn_attributes
+from livekit_otel.turns.encode import session_attributes, turn_attributes
+from livekit_otel.turns.recorded import read_corrections
 
 from .turns_kit import SESSION, ZERO
 
@@ -99,7 +100,7 @@ def told(records: Iterable[SpanRecord]) -> dict[int, dict[str, Any]]:
         for one in records
         if one.kind == attr.KIND_TURN
     }
-    for index, changes in read_corrections([one.attributes for one in records]).items():
+    for index, changes in read_corrections(records).items():
         for name, value in changes.items():
             if value is None:
                 out[index].pop(name, None)

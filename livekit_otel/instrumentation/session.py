@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contain, contained
@@ -170,7 +169,8 @@ class SessionState:
             self._content = False
             self.journal.withhold_content()
             self.spans.withhold_content(self.stage.span)
-        attributes: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not self._content}
+        started = self.stage.start_ns / 1e9
+        attributes: Attributes = {attr.SESSION_REDACTED: not self._content, attr.SESSION_STARTED_AT: started}
         with contained("session.start"):
             head = livekit_api.report_head(session, self.job)
             self.journal.add(Head(head))

@@ -8,9 +8,9 @@ from typing import Any
 from .. import attributes as attr
 from ..journal import JournalReader, RestoredSession
 from ..spans import SpanRecord, flag, number, whole
+from ..turns import turns_of
 from .head import close_reason, complete_head
 from .model import SessionReport
-from .turns import stages_without_turn
 from .values import clock
 
 __all__ = ["OpenSession"]
@@ -88,8 +88,8 @@ class OpenSession:
 
     def _broken_off(self, ended_at: float, missing: int) -> list[str]:
         if self._end is None:
-            stages = stages_without_turn(self._spans.values())
-            within = f", and the turn of the last {sum(map(len, stages.values()))} stage spans" if stages else ""
+            stages = sum(len(one.stages) for one in turns_of(self._spans.values()) if one.turn is None)
+            within = f", and the turn of the last {stages} stage spans" if stages else ""
             return [
                 f"session.end is missing{within}: the process died, or its last spans were not exported; "
                 f"what happened after {clock(ended_at)} is unknown"

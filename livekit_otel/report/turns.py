@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from .. import attributes as attr
-from ..spans import SpanRecord, number, text, texts, whole
-from ..turns import ModelUsage, Segment, TurnDerivation, TurnLatency, derive_turn
+from ..spans import SpanRecord, number, text, texts
+from ..turns import ModelUsage, Segment, TurnDerivation, TurnLatency, TurnSpans, derive_turn, turns_of
 
-__all__ = ["Turn", "build_turns", "message_text", "stages_without_turn"]
+__all__ = ["Turn", "build_turns", "message_text"]
 
 #: Texts on turn spans are cut at 1,900 bytes; near that length the history knows better.
 _CUT_BYTES = attr.PIECE_BYTES - 20
@@ -120,43 +119,20 @@ def build_turns(
         history: completes texts that were cut.
         derivations: gives what is derived of each turn, by the id of its span; called when that is first read.
     """
-    turns = [span for span in spans if span.kind == attr.KIND_TURN]
-    children: defaultdict[str, list[SpanRecord]] = defaultdict(list)
-    for span in spans:
-        if span.parent_id and span.kind in attr.STAGE_KINDS:
-            children[span.parent_id].append(span)
-    found = [_turn(span, children[span.span_id], history) for span in turns]
-    found.sort(key=lambda turn: (turn.index, turn.start_ns))
-    for span_id, stages in stages_without_turn(spans).items():
-        found.append(_open_turn(found[-1].index + 1 if found else 0, span_id, stages))
+    found = [_turn(one, history) for one in turns_of(spans)]
     for turn in found:
         turn.derivations = derivations
     return found
 
 
-def stages_without_turn(spans: Iterable[SpanRecord]) -> dict[str, list[SpanRecord]]:
-    """Stage spans of turns whose own span is missing, by the id of that span."""
-    known: set[str] = set()
-    stages: list[SpanRecord] = []
-    for span in spans:
-        known.add(span.span_id)
-        if span.kind in attr.STAGE_KINDS:
-            stages.append(span)
-        elif span.parent_id and span.kind != attr.KIND_SESSION:
-            # the session's own span ends last and may be missing, too; these are its children for sure
-            known.add(span.parent_id)
-    found: defaultdict[str, list[SpanRecord]] = defaultdict(list)
-    for span in stages:
-        if span.parent_id and span.parent_id not in known:
-            found[span.parent_id].append(span)
-    return found
-
-
-def _turn(span: SpanRecord, stages: list[SpanRecord], history: Sequence[Mapping[str, Any]]) -> Turn:
+def _turn(one: TurnSpans, history: Sequence[Mapping[str, Any]]) -> Turn:
+    span, stages = one.turn, sorted(one.stages, key=lambda stage: (stage.start_ns, stage.end_ns, stage.span_id))
+    if span is None:
+        return _open_turn(one.index, one.span_id, stages)
     values = span.attributes
     reported = {name: number(values, attr.reported(name)) for name in attr.REPORTED_METRICS}
     return Turn(
-        index=whole(values, attr.TURN_INDEX) or 0,
+        index=one.index,
         span_id=span.span_id,
         span=span,
         speech_ids=texts(values, attr.TURN_SPEECH_IDS),

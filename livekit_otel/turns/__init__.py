@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .attribution import TurnSpans, turns_of
 from .derive import derive_session, derive_turn
 from .model import Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
 from .processor import TurnSpanProcessor
@@ -20,6 +21,8 @@ __all__ = [
     "TurnDerivation",
     "TurnLatency",
     "TurnSpanProcessor",
+    "TurnSpans",
     "derive_session",
     "derive_turn",
+    "turns_of",
 ]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, flag, number, seconds, text, texts, whole
+from ..spans import SpanRecord, flag, number, seconds, text, whole
+from .attribution import TurnSpans, turns_of
 from .bounds import wait_of
 from .latency import latency_of, notes_of, spoken_of
 from .model import SessionDerivation, TurnDerivation
+from .recorded import read_corrections, with_recorded
 from .silence import critical_path
 from .stages import Stages
 from .stats import LatencyStats
 from .usage import UsageTally, Use, use_of
 
-__all__ = ["Totals", "derive_session", "derive_turn", "owner"]
+__all__ = ["Totals", "derive_session", "derive_turn"]
 
 _REPORTED = tuple((name, attr.reported(name)) for name in attr.REPORTED_METRICS)
 _VERDICTS = (attr.VERDICT_INTERRUPTION, attr.VERDICT_FALSE_INTERRUPTION, attr.VERDICT_BACKCHANNEL)
@@ -126,41 +128,26 @@ def derive_session(spans: Iterable[SpanRecord]) -> SessionDerivation:
     Args:
         spans: its span records, in any order; duplicates are dropped, spans that are not ours are ignored.
     """
-    turns: list[SpanRecord] = []
-    stages: defaultdict[str, list[SpanRecord]] = defaultdict(list)
-    session_ids: set[str] = set()
-    seen: set[str] = set()
+    unique: dict[str, SpanRecord] = {}
     totals = Totals()
     for span in spans:
-        if span.span_id in seen:
-            continue
-        seen.add(span.span_id)
-        kind = span.kind
-        if kind == attr.KIND_TURN:
-            turns.append(span)
-        if kind in attr.STAGE_KINDS:
-            stages[span.parent_id or ""].append(span)
-            totals.add(span)
-        elif kind == attr.KIND_SESSION:
-            session_ids.add(span.span_id)
-        elif kind and span.parent_id:
-            # the session's own span is exported last, or never: these are its children for sure
-            session_ids.add(span.parent_id)
-    turns.sort(key=lambda one: (_index(one), one.start_ns, one.span_id))
-    loose = [one for parent in ({"", *session_ids} & stages.keys()) for one in stages.pop(parent)]
-    for one in loose:
-        home = owner(one, turns)
-        if home is not None:
-            stages[home.span_id].append(one)
-    derived = [derive_turn(stages.pop(turn.span_id, ()), turn) for turn in turns]
-    following = derived[-1].index + 1 if derived else 0
-    # turns whose own span is missing: the call broke off within them
-    broken = sorted(stages.items(), key=lambda item: (min(one.start_ns for one in item[1]), item[0]))
-    derived += [derive_turn(own, index=following + n, span_id=parent) for n, (parent, own) in enumerate(broken)]
+        if span.span_id not in unique:
+            unique[span.span_id] = span
+            if span.kind in attr.STAGE_KINDS:
+                totals.add(span)
+    turns = turns_of(unique.values())
+    stageless = any(not one.stages for one in turns)
+    corrections = read_corrections(unique.values()) if stageless else {}
+    derived = [_derive(one, corrections.get(one.index, {})) for one in turns]
     stats = LatencyStats()
     for turn in derived:
         stats.add(turn)
     return summary(stats, totals, tuple(derived))
+
+
+def _derive(one: TurnSpans, corrections: Mapping[str, Any]) -> TurnDerivation:
+    derived = derive_turn(one.stages, one.turn, index=one.index, span_id=one.span_id)
+    return derived if one.stages or one.turn is None else with_recorded(derived, one.turn, corrections)
 
 
 def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ...] = ()) -> SessionDerivation:
@@ -177,19 +164,3 @@ def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ..
         backchannels=totals.verdicts[2],
         interruption_rate=stats.interruption_rate,
     )
-
-
-def _index(turn: SpanRecord) -> int:
-    return whole(turn.attributes, attr.TURN_INDEX) or 0
-
-
-def owner(stage: SpanRecord, turns: Iterable[SpanRecord]) -> SpanRecord | None:
-    """The turn of a stage that hangs below the session: the latest one before it that names its speech."""
-    speech = stage.attributes.get(attr.SPEECH_ID)
-    if not speech:
-        return None
-    named = [turn for turn in turns if speech in texts(turn.attributes, attr.TURN_SPEECH_IDS)]
-    before = [turn for turn in named if turn.start_ns <= stage.start_ns]
-    if before:
-        return max(before, key=lambda turn: (turn.start_ns, turn.span_id))
-    return min(named, key=lambda turn: (turn.start_ns, turn.span_id), default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from opentelemetry.util.types import AttributeValue
@@ -150,13 +150,3 @@ def _piece(number: int) -> str:
 
 def _array(parts: Iterable[bytes]) -> str:
     return (b"[" + b",".join(parts) + b"]").decode()
-
-
-def read_corrections(spans: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    """The corrections on spans (given by their attributes, in the order of their start): turn index -> attributes."""
-    out: dict[int, dict[str, Any]] = {}
-    for attributes in spans:
-        for name in sorted(name for name in attributes if name.startswith(attr.TURN_LATE_PREFIX)):
-            for index, short, value in msgspec.json.decode(attributes[name]):
-                out.setdefault(index, {})[attr.TURN_PREFIX + short] = value
-    return out

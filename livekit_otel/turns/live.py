@@ -10,7 +10,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord
-from .derive import Totals, owner, summary
+from .attribution import owner
+from .derive import Totals, summary
 from .encode import Attributes, Corrections, session_attributes
 from .live_turn import TURN_ATTRIBUTES, LiveTurn, plain, slim
 from .model import SessionDerivation

@@ -92,9 +92,8 @@ class LatencyStats:
                 if quantiles is None:
                     quantiles = self._quantiles[name] = Quantiles()
                 quantiles.add(round(value * 1e9))
-        for segment in turn.path:
-            length = segment.end_ns - segment.start_ns
-            self.silence_ns[segment.stage] = self.silence_ns.get(segment.stage, 0) + length
+        for stage, value in turn.silence.items():
+            self.silence_ns[stage] = self.silence_ns.get(stage, 0) + round(value * 1e9)
 
     def copy(self) -> LatencyStats:
         other = LatencyStats()

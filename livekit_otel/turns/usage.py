@@ -25,6 +25,7 @@ __all__ = [
     "UsageTally",
     "Use",
     "total",
+    "usage_from",
     "use_of",
 ]
 
@@ -94,6 +95,20 @@ _TYPES: tuple[type[ModelUsage], ...] = (LLMUsage, TTSUsage, STTUsage, Interrupti
 _SECONDS = frozenset({"session_duration", "audio_duration"})
 #: exact for every amount above a millisecond, and the same everywhere below
 _SCALE = 128
+
+
+_BY_TYPE = {one.type: one for one in _TYPES}
+
+
+def usage_from(fields: Mapping[str, Any]) -> ModelUsage | None:
+    """The usage that ``to_dict`` gave; None for what is no usage. Fields that are not known here are left out."""
+    usage_type = _BY_TYPE.get(str(fields.get("type")))
+    if usage_type is None:
+        return None
+    try:
+        return msgspec.convert(fields, usage_type)
+    except msgspec.ValidationError:
+        return None
 
 
 class _Source:

@@ -1,0 +1,81 @@
+"""A turn's numbers as its own span says them, with later corrections: for traces that hold no stages of it.
+
+People filter stage spans out on the way, to store less. What :class:`~livekit_otel.turns.TurnSpanProcessor` put on the
+turn while the call ran is then all that is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord, number, text, whole
+from .latency import notes_of
+from .model import TurnDerivation, TurnLatency
+from .usage import ModelUsage, usage_from
+
+__all__ = ["read_corrections", "with_recorded"]
+
+Values = dict[str, Any]
+_CARRIERS = frozenset({attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
+_pieces = msgspec.json.Decoder(list[tuple[int, str, Any]])
+_models = msgspec.json.Decoder(list[dict[str, Any]])
+
+
+def read_corrections(spans: Iterable[SpanRecord]) -> dict[int, Values]:
+    """What spans that ended after their turn changed in it: turn index -> attribute -> value, None for one taken back.
+
+    Corrections stand on ``session.checkpoint`` and ``session.end``; later ones win. Pieces that are damaged are left
+    out.
+    """
+    out: dict[int, Values] = {}
+    carriers = [one for one in spans if one.kind in _CARRIERS]
+    for span in sorted(carriers, key=lambda one: (one.start_ns, one.span_id)):
+        for name in sorted(name for name in span.attributes if name.startswith(attr.TURN_LATE_PREFIX)):
+            try:
+                changes = _pieces.decode(text(span.attributes, name))
+            except (msgspec.DecodeError, UnicodeEncodeError):
+                continue
+            for index, short, value in changes:
+                out.setdefault(index, {})[attr.TURN_PREFIX + short] = value
+    return out
+
+
+def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[str, Any]) -> TurnDerivation:
+    """What is derived of a turn without stages, completed by what its span and later corrections say.
+
+    Its ``path`` stays empty, and ``discarded``, of which spans have sums only.
+    """
+    values = {name: value for name, value in {**turn.attributes, **corrections}.items() if value is not None}
+    latency = TurnLatency(**{name: number(values, attr.latency(name)) for name in attr.REPORTED_METRICS})
+    silence = {stage: number(values, attr.silence(stage)) for stage in attr.SILENCE_STAGES}
+    stopped, wait = latency.stopped_speaking_at, latency.e2e_latency
+    return msgspec.structs.replace(
+        derived,
+        answered_ns=None if stopped is None or wait is None else round((stopped + wait) * 1e9),
+        latency=latency,
+        silence={} if wait is None else {stage: value or 0.0 for stage, value in silence.items()},
+        usage=tuple(_usage(text(values, attr.derived("turn", "usage.by_model")))),
+        notes=notes_of(latency, derived.reported),
+        interruptions=_count(values, "interruptions"),
+        false_interruptions=_count(values, "false_interruptions"),
+        backchannels=_count(values, "backchannels"),
+    )
+
+
+def _count(values: Values, name: str) -> int:
+    return whole(values, attr.derived("turn", name)) or 0
+
+
+def _usage(by_model: str) -> Iterator[ModelUsage]:
+    try:
+        models = _models.decode(by_model) if by_model else []
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return
+    for one in models:
+        usage = usage_from(one)
+        if usage is not None:
+            yield usage
