@@ -29,6 +29,8 @@ def main(source: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python examples/report_from_backend.py SOURCE")
     try:
         main(sys.argv[1])
     except livekit_otel.LiveKitOtelError as error:

@@ -18,4 +18,6 @@ def main(source: str, limit: float) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python examples/slow_turns.py SOURCE [SECONDS]")
     main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 1.0)

@@ -72,6 +72,15 @@ def test_report_from_backend() -> None:
     assert "Traceback" not in missing.stderr
 
 
+@pytest.mark.parametrize("example", ["slow_turns.py", "report_from_backend.py"])
+def test_examples_say_what_they_need(example: str) -> None:
+    """Without arguments, an example that reads a source says how it is used, in one line."""
+    run = subprocess.run([sys.executable, f"examples/{example}"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"usage: python examples/{example} SOURCE")
+    assert run.stderr.count("\n") == 1
+
+
 def test_own_spans(receiver: Receiver, tmp_path: Path) -> None:
     """The user's span is below our tool span, the HTTP client's below the user's, and the service gets its id."""
 
