@@ -52,11 +52,15 @@ def reports(spans: list[SpanRecord]) -> list[SessionReport]:
     return sorted(build_reports(spans), key=lambda report: report.session_id)
 
 
+FILTERED = {"all": attr.STAGE_KINDS, "heard": {attr.KIND_VAD, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION}}
+
+
+@pytest.mark.parametrize("filtered", FILTERED)
 @pytest.mark.parametrize("name", names())
-def test_turns_without_stages_say_what_was_recorded(name: str) -> None:
+def test_turns_without_stages_say_what_was_recorded(name: str, filtered: str) -> None:
     """Where stage spans were filtered out, turns have the numbers that the trace recorded, with corrections."""
     spans = record(name).pipeline
-    kept = [span for span in spans if span.kind not in attr.STAGE_KINDS]
+    kept = [span for span in spans if span.kind not in FILTERED[filtered]]
     for whole, bare in zip(reports(spans), reports(kept), strict=True):
         assert [known(turn) for turn in bare.turns] == [known(turn) for turn in whole.turns]
         assert bare.latency == whole.latency

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from .attribution import TurnSpans, turns_of
 from .bounds import wait_of
 from .latency import latency_of, notes_of, spoken_of
 from .model import SessionDerivation, TurnDerivation
-from .recorded import read_corrections, with_recorded
+from .recorded import read_corrections, says_more, with_recorded
 from .silence import critical_path
 from .stages import Stages
 from .stats import LatencyStats
@@ -136,18 +136,28 @@ def derive_session(spans: Iterable[SpanRecord]) -> SessionDerivation:
             if span.kind in attr.STAGE_KINDS:
                 totals.add(span)
     turns = turns_of(unique.values())
-    stageless = any(not one.stages for one in turns)
-    corrections = read_corrections(unique.values()) if stageless else {}
-    derived = [_derive(one, corrections.get(one.index, {})) for one in turns]
+    lacking = _lacks_spans(unique.values())
+    corrections = read_corrections(unique.values()) if lacking else {}
+    derived = [_derive(one, corrections.get(one.index, {}), lacking=lacking) for one in turns]
     stats = LatencyStats()
     for turn in derived:
         stats.add(turn)
     return summary(stats, totals, tuple(derived))
 
 
-def _derive(one: TurnSpans, corrections: Mapping[str, Any]) -> TurnDerivation:
+def _lacks_spans(spans: Collection[SpanRecord]) -> bool:
+    """Whether spans of the session are known to be missing, or its end, which counts them, is."""
+    end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
+    count = whole(end.attributes, attr.SESSION_SPAN_COUNT) if end is not None else None
+    return count is None or count > len(spans)
+
+
+def _derive(one: TurnSpans, corrections: Mapping[str, Any], *, lacking: bool) -> TurnDerivation:
+    """From a turn's stages; where some may be missing and the turn's span says more than they do, from the span."""
     derived = derive_turn(one.stages, one.turn, index=one.index, span_id=one.span_id)
-    return derived if one.stages or one.turn is None else with_recorded(derived, one.turn, corrections)
+    if lacking and one.turn is not None and says_more(derived, one.turn, corrections):
+        return with_recorded(derived, one.turn, corrections)
+    return derived
 
 
 def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ...] = ()) -> SessionDerivation:

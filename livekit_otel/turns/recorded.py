@@ -1,7 +1,7 @@
-"""A turn's numbers as its own span says them, with later corrections: for traces that hold no stages of it.
+"""A turn's numbers as its own span says them, with later corrections: for traces that lack stages of it.
 
-People filter stage spans out on the way, to store less. What :class:`~livekit_otel.turns.TurnSpanProcessor` put on the
-turn while the call ran is then all that is known.
+People filter stage spans out on the way, to store less (VAD and playback above all). What
+:class:`~livekit_otel.turns.TurnSpanProcessor` put on the turn while the call ran is then all that is known.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from .latency import notes_of
 from .model import TurnDerivation, TurnLatency
 from .usage import ModelUsage, usage_from
 
-__all__ = ["read_corrections", "with_recorded"]
+__all__ = ["read_corrections", "says_more", "with_recorded"]
 
 Values = dict[str, Any]
+_COUNTS = ("interruptions", "false_interruptions", "backchannels")
 _CARRIERS = frozenset({attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
 _pieces = msgspec.json.Decoder(list[tuple[int, str, Any]])
 _models = msgspec.json.Decoder(list[dict[str, Any]])
@@ -44,12 +45,27 @@ def read_corrections(spans: Iterable[SpanRecord]) -> dict[int, Values]:
     return out
 
 
-def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[str, Any]) -> TurnDerivation:
-    """What is derived of a turn without stages, completed by what its span and later corrections say.
+def _values(turn: SpanRecord, corrections: Mapping[str, Any]) -> Values:
+    return {name: value for name, value in {**turn.attributes, **corrections}.items() if value is not None}
 
-    Its ``path`` stays empty, and ``discarded``, of which spans have sums only.
+
+def says_more(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[str, Any]) -> bool:
+    """Whether a turn's span has a latency or usage that the stages here do not give, or more interruptions."""
+    values = _values(turn, corrections)
+    for name in attr.REPORTED_METRICS:
+        if getattr(derived.latency, name) is None and number(values, attr.latency(name)) is not None:
+            return True
+    if not derived.usage and attr.derived("turn", "usage.by_model") in values:
+        return True
+    return any(_count(values, name) > getattr(derived, name) for name in _COUNTS)
+
+
+def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[str, Any]) -> TurnDerivation:
+    """What is derived of a turn that lacks stages, with the numbers that its span and later corrections say instead.
+
+    Its ``path`` is empty; ``discarded``, of which spans have sums only, is what the stages that are here give.
     """
-    values = {name: value for name, value in {**turn.attributes, **corrections}.items() if value is not None}
+    values = _values(turn, corrections)
     latency = TurnLatency(**{name: number(values, attr.latency(name)) for name in attr.REPORTED_METRICS})
     silence = {stage: number(values, attr.silence(stage)) for stage in attr.SILENCE_STAGES}
     stopped, wait = latency.stopped_speaking_at, latency.e2e_latency
@@ -57,12 +73,11 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
         derived,
         answered_ns=None if stopped is None or wait is None else round((stopped + wait) * 1e9),
         latency=latency,
+        path=(),
         silence={} if wait is None else {stage: value or 0.0 for stage, value in silence.items()},
         usage=tuple(_usage(text(values, attr.derived("turn", "usage.by_model")))),
         notes=notes_of(latency, derived.reported),
-        interruptions=_count(values, "interruptions"),
-        false_interruptions=_count(values, "false_interruptions"),
-        backchannels=_count(values, "backchannels"),
+        **{name: _count(values, name) for name in _COUNTS},
     )
 
 
