@@ -134,11 +134,15 @@ OUTPUT_TYPE = _define("gen_ai.output.type", "string", "text or speech.")
 AGENT_NAME = _define("gen_ai.agent.name", "string", "Id of the agent in charge.")
 WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session is.")
 END_REASON = _define(
-    "gen_ai.agent.invocation.end_reason", "string", "How the turn ended: completed, interrupted or session_closed."
+    "gen_ai.agent.invocation.end_reason",
+    "string",
+    "How the turn ended: completed, interrupted, session_closed, failed or no_reply.",
 )
 END_COMPLETED = "completed"
 END_INTERRUPTED = "interrupted"
 END_SESSION_CLOSED = "session_closed"
+END_FAILED = "failed"
+END_NO_REPLY = "no_reply"
 #: OpenTelemetry's value for what is not among the known values
 OTHER = "_OTHER"
 TOOL_NAME = _define("gen_ai.tool.name", "string", "Name of the function tool; `_OTHER` where none of its name exists.")
@@ -219,6 +223,18 @@ def journal_piece(number: int, *, pii: bool) -> str:
 # --- turn ------------------------------------------------------------------------------------------
 TURN_INDEX = _define("livekit_otel.turn.index", "int", "Number of the turn in its session, from 0.")
 TURN_SPEECH_IDS = _define("livekit_otel.turn.speech_ids", "string[]", "LiveKit SpeechHandle ids of the turn.")
+TURN_SPEECH_END_SOURCE = _define(
+    "livekit_otel.turn.speech_end_source",
+    "string",
+    "Who says when the user stopped speaking: vad, stt, commit (the user was still speaking), typed (the input's "
+    "arrival) or unknown.",
+)
+TURN_CONTINUES = _define(
+    "livekit_otel.turn.continues", "int", "Index of the turn whose tool outlived it: the speech comes of that tool."
+)
+TURN_TOOL_OUTLIVES = _define(
+    "livekit_otel.turn.tool_outlives", "boolean", "A tool of the turn was still running when the turn ended."
+)
 TURN_MODELS = _define("livekit_otel.turn.models", "string[]", "Models used, as provider/model.")
 TURN_USER_TEXT = _define(
     "livekit_otel.pii.turn.user_text", "string", "What the user said, cut at 1,900 bytes.", content=True
@@ -262,8 +278,17 @@ def reported(name: str) -> str:
 TTS_FIRST_BYTE = _define(
     "livekit_otel.tts.time_to_first_byte", "double", "From the start of the span to the first audio.", unit="s"
 )
+TTS_FIRST_TEXT = _define(
+    "livekit_otel.tts.time_to_first_text",
+    "double",
+    "From the start of the span to the first text that reached the provider; absent when no audio came.",
+    unit="s",
+)
 LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried.")
 TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried.")
+LLM_OWN = _define(
+    "livekit_otel.llm.own", "boolean", "True on a request that a tool or a hook made itself, beside the conversation."
+)
 LLM_INPUT_COUNT = _define("livekit_otel.llm.input_messages", "int", "Messages in the whole request.")
 LLM_PREEMPTIVE = _define(
     "livekit_otel.llm.preemptive", "boolean", "The request was made before the user's turn was committed."
@@ -273,6 +298,20 @@ VAD_METRICS_COUNT = _define("livekit_otel.vad.metrics_count", "int", "VADMetrics
 STT_METRICS_COUNT = _define("livekit_otel.stt.metrics_count", "int", "STTMetrics events summed on the span.")
 STT_TEXT = _define("livekit_otel.pii.stt.text", "string", "The final transcript.", content=True)
 STT_LANGUAGE = _define("livekit_otel.stt.language", "string", "Language of the transcript.")
+EOU_SOURCE = _define(
+    "livekit_otel.eou.speech_end_source",
+    "string",
+    "Who says when the user stopped speaking, where the span begins: vad, stt, commit (the user was still speaking) or "
+    "unknown (the span begins at the decision, and the wait is unknown, too).",
+)
+EOU_HELD = _define(
+    "livekit_otel.eou.held",
+    "double",
+    "How long LiveKit made on_user_turn_completed wait after the commit for what an earlier turn was doing.",
+    unit="s",
+)
+EOU_HELD_BY = _define("livekit_otel.eou.held_by", "string", "What that was: tool or hook.")
+EOU_HELD_TURN = _define("livekit_otel.eou.held_turn", "int", "Index of the turn that it belonged to.")
 EOU_COMMITTED = _define("livekit_otel.eou.committed", "boolean", "Whether the user's turn was committed.")
 TTS_TEXT = _define("livekit_otel.pii.tts.text", "string", "Text that was synthesised.", content=True)
 TOOL_STATUS = _define("livekit_otel.tool.status", "string", "done, error or cancelled, as LiveKit says.")

@@ -15,17 +15,19 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import livekit_otel
 from livekit_otel import containment
-from livekit_otel.instrumentation import closing, delivery, registry, request, session, stage
-from livekit_otel.instrumentation.eou import EouTracker
-from livekit_otel.instrumentation.interruption import InterruptionTracker
-from livekit_otel.instrumentation.llm import LlmTracker
-from livekit_otel.instrumentation.playback import PlaybackTracker
-from livekit_otel.instrumentation.realtime import RealtimeTracker
-from livekit_otel.instrumentation.stt import SttTracker
-from livekit_otel.instrumentation.tool import ToolTracker
-from livekit_otel.instrumentation.tts import TtsTracker
-from livekit_otel.instrumentation.turn_tracker import TurnTracker
-from livekit_otel.instrumentation.vad import VadTracker
+from livekit_otel.instrumentation import clock, closing, delivery, registry, scope, session, span
+from livekit_otel.instrumentation.trackers.eou import EouTracker
+from livekit_otel.instrumentation.trackers.interruption import InterruptionTracker
+from livekit_otel.instrumentation.trackers.llm import LlmTracker
+from livekit_otel.instrumentation.trackers.playback import PlaybackTracker
+from livekit_otel.instrumentation.trackers.realtime import RealtimeTracker
+from livekit_otel.instrumentation.trackers.requests import Request
+from livekit_otel.instrumentation.trackers.stt import SttTracker
+from livekit_otel.instrumentation.trackers.tool import ToolTracker
+from livekit_otel.instrumentation.trackers.tts import TtsTracker
+from livekit_otel.instrumentation.trackers.turn import Turn
+from livekit_otel.instrumentation.trackers.turns import TurnTracker
+from livekit_otel.instrumentation.trackers.vad import VadTracker
 from livekit_otel.journal import JournalWriter, recorder
 from livekit_otel.turns import TurnSpanProcessor
 from tests.kit.run import run_scenario
@@ -44,10 +46,13 @@ CLASSES: tuple[type, ...] = (
     VadTracker,
     JournalWriter,
     recorder.Recorder,
-    request.Request,
+    Request,
+    Turn,
+    clock.SessionClock,
+    scope.SessionScope,
     session.SessionState,
-    stage.SpanFactory,
-    stage.Stage,
+    span.SpanFactory,
+    span.PipelineSpan,
     TurnSpanProcessor,
 )
 #: the SDK itself calls these at shutdown, not during a call

@@ -48,7 +48,7 @@ def long_call(turns: int, exporter: SpanExporter) -> list[Outcome]:
     async def script(call: Call) -> None:
         for number in range(turns):
             word = "weather" if number % 5 == 4 else "question"
-            call.caller.says(f"{word} number {number}", 1.0 + 4.8 * number, interims=False)
+            call.caller.says(f"{word} number {number}", 1.0 + 4.8 * number, interim_after=None)
         session = call.session(calls(("weather", "weather", '{"city": "Oslo"}')))
         await call.start(session, Clerk())
         await call.until(4.8 * turns + 0.5)

@@ -92,7 +92,7 @@ def test_ten_thousand_turns(tmp_path: Path) -> None:
 
     async def script(call: Call) -> None:
         for number in range(TURNS // ROUND):
-            call.caller.says(f"weather number {number}", 1.0 + SECONDS * number, interims=False)
+            call.caller.says(f"weather number {number}", 1.0 + SECONDS * number, interim_after=None)
         session = call.session(calls(("weather", "weather", '{"city": "Oslo"}')), llm_delay=0.1)
         clerk = Clerk()
         await call.start(session, clerk)

@@ -13,7 +13,6 @@ from .. import attributes as attr
 from ..containment import contained
 from ..journal import Head
 from . import delivery, livekit_api
-from .values import now_ns
 
 if TYPE_CHECKING:
     from .session import SessionState
@@ -58,18 +57,19 @@ def _finishing(state: SessionState, session: Any | None, error: BaseException | 
 
 
 def _steps(state: SessionState, session: Any | None, error: BaseException | None) -> Iterator[None]:
-    now = now_ns()
-    state.closing = True
+    scope = state.scope
+    now = scope.now_ns()
+    scope.closing = True
     closing: tuple[Callable[[int], None], ...] = (
         state.playback.close,
         state.interruptions.close,
         state.eou.close,
-        state.stt.close,
         state.tools.close,
         state.llm.close,
         state.tts.close,
-        state.realtime_tracker.close,
+        state.realtime.close,
         state.turns.close_all,
+        state.stt.close,
         state.vad.close,
     )
     for close in closing:
@@ -97,20 +97,21 @@ def _steps(state: SessionState, session: Any | None, error: BaseException | None
 
 
 def _end(state: SessionState, error: BaseException | None) -> None:
-    end = now_ns()
+    scope = state.scope
+    end = scope.now_ns()
     attributes: dict[str, AttributeValue] = dict(state.take_journal())
     attributes[attr.JOURNAL_BATCHES] = state.journal.batches
-    attributes[attr.SESSION_SPAN_COUNT] = state.spans.count + 1
-    attributes[attr.SESSION_REDACTED] = not state.content
+    attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
+    attributes[attr.SESSION_REDACTED] = not scope.content
     if state.journal.lost:
         attributes[attr.SESSION_LOST] = state.journal.lost
-    if dropped := delivery.losses.of_trace(state.stage.span.get_span_context().trace_id):
+    if dropped := delivery.losses.of_trace(scope.span.otel.get_span_context().trace_id):
         attributes[attr.SESSION_DROPPED] = dropped
     if state.close_reason is not None:
         attributes[attr.SESSION_CLOSE_REASON] = state.close_reason
-    state.spans.point(attr.KIND_SESSION_END, state.context, end, attributes)
+    scope.spans.point(attr.KIND_SESSION_END, scope, end, attributes)
     if state.close_reason is not None:
-        state.stage.set({attr.SESSION_CLOSE_REASON: state.close_reason})
+        scope.span.set({attr.SESSION_CLOSE_REASON: state.close_reason})
     if error is not None or state.close_reason == "error":
-        state.stage.fail(error, content=state.content, error_type=None if error else "session_error")
-    state.stage.end(end)
+        scope.span.fail(error, content=scope.content, error_type=None if error else "session_error")
+    scope.span.end(end)

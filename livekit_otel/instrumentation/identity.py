@@ -10,9 +10,10 @@ from opentelemetry import trace
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
+from .clock import SessionClock
 from .options import Options
-from .stage import SpanFactory, Stage
-from .values import clip, now_ns, value
+from .span import PipelineSpan, SpanFactory
+from .values import clip, value
 
 
 def identity(session_id: str, job: Any, session: Any, options: Options, *, content: bool) -> Attributes:
@@ -35,20 +36,20 @@ def identity(session_id: str, job: Any, session: Any, options: Options, *, conte
     return out
 
 
-def open_session(spans: SpanFactory, job: Any, agent_name: str | None, *, native: bool) -> Stage:
+def open_session(spans: SpanFactory, job: Any, agent_name: str | None, clock: SessionClock) -> PipelineSpan:
     """The session span: below the span that records now, or below a remote parent, else a root."""
     parent = trace.get_current_span()
     remote = parent.get_span_context()
     under = otel_context.Context()
     if parent.is_recording() or (remote.is_valid and remote.is_remote):
         under = trace.set_span_in_context(parent, under)
-    attributes: Attributes = {attr.WORKFLOW_NAME: "agent_session", attr.SESSION_NATIVE: native}
+    attributes: Attributes = {attr.WORKFLOW_NAME: "agent_session"}
     if job is not None:
         attributes[attr.SESSION_JOB_ID] = clip(job.job.id)
         attributes[attr.SESSION_ROOM_ID] = clip(job.job.room.sid)
     if agent_name:
         attributes[attr.AGENT_NAME] = clip(agent_name)
-    return spans.start(attr.KIND_SESSION, under, now_ns(), attributes)
+    return spans.root(attr.KIND_SESSION, under, clock.started_ns, attributes)
 
 
 def agent_id(agent: Any) -> str | None:

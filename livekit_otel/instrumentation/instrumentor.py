@@ -68,10 +68,11 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
-        from . import delivery, hooks, patches, shutdown
+        from . import delivery, patches, shutdown
+        from .hooks import session as session_hooks
 
         options = _options_from(kwargs)
-        hooks.configure(options)
+        session_hooks.configure(options)
         if options.tracer_provider is not None:
             shutdown.flush_at_exit(options.tracer_provider, options.flush_timeout)
             delivery.watch(options.tracer_provider)
@@ -82,7 +83,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
         for state in registry.all_states():
             if not state.closed:
-                closing.finish_now(state, state.session)
+                closing.finish_now(state, state.scope.session)
         registry.forget_all()
         patches.restore(self._applied)
         delivery.unwatch()
@@ -100,7 +101,8 @@ def configure(
     **options: Any,
 ) -> None:
     """Instrument for this provider, or change the options of an instrumentation that is on."""
-    from . import delivery, hooks, shutdown
+    from . import delivery, shutdown
+    from .hooks import session as session_hooks
 
     check_livekit()
     checked = _options_from({**options, "tracer_provider": provider})
@@ -108,7 +110,7 @@ def configure(
         _warn_inside_a_job(provider)
         _share_with_livekit(provider, options.get("metadata"), checked.allow_pii)
     if instrumentor.is_instrumented_by_opentelemetry:
-        hooks.configure(checked)
+        session_hooks.configure(checked)
         shutdown.flush_at_exit(provider, checked.flush_timeout)
         delivery.watch(provider)
     else:

@@ -6,16 +6,22 @@ lacks one. All reads go through the functions below, which return a neutral valu
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from opentelemetry import trace
 
 from .. import attributes as attr
+from ..containment import contained
 
 if TYPE_CHECKING:
-    from livekit.agents import AgentSession, JobContext
+    from livekit.agents import AgentSession, JobContext, SpeechHandle
+    from livekit.agents.llm import RealtimeModel
+    from livekit.agents.tts import ChunkedStream, SynthesizeStream
+    from livekit.agents.voice.agent_activity import AgentActivity
 
 VERIFIED = ("1.8.3", "1.8.6", "1.8.7", "1.8.9")
 
@@ -24,7 +30,11 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", "the one way in which a session closes"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_start_of_speech", "a VAD segment begins"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_speech", "a VAD segment ends"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.start", "an agent is entered"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_turn", "the user's turn is committed or not"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.on_preemptive_generation", "a reply is made ahead"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.clear_user_turn", "the user's words are discarded"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.commit_user_turn", "the user's turn is committed by code"),
     (
         "livekit.agents.voice.agent_activity",
         "AgentActivity._user_turn_completed_task",
@@ -38,6 +48,7 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.voice.agent_activity", "_AgentActivityContextVar", "the session that a stream works for"),
     ("livekit.agents.voice.agent_activity", "_SpeechHandleContextVar", "the speech that a stream works for"),
     ("livekit.agents.voice.tool_executor", "_ToolExecutor.execute", "one function call"),
+    ("livekit.agents.voice.tool_executor", "_ToolExecutor._deliver_reply", "a late result waits to be said"),
     ("livekit.agents.llm.llm", "LLMStream._main_task", "one LLM request, whatever the plugin"),
     ("livekit.agents.llm.llm", "LLMStream._metrics_monitor_task", "its chunks and its metrics"),
     ("livekit.agents.llm.llm", "LLMStream._emit_error", "a failed attempt"),
@@ -51,6 +62,21 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
 )
 
 
+class EndOfTurnTimes(Protocol):
+    """When the user spoke, in unix seconds, as LiveKit has it at the end of a turn; None where it does not know."""
+
+    stopped_speaking_at: float | None
+    transcription_delay: float | None
+
+
+class EndOfTurn(Protocol):
+    """LiveKit's ``_EndOfTurnInfo``: one end-of-turn decision."""
+
+    new_transcript: str
+    skip_reply: bool
+    metrics: EndOfTurnTimes
+
+
 @cache
 def _context_variable(name: str) -> ContextVar[Any] | None:
     from livekit.agents.voice import agent_activity
@@ -58,7 +84,7 @@ def _context_variable(name: str) -> ContextVar[Any] | None:
     return getattr(agent_activity, name, None)
 
 
-def speech_handle() -> Any | None:
+def speech_handle() -> SpeechHandle | None:
     """The SpeechHandle that the current task works for."""
     variable = _context_variable("_SpeechHandleContextVar")
     return variable.get(None) if variable is not None else None
@@ -76,6 +102,74 @@ def realtime_model() -> type:
     from livekit.agents.llm import RealtimeModel
 
     return RealtimeModel
+
+
+def current_speech(session: AgentSession[Any] | None) -> SpeechHandle | None:
+    """The speech that the agent is at; inside code that works for one, that one."""
+    speech = session.current_speech if session is not None else None
+    return speech if speech is not None else speech_handle()
+
+
+def turn_detection(activity: AgentActivity) -> object:
+    """What ends the user's turns: ``vad``, ``stt``, ``manual``, ``realtime_llm``, or a model."""
+    return getattr(activity, "_turn_detection", None)
+
+
+def hook_task(activity: AgentActivity) -> object:
+    """The task that runs ``on_user_turn_completed`` and asks for the reply."""
+    return getattr(activity, "_user_turn_completed_atask", None)
+
+
+def on_enter_task(activity: AgentActivity) -> asyncio.Task[Any] | None:
+    """The task in which the agent's ``on_enter`` runs."""
+    task = getattr(activity, "_on_enter_task", None)
+    return task if isinstance(task, asyncio.Task) else None
+
+
+def handoff_task(session: AgentSession[Any]) -> asyncio.Task[Any] | None:
+    """The task that puts another agent in charge."""
+    task = getattr(session, "_update_activity_atask", None)
+    return task if isinstance(task, asyncio.Task) else None
+
+
+def last_speaking_time(activity: AgentActivity) -> float | None:
+    """When VAD last heard the user, unix seconds."""
+    recognition = getattr(activity, "_audio_recognition", None)
+    last = getattr(recognition, "_last_speaking_time", None)
+    return float(last) if isinstance(last, int | float) else None
+
+
+def realtime_llm(activity: AgentActivity) -> RealtimeModel:
+    """The realtime model of an activity that uses one."""
+    model: Any = activity.llm
+    return cast("RealtimeModel", model)
+
+
+def is_realtime(session: AgentSession[Any]) -> bool:
+    """Whether the session, or the agent in charge, uses a speech-to-speech model."""
+    agent_llm = getattr(getattr(session, "_agent", None), "llm", None)
+    realtime = realtime_model()
+    return isinstance(session.llm, realtime) or isinstance(agent_llm, realtime)
+
+
+def transcribes_itself(session: AgentSession[Any] | None) -> bool:
+    """Whether the user's words come from a realtime model's server, not from a recognizer of the session."""
+    if session is None or not is_realtime(session):
+        return False
+    model = getattr(getattr(session, "_agent", None), "llm", None)
+    if not isinstance(model, realtime_model()):
+        model = session.llm
+    return bool(getattr(getattr(model, "capabilities", None), "user_transcription", False))
+
+
+def task_is_done() -> bool:
+    """Whether the agent that the current task works for is a task that has completed, and hands back."""
+    from livekit.agents import AgentTask
+
+    variable = _context_variable("_AgentActivityContextVar")
+    activity = variable.get(None) if variable is not None else None
+    agent = getattr(activity, "agent", None)
+    return isinstance(agent, AgentTask) and agent.done()
 
 
 def job_context() -> JobContext | None:
@@ -104,6 +198,25 @@ def native_span_current() -> bool:
     span = trace.get_current_span()
     scope = getattr(span, "instrumentation_scope", None)
     return span.is_recording() and scope is not None and scope.name == attr.NATIVE_SCOPE
+
+
+def on_first_audio(stream: ChunkedStream | SynthesizeStream, callback: Callable[[float | None], None]) -> None:
+    """Call ``callback`` once, when the stream's first audio leaves it: nothing is done for the frames after that.
+
+    It gets the moment of ``time.perf_counter()`` at which the first text reached the provider, if LiveKit knows it.
+    """
+    channel: Any = getattr(stream, "_event_ch", None)
+    send = getattr(channel, "send_nowait", None)
+    if send is None:
+        return
+
+    def first(event: object) -> None:
+        del channel.send_nowait
+        with contained("tts.first_audio"):
+            callback(getattr(stream, "_started_time", None) or None)
+        send(event)
+
+    channel.send_nowait = first
 
 
 def recorded_events(session: Any) -> list[Any] | None:

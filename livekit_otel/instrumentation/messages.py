@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import encode
-from .values import clip, now_ns
+from .clock import SessionClock
+from .values import clip
+
+if TYPE_CHECKING:
+    from livekit.agents.llm import CompletionUsage
 
 _HEAD = 4
 _TAIL = 8
@@ -85,7 +89,9 @@ class InputDelta:
 class Answer:
     """Collects what a request's stream delivers, for its span."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: SessionClock) -> None:
+        self._clock = clock
+        self.usage: CompletionUsage | None = None
         self._text: list[str] = []
         self._size = 0
         self._calls: list[dict[str, Any]] = []
@@ -93,13 +99,15 @@ class Answer:
 
     def chunk(self, chunk: Any) -> None:
         """Called for each chunk; must stay cheap."""
+        if getattr(chunk, "usage", None) is not None:
+            self.usage = chunk.usage
         delta = getattr(chunk, "delta", None)
         if delta is None:
             return
         with contained("llm.chunk"):
             if delta.content or delta.tool_calls:
                 if self._first_ns is None:
-                    self._first_ns = now_ns()
+                    self._first_ns = self._clock.now_ns()
                 if delta.content and self._size < _MAX_TEXT:
                     self._text.append(delta.content)
                     self._size += len(delta.content)

@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from . import eou, hooks, llm, realtime, stt, tool, tts
+from .hooks import eou, llm, realtime, session, speech, stt, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -32,17 +32,22 @@ _TTS = "livekit.agents.tts.tts"
 _STT = "livekit.agents.stt.stt"
 
 PATCHES: tuple[Patch, ...] = (
-    Patch(_SESSION, "AgentSession", "start", hooks.start),
-    Patch(_SESSION, "AgentSession", "emit", hooks.emit),
-    Patch(_SESSION, "AgentSession", "_aclose_impl", hooks.aclose_impl),
-    Patch(_SESSION, "AgentSession", "generate_reply", hooks.generate_reply),
-    Patch(_SESSION, "AgentSession", "update_agent", hooks.update_agent),
-    Patch(_ACTIVITY, "AgentActivity", "on_start_of_speech", hooks.on_start_of_speech),
-    Patch(_ACTIVITY, "AgentActivity", "on_end_of_speech", hooks.on_end_of_speech),
+    Patch(_SESSION, "AgentSession", "start", session.start),
+    Patch(_SESSION, "AgentSession", "emit", session.emit),
+    Patch(_SESSION, "AgentSession", "_aclose_impl", session.aclose_impl),
+    Patch(_SESSION, "AgentSession", "generate_reply", session.generate_reply),
+    Patch(_SESSION, "AgentSession", "update_agent", session.update_agent),
+    Patch(_ACTIVITY, "AgentActivity", "on_start_of_speech", speech.on_start_of_speech),
+    Patch(_ACTIVITY, "AgentActivity", "on_end_of_speech", speech.on_end_of_speech),
+    Patch(_ACTIVITY, "AgentActivity", "start", speech.start_activity),
     Patch(_ACTIVITY, "AgentActivity", "on_end_of_turn", eou.on_end_of_turn),
+    Patch(_ACTIVITY, "AgentActivity", "on_preemptive_generation", eou.on_preemptive_generation),
+    Patch(_ACTIVITY, "AgentActivity", "clear_user_turn", eou.clear_user_turn),
+    Patch(_ACTIVITY, "AgentActivity", "commit_user_turn", eou.commit_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "_user_turn_completed_task", eou.user_turn_completed_task),
     Patch(_ACTIVITY, "AgentActivity", "_realtime_generation_task", realtime.generation_task),
     Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "execute", tool.execute),
+    Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "_deliver_reply", tool.deliver_reply),
     Patch(_LLM, "LLMStream", "_main_task", llm.main_task),
     Patch(_LLM, "LLMStream", "_metrics_monitor_task", llm.metrics_monitor_task),
     Patch(_LLM, "LLMStream", "_emit_error", llm.emit_error),

@@ -35,17 +35,18 @@ def turns_of(spans: Iterable[SpanRecord]) -> list[TurnSpans]:
     Args:
         spans: the session's span records, in any order, each once; spans that are not ours are ignored.
 
-    A stage below a turn's span is that turn's. One below the session (its work began before its turn did, or ended
-    after it) is the turn's that names its speech; without one it belongs to none. Stages below a span that is missing
-    are of a turn that broke off.
+    A stage below a turn's span, or below another stage of it, is that turn's. One below the session (its work began
+    before its turn did, or ended after it) is the turn's that names its speech; without one it belongs to none. Stages
+    below a span that is missing are of a turn that broke off.
     """
     turns: list[SpanRecord] = []
     below: defaultdict[str, list[SpanRecord]] = defaultdict(list)
+    stages: dict[str, SpanRecord] = {}
     sessions = {""}
     for span in spans:
         kind = span.kind
         if kind in attr.STAGE_KINDS:
-            below[span.parent_id or ""].append(span)
+            stages[span.span_id] = span
         elif kind == attr.KIND_SESSION:
             sessions.add(span.span_id)
         elif kind and span.parent_id:
@@ -53,6 +54,8 @@ def turns_of(spans: Iterable[SpanRecord]) -> list[TurnSpans]:
             sessions.add(span.parent_id)
         if kind == attr.KIND_TURN:
             turns.append(span)
+    for stage in stages.values():
+        below[_above(stage, stages)].append(stage)
     turns.sort(key=lambda one: (index_of(one), one.start_ns, one.span_id))
     loose = [stage for parent in sessions & below.keys() for stage in below.pop(parent)]
     if loose:
@@ -61,6 +64,16 @@ def turns_of(spans: Iterable[SpanRecord]) -> list[TurnSpans]:
     following = found[-1].index + 1 if found else 0
     broken = sorted(below.items(), key=lambda item: (min(one.start_ns for one in item[1]), item[0]))
     return found + [TurnSpans(following + n, parent, None, own) for n, (parent, own) in enumerate(broken)]
+
+
+def _above(stage: SpanRecord, stages: dict[str, SpanRecord]) -> str:
+    """The span above a stage that is no stage itself: a tool's own requests are below the tool."""
+    seen = {stage.span_id}
+    parent = stage.parent_id or ""
+    while parent in stages and parent not in seen:
+        seen.add(parent)
+        parent = stages[parent].parent_id or ""
+    return parent
 
 
 def _settle(loose: list[SpanRecord], turns: list[SpanRecord], below: defaultdict[str, list[SpanRecord]]) -> None:

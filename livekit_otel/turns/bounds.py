@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ..spans import SpanRecord
-from .stages import Stages, hook_ns
+from .. import attributes as attr
+from ..spans import SpanRecord, text
+from .stages import Stages, held_ns, hook_ns
 
 __all__ = ["Wait", "wait_of"]
 
@@ -16,6 +17,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         stopped_ns: the user stopped speaking (T0).
         commit_ns: the user's turn was committed; None where nothing of ours decides that (realtime models).
+        hook_ns: ``on_user_turn_completed`` began: LiveKit holds it back for what an earlier turn is doing.
+        held_by: the stage that it was held back for, ``tool`` or ``hook``.
         released_ns: ``on_user_turn_completed`` was over; what was generated ahead may be spoken.
         eou: the decision that committed the turn.
         playback: the first playout after the user stopped (the first at all without a user side); it starts at T1.
@@ -23,6 +26,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
 
     stopped_ns: int | None = None
     commit_ns: int | None = None
+    hook_ns: int | None = None
+    held_by: str = "hook"
     released_ns: int | None = None
     eou: SpanRecord | None = None
     playback: SpanRecord | None = None
@@ -38,11 +43,13 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
         return self.playback.start_ns - self.stopped_ns
 
 
-def wait_of(stages: Stages, *, has_user: bool, opened_ns: int) -> Wait:
-    """The wait in a turn that opened at ``opened_ns``."""
+def wait_of(stages: Stages, *, has_user: bool, opened_ns: int, typed: bool = False) -> Wait:
+    """The wait in a turn that opened at ``opened_ns``, where ``typed`` with the arrival of a text."""
     first = stages.playback[0] if stages.playback else None
     if not has_user:
         return Wait(playback=first)
+    if typed:
+        return Wait(stopped_ns=opened_ns, playback=first)
     for eou in reversed(stages.eou):
         wait = _committed(stages, eou)
         if wait.playback is not None:
@@ -58,13 +65,25 @@ def wait_of(stages: Stages, *, has_user: bool, opened_ns: int) -> Wait:
 
 def _committed(stages: Stages, eou: SpanRecord) -> Wait:
     stopped = _stopped(stages, eou)
-    commit = max(eou.end_ns, stopped)
-    playback = next((one for one in stages.playback if one.start_ns >= stopped), None)
-    released = commit + (hook_ns(eou) or 0)
-    return Wait(stopped_ns=stopped, commit_ns=commit, released_ns=released, eou=eou, playback=playback)
+    commit = eou.end_ns if stopped is None else max(eou.end_ns, stopped)
+    since = commit if stopped is None else stopped
+    playback = next((one for one in stages.playback if one.start_ns >= since), None)
+    hook = commit + (held_ns(eou) or 0)
+    return Wait(
+        stopped_ns=stopped,
+        commit_ns=commit,
+        hook_ns=hook,
+        held_by=text(eou.attributes, attr.EOU_HELD_BY) or "hook",
+        released_ns=hook + (hook_ns(eou) or 0),
+        eou=eou,
+        playback=playback,
+    )
 
 
-def _stopped(stages: Stages, eou: SpanRecord) -> int:
+def _stopped(stages: Stages, eou: SpanRecord) -> int | None:
+    source = text(eou.attributes, attr.EOU_SOURCE)
+    if source:
+        return None if source == "unknown" else eou.start_ns
     if eou.end_ns > eou.start_ns:
         return eou.start_ns
     # LiveKit did not know when the user stopped: VAD may

@@ -73,7 +73,8 @@ def derive_turn(
     else:
         has_user = bool(sorted_out.eou or sorted_out.transcripts or sorted_out.vad)
         opened = min((one.start_ns for one in stages), default=0)
-    wait = wait_of(sorted_out, has_user=has_user, opened_ns=opened)
+    typed = turn is not None and turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) == "typed"
+    wait = wait_of(sorted_out, has_user=has_user, opened_ns=opened, typed=typed)
     spoken = spoken_of(sorted_out, wait)
     latency = latency_of(sorted_out, wait, spoken)
     path = critical_path(sorted_out, wait)

@@ -120,10 +120,27 @@ class _Walk:
             if caller is not None:
                 self.to(_OTHER, min(caller.end_ns, self.at))
                 self._request(caller)
+        elif request is None and tool is None:
+            failed = self._failed_before()
+            if failed is not None:
+                # what is said because the answer failed
+                self.to(_OTHER, min(failed.end_ns, self.at))
+                self._request(failed)
         elif before is not None and before.end_ns <= self.at:
             # a request that failed, or that the next one builds on
             self.to(_OTHER, before.end_ns)
             self._request(before)
+
+    def _failed_before(self) -> SpanRecord | None:
+        """The latest request, whatever its speech, that failed before this."""
+        found = [
+            one
+            for one in self._stages.llm
+            if self.floor <= one.start_ns <= self.at
+            and one.span_id not in self._seen
+            and one.attributes.get(attr.OUTCOME) == attr.OUTCOME_ERROR
+        ]
+        return max(found, key=lambda one: (one.end_ns, one.span_id), default=None)
 
     def _request_before(self, speech: str | None) -> SpanRecord | None:
         """The latest request of a speech; one that fails later (a fallback adapter's probe) had no part in this."""
@@ -166,7 +183,8 @@ class _Walk:
             self.to(_EOU if realtime else _OTHER, self._stopped)
             return
         self.to(_OTHER, wait.released_ns)
-        self.to(_HOOK, wait.commit_ns)
+        self.to(_HOOK, wait.hook_ns or wait.commit_ns)
+        self.to(_TOOL if wait.held_by == _TOOL else _HOOK, wait.commit_ns)
         transcript = self._stages.transcript_ns(wait.commit_ns)
         self.to(_EOU, self._stopped if transcript is None else transcript)
         self.to(_TRANSCRIPTION, self._stopped)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
 
-__all__ = ["Stages", "avatar_ns", "first_audio", "first_token", "hook_ns", "provider_start", "speech_of"]
+__all__ = ["Stages", "avatar_ns", "first_audio", "first_token", "held_ns", "hook_ns", "provider_start", "speech_of"]
 
 #: a fallback follows the failure within this time
 _AT_ONCE = 20_000_000
@@ -42,7 +42,11 @@ def first_token(request: SpanRecord) -> int | None:
 
 
 def provider_start(tts: SpanRecord) -> int | None:
-    """When the first text reached the provider. None when unknown, or when an attempt before that one failed."""
+    """When the first text reached the provider. None when unknown."""
+    text = nanoseconds(tts.attributes, attr.TTS_FIRST_TEXT)
+    if text is not None:
+        return tts.start_ns + text
+    # older traces say it by LiveKit's number, which is of the last attempt
     audio, ttfb = first_audio(tts), nanoseconds(tts.attributes, _TTFB)
     if audio is None or ttfb is None or (number(tts.attributes, attr.TTS_ATTEMPTS) or 1) > 1:
         return None
@@ -78,7 +82,7 @@ class Stages:
                 if flag(attributes, attr.EOU_COMMITTED):
                     self.eou.append(record)
             elif kind == attr.KIND_LLM:
-                if _DECISION not in attributes or _LLM_METRICS in attributes:
+                if attr.LLM_OWN not in attributes and (_DECISION not in attributes or _LLM_METRICS in attributes):
                     self.llm.append(record)
             elif kind == attr.KIND_REALTIME:
                 self.llm.append(record)
@@ -158,6 +162,11 @@ def hook_ns(eou: SpanRecord) -> int | None:
     return nanoseconds(eou.attributes, _HOOK)
 
 
+def held_ns(eou: SpanRecord) -> int | None:
+    """How long LiveKit held ``on_user_turn_completed`` back for what an earlier turn was doing."""
+    return nanoseconds(eou.attributes, attr.EOU_HELD)
+
+
 def avatar_ns(playback: SpanRecord) -> int | None:
     """How long an avatar took from the first audio to playing it."""
     return nanoseconds(playback.attributes, _AVATAR_LATENCY)
@@ -169,8 +178,13 @@ STAGE_ATTRIBUTES = frozenset(
         attr.OUTCOME,
         attr.SPEECH_ID,
         attr.EOU_COMMITTED,
+        attr.EOU_SOURCE,
+        attr.EOU_HELD,
+        attr.EOU_HELD_BY,
+        attr.LLM_OWN,
         attr.VAD_SPEECH,
         attr.TTS_FIRST_BYTE,
+        attr.TTS_FIRST_TEXT,
         attr.TTS_ATTEMPTS,
         attr.TIME_TO_FIRST_CHUNK,
         attr.RESPONSE_FINISH_REASONS,

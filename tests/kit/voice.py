@@ -53,12 +53,24 @@ class Caller:
         self.truth = Truth()
 
     def says(
-        self, text: str, start: float, length: float = 0.8, *, final_after: float = 0.1, interims: bool = True
+        self,
+        text: str,
+        start: float,
+        length: float = 0.8,
+        *,
+        final_after: float = 0.1,
+        interim_after: float | None = 0.5,
     ) -> Caller:
-        """The user says ``text`` from ``start``; the final transcript comes ``final_after`` the end of the speech."""
+        """The user says ``text`` from ``start``; the final transcript comes ``final_after`` the end of the speech.
+
+        The first interim comes ``interim_after`` the start (None: there is none), but before the final one.
+        """
         end = start + length
         words = text.split(" ")
-        early = ((start + length * 0.6, " ".join(words[: max(1, len(words) // 2)])),) if interims else ()
+        early: tuple[tuple[float, str], ...] = ()
+        if interim_after is not None:
+            at = min(start + interim_after, end + final_after / 2)
+            early = ((at, " ".join(words[: max(1, len(words) // 2)])),)
         self.speeches.append(_Speech(start, end, end + final_after, text, early))
         return self
 
@@ -367,7 +379,7 @@ class _TTSStream(tts.SynthesizeStream):
 class FakeAudioOutput(io.AudioOutput):
     """A loudspeaker on the virtual clock: tells when it starts and stops, can pause, and may start late (an avatar)."""
 
-    def __init__(self, *, truth: Truth | None = None, start_delay: float = 0.0, can_pause: bool = False) -> None:
+    def __init__(self, *, truth: Truth | None = None, start_delay: float = 0.0, can_pause: bool = True) -> None:
         super().__init__(label="kit", capabilities=io.AudioOutputCapabilities(pause=can_pause), sample_rate=SAMPLE_RATE)
         self._delay = start_delay
         self._truth = truth or Truth()

@@ -1,9 +1,10 @@
-"""One span of ours: opened once, ended once, whatever happens in between."""
+"""One span of the pipeline layer: opened once, ended once, whatever happens in between."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import Token
+from typing import Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -13,6 +14,8 @@ from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
 from .values import clip
+
+__all__ = ["PipelineSpan", "SpanFactory", "SpanOwner"]
 
 OPERATIONS = {
     attr.KIND_SESSION: "invoke_workflow",
@@ -24,24 +27,45 @@ OPERATIONS = {
     attr.KIND_TTS: "text_to_speech",
 }
 _CHAINS = frozenset({attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION})
-#: Spans that take the journal along when they end, which saves half of the checkpoints. Those that people filter out,
-#: to see less and to pay less (VAD, playback, interruptions), do not.
+#: Spans that carry journal data when they end, which saves half of the checkpoints. Those that people filter out, to
+#: see less and to pay less (VAD, playback, interruptions), do not.
 _CARRIERS = frozenset(
     {attr.KIND_TURN, attr.KIND_STT, attr.KIND_EOU, attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL}
 )
 
 
-class Stage:
-    """A span of the pipeline layer with the times that it will be given."""
+class SpanOwner(Protocol):
+    """What a stage belongs to: a turn, or the session."""
 
-    __slots__ = ("_context", "_journal", "end_ns", "ended", "kind", "outcome", "span", "start_ns")
+    @property
+    def context(self) -> otel_context.Context:
+        """The context that holds the owner's span."""
+
+    @property
+    def span(self) -> PipelineSpan:
+        """The owner's span."""
+
+    def stage_ended(self, span: PipelineSpan) -> None:
+        """A stage of it has ended."""
+
+
+class PipelineSpan:
+    """A span of the pipeline layer with the times that it will be given, in unix nanoseconds."""
+
+    __slots__ = ("_context", "_journal", "end_ns", "ended", "kind", "otel", "outcome", "owner", "start_ns")
 
     def __init__(
-        self, kind: str, span: trace.Span, start_ns: int, journal: Callable[[], Attributes] | None = None
+        self,
+        kind: str,
+        otel: trace.Span,
+        start_ns: int,
+        owner: SpanOwner | None = None,
+        journal: Callable[[], Attributes] | None = None,
     ) -> None:
         self.kind = kind
+        self.owner = owner
         self._journal = journal
-        self.span = span
+        self.otel = otel
         self.start_ns = start_ns
         self.end_ns: int | None = None
         self.outcome = attr.OUTCOME_COMPLETED
@@ -52,20 +76,24 @@ class Stage:
     def context(self) -> otel_context.Context:
         """For spans below this one. Made when it is first asked for: most stages have none."""
         if self._context is None:
-            self._context = trace.set_span_in_context(self.span, otel_context.Context())
+            self._context = trace.set_span_in_context(self.otel, otel_context.Context())
         return self._context
 
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
-        self.span.set_attributes(attributes)
+        self.otel.set_attributes(attributes)
 
     def fail(self, error: BaseException | None, *, content: bool, error_type: str | None = None) -> None:
         """Status ERROR; the message may quote people, so it is content and never the status description."""
         self.outcome = attr.OUTCOME_ERROR
-        self.span.set_status(trace.StatusCode.ERROR)
+        self.otel.set_status(trace.StatusCode.ERROR)
         name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
-        self.span.set_attribute(attr.ERROR_TYPE, name)
+        self.otel.set_attribute(attr.ERROR_TYPE, name)
         if content and error is not None and str(error):
-            self.span.set_attribute(attr.ERROR_MESSAGE, clip(str(error)))
+            self.otel.set_attribute(attr.ERROR_MESSAGE, clip(str(error)))
+
+    def make_current(self) -> Token[otel_context.Context]:
+        """Attach the span's context; returns the token to detach."""
+        return otel_context.attach(trace.set_span_in_context(self.otel))
 
     def make_current_for_livekit(self) -> Token[otel_context.Context]:
         """Attach the span's context for LiveKit code that takes hold of the current span, sets it and ends it.
@@ -73,13 +101,16 @@ class Stage:
         Spans made inside nest below ours; the span object itself is out of LiveKit's reach. Returns the token to
         detach.
         """
-        stand_in = trace.NonRecordingSpan(self.span.get_span_context())
+        stand_in = trace.NonRecordingSpan(self.otel.get_span_context())
         return otel_context.attach(trace.set_span_in_context(stand_in))
 
-    def move_to(self, parent: Stage) -> None:
-        """Put the open span below another one: a recognizer runs before anyone knows that there is a turn."""
-        if hasattr(self.span, "_parent") and not self.ended:
-            self.span._parent = parent.span.get_span_context()
+    def move_to(self, owner: SpanOwner) -> None:
+        """Put the open span below another owner: some stages run before anyone knows whose they are."""
+        if self.ended or self.owner is owner:
+            return
+        self.owner = owner
+        if hasattr(self.otel, "_parent"):
+            self.otel._parent = owner.span.otel.get_span_context()
 
     def end(
         self, end_ns: int, outcome: str | None = None, attributes: Mapping[str, AttributeValue] | None = None
@@ -92,11 +123,13 @@ class Stage:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
         last = {**(attributes or {}), attr.OUTCOME: self.outcome}
-        if self._journal is not None and self.span.is_recording():
+        if self._journal is not None and self.otel.is_recording():
             with contained("journal.carry"):
                 last.update(self._journal())
-        self.span.set_attributes(last)
-        self.span.end(end_time=self.end_ns)
+        self.otel.set_attributes(last)
+        if self.owner is not None:
+            self.owner.stage_ended(self)
+        self.otel.end(end_time=self.end_ns)
 
 
 class SpanFactory:
@@ -113,32 +146,56 @@ class SpanFactory:
     def start(
         self,
         kind: str,
+        owner: SpanOwner,
+        start_ns: int,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> PipelineSpan:
+        """Start a span of ``kind`` below ``owner``'s, at ``start_ns`` (which may be in the past)."""
+        return self._start(kind, owner.context, owner, start_ns, attributes)
+
+    def root(
+        self,
+        kind: str,
         parent: otel_context.Context,
         start_ns: int,
         attributes: Mapping[str, AttributeValue] | None = None,
-    ) -> Stage:
-        """Start a span of ``kind`` below the span in ``parent``, at ``start_ns`` (which may be in the past)."""
-        common = self._common.get(kind) or self._common_to(kind)
-        all_attributes = {**common, **attributes} if attributes else common
-        span = self._tracer.start_span(kind, context=parent, attributes=all_attributes, start_time=start_ns)
-        self.count += 1
-        return Stage(kind, span, start_ns, self.journal if kind in _CARRIERS else None)
+        links: list[trace.Link] | None = None,
+    ) -> PipelineSpan:
+        """Start the session's own span, below whatever span ``parent`` holds."""
+        return self._start(kind, parent, None, start_ns, attributes, links)
 
     def point(
         self,
         kind: str,
-        parent: otel_context.Context,
+        owner: SpanOwner,
         at_ns: int,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> None:
         """A span of zero length, ended at once."""
-        self.start(kind, parent, at_ns, attributes).span.end(end_time=at_ns)
+        self.start(kind, owner, at_ns, attributes).otel.end(end_time=at_ns)
 
-    def withhold_content(self, session_span: trace.Span) -> None:
+    def _start(
+        self,
+        kind: str,
+        parent: otel_context.Context,
+        owner: SpanOwner | None,
+        start_ns: int,
+        attributes: Mapping[str, AttributeValue] | None,
+        links: list[trace.Link] | None = None,
+    ) -> PipelineSpan:
+        common = self._common.get(kind) or self._common_to(kind)
+        all_attributes = {**common, **attributes} if attributes else common
+        otel = self._tracer.start_span(
+            kind, context=parent, attributes=all_attributes, start_time=start_ns, links=links
+        )
+        self.count += 1
+        return PipelineSpan(kind, otel, start_ns, owner, self.journal if kind in _CARRIERS else None)
+
+    def withhold_content(self, session: PipelineSpan) -> None:
         """No content on spans from here on; what the open session span had from the user is emptied."""
         for name in [name for name in self._identity if attr.is_content(name)]:
             del self._identity[name]
-            session_span.set_attribute(name, "")
+            session.set({name: ""})
         self._common.clear()
 
     def _common_to(self, kind: str) -> Attributes:

@@ -6,16 +6,25 @@ interruption, a false one, or a backchannel. An overlap without any consequence 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.util.types import AttributeValue
 
-from .. import attributes as attr
+from ... import attributes as attr
+from ..clock import to_ns
+from ..scope import SessionScope
+from ..values import flatten, model_attributes
 from .turn import Turn
-from .values import flatten, model_attributes, now_ns, to_ns
+from .vad import VadTracker
 
 if TYPE_CHECKING:
-    from .session import SessionState
+    from livekit.agents import AgentFalseInterruptionEvent
+    from livekit.agents.inference.interruption import OverlappingSpeechEvent
+    from livekit.agents.metrics import InterruptionMetrics
+
+__all__ = ["InterruptionTracker"]
+
+_BY_USER, _BY_CODE = "user", "programmatic"
 
 
 class _Overlap:
@@ -31,58 +40,62 @@ class _Overlap:
 class InterruptionTracker:
     """Overlaps and barge-ins of one session."""
 
-    def __init__(self, state: SessionState) -> None:
-        self._state = state
+    def __init__(self, scope: SessionScope, user: VadTracker) -> None:
+        self._scope = scope
+        self._user = user
         self._overlap: _Overlap | None = None
 
-    def user_started(self, at_ns: int) -> None:
-        """The user began to speak; if the agent does too, this is an overlap."""
-        if self._state.agent_state != "speaking":
-            return
+    def user_started(self, at_ns: int, speaking: Turn | None) -> None:
+        """The user began to speak while this turn's voice was heard."""
+        if self._overlap is not None and self._overlap.turn is speaking and self._overlap.verdict is None:
+            return  # the same overlap: the user took a breath
         self.settle()
-        self._overlap = _Overlap(at_ns, self._state.turns.speaking, "user")
+        self._overlap = _Overlap(at_ns, speaking, _BY_USER)
 
-    def judged(self, event: Any) -> None:
+    def judged(self, event: OverlappingSpeechEvent, speaking: Turn | None) -> None:
         """The adaptive model's verdict on an overlap (``overlapping_speech``)."""
         overlap = self._overlap
         if overlap is None or overlap.verdict is not None:
             self.settle()
-            start = event.overlap_started_at or event.detected_at
-            overlap = self._overlap = _Overlap(to_ns(start), self._state.turns.speaking, "user")
+            start = self._scope.clock.at_ns(event.overlap_started_at or event.detected_at)
+            overlap = self._overlap = _Overlap(start, speaking, _BY_USER)
         elif event.overlap_started_at:
-            overlap.start_ns = to_ns(event.overlap_started_at)
+            overlap.start_ns = self._scope.clock.at_ns(event.overlap_started_at)
         overlap.attributes[attr.INTERRUPTION_PROBABILITY] = float(event.probability)
+        verdict = attr.VERDICT_BACKCHANNEL
         if event.is_interruption:
-            self._verdict(attr.VERDICT_INTERRUPTION, to_ns(event.detected_at))
+            verdict = attr.VERDICT_INTERRUPTION
         elif getattr(event, "agent_ended", False):
-            self._verdict(attr.VERDICT_UNKNOWN, to_ns(event.detected_at))
-        else:
-            self._verdict(attr.VERDICT_BACKCHANNEL, to_ns(event.detected_at))
+            verdict = attr.VERDICT_UNKNOWN
+        self._verdict(verdict, self._scope.clock.at_ns(event.detected_at))
 
-    def metrics(self, metrics: Any) -> None:
+    def metrics(self, metrics: InterruptionMetrics) -> None:
         """InterruptionMetrics: of the overlap that is being judged, else a span of their own."""
         fields = {**flatten("interruption", metrics), **model_attributes(metrics)}
         overlap = self._overlap
+        end = self._scope.clock.inside_ns(metrics.timestamp)
         if overlap is not None and not overlap.has_metrics:
             overlap.attributes.update(fields)
             overlap.has_metrics = True
             if overlap.verdict is None:
-                overlap.verdict_ns = to_ns(metrics.timestamp)
+                overlap.verdict_ns = end
             return
-        unsure = attr.VERDICT_BACKCHANNEL if metrics.num_backchannels else attr.VERDICT_UNKNOWN
-        verdict = attr.VERDICT_INTERRUPTION if metrics.num_interruptions else unsure
-        end = to_ns(metrics.timestamp)
-        alone = _Overlap(end - to_ns(max(metrics.detection_delay, 0.0)), self._state.turns.latest, "user")
+        verdict = attr.VERDICT_UNKNOWN
+        if metrics.num_interruptions:
+            verdict = attr.VERDICT_INTERRUPTION
+        elif metrics.num_backchannels:
+            verdict = attr.VERDICT_BACKCHANNEL
+        alone = _Overlap(end - to_ns(max(metrics.detection_delay, 0.0)), None, _BY_USER)
         alone.attributes.update(fields)
         alone.verdict, alone.verdict_ns = verdict, end
         self._emit(alone)
 
-    def false_interruption(self, event: Any) -> None:
-        """What cut in was no interruption; the agent goes on, or not."""
+    def false_interruption(self, event: AgentFalseInterruptionEvent, speaking: Turn | None) -> None:
+        """What cut in was no interruption; the agent continues, or not."""
         if self._overlap is None:
-            self._overlap = _Overlap(now_ns(), self._state.turns.speaking, "user")
+            self._overlap = _Overlap(self._scope.now_ns(), speaking, _BY_USER)
         self._overlap.attributes[attr.INTERRUPTION_RESUMED] = bool(event.resumed)
-        self._verdict(attr.VERDICT_FALSE_INTERRUPTION, to_ns(event.created_at))
+        self._verdict(attr.VERDICT_FALSE_INTERRUPTION, self._scope.clock.at_ns(event.created_at))
         self.settle()
 
     def cut_off(self, turn: Turn | None, at_ns: int) -> None:
@@ -90,16 +103,14 @@ class InterruptionTracker:
         overlap = self._overlap
         if overlap is None or (overlap.turn is not turn and turn is not None and overlap.turn is not None):
             self.settle()
-            pending = self._state.turns.pending
-            by_user = pending is not None and pending is not turn
-            start = pending.stage.start_ns if pending is not None and by_user else at_ns
-            overlap = self._overlap = _Overlap(min(start, at_ns), turn, "user" if by_user else "programmatic")
-        if turn is not None:
-            turn.interrupted = turn.interrupted or not self._state.closing
+            speech = self._user.began_ns()
+            cause = _BY_USER if speech is not None else _BY_CODE
+            overlap = self._overlap = _Overlap(min(speech or at_ns, at_ns), turn, cause)
+        if turn is not None and not self._scope.closing:
+            turn.interrupted = True
         self._verdict(attr.VERDICT_INTERRUPTION, at_ns)
-        if overlap.attributes[attr.INTERRUPTION_CAUSE] == "programmatic" and self._state.closing:
+        if overlap.attributes[attr.INTERRUPTION_CAUSE] == _BY_CODE and self._scope.closing:
             self._overlap = None  # closing a session is not an interruption
-            return
 
     def turn_ends(self, turn: Turn) -> None:
         if self._overlap is not None and self._overlap.turn is turn:
@@ -109,7 +120,7 @@ class InterruptionTracker:
         self.settle()
 
     def settle(self) -> None:
-        """The overlap is history: tell it if it had a consequence."""
+        """The overlap is over: it gets a span if it had a consequence."""
         overlap, self._overlap = self._overlap, None
         if overlap is not None and (overlap.verdict is not None or overlap.has_metrics):
             self._emit(overlap)
@@ -120,9 +131,11 @@ class InterruptionTracker:
             self._overlap.verdict_ns = at_ns
 
     def _emit(self, overlap: _Overlap) -> None:
-        parent = overlap.turn.context if overlap.turn is not None else self._state.context
+        turn = overlap.turn if overlap.turn is not None and overlap.turn.open else None
         overlap.attributes[attr.INTERRUPTION_VERDICT] = overlap.verdict or attr.VERDICT_UNKNOWN
         if overlap.turn is not None and overlap.turn.speech_ids:
             overlap.attributes[attr.SPEECH_ID] = overlap.turn.speech_ids[-1]
-        stage = self._state.spans.start(attr.KIND_INTERRUPTION, parent, overlap.start_ns, overlap.attributes)
-        stage.end(overlap.verdict_ns)
+        span = self._scope.spans.start(
+            attr.KIND_INTERRUPTION, turn or self._scope, overlap.start_ns, overlap.attributes
+        )
+        span.end(overlap.verdict_ns)

@@ -1,19 +1,22 @@
-"""The wrappers around AgentSession and AgentActivity that are no stage of their own."""
+"""The wrappers around AgentSession: its start, its events, its close, and what makes it speak."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from ..containment import contain, contained
-from . import closing, delivery, livekit_api, registry, shutdown
-from .options import Options
-from .session import SessionState
-from .values import now_ns, to_ns
+from ...containment import contain, contained
+from .. import closing, delivery, livekit_api, registry, shutdown
+from ..options import Options
+from ..session import SessionState
+from . import llm, tool, tts
+
+if TYPE_CHECKING:
+    from livekit.agents import Agent, AgentSession
 
 _options = Options()
 
@@ -24,7 +27,7 @@ def configure(options: Options) -> None:
     _options = options
 
 
-async def start(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any, kwargs: Any) -> Any:
+async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
     """``AgentSession.start(agent, …)``: opens the trace of the session."""
     state = token = None
     with contained("session.open"):
@@ -38,7 +41,7 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any,
         registry.enter(session)
         if not trace.get_current_span().is_recording():
             # nothing records here: the session is the root, and LiveKit's own spans join its trace
-            token = otel_context.attach(trace.set_span_in_context(state.stage.span))
+            token = otel_context.attach(trace.set_span_in_context(state.scope.span.otel))
     try:
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
@@ -48,14 +51,14 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any,
     finally:
         with contained("session.leave"):
             # LiveKit leaves its own span current after start(); only what is still ours is taken back
-            if token is not None and trace.get_current_span() is state.stage.span:
+            if token is not None and trace.get_current_span() is state.scope.span.otel:
                 otel_context.detach(token)
     with contained("session.started"):
         state.started(session)
     return result
 
 
-def _open(session: Any, agent: Any) -> SessionState | None:
+def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | None:
     provider = _options.tracer_provider or trace.get_tracer_provider()
     if isinstance(provider, trace.ProxyTracerProvider):
         return None
@@ -65,6 +68,8 @@ def _open(session: Any, agent: Any) -> SessionState | None:
     shutdown.flush_at_exit(provider, _options.flush_timeout)
     delivery.watch(provider)
     state = SessionState(session, agent, _options, provider)
+    state.listen("llm_metrics", lambda metrics: state.llm.metrics(metrics, llm.reporting_stream()))
+    state.listen("tts_metrics", lambda metrics: state.tts.metrics(metrics, tts.reporting_stream()))
     registry.put(session, state)
     # a session that is dropped without a close still gets its end
     weakref.finalize(session, _dropped, state)
@@ -76,21 +81,26 @@ def _dropped(state: SessionState) -> None:
     closing.finish_now(state, None)
 
 
-def emit(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: Any) -> Any:
+def emit(wrapped: Callable[..., Any], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
     """``AgentSession.emit(event, arg)``: everything that happens passes here."""
     with contained("session.event"):
         state = registry.of(session)
         if state is not None and state.recording:
-            state.on_event(kwargs["arg"] if "arg" in kwargs else args[1], session)
+            event = kwargs["arg"] if "arg" in kwargs else args[1]
+            if getattr(event, "type", "") == "tool_execution_updated":
+                tool.updated(state, event)
+            state.on_event(event, session)
     return wrapped(*args, **kwargs)
 
 
 @contain("session.lookup")
-def _state_of(session: Any) -> SessionState | None:
+def _state_of(session: AgentSession[Any]) -> SessionState | None:
     return registry.of(session)
 
 
-async def aclose_impl(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any, kwargs: Any) -> Any:
+async def aclose_impl(
+    wrapped: Callable[..., Awaitable[Any]], session: AgentSession[Any], args: Any, kwargs: Any
+) -> Any:
     """``AgentSession._aclose_impl(reason=…)``: the one way in which a session closes."""
     state = _state_of(session)
     if state is None:
@@ -101,37 +111,37 @@ async def aclose_impl(wrapped: Callable[..., Awaitable[Any]], session: Any, args
             await closing.finish(state, session)
         return result
     with contained("session.closing"):
-        state.closing = livekit_api.is_started(session)
+        state.close_called(drain=bool(kwargs.get("drain", False)), running=livekit_api.is_started(session))
     try:
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
         with contained("session.close_failed"):
             closing.finish_now(state, session, error if isinstance(error, Exception) else None)
         raise
-    if not livekit_api.is_started(session) and (state.close_reason is not None or state.closing):
+    if not livekit_api.is_started(session) and (state.close_reason is not None or state.scope.closing):
         with contained("session.finish"):
             await closing.finish(state, session)
     return result
 
 
-def generate_reply(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: Any) -> Any:
+def generate_reply(wrapped: Callable[..., Any], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
     """``AgentSession.generate_reply(user_input=…)``: a typed input of the user begins an exchange."""
     state = _state_of(session)
     with contained("session.generate_reply"):
         user_input = kwargs.get("user_input")
         if state is not None and state.recording and user_input:
             text = user_input if isinstance(user_input, str) else (user_input.raw_text_content or "")
-            state.turns.next_user_input(text)
+            state.turns.next_typed(text)
     try:
         return wrapped(*args, **kwargs)
     finally:
         with contained("session.generate_reply.end"):
             if state is not None:
-                state.turns.next_user_input(None)
+                state.turns.next_typed(None)
 
 
-def update_agent(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: Any) -> Any:
-    """``AgentSession.update_agent(agent)``: the tasks of the next agent work for this session."""
+def update_agent(wrapped: Callable[..., Any], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
+    """``AgentSession.update_agent(agent)``: the next agent works for this session, and for the turn that led to it."""
     token = None
     with contained("session.update_agent"):
         token = registry.enter(session)
@@ -141,32 +151,15 @@ def update_agent(wrapped: Callable[..., Any], session: Any, args: Any, kwargs: A
         with contained("session.update_agent.end"):
             if token is not None:
                 registry.leave(token)
+            _hold_until_entered(session)
 
 
-def on_start_of_speech(wrapped: Callable[..., Any], activity: Any, args: Any, kwargs: Any) -> Any:
-    """``AgentActivity.on_start_of_speech(ev, speech_start_time)``; ``ev`` is VAD's, or None for STT's own detection."""
-    _speech_started(activity, args, kwargs)
-    return wrapped(*args, **kwargs)
-
-
-@contain("vad.started")
-def _speech_started(activity: Any, args: Any, kwargs: Any) -> None:
-    state = registry.of(activity.session)
-    event = args[0] if args else kwargs.get("ev")
-    if state is not None and state.recording and event is not None:
-        started = kwargs.get("speech_start_time", args[1] if len(args) > 1 else None)
-        state.vad.started(to_ns(started) if started is not None else now_ns())
-
-
-def on_end_of_speech(wrapped: Callable[..., Any], activity: Any, args: Any, kwargs: Any) -> Any:
-    """``AgentActivity.on_end_of_speech(ev)``: back-dated by the silence that VAD waited for."""
-    _speech_ended(activity, args, kwargs)
-    return wrapped(*args, **kwargs)
-
-
-@contain("vad.ended")
-def _speech_ended(activity: Any, args: Any, kwargs: Any) -> None:
-    state = registry.of(activity.session)
-    event = args[0] if args else kwargs.get("ev")
-    if state is not None and state.recording and event is not None:
-        state.vad.ended(now_ns() - to_ns(event.silence_duration + event.inference_duration))
+def _hold_until_entered(session: AgentSession[Any]) -> None:
+    state = registry.of(session)
+    task = livekit_api.handoff_task(session)
+    turn = state.turns.cause() if state is not None and state.recording else None
+    if state is None or turn is None or task is None or task.done():
+        return
+    tracker = state.turns
+    tracker.hold(turn, task)
+    task.add_done_callback(contain("session.handoff")(lambda done: tracker.release(turn, done)))

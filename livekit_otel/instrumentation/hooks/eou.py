@@ -1,0 +1,106 @@
+"""Wrappers around the end of a user's turn: the decision, the hook that it runs, and what discards the user's words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ...containment import contain, contained
+from .. import livekit_api, registry
+
+if TYPE_CHECKING:
+    from livekit.agents.voice.agent_activity import AgentActivity
+
+    from ..livekit_api import EndOfTurn
+
+
+def on_end_of_turn(wrapped: Callable[..., bool], activity: AgentActivity, args: Any, kwargs: Any) -> bool:
+    """``AgentActivity.on_end_of_turn(info)``: whether the turn was committed."""
+    before = livekit_api.hook_task(activity)
+    ignored = _ignored(activity)
+    committed = wrapped(*args, **kwargs)
+    _decided(activity, args[0] if args else kwargs["info"], before, taken=bool(committed) and not ignored)
+    return committed
+
+
+@contain("eou.ignored")
+def _ignored(activity: AgentActivity) -> bool:
+    """Whether LiveKit is about to drop the words: the agent speaks and may not be interrupted."""
+    speech = activity.current_speech
+    return speech is not None and not speech.allow_interruptions and not speech.interrupted
+
+
+@contain("eou.decided")
+def _decided(activity: AgentActivity, info: EndOfTurn, before: object, *, taken: bool) -> None:
+    state = registry.of(activity.session)
+    if state is None or not state.recording:
+        return
+    if not taken and not info.skip_reply:
+        state.eou.dropped(info)
+        return
+    mode = livekit_api.turn_detection(activity)
+    state.eou.committed(
+        info,
+        has_vad=activity.vad is not None,
+        cut=mode == "manual",
+        hook=livekit_api.hook_task(activity) is not before,
+    )
+
+
+async def user_turn_completed_task(
+    wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Any, kwargs: Any
+) -> Any:
+    """``AgentActivity._user_turn_completed_task(old_task, info)``: the hook, and the request for a reply."""
+    decision = state = None
+    with contained("eou.hook"):
+        state = registry.of(activity.session)
+        if state is not None:
+            decision = state.eou.of(kwargs.get("info", args[-1] if args else None))
+            if decision is not None:
+                decision.task = asyncio.current_task()
+                state.turns.carry_out(decision.turn)
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        with contained("eou.hook_done"):
+            if state is not None and decision is not None:
+                state.eou.hook_done(decision)
+
+
+def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
+    """``AgentActivity.on_preemptive_generation(info)``: a reply to words that are not committed yet."""
+    turns = None
+    with contained("eou.preemptive"):
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            turns = state.turns
+            turns.preempting = True
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        if turns is not None:
+            turns.preempting = False
+
+
+def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
+    """``AgentActivity.clear_user_turn()``: what the user said is discarded."""
+    with contained("eou.clear"):
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            state.discard_user()
+    return wrapped(*args, **kwargs)
+
+
+def commit_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
+    """``AgentActivity.commit_user_turn(…)``: with a realtime model the reply is asked for inside this call."""
+    state = None
+    with contained("eou.commit"):
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            state.answering = True
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        if state is not None:
+            state.answering = False

@@ -1,0 +1,111 @@
+"""Wrappers around ``LLMStream``: they see every request, whatever the plugin."""
+
+from __future__ import annotations
+
+import contextvars
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+
+from ...containment import contained
+from .. import livekit_api, messages, registry
+from ..span import SpanOwner
+from . import tool
+
+if TYPE_CHECKING:
+    from livekit.agents.llm import ChatChunk, LLMStream
+
+#: the stream whose metrics task runs: the metrics that reach the session from there are this stream's
+_reporting: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_llm", default=None)
+
+
+def reporting_stream() -> object | None:
+    """The stream whose metrics task is running here."""
+    reference = _reporting.get()
+    return reference() if reference is not None else None
+
+
+@cache
+def _stream_base() -> type:
+    from livekit.agents.llm import LLMStream
+
+    return LLMStream
+
+
+def _owner() -> SpanOwner | None:
+    """The tool call whose own code makes this request, beside the conversation."""
+    call = tool.current_call()
+    handle = livekit_api.speech_handle()
+    return call if call is not None and handle is call.handle else None
+
+
+async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Any, kwargs: Any) -> Any:
+    """``LLMStream._main_task``: the request with its retries."""
+    request = token = state = None
+    with contained("llm.begin"):
+        state = registry.current()
+        if state is not None and not livekit_api.delegates_metrics(stream, _stream_base()):
+            request = state.llm.begin(stream, _owner())
+            state.llm.remember(stream, request)
+            if state.scope.current_spans:
+                token = request.span.make_current_for_livekit()
+    error: BaseException | None = None
+    try:
+        return await wrapped(*args, **kwargs)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        with contained("llm.end"):
+            if token is not None:
+                otel_context.detach(token)
+            if state is not None and request is not None:
+                state.llm.work_done(request, error)
+
+
+async def metrics_monitor_task(
+    wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Any, kwargs: Any
+) -> Any:
+    """``LLMStream._metrics_monitor_task(event_aiter)``: every chunk passes here, and the metrics come from here."""
+    if livekit_api.delegates_metrics(stream, _stream_base()):
+        return await wrapped(*args, **kwargs)
+    answer = None
+    with contained("llm.tap"):
+        state = registry.current()
+        if state is not None:
+            answer = messages.Answer(state.scope.clock)
+            _reporting.set(weakref.ref(stream))
+            if args:
+                args = (_tap(args[0], answer), *args[1:])
+            else:
+                kwargs = {**kwargs, "event_aiter": _tap(kwargs["event_aiter"], answer)}
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        with contained("llm.report_end"):
+            state = registry.current()
+            request = state.llm.reporting(stream) if state is not None else None
+            if state is not None and request is not None:
+                if answer is not None:
+                    state.llm.reported(request, answer)
+                else:
+                    request.report_done()
+
+
+async def _tap(chunks: AsyncIterator[ChatChunk], answer: messages.Answer) -> AsyncIterator[ChatChunk]:
+    async for chunk in chunks:
+        answer.chunk(chunk)
+        yield chunk
+
+
+def emit_error(wrapped: Callable[..., Any], stream: LLMStream, args: Any, kwargs: Any) -> Any:
+    """``_emit_error(error, recoverable)``: a failed attempt."""
+    with contained("llm.attempt"):
+        state = registry.current()
+        request = state.llm.reporting(stream) if state is not None else None
+        if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
+            request.attempts += 1
+    return wrapped(*args, **kwargs)

@@ -1,0 +1,35 @@
+"""The wrapper around one response of a realtime model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ...containment import contained
+from .. import livekit_api, registry
+
+if TYPE_CHECKING:
+    from livekit.agents.voice.agent_activity import AgentActivity
+
+
+async def generation_task(
+    wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Any, kwargs: Any
+) -> Any:
+    """``AgentActivity._realtime_generation_task(speech_handle=…, generation_ev=…)``: one response."""
+    tracker = response = None
+    with contained("realtime.begin"):
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            tracker = state.realtime
+            model = livekit_api.realtime_llm(activity)
+            response = tracker.begin(model, kwargs["speech_handle"], kwargs["generation_ev"])
+    error: BaseException | None = None
+    try:
+        return await wrapped(*args, **kwargs)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        with contained("realtime.end"):
+            if tracker is not None and response is not None:
+                tracker.done(response, error)

@@ -1,0 +1,84 @@
+"""Wrappers around ``_ToolExecutor``: every function call passes here, and every deferred reply."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+
+from ...containment import contained
+from .. import livekit_api, registry
+from ..trackers.tool import ToolCall
+
+if TYPE_CHECKING:
+    from livekit.agents import ToolExecutionUpdatedEvent
+    from livekit.agents.voice.tool_executor import _ToolExecutor
+
+    from ..session import SessionState
+
+#: the call whose tool runs in this task, or in the task that created it
+_call: contextvars.ContextVar[ToolCall | None] = contextvars.ContextVar("livekit_otel_tool_call", default=None)
+
+
+def current_call() -> ToolCall | None:
+    """The call whose tool is running here."""
+    call = _call.get()
+    return call if call is not None and not call.span.ended else None
+
+
+async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecutor, args: Any, kwargs: Any) -> Any:
+    """``_ToolExecutor.execute(tool=…, run_ctx=…, …)``: returns when the tool does, or with its first update."""
+    tracker = call = token = reset = None
+    with contained("tool.begin"):
+        run_ctx = kwargs["run_ctx"]
+        state = registry.of(run_ctx.session)
+        if state is not None and state.recording:
+            tracker = state.tools
+            call = tracker.begin(run_ctx.function_call, run_ctx.speech_handle)
+            reset = _call.set(call)
+            if state.scope.current_spans:
+                token = call.span.make_current()
+    result: Any = None
+    error: BaseException | None = None
+    try:
+        result = await wrapped(*args, **kwargs)
+        return result
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        with contained("tool.end"):
+            if token is not None:
+                otel_context.detach(token)
+            if reset is not None:
+                _call.reset(reset)
+            if tracker is not None and call is not None:
+                tracker.returned(call, result, error)
+
+
+async def deliver_reply(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecutor, args: Any, kwargs: Any) -> Any:
+    """``_ToolExecutor._deliver_reply(session)``: a result that came after its turn's first answer waits to be said."""
+    turns = turn = None
+    with contained("tool.reply"):
+        state = registry.of(args[0] if args else kwargs["session"])
+        handle = livekit_api.speech_handle()
+        if state is not None and state.recording and handle is not None:
+            turns = state.turns
+            turn = turns.of_speech(handle.id)
+            if turn is not None and turn.open:
+                turns.hold(turn, executor)
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        with contained("tool.reply_end"):
+            if turns is not None and turn is not None:
+                turns.release(turn, executor)
+
+
+def updated(state: SessionState, event: ToolExecutionUpdatedEvent) -> None:
+    """``tool_execution_updated``: LiveKit started a call in this task."""
+    call, update = _call.get(), event.update
+    if call is not None and update.type == "tool_call_started" and call.call_id == update.function_call.call_id:
+        state.tools.started(call)

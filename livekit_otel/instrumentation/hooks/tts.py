@@ -1,0 +1,92 @@
+"""Wrappers around ``ChunkedStream`` and ``SynthesizeStream``: they see every synthesis, whatever the plugin."""
+
+from __future__ import annotations
+
+import contextvars
+import weakref
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from opentelemetry import context as otel_context
+
+from ...containment import contained
+from .. import livekit_api, registry
+
+if TYPE_CHECKING:
+    from livekit.agents.tts import ChunkedStream, SynthesizeStream
+
+    Stream: TypeAlias = ChunkedStream | SynthesizeStream
+
+_reporting: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_tts", default=None)
+
+
+def reporting_stream() -> object | None:
+    """The stream whose metrics task is running here."""
+    reference = _reporting.get()
+    return reference() if reference is not None else None
+
+
+@cache
+def _stream_bases() -> tuple[type, type]:
+    from livekit.agents.tts import ChunkedStream, SynthesizeStream
+
+    return ChunkedStream, SynthesizeStream
+
+
+def _delegates(stream: Stream) -> bool:
+    chunked, synthesizing = _stream_bases()
+    return livekit_api.delegates_metrics(stream, chunked if isinstance(stream, chunked) else synthesizing)
+
+
+def _text(stream: Stream) -> str:
+    return getattr(stream, "_pushed_text", None) or getattr(stream, "_input_text", None) or ""
+
+
+async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Any, kwargs: Any) -> Any:
+    """``ChunkedStream._main_task`` and ``SynthesizeStream._main_task``: the request with its retries."""
+    request = token = state = None
+    with contained("tts.begin"):
+        state = registry.current()
+        if state is not None and not _delegates(stream):
+            request = state.tts.begin(stream)
+            state.tts.remember(stream, request)
+            if state.scope.current_spans:
+                token = request.span.make_current_for_livekit()
+    error: BaseException | None = None
+    try:
+        return await wrapped(*args, **kwargs)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        with contained("tts.end"):
+            if token is not None:
+                otel_context.detach(token)
+            if state is not None and request is not None:
+                reports = getattr(stream, "_metrics_task", None) is not None
+                state.tts.ended(request, _text(stream), error, reports=reports)
+
+
+async def metrics_monitor_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Any, kwargs: Any) -> Any:
+    """``_metrics_monitor_task``: the metrics come from here."""
+    with contained("tts.report"):
+        _reporting.set(weakref.ref(stream))
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        with contained("tts.report_end"):
+            state = registry.current()
+            request = state.tts.reporting(stream) if state is not None else None
+            if request is not None:
+                request.report_done()
+
+
+def emit_error(wrapped: Callable[..., Any], stream: Stream, args: Any, kwargs: Any) -> Any:
+    """``_emit_error(error, recoverable)``: a failed attempt."""
+    with contained("tts.attempt"):
+        state = registry.current()
+        request = state.tts.reporting(stream) if state is not None else None
+        if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
+            request.attempts += 1
+    return wrapped(*args, **kwargs)

@@ -1,0 +1,94 @@
+"""What every tracker of a session shares: its spans, its clock, and what may be recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from ..containment import contain
+from . import livekit_api
+from .clock import SessionClock
+from .options import Options
+from .span import PipelineSpan, SpanFactory
+
+if TYPE_CHECKING:
+    from livekit.agents import AgentSession
+
+__all__ = ["SessionScope"]
+
+
+class SessionScope:
+    """One session, as its trackers see it. Owns the stages that belong to no turn.
+
+    Attributes:
+        spans: makes the session's spans.
+        span: the session's own span.
+        clock: the session's time.
+        options: what the user asked for.
+        content: whether content may be recorded.
+        agent_name: id of the agent in charge.
+        closing: the session is being closed: what is cut off now was not interrupted by anybody.
+        close_called_ns: when closing began.
+    """
+
+    def __init__(
+        self,
+        session: AgentSession[Any],
+        options: Options,
+        provider: trace.TracerProvider,
+        spans: SpanFactory,
+        span: PipelineSpan,
+        clock: SessionClock,
+        *,
+        agent_name: str | None,
+        content: bool,
+    ) -> None:
+        self._session = weakref.ref(session)
+        self._loop = asyncio.get_running_loop()
+        self.spans = spans
+        self.span = span
+        self.clock = clock
+        self.options = options
+        self.content = content
+        self.agent_name = agent_name
+        self.closing = False
+        self.close_called_ns: int | None = None
+        native = livekit_api.native_provider()
+        #: LiveKit's own spans reach the provider that ours go to
+        self.native = native is provider and livekit_api.records(native)
+        #: our stage spans are live and current: only where LiveKit's own do not record anywhere
+        self.current_spans = not livekit_api.records(native)
+
+    @property
+    def session(self) -> AgentSession[Any] | None:
+        """The session, unless it is gone."""
+        return self._session()
+
+    @property
+    def context(self) -> otel_context.Context:
+        return self.span.context
+
+    @property
+    def recording(self) -> bool:
+        return self.span.otel.is_recording()
+
+    def stage_ended(self, span: PipelineSpan) -> None:
+        """A stage without a turn has ended: nothing waits for it."""
+
+    def now_ns(self) -> int:
+        return self.clock.now_ns()
+
+    @property
+    def realtime(self) -> bool:
+        """Whether the agent in charge uses a speech-to-speech model."""
+        session = self._session()
+        return session is not None and livekit_api.is_realtime(session)
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` after what LiveKit has scheduled by now."""
+        self._loop.call_soon(contain("scope.soon")(callback))

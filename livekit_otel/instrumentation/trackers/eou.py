@@ -1,0 +1,205 @@
+"""EOU: from the moment the user stopped speaking to the commit of the turn, and the end-of-turn model's metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from ..clock import to_ns
+from ..livekit_api import EndOfTurn
+from ..scope import SessionScope
+from ..values import flatten, model_attributes
+from .turn import Turn
+from .turns import TurnTracker
+from .vad import Claim
+
+if TYPE_CHECKING:
+    from livekit.agents.metrics import EOTInferenceMetrics, EOUMetrics
+
+__all__ = ["Decision", "EouTracker"]
+
+_MAX_OPEN = 8
+_MAX_PREDICTIONS = 8
+#: LiveKit's number where it does not know when the user stopped: the transcript's arrival
+_UNKNOWN_S = 0.001
+
+
+class Decision:
+    """One decision on a user's turn.
+
+    Attributes:
+        end_of_turn: LiveKit's description of it, and its identity.
+        start_ns: when the user stopped speaking, else the decision.
+        source: who says when that was: ``vad``, ``stt``, ``commit`` or ``unknown``.
+        turn: the turn that it opened; None when the words were not committed.
+    """
+
+    def __init__(self, end_of_turn: EndOfTurn | None, start_ns: int, end_ns: int, source: str) -> None:
+        self.end_of_turn = end_of_turn
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+        self.source = source
+        self.turn: Turn | None = None
+        self.attributes: dict[str, AttributeValue] = {}
+        #: what LiveKit makes the reply wait for, and the turn that it belongs to
+        self.held_by: tuple[str, int] | None = None
+        #: the task in which on_user_turn_completed runs: its EOUMetrics come from there
+        self.task: asyncio.Task[object] | None = None
+        self.done = False
+
+
+class EouTracker:
+    """End-of-utterance decisions of one session.
+
+    Args:
+        claim: takes the user's speech that no turn has claimed; ``True`` for what the user is still saying, too.
+        give: gives a claim, and the words, to a turn.
+    """
+
+    def __init__(
+        self,
+        scope: SessionScope,
+        turns: TurnTracker,
+        claim: Callable[[bool], Claim],
+        give: Callable[[Claim, Turn], None],
+    ) -> None:
+        self._scope = scope
+        self._turns = turns
+        self._claim = claim
+        self._give = give
+        self._decisions: list[Decision] = []
+        self._predictions: list[EOTInferenceMetrics] = []
+
+    def dropped(self, end_of_turn: EndOfTurn) -> None:
+        """LiveKit decided that the turn is not over, or did not take the words."""
+        if self._scope.closing and not end_of_turn.new_transcript:
+            return  # LiveKit commits whatever there is when it closes
+        now = self._scope.now_ns()
+        stopped = end_of_turn.metrics.stopped_speaking_at
+        start = min(self._scope.clock.at_ns(stopped), now) if stopped else now
+        self._turns.drop_candidate()
+        self._emit(Decision(end_of_turn, start, now, "vad"), attr.OUTCOME_NOT_COMMITTED)
+
+    def committed(self, end_of_turn: EndOfTurn, *, has_vad: bool, cut: bool, hook: bool) -> None:
+        """LiveKit committed the user's turn. ``cut``: while the user may be speaking. ``hook``: a task answers it."""
+        if self._scope.closing and not end_of_turn.new_transcript:
+            return
+        now = self._scope.now_ns()
+        if not end_of_turn.new_transcript and not self._scope.realtime and not hook:
+            return
+        claim = self._claim(cut)
+        if self._scope.closing and (claim.start_ns or 0) < self._turns.floor_ns:
+            return  # what was left over of something said long ago
+        stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
+        decision = Decision(end_of_turn, min(stopped or now, now), now, source)
+        decision.held_by = self._turns.unfinished()
+        decision.turn = self._turns.commit(end_of_turn.new_transcript, claim.start_ns or stopped)
+        decision.turn.speech_end_source = source
+        self._give(claim, decision.turn)
+        if not hook:
+            self._emit(decision)
+            return
+        self._turns.begin(decision.turn)
+        decision.turn.deciding = True
+        self._decisions.append(decision)
+        if len(self._decisions) > _MAX_OPEN:
+            self.hook_done(self._decisions[0])
+
+    def _stopped(self, end_of_turn: EndOfTurn, claim: Claim, *, has_vad: bool) -> tuple[int | None, str]:
+        """When the user stopped speaking, and who says so."""
+        if claim.stopped_ns is not None:
+            return claim.stopped_ns, "commit" if claim.cut else "vad"
+        metrics = end_of_turn.metrics
+        stopped = metrics.stopped_speaking_at
+        if stopped is None or (has_vad and (metrics.transcription_delay or 0.0) < _UNKNOWN_S):
+            return None, "unknown"
+        return self._scope.clock.at_ns(stopped), "stt"
+
+    def metrics(self, metrics: EOUMetrics) -> None:
+        """EOUMetrics of the decision whose reply was just asked for."""
+        fields = {**flatten("eou", metrics), **model_attributes(metrics)}
+        if metrics.speech_id:
+            fields[attr.SPEECH_ID] = metrics.speech_id
+        task = asyncio.current_task()
+        decision = next((one for one in self._decisions if one.task is task), None)
+        if decision is None:
+            end = self._scope.clock.inside_ns(metrics.timestamp)
+            decision = Decision(None, end - to_ns(metrics.end_of_utterance_delay), end, "unknown")
+            decision.turn = self._turns.of_speech(metrics.speech_id)
+        if decision.source == "unknown":
+            # LiveKit writes 0 where it does not know
+            for name in ("end_of_utterance_delay", "transcription_delay"):
+                fields.pop(attr.metric("eou", name), None)
+        decision.attributes.update(fields)
+        self._note_hold(decision, metrics.on_user_turn_completed_delay)
+        self._turns.link(metrics.speech_id, decision.turn)
+        self._emit(decision)
+
+    def _note_hold(self, decision: Decision, hook: float) -> None:
+        """How long LiveKit made the hook wait for what an earlier turn was still doing."""
+        held = (self._scope.now_ns() - decision.end_ns) / 1e9 - hook
+        if decision.held_by is not None and held >= _UNKNOWN_S:
+            stage, turn = decision.held_by
+            decision.attributes[attr.EOU_HELD] = held
+            decision.attributes[attr.EOU_HELD_BY] = stage
+            decision.attributes[attr.EOU_HELD_TURN] = turn
+
+    def prediction(self, metrics: EOTInferenceMetrics) -> None:
+        """EOTInferenceMetrics: of the decision that comes next, or of a check after which the user went on."""
+        self._predictions.append(metrics)
+        if len(self._predictions) > _MAX_PREDICTIONS:
+            self._emit_prediction(self._predictions.pop(0), None)
+
+    def hook_done(self, decision: Decision) -> None:
+        """``on_user_turn_completed`` is over, with or without a reply."""
+        self._emit(decision)
+        if decision not in self._decisions:
+            return
+        self._decisions.remove(decision)
+        if decision.turn is not None:
+            decision.turn.deciding = False
+            decision.turn.last_ns = max(decision.turn.last_ns, self._scope.now_ns())
+            self._turns.give_up_unscheduled(decision.turn)
+            self._turns.finish(decision.turn)
+
+    def of(self, end_of_turn: EndOfTurn) -> Decision | None:
+        return next((one for one in self._decisions if one.end_of_turn is end_of_turn), None)
+
+    def close(self, at_ns: int) -> None:
+        for decision in list(self._decisions):
+            self._emit(decision)
+        self._decisions.clear()
+        for metrics in self._predictions:
+            self._emit_prediction(metrics, None)
+        self._predictions.clear()
+
+    def _emit(self, decision: Decision, outcome: str | None = None) -> None:
+        if decision.done:
+            return
+        decision.done = True
+        turn = decision.turn if decision.turn is not None and decision.turn.open else None
+        predictions, self._predictions = self._predictions, []
+        if predictions:
+            metrics = predictions.pop()
+            decision.attributes.update(flatten("eot", metrics))
+            if attr.REQUEST_MODEL not in decision.attributes:
+                decision.attributes.update(model_attributes(metrics))
+        for earlier in predictions:
+            self._emit_prediction(earlier, turn)
+        decision.attributes[attr.EOU_COMMITTED] = outcome is None
+        if outcome is None:
+            decision.attributes[attr.EOU_SOURCE] = decision.source
+        span = self._scope.spans.start(attr.KIND_EOU, turn or self._scope, decision.start_ns, decision.attributes)
+        span.end(decision.end_ns, outcome)
+
+    def _emit_prediction(self, metrics: EOTInferenceMetrics, turn: Turn | None) -> None:
+        """An end-of-turn check that led to no decision."""
+        end = self._scope.clock.inside_ns(metrics.timestamp)
+        start = end - to_ns(max(metrics.total_duration, 0.0))
+        attributes = {**flatten("eot", metrics), **model_attributes(metrics), attr.EOU_COMMITTED: False}
+        span = self._scope.spans.start(attr.KIND_EOU, turn or self._scope, start, attributes)
+        span.end(end, attr.OUTCOME_NOT_COMMITTED)

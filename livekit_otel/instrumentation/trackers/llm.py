@@ -1,0 +1,116 @@
+"""LLM: one span for each request, from the first attempt to the end of the stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from .. import livekit_api, messages
+from ..clock import to_ns
+from ..scope import SessionScope
+from ..span import SpanOwner
+from ..values import clip, flatten, model_attributes, named_model
+from .requests import Request, RequestTracker
+from .turns import TurnTracker
+
+if TYPE_CHECKING:
+    from livekit.agents.llm import CompletionUsage, LLMStream
+    from livekit.agents.metrics import LLMMetrics
+
+__all__ = ["LlmTracker"]
+
+
+class LlmTracker(RequestTracker):
+    """LLM requests of one session."""
+
+    kind = attr.KIND_LLM
+    attempts = attr.LLM_ATTEMPTS
+
+    def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
+        super().__init__(scope, turns)
+        self._input = messages.InputDelta()
+
+    def begin(self, stream: LLMStream, owner: SpanOwner | None) -> Request:
+        """A request begins. ``owner``: the tool call or hook whose code made it, beside the conversation."""
+        handle = livekit_api.speech_handle()
+        attributes: dict[str, AttributeValue] = {
+            **named_model(stream._llm.provider, stream._llm.model),
+            attr.REQUEST_STREAM: True,
+            attr.OUTPUT_TYPE: "text",
+        }
+        if owner is not None:
+            attributes[attr.LLM_OWN] = True
+        elif handle is not None and not handle.scheduled:
+            attributes[attr.LLM_PREEMPTIVE] = True
+        chat_ctx = getattr(stream, "_chat_ctx", None)
+        if chat_ctx is not None:
+            attributes[attr.LLM_INPUT_COUNT] = len(chat_ctx.items)
+            if self.scope.content:
+                # a request beside the conversation has nothing in common with the one before it
+                delta = self._input if owner is None else messages.InputDelta()
+                attributes.update(delta.attributes(chat_ctx, self.scope.options.llm_input))
+        request = self.open(handle, attributes, owner)
+        request.native = livekit_api.native_span_current() and self.scope.native
+        return request
+
+    def metrics(self, metrics: LLMMetrics, stream: object | None) -> None:
+        """LLMMetrics, of the stream that reports them or of a request that we did not see."""
+        fields = {**flatten("llm", metrics), **model_attributes(metrics)}
+        if metrics.request_id:
+            fields[attr.RESPONSE_ID] = clip(metrics.request_id)
+        usage = _usage(metrics)
+        request = self.reporting(stream)
+        if request is None or request.has_metrics:
+            end = self.scope.clock.inside_ns(metrics.timestamp)
+            if not self.scope.native:
+                fields.update(usage)
+            if metrics.ttft >= 0:
+                fields[attr.TIME_TO_FIRST_CHUNK] = metrics.ttft
+            self.unseen(end - to_ns(metrics.duration), end, {**fields, attr.OPERATION_NAME: "chat"}, metrics.speech_id)
+            return
+        if not request.native:
+            fields.update(usage)
+        request.reported(fields)
+
+    def reported(self, request: Request, answer: messages.Answer) -> None:
+        """The request's stream is over, and so are its metrics."""
+        if not request.has_metrics and answer.usage is not None and request.completes:
+            # a model that no session listens to: LiveKit makes no metrics of it
+            request.reported(_counted(answer.usage, native=request.native))
+        request.set(answer.attributes(request.span.start_ns, content=self.scope.content))
+        request.report_done()
+
+    def decision(self, metrics: LLMMetrics) -> None:
+        """DecisionMetrics: a small model that LiveKit asks on the side."""
+        fields = {**flatten("decision", metrics), **model_attributes(metrics)}
+        end = self.scope.clock.inside_ns(metrics.timestamp)
+        self.unseen(end - to_ns(metrics.duration), end, fields, None)
+
+
+_FIELDS = ("prompt_tokens", "completion_tokens", "prompt_cached_tokens", "cache_creation_tokens", "reasoning_tokens")
+
+
+def _counted(usage: CompletionUsage, *, native: bool) -> dict[str, AttributeValue]:
+    """What LLMMetrics would say of a request's tokens."""
+    counted = {attr.metric("llm", name): tokens for name in _FIELDS if (tokens := getattr(usage, name, None))}
+    total = getattr(usage, "total_tokens", None)
+    if total:
+        counted[attr.metric("llm", "total_tokens")] = total
+    return counted if native else {**counted, **_usage(usage)}
+
+
+def _usage(metrics: LLMMetrics | CompletionUsage) -> dict[str, AttributeValue]:
+    usage: dict[str, AttributeValue] = {
+        attr.USAGE_INPUT_TOKENS: metrics.prompt_tokens,
+        attr.USAGE_OUTPUT_TOKENS: metrics.completion_tokens,
+    }
+    for field, name in (
+        ("prompt_cached_tokens", attr.USAGE_CACHE_READ),
+        ("cache_creation_tokens", attr.USAGE_CACHE_WRITE),
+        ("reasoning_tokens", attr.USAGE_REASONING),
+    ):
+        if tokens := getattr(metrics, field, 0):
+            usage[name] = tokens
+    return usage

@@ -1,0 +1,125 @@
+"""Playback: one span from the moment the agent's voice is heard until it stops, by the audio output's own events."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from ...containment import contain
+from .. import livekit_api
+from ..clock import to_ns
+from ..scope import SessionScope
+from ..span import PipelineSpan
+from ..values import flatten, model_attributes
+from .turn import Turn
+from .turns import TurnTracker
+
+if TYPE_CHECKING:
+    from livekit.agents.metrics.base import AvatarMetrics
+    from livekit.agents.voice.io import AudioOutput, PlaybackFinishedEvent, PlaybackStartedEvent
+
+__all__ = ["PlaybackTracker"]
+
+
+class PlaybackTracker:
+    """Playouts of one session.
+
+    ``voice_starts(at_ns, turn)`` is called when one begins, ``cut_off(turn, at_ns)`` when one was cut off.
+    """
+
+    def __init__(
+        self,
+        scope: SessionScope,
+        turns: TurnTracker,
+        *,
+        voice_starts: Callable[[int, Turn | None], None],
+        cut_off: Callable[[Turn | None, int], None],
+    ) -> None:
+        self._scope = scope
+        self._turns = turns
+        self._voice_starts = voice_starts
+        self._cut_off = cut_off
+        self._output: weakref.ref[AudioOutput] | None = None
+        self._current: PipelineSpan | None = None
+        self._turn: Turn | None = None
+
+    @property
+    def audible(self) -> bool:
+        """Whether a playout has begun and is not over (it may be paused)."""
+        return self._current is not None
+
+    @property
+    def turn(self) -> Turn | None:
+        """The turn whose voice is heard now."""
+        return self._turn
+
+    def watch(self, output: AudioOutput | None) -> None:
+        """Listen to the session's audio output; it can be replaced during a call."""
+        watched = self._output() if self._output is not None else None
+        if output is watched:
+            return
+        self._unwatch(watched)
+        self._output = None
+        if output is not None:
+            output.on("playback_started", self._started)
+            output.on("playback_finished", self._finished)
+            self._output = weakref.ref(output)
+
+    def _unwatch(self, output: AudioOutput | None) -> None:
+        if output is not None:
+            output.off("playback_started", self._started)
+            output.off("playback_finished", self._finished)
+
+    @contain("playback.started")
+    def _started(self, event: PlaybackStartedEvent) -> None:
+        if not self._scope.recording or self._current is not None:
+            return  # not sampled; or the output was resumed, or says it twice
+        start = self._scope.clock.at_ns(event.created_at)
+        handle = livekit_api.current_speech(self._scope.session)
+        turn = self._turns.working(handle) if handle is not None else None
+        turn = turn if turn is not None and turn.open else None
+        attributes: dict[str, AttributeValue] = {attr.SPEECH_ID: handle.id} if handle is not None else {}
+        self._current = self._scope.spans.start(attr.KIND_PLAYBACK, turn or self._scope, start, attributes)
+        self._turn = turn
+        self._turns.begin(turn)
+        if turn is not None:
+            turn.answered = turn.heard = True
+        self._voice_starts(start, turn)
+
+    @contain("playback.finished")
+    def _finished(self, event: PlaybackFinishedEvent) -> None:
+        span, self._current = self._current, None
+        turn, self._turn = self._turn, None
+        if span is None:
+            return
+        interrupted = bool(event.interrupted)
+        now = self._scope.now_ns()
+        last = {attr.PLAYBACK_POSITION: float(event.playback_position), attr.PLAYBACK_INTERRUPTED: interrupted}
+        span.end(now, attr.OUTCOME_CANCELLED if interrupted else None, last)
+        if interrupted:
+            self._cut_off(turn, now)
+        self._turns.finish(turn)
+
+    def avatar(self, metrics: AvatarMetrics) -> None:
+        """AvatarMetrics: of the playout that is under way, else a span of their own."""
+        fields = {**flatten("avatar", metrics), **model_attributes(metrics)}
+        if self._current is not None:
+            self._current.set(fields)
+            return
+        end = self._scope.clock.inside_ns(metrics.timestamp)
+        start = end - to_ns(max(metrics.playback_latency, 0))
+        turn = self._turns.latest
+        self._scope.spans.start(attr.KIND_PLAYBACK, turn or self._scope, start, fields).end(end)
+
+    def close(self, at_ns: int) -> None:
+        self._unwatch(self._output() if self._output is not None else None)
+        self._output = None
+        span, self._current = self._current, None
+        turn, self._turn = self._turn, None
+        if span is not None:
+            span.end(at_ns, attr.OUTCOME_CANCELLED, {attr.PLAYBACK_INTERRUPTED: True})
+            self._turns.finish(turn)

@@ -1,0 +1,166 @@
+"""What requests to an LLM and to a TTS have in common: a live span, attempts, metrics that come from another task."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from ..scope import SessionScope
+from ..span import PipelineSpan, SpanOwner
+from .turn import Turn
+from .turns import TurnTracker
+
+if TYPE_CHECKING:
+    from livekit.agents import SpeechHandle
+
+__all__ = ["Request", "RequestTracker"]
+
+
+class Request:
+    """One request. It ends when its work and its reporting are done, and its speech is settled."""
+
+    def __init__(
+        self, tracker: RequestTracker, span: PipelineSpan, handle: SpeechHandle | None, turn: Turn | None
+    ) -> None:
+        self._tracker = tracker
+        self.span = span
+        self.handle = handle
+        self.turn = turn
+        #: LiveKit's own span of the request carries its usage
+        self.native = False
+        self.attempts = 1
+        self.has_metrics = False
+        self._end_ns: int | None = None
+        self._reported = False
+        self._outcome: str | None = None
+        #: its speech will not be scheduled
+        self._discarded = False
+        self._attributes: dict[str, AttributeValue] = {}
+
+    @property
+    def completes(self) -> bool:
+        """Whether it neither failed nor was cancelled, as far as is known."""
+        return self._outcome is None and self.span.outcome == attr.OUTCOME_COMPLETED
+
+    def set(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Attributes that the span gets when it ends."""
+        self._attributes.update(attributes)
+
+    def reported(self, attributes: dict[str, AttributeValue]) -> None:
+        """LiveKit's metrics of this request arrived."""
+        self.has_metrics = True
+        self.set(attributes)
+        if self.turn is not None:
+            self.turn.note_model(attributes)
+
+    def work_done(self, end_ns: int, error: BaseException | None) -> None:
+        self._end_ns = end_ns
+        if isinstance(error, asyncio.CancelledError):
+            self._outcome = attr.OUTCOME_CANCELLED
+        elif error is not None:
+            self.span.fail(error, content=self._tracker.scope.content)
+        self.finish_if_settled()
+
+    def report_done(self) -> None:
+        self._reported = True
+        self.finish_if_settled()
+
+    def discard(self) -> None:
+        """Its speech is over, or never will be scheduled."""
+        self._discarded = True
+        self.finish_if_settled()
+
+    def finish_if_settled(self) -> None:
+        if self._end_ns is None or not self._reported:
+            return
+        if self.handle is not None and not self.handle.scheduled and not self._discarded:
+            return  # a preemptive generation: whether it is used is not known yet
+        self.finish(self._end_ns)
+
+    def finish(self, at_ns: int) -> None:
+        """End the span, whatever is missing."""
+        if self.span.ended:
+            return
+        outcome = self._outcome if self._end_ns is not None else attr.OUTCOME_CANCELLED
+        if self.handle is not None and not self.handle.scheduled:
+            outcome = attr.OUTCOME_DISCARDED
+        self.span.end(self._end_ns if self._end_ns is not None else at_ns, outcome, self._attributes)
+        self._tracker.finished(self)
+
+
+class RequestTracker:
+    """Open requests of one kind in one session."""
+
+    kind = ""
+    #: attribute that counts attempts
+    attempts = ""
+
+    def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
+        self.scope = scope
+        self._turns = turns
+        self._open: dict[int, Request] = {}
+        self._streams: weakref.WeakKeyDictionary[object, Request] = weakref.WeakKeyDictionary()
+
+    def open(
+        self,
+        handle: SpeechHandle | None,
+        attributes: dict[str, AttributeValue],
+        owner: SpanOwner | None = None,
+    ) -> Request:
+        """A request begins: of a speech, or (``owner``) of whatever made it."""
+        turn = self._turns.working(handle) if handle is not None and owner is None else self._turns.cause()
+        if turn is not None and not turn.open:
+            turn = None
+        if handle is not None:
+            attributes[attr.SPEECH_ID] = handle.id
+        span = self.scope.spans.start(self.kind, owner or turn or self.scope, self.scope.now_ns(), attributes)
+        request = Request(self, span, handle if owner is None else None, turn)
+        self._open[id(request)] = request
+        self._turns.begin(turn)
+        if turn is not None and owner is None:
+            turn.note_model(attributes)
+        return request
+
+    def work_done(self, request: Request, error: BaseException | None) -> None:
+        """The request's last attempt is over."""
+        request.set({self.attempts: request.attempts})
+        request.work_done(self.scope.now_ns(), error)
+
+    def remember(self, stream: object, request: Request) -> None:
+        self._streams[stream] = request
+
+    def reporting(self, stream: object | None) -> Request | None:
+        """The open request of a stream."""
+        request = self._streams.get(stream) if stream is not None else None
+        return request if request is not None and not request.span.ended else None
+
+    def unseen(self, start_ns: int, end_ns: int, attributes: dict[str, AttributeValue], speech_id: str | None) -> None:
+        """Metrics of a request whose stream we did not see get a span of their own."""
+        if speech_id is not None:
+            attributes[attr.SPEECH_ID] = speech_id
+        self.scope.spans.start(self.kind, self._turns.owner(speech_id), start_ns, attributes).end(end_ns)
+
+    def finished(self, request: Request) -> None:
+        if self._open.pop(id(request), None) is not None:
+            self._turns.finish(request.turn)
+
+    def settle(self, handle: SpeechHandle) -> None:
+        """The speech is over, or never will be scheduled: its requests that waited to know that can end."""
+        for request in list(self._open.values()):
+            if request.handle is handle:
+                request.discard()
+
+    def turn_ends(self, turn: Turn) -> None:
+        """The turn's span is about to end: what still waits to know whether it is used was not."""
+        for request in list(self._open.values()):
+            if request.turn is turn:
+                request.discard()
+
+    def close(self, at_ns: int) -> None:
+        for request in list(self._open.values()):
+            request.finish(at_ns)

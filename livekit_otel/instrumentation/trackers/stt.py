@@ -1,0 +1,262 @@
+"""STT: one span from the beginning of the speech to its final transcript.
+
+Whose words a transcript holds is known when they are committed. Until then it waits; what is never committed gets its
+span below the session. The span ends (at the time of its final transcript) a little later than that, so that usage the
+provider reports right after the transcript is on it. Where a non-streaming recognizer runs and LiveKit's own spans do
+not record, the span is live and current while it runs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from ..clock import to_ns
+from ..scope import SessionScope
+from ..span import PipelineSpan, SpanOwner
+from ..values import clip, flatten, model_attributes, named_model
+from .turn import Turn
+
+if TYPE_CHECKING:
+    from livekit.agents import UserInputTranscribedEvent
+    from livekit.agents.metrics import STTMetrics
+    from livekit.agents.stt import STT, SpeechEvent
+
+__all__ = ["Recognition", "SttTracker"]
+
+_SUMMED = (
+    "duration",
+    "audio_duration",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "input_audio_tokens",
+    "acquire_time",
+)
+_MAX_WAITING = 32
+
+
+class Recognition:
+    """One call of a non-streaming recognizer."""
+
+    def __init__(self, start_ns: int) -> None:
+        self.start_ns = start_ns
+        self.end_ns = start_ns
+        self.span: PipelineSpan | None = None
+        self.attributes: dict[str, AttributeValue] = {}
+
+
+class _Final:
+    """One final transcript that no turn has claimed."""
+
+    __slots__ = ("attributes", "end_ns", "span", "start_ns")
+
+    def __init__(self, start_ns: int, end_ns: int, attributes: dict[str, AttributeValue]) -> None:
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+        self.attributes = attributes
+        self.span: PipelineSpan | None = None
+
+
+class SttTracker:
+    """Utterances of one session. ``speech_start`` says when the user's unclaimed speech began."""
+
+    def __init__(self, scope: SessionScope, speech_start: Callable[[], int | None]) -> None:
+        self._scope = scope
+        self._speech_start = speech_start
+        self._metrics: dict[str, AttributeValue] = {}
+        self._finals: deque[_Final] = deque()
+        #: the claimed span that may still get usage, when it ends, and its turn
+        self._open: tuple[PipelineSpan, int, Turn | None] | None = None
+        self._running: Recognition | None = None
+        self._recognized: deque[Recognition] = deque()
+        self._last_final_ns: int | None = None
+        self._heard_ns: int | None = None
+        self._failure: BaseException | None = None
+
+    # --- what happens ------------------------------------------------------------------------------
+
+    def transcript(self, event: UserInputTranscribedEvent) -> None:
+        """Words arrived."""
+        now = self._scope.now_ns()
+        if self._heard_ns is None:
+            self._heard_ns = max(self._speech_start() or now, self._last_final_ns or 0)
+        if not event.is_final:
+            return
+        start, self._heard_ns = min(self._heard_ns, now), None
+        self._last_final_ns = now
+        attributes: dict[str, AttributeValue] = {}
+        if event.language:
+            attributes[attr.STT_LANGUAGE] = clip(str(event.language))
+        if self._scope.content and event.transcript:
+            attributes[attr.STT_TEXT] = clip(event.transcript)
+        self._settle_final()
+        final = _Final(start, now, attributes)
+        if self._recognized:
+            recognition = self._recognized.popleft()
+            final.span = recognition.span
+            final.start_ns = min(start, recognition.start_ns)
+            attributes.update(recognition.attributes)
+        self._finals.append(final)
+        if len(self._finals) > _MAX_WAITING:
+            self._give(self._finals.popleft(), self._scope)
+
+    def speech_started(self) -> None:
+        """The user began to speak (again): usage from here on is the next utterance's."""
+        self.settle()
+
+    def metrics(self, metrics: STTMetrics) -> None:
+        """STTMetrics: of the recognition that runs, else summed on the utterance."""
+        fields = {**flatten("stt", metrics), **model_attributes(metrics)}
+        fields[attr.STT_METRICS_COUNT] = 1
+        if not metrics.streamed and self._running is not None:
+            self._running.attributes = _summed(self._running.attributes, fields)
+        elif not metrics.streamed:
+            end = self._scope.clock.inside_ns(metrics.timestamp)
+            start = end - to_ns(metrics.duration)
+            self._span_without_words(start, end, _with_usage(fields))
+        else:
+            self._metrics = _summed(self._metrics, fields)
+
+    def failed(self, error: BaseException) -> None:
+        """A recognizer stream raised: the utterance it was at failed with it."""
+        if self._failure is not None and self._failure in (error, error.__cause__):
+            return  # the recognition inside has recorded it already
+        now = self._scope.now_ns()
+        self.settle()
+        start = min(self._heard_ns or self._speech_start() or now, now)
+        self._heard_ns = None
+        span = self._scope.spans.start(attr.KIND_STT, self._scope, start, self._take())
+        span.fail(error, content=self._scope.content)
+        span.end(now)
+
+    def settle(self) -> None:
+        """Nothing more is expected for the latest utterance."""
+        self._settle_final()
+        if self._open is None:
+            return
+        (span, end_ns, turn), self._open = self._open, None
+        taken = self._take()
+        if turn is not None:
+            turn.note_model(taken)
+        span.end(end_ns, attributes=taken)
+
+    def turn_ends(self, turn: Turn) -> None:
+        """The turn's span is about to end."""
+        if self._open is not None and self._open[2] is turn:
+            self.settle()
+
+    # --- whose it is -------------------------------------------------------------------------------
+
+    def give(self, owner: Turn) -> None:
+        """The words of this turn were committed."""
+        if self._open is not None and self._finals:
+            self.settle()
+        while self._finals:
+            final = self._finals.popleft()
+            if final.end_ns < owner.span.start_ns:
+                self._give(final, self._scope)  # said while the agent had the floor
+                continue
+            final.start_ns = max(final.start_ns, owner.span.start_ns)
+            self._give(final, owner, keep_open=not self._finals)
+
+    def discard(self) -> None:
+        """What was recognised will not be committed."""
+        self.settle()
+        while self._finals:
+            self._give(self._finals.popleft(), self._scope)
+
+    def _give(self, final: _Final, owner: SpanOwner, *, keep_open: bool = False) -> None:
+        turn = owner if isinstance(owner, Turn) else None
+        span = final.span or self._scope.spans.start(attr.KIND_STT, owner, final.start_ns)
+        span.move_to(owner)
+        span.set(final.attributes)
+        if turn is not None:
+            turn.note_model(final.attributes)
+        if keep_open:
+            self._open = (span, final.end_ns, turn)
+        else:
+            span.end(final.end_ns)
+
+    def _settle_final(self) -> None:
+        """Usage up to here is that of the latest final transcript."""
+        if self._finals and self._metrics:
+            final = self._finals[-1]
+            final.attributes = _summed(final.attributes, self._take())
+
+    def close(self, at_ns: int) -> None:
+        """The session is over; usage that came after the last transcript gets a span of its own."""
+        self.discard()
+        while self._recognized:
+            self._finish_unheard(self._recognized.popleft())
+        if self._metrics:
+            timestamp = self._metrics.get(attr.metric("stt", "timestamp"))
+            end = self._scope.clock.inside_ns(timestamp) if isinstance(timestamp, float) else at_ns
+            self._span_without_words(end, end, self._take())
+
+    # --- a non-streaming recognizer ----------------------------------------------------------------
+
+    def begin_recognition(self, stt: STT[Any]) -> Recognition:
+        now = self._scope.now_ns()
+        heard = self._heard_ns or self._speech_start()
+        recognition = Recognition(min(heard, now) if heard is not None else now)
+        self._running = recognition
+        if self._scope.current_spans:
+            recognition.span = self._scope.spans.start(
+                attr.KIND_STT, self._scope, recognition.start_ns, named_model(stt.provider, stt.model)
+            )
+        return recognition
+
+    def end_recognition(self, recognition: Recognition, event: SpeechEvent | None, error: BaseException | None) -> None:
+        recognition.end_ns = self._scope.now_ns()
+        if self._running is recognition:
+            self._running = None
+        recognition.attributes = _with_usage(recognition.attributes)
+        heard = bool(event is not None and event.alternatives and event.alternatives[0].text)
+        if error is None and heard:
+            self._recognized.append(recognition)
+            if len(self._recognized) > _MAX_WAITING:
+                self._finish_unheard(self._recognized.popleft())
+            return
+        span = recognition.span or self._scope.spans.start(
+            attr.KIND_STT, self._scope, recognition.start_ns, recognition.attributes
+        )
+        span.set(recognition.attributes)
+        if isinstance(error, Exception):
+            self._failure = error
+            span.fail(error, content=self._scope.content)
+        span.end(recognition.end_ns, attr.OUTCOME_CANCELLED if error is not None else None)
+
+    def _finish_unheard(self, recognition: Recognition) -> None:
+        span = recognition.span or self._scope.spans.start(attr.KIND_STT, self._scope, recognition.start_ns)
+        span.end(recognition.end_ns, attributes=recognition.attributes)
+
+    # --- helpers -----------------------------------------------------------------------------------
+
+    def _take(self) -> dict[str, AttributeValue]:
+        taken, self._metrics = self._metrics, {}
+        return _with_usage(taken)
+
+    def _span_without_words(self, start: int, end: int, attributes: dict[str, AttributeValue]) -> None:
+        self._scope.spans.start(attr.KIND_STT, self._scope, start, attributes).end(end)
+
+
+def _summed(before: dict[str, AttributeValue], fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
+    out = {**before, **fields}
+    for key in (*(attr.metric("stt", name) for name in _SUMMED), attr.STT_METRICS_COUNT):
+        if key in before and key in fields:
+            out[key] = before[key] + fields[key]  # type: ignore[operator]
+    return out
+
+
+def _with_usage(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """GenAI usage for a provider that bills STT by tokens; LiveKit's own spans have none for STT."""
+    for field, name in (("input_tokens", attr.USAGE_INPUT_TOKENS), ("output_tokens", attr.USAGE_OUTPUT_TOKENS)):
+        tokens = attributes.get(attr.metric("stt", field))
+        if tokens:
+            attributes[name] = tokens
+    return attributes

@@ -1,0 +1,73 @@
+"""TTS: one span for each synthesis request, chunked or streaming."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from .. import livekit_api
+from ..clock import to_ns
+from ..values import clip, flatten, model_attributes, named_model
+from .requests import Request, RequestTracker
+
+if TYPE_CHECKING:
+    from livekit.agents.metrics import TTSMetrics
+    from livekit.agents.tts import ChunkedStream, SynthesizeStream
+
+__all__ = ["TtsTracker"]
+
+
+class TtsTracker(RequestTracker):
+    """Synthesis requests of one session."""
+
+    kind = attr.KIND_TTS
+    attempts = attr.TTS_ATTEMPTS
+
+    def begin(self, stream: ChunkedStream | SynthesizeStream) -> Request:
+        attributes: dict[str, AttributeValue] = {
+            **named_model(stream._tts.provider, stream._tts.model),
+            attr.OUTPUT_TYPE: "speech",
+        }
+        request = self.open(livekit_api.speech_handle(), attributes)
+        livekit_api.on_first_audio(stream, lambda started: self._first_audio(request, started))
+        return request
+
+    def _first_audio(self, request: Request, started: float | None) -> None:
+        """The first audio came. ``started``: ``time.perf_counter()`` when the first text reached the provider."""
+        now, start = self.scope.now_ns(), request.span.start_ns
+        offsets = {attr.TTS_FIRST_BYTE: (now - start) / 1e9}
+        if started is not None:
+            text = now - to_ns(time.perf_counter() - started)
+            offsets[attr.TTS_FIRST_TEXT] = max(0, text - start) / 1e9
+        request.set(offsets)
+
+    def metrics(self, metrics: TTSMetrics, stream: object | None) -> None:
+        """TTSMetrics, of the stream that reports them or of a request that we did not see."""
+        fields = {**flatten("tts", metrics), **model_attributes(metrics)}
+        for field, name in (("input_tokens", attr.USAGE_INPUT_TOKENS), ("output_tokens", attr.USAGE_OUTPUT_TOKENS)):
+            if tokens := getattr(metrics, field, 0):
+                fields[name] = tokens
+        request = self.reporting(stream)
+        if request is None or request.has_metrics:
+            end = self.scope.clock.inside_ns(metrics.timestamp)
+            if metrics.ttfb >= 0:
+                fields[attr.TTS_FIRST_BYTE] = metrics.ttfb
+            self.unseen(end - to_ns(metrics.duration), end, fields, metrics.speech_id)
+            return
+        request.reported(fields)
+
+    def ended(self, request: Request, text: str, error: BaseException | None, *, reports: bool) -> None:
+        """The request's work is done. ``reports``: metrics of it may still come."""
+        if not text and (error is None or not isinstance(error, Exception)):
+            # a stream without text asked for nothing: its span is never ended, so never exported
+            self.scope.spans.count -= 1
+            self.finished(request)
+            return
+        if self.scope.content and text:
+            request.set({attr.TTS_TEXT: clip(text)})
+        self.work_done(request, error)
+        if not reports:
+            request.report_done()

@@ -1,0 +1,151 @@
+"""One exchange while it is open: what is known of it, and what its span says in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from ..span import PipelineSpan
+from ..values import clip
+
+if TYPE_CHECKING:
+    from livekit.agents import SpeechHandle
+
+__all__ = ["TEXT_LIMIT", "Turn", "joined", "model_name"]
+
+TEXT_LIMIT = 8_000
+_MAX_SPEECHES = 64
+
+
+class Turn:
+    """An open exchange.
+
+    Attributes:
+        index: its number in the session.
+        span: its span.
+        has_user: somebody spoke or wrote to the agent.
+        committed: the user's side is settled (True without one).
+        speech_ids: LiveKit's speeches of the turn, at most 64.
+        speeches: those of them that are not done.
+        holds: whatever else may still speak: a hook, a tool, a handoff, a deferred reply.
+        working: decisions, requests and playouts that are open.
+        answered: a speech of it was scheduled.
+        heard: the agent's voice, or its text, came out.
+        last_ns: end of its latest stage, tools left out.
+        superseded_ns: when the user began to speak in the turn that came after it.
+    """
+
+    def __init__(self, index: int, span: PipelineSpan, *, has_user: bool, committed: bool) -> None:
+        self.index = index
+        self.span = span
+        self.has_user = has_user
+        self.committed = committed
+        self.speech_ids: list[str] = []
+        self.speeches: dict[str, SpeechHandle] = {}
+        self.holds: set[Hashable] = set()
+        self.working = 0
+        self.answered = False
+        self.heard = False
+        self.used_tools = False
+        self.interrupted = False
+        self.failed = False
+        self.closed_by_session = False
+        self.last_ns = span.start_ns
+        self.superseded_ns: int | None = None
+        #: running tools, with the speech that called each
+        self.open_tools: dict[PipelineSpan, str] = {}
+        self.tool_outlives = False
+        #: ``on_user_turn_completed`` runs for it
+        self.deciding = False
+        #: a task completed in it: what the tool that awaits the task says answers this turn
+        self.hands_back = False
+        #: a realtime model's server began to speak: words of the user may still come
+        self.by_server = False
+        #: who says when the user stopped speaking
+        self.speech_end_source: str | None = None
+        #: it had something left to say when the user took the floor
+        self.cut_short = False
+        self.user_text = ""
+        self.agent_text = ""
+        self.models: dict[str, None] = {}
+        self.agent_name: str | None = None
+        self.reported: dict[str, float] = {}
+
+    @property
+    def context(self) -> otel_context.Context:
+        return self.span.context
+
+    @property
+    def open(self) -> bool:
+        return not self.span.ended
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing of it is going to speak."""
+        return not self.working and not self.speeches and (self.superseded_ns is not None or not self.holds)
+
+    def supersede(self, at_ns: int) -> None:
+        """The user has the floor: the turn finishes what it is saying, and waits for nothing any more."""
+        self.superseded_ns = at_ns
+        self.cut_short = bool(self.holds or self.open_tools)
+        if not self.working:
+            # these wait for their tools; all others LiveKit interrupts, or lets end
+            for speech_id in self.open_tools.values():
+                self.speeches.pop(speech_id, None)
+
+    def stage_ended(self, span: PipelineSpan) -> None:
+        """A stage of the turn has ended."""
+        if span.kind == attr.KIND_TOOL:
+            self.open_tools.pop(span, None)
+        if span.end_ns is not None and (span.kind != attr.KIND_TOOL or self.superseded_ns is None):
+            self.last_ns = max(self.last_ns, span.end_ns)
+
+    def add_speech(self, handle: SpeechHandle) -> None:
+        self.speeches[handle.id] = handle
+        if handle.id not in self.speech_ids and len(self.speech_ids) < _MAX_SPEECHES:
+            self.speech_ids.append(handle.id)
+
+    def note_model(self, attributes: dict[str, AttributeValue]) -> None:
+        """The model of a stage, for the turn's list of models."""
+        name = model_name(attributes)
+        if name is not None:
+            self.models.setdefault(name)
+
+    def attributes(self, *, content: bool) -> dict[str, AttributeValue]:
+        """What the span says of the turn, besides why it ended."""
+        out: dict[str, AttributeValue] = {
+            attr.TURN_USER_INITIATED: self.has_user,
+            attr.TURN_SPEECH_IDS: tuple(self.speech_ids),
+        }
+        if self.agent_name:
+            out[attr.AGENT_NAME] = clip(self.agent_name)
+        if self.models:
+            out[attr.TURN_MODELS] = tuple(clip(model) for model in self.models)
+        if self.speech_end_source:
+            out[attr.TURN_SPEECH_END_SOURCE] = self.speech_end_source
+        if self.tool_outlives:
+            out[attr.TURN_TOOL_OUTLIVES] = True
+        if content and self.user_text:
+            out[attr.TURN_USER_TEXT] = clip(self.user_text)
+        if content and self.agent_text:
+            out[attr.TURN_AGENT_TEXT] = clip(self.agent_text)
+        for name, number in self.reported.items():
+            out[attr.reported(name)] = number
+        return out
+
+
+def joined(before: str, text: str) -> str:
+    return (f"{before} {text}" if before else text)[:TEXT_LIMIT]
+
+
+def model_name(attributes: dict[str, AttributeValue]) -> str | None:
+    """provider/model of a stage."""
+    model = attributes.get(attr.REQUEST_MODEL)
+    if model is None:
+        return None
+    provider = attributes.get(attr.PROVIDER_NAME)
+    return f"{provider}/{model}" if provider else str(model)

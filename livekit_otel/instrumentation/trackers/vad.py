@@ -1,0 +1,194 @@
+"""VAD: one span for each speech segment, with the metrics since the last one summed on it.
+
+Whose words a segment holds is known when they are committed. Until then it waits; what no turn claims (noise, a
+backchannel, discarded words) gets its span below the session.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from ..scope import SessionScope
+from ..span import SpanOwner
+from ..values import flatten, model_attributes
+from .segments import LATE_NS, Segment, spoken_in
+
+if TYPE_CHECKING:
+    from livekit.agents.metrics import VADMetrics
+
+__all__ = ["Claim", "VadTracker"]
+
+_SUMMED = ("inference_duration_total", "inference_count")
+_MAX_WAITING = 32
+_MAX_WORDS = 64
+
+
+class Claim:
+    """The user's speech that a turn is made of.
+
+    Attributes:
+        segments: VAD's segments, in order.
+        start_ns: when the user began to speak, as VAD or LiveKit heard it; None where neither did.
+        stopped_ns: when VAD heard the user stop; None where it did not.
+        cut: the user was still speaking: ``stopped_ns`` is the commit.
+    """
+
+    __slots__ = ("cut", "segments", "start_ns", "stopped_ns")
+
+    def __init__(
+        self, segments: Sequence[Segment], start_ns: int | None, stopped_ns: int | None, *, cut: bool = False
+    ) -> None:
+        self.segments = segments
+        self.start_ns = start_ns
+        self.stopped_ns = stopped_ns
+        self.cut = cut
+
+
+class VadTracker:
+    """The user's speech in one session: VAD's segments, and what LiveKit reports where VAD heard nothing."""
+
+    def __init__(self, scope: SessionScope) -> None:
+        self._scope = scope
+        self._current: Segment | None = None
+        self._waiting: deque[Segment] = deque()
+        self._words: deque[int] = deque(maxlen=_MAX_WORDS)
+        #: end of the latest segment, whoever claimed it
+        self._last_end_ns: int | None = None
+        #: speech that LiveKit reports without VAD: the STT's detection, or a realtime model's
+        self._reported_ns: int | None = None
+        self._metrics: dict[str, AttributeValue] = {}
+        self._metrics_from_ns: int | None = None
+
+    # --- what is heard -----------------------------------------------------------------------------
+
+    def started(self, start_ns: int) -> None:
+        """VAD heard speech begin (back-dated)."""
+        self._finish_current(self._scope.now_ns())
+        self._current = Segment(start_ns)
+
+    def ended(self, end_ns: int) -> None:
+        """VAD heard the speech end (back-dated)."""
+        segment, self._current = self._current, None
+        if segment is None:
+            return
+        segment.end_ns = self._last_end_ns = max(end_ns, segment.start_ns)
+        segment.attributes = self._take_metrics()
+        self._waiting.append(segment)
+        if len(self._waiting) > _MAX_WAITING:
+            self._emit(self._waiting.popleft(), self._scope)
+
+    def reported(self, start_ns: int) -> None:
+        """LiveKit says that the user began to speak, whoever heard it."""
+        if self._reported_ns is None:
+            self._reported_ns = start_ns
+
+    def words(self, at_ns: int) -> None:
+        """A transcript arrived."""
+        self._words.append(at_ns)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether VAD hears the user now."""
+        return self._current is not None
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether the user said something that no turn has claimed."""
+        return self._current is not None or bool(self._waiting) or self._reported_ns is not None
+
+    def began_ns(self, after_ns: int = 0) -> int | None:
+        """When the user's speech that no turn has claimed began."""
+        ended = spoken_in(list(self._waiting), self._words, after_ns) if self._words else list(self._waiting)[-1:]
+        if ended:
+            return ended[0].start_ns
+        return self._current.start_ns if self._current is not None else self._reported_ns
+
+    @property
+    def segment_start_ns(self) -> int | None:
+        """When the user's latest speech began, if no turn has claimed it."""
+        if self._current is not None:
+            return self._current.start_ns
+        return self._waiting[-1].start_ns if self._waiting else self._reported_ns
+
+    # --- whose it is -------------------------------------------------------------------------------
+
+    def claim(self, after_ns: int, *, cut: bool = False) -> Claim:
+        """The speech of the words that are being committed. ``cut``: also what the user is still saying."""
+        now = self._scope.now_ns()
+        if self._current is not None and (cut or not self._waiting):
+            cut = True
+            rest = Segment(now)
+            self.ended(now)
+            self._current = rest
+        else:
+            cut = False
+        found = spoken_in(list(self._waiting), self._words, after_ns)
+        for noise in self._waiting:
+            if noise not in found:
+                self._emit(noise, self._scope)
+        self._waiting.clear()
+        reported, self._reported_ns = self._reported_ns, None
+        last_words = self._words[-1] if self._words else None
+        self._words.clear()
+        if found:
+            return Claim(found, found[0].start_ns, found[-1].end_ns, cut=cut)
+        # the words came late: their speech belongs to the turn before
+        late = self._last_end_ns
+        if late is not None and last_words is not None and late <= last_words <= late + LATE_NS:
+            return Claim((), reported, late)
+        return Claim((), reported, None)
+
+    def give(self, claim: Claim, owner: SpanOwner) -> None:
+        """The claimed segments belong to this turn."""
+        for segment in claim.segments:
+            self._emit(segment, owner)
+
+    def discard(self) -> None:
+        """What was heard will not be committed."""
+        while self._waiting:
+            self._emit(self._waiting.popleft(), self._scope)
+        self._words.clear()
+        self._reported_ns = None
+
+    # --- metrics -----------------------------------------------------------------------------------
+
+    def metrics(self, metrics: VADMetrics) -> None:
+        """VADMetrics, about one a second: counts are summed, the rest is the latest."""
+        fields = flatten("vad", metrics)
+        for name in _SUMMED:
+            key = attr.metric("vad", name)
+            before = self._metrics.get(key)
+            if before is not None and key in fields:
+                fields[key] = before + fields[key]  # type: ignore[operator]
+        fields[attr.VAD_METRICS_COUNT] = int(self._metrics.get(attr.VAD_METRICS_COUNT, 0)) + 1  # type: ignore[arg-type]
+        fields.update(model_attributes(metrics))
+        if self._metrics_from_ns is None:
+            self._metrics_from_ns = self._scope.clock.inside_ns(metrics.timestamp)
+        self._metrics = fields
+
+    def close(self, at_ns: int) -> None:
+        """The session is over: nothing waits any longer, and metrics of trailing silence get a span of their own."""
+        self._finish_current(at_ns)
+        self.discard()
+        if self._metrics:
+            start = min(self._metrics_from_ns or at_ns, at_ns)
+            attributes = {**self._take_metrics(), attr.VAD_SPEECH: False}
+            self._scope.spans.start(attr.KIND_VAD, self._scope, start, attributes).end(at_ns)
+
+    def _take_metrics(self) -> dict[str, AttributeValue]:
+        taken, self._metrics, self._metrics_from_ns = self._metrics, {}, None
+        return taken
+
+    def _finish_current(self, at_ns: int) -> None:
+        if self._current is not None:
+            self.ended(at_ns)
+
+    def _emit(self, segment: Segment, owner: SpanOwner) -> None:
+        attributes = {**segment.attributes, attr.VAD_SPEECH: True}
+        end = segment.end_ns if segment.end_ns is not None else self._scope.now_ns()
+        self._scope.spans.start(attr.KIND_VAD, owner, segment.start_ns, attributes).end(end)
