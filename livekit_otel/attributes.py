@@ -123,7 +123,9 @@ OUTPUT_TYPE = _define("gen_ai.output.type", "string", "text or speech.")
 AGENT_NAME = _define("gen_ai.agent.name", "string", "Id of the agent in charge.")
 WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session is.")
 END_REASON = _define(
-    "gen_ai.agent.invocation.end_reason", "string", "How the turn ended: completed, interrupted or session_closed."
+    "gen_ai.agent.invocation.end_reason",
+    "string",
+    "How the turn ended: completed, interrupted, session_closed, failed or no_reply.",
 )
 TOOL_NAME = _define("gen_ai.tool.name", "string", "Name of the function tool.")
 TOOL_TYPE = _define("gen_ai.tool.type", "string", "Always `function`.")

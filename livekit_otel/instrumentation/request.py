@@ -56,6 +56,8 @@ class Request:
             self._outcome = CANCELLED
         elif error is not None:
             self.stage.fail(error, content=self._tracker.state.content)
+            if self.turn is not None:
+                self.turn.failed(self.stage.kind, error)
         self.finish_if_settled()
 
     def report_done(self) -> None:
@@ -97,6 +99,8 @@ class RequestTracker:
             attributes[attr.SPEECH_ID] = handle.id
         parent = turn.context if turn is not None else self._state.context
         stage = self._state.spans.start(self.kind, parent, now_ns(), attributes)
+        if turn is not None:
+            turn.tried_again(self.kind)
         request = Request(self, stage, handle, turn)
         self._open[id(request)] = request
         name = model_name(attributes)

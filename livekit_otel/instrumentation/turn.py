@@ -11,7 +11,13 @@ from .. import attributes as attr
 from .stage import Stage
 from .values import clip, now_ns, to_ns
 
-COMPLETED, INTERRUPTED, SESSION_CLOSED = "completed", "interrupted", "session_closed"
+COMPLETED, INTERRUPTED, SESSION_CLOSED, FAILED, NO_REPLY = (
+    "completed",
+    "interrupted",
+    "session_closed",
+    "failed",
+    "no_reply",
+)
 TEXT_LIMIT = 8_000
 
 
@@ -29,6 +35,8 @@ class Turn:
         self.answered = False
         self.heard = False
         self.used_tools = False
+        #: the agent's voice (or its text, where there is no voice) went out
+        self.voiced = False
         self.interrupted = False
         self.closed_by_session = False
         self.awaits_handoff = False
@@ -40,6 +48,7 @@ class Turn:
         self.models: dict[str, None] = {}
         self.agent_name: str | None = None
         self.reported: dict[str, float] = {}
+        self._failures: dict[str, BaseException] = {}
 
     @property
     def context(self) -> otel_context.Context:
@@ -48,6 +57,31 @@ class Turn:
     @property
     def open(self) -> bool:
         return not self.stage.ended
+
+    def failed(self, kind: str, error: BaseException) -> None:
+        """A stage of the turn failed for good; unless another one of its kind begins, nothing makes up for it."""
+        self._failures[kind] = error
+
+    def tried_again(self, kind: str) -> None:
+        self._failures.pop(kind, None)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What kept the turn from its answer, or from the rest of it."""
+        for kind, error in self._failures.items():
+            if kind != attr.KIND_STT or not self.heard:
+                return error
+        return None
+
+    def end_reason(self) -> str:
+        """Why the turn ended: the first that applies."""
+        if self.failure is not None:
+            return FAILED
+        if self.interrupted:
+            return INTERRUPTED
+        if self.closed_by_session:
+            return SESSION_CLOSED
+        return NO_REPLY if self.has_user and not self.heard else COMPLETED
 
     def attributes(self, *, content: bool) -> dict[str, AttributeValue]:
         """What the span says of the turn, besides why it ended."""

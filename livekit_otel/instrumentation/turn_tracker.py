@@ -13,7 +13,7 @@ from opentelemetry import context as otel_context
 
 from .. import attributes as attr
 from .guard import contain
-from .turn import COMPLETED, INTERRUPTED, SESSION_CLOSED, TEXT_LIMIT, Turn, joined
+from .turn import TEXT_LIMIT, Turn, joined
 from .values import now_ns
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class TurnTracker:
         """The agent's voice is heard: the user's side is settled, what the user says now is another exchange."""
         turn = self._speaking_turn()
         if turn is not None and turn.open:
-            turn.committed = turn.answered = turn.heard = True
+            turn.committed = turn.answered = turn.heard = turn.voiced = True
 
     # --- spans -------------------------------------------------------------------------------------
 
@@ -274,19 +274,21 @@ class TurnTracker:
                 continue
             self._close(turn, turn.quiet_ns or turn.heard_until_ns or now)
 
-    def _close(self, turn: Turn, at_ns: int, reason: str | None = None) -> None:
+    def _close(self, turn: Turn, at_ns: int, *, closed_by_session: bool = False) -> None:
         if not turn.open:
             return
         if turn in self._open:
             self._open.remove(turn)
         self._state.before_turn_ends(turn)
-        if reason is None:
-            reason = INTERRUPTED if turn.interrupted else SESSION_CLOSED if turn.closed_by_session else COMPLETED
-        attributes = {attr.END_REASON: reason, **turn.attributes(content=self._state.content)}
+        if closed_by_session:
+            turn.closed_by_session, turn.interrupted = True, False
+        if turn.failure is not None and not turn.voiced:
+            turn.stage.fail(turn.failure, content=self._state.content)
+        attributes = {attr.END_REASON: turn.end_reason(), **turn.attributes(content=self._state.content)}
         turn.stage.end(at_ns, attributes=attributes)
 
     def close_all(self, at_ns: int) -> None:
         """The session is over."""
         for turn in list(self._open):
             quiet = turn.answered and not turn.active
-            self._close(turn, turn.quiet_ns or at_ns, None if quiet else SESSION_CLOSED)
+            self._close(turn, turn.quiet_ns or at_ns, closed_by_session=not quiet)
