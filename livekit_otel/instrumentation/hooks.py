@@ -6,10 +6,9 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from . import closing, delivery, livekit_api, registry, shutdown
+from . import closing, delivery, layers, livekit_api, livekit_tracer, providers, registry, shutdown
 from .guard import contain, contained
 from .options import Options
 from .session import SessionState
@@ -26,7 +25,7 @@ def configure(options: Options) -> None:
 
 async def start(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any, kwargs: Any) -> Any:
     """``AgentSession.start(agent, …)``: opens the trace of the session."""
-    state = token = None
+    state = entered = None
     with contained("session.open"):
         if not livekit_api.is_started(session):
             existing = registry.of(session)
@@ -36,9 +35,7 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any,
         return await wrapped(*args, **kwargs)
     with contained("session.enter"):
         registry.enter(session)
-        if not trace.get_current_span().is_recording():
-            # nothing records here: the session is the root, and LiveKit's own spans join its trace
-            token = otel_context.attach(trace.set_span_in_context(state.stage.span))
+        entered = state.layers.enter_session(state.stage)
     try:
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
@@ -47,28 +44,42 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: Any, args: Any,
         raise
     finally:
         with contained("session.leave"):
-            # LiveKit leaves its own span current after start(); only what is still ours is taken back
-            if token is not None and trace.get_current_span() is state.stage.span:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave_start()
     with contained("session.started"):
         state.started(session)
     return result
 
 
 def _open(session: Any, agent: Any) -> SessionState | None:
-    provider = _options.tracer_provider or trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):
+    provider = _options.tracer_provider
+    if provider is None:
+        provider = trace.get_tracer_provider()
+    if not providers.records(provider):
         return None
+    processor = None
     if _options.prepare is not None:
         with contained("provider.prepare"):
-            _options.prepare(provider)
+            processor = _options.prepare(provider)
     shutdown.flush_at_exit(provider, _options.flush_timeout)
     delivery.watch(provider)
-    state = SessionState(session, agent, _options, provider)
+    if _options.native_spans is False:
+        livekit_tracer.warn_if_shared(provider)
+    state = SessionState(session, agent, _options, provider, processor)
     registry.put(session, state)
     # a session that is dropped without a close still gets its end
     weakref.finalize(session, _dropped, state)
     return state
+
+
+def set_provider(wrapped: Callable[..., Any], tracer: Any, args: Any, kwargs: Any) -> Any:
+    """``set_provider(tracer_provider)`` of LiveKit's own tracer: its spans go somewhere else from now on."""
+    result = wrapped(*args, **kwargs)
+    with contained("native.set_provider"):
+        provider = args[0] if args else kwargs["tracer_provider"]
+        livekit_tracer.given(provider)
+        layers.native_provider_given(provider)
+    return result
 
 
 @contain("session.dropped")

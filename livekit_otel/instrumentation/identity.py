@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-
 from .. import attributes as attr
 from .guard import contained
 from .journal import Attributes
+from .layers import Layers
 from .options import Options
 from .stage import SpanFactory, Stage
 from .values import clip, now_ns, value
@@ -34,20 +32,20 @@ def identity(session_id: str, job: Any, session: Any, options: Options, *, conte
     return out
 
 
-def open_session(spans: SpanFactory, job: Any, agent_name: str | None, *, native: bool) -> Stage:
-    """The session span: below the span that records now, or below a remote parent, else a root."""
-    parent = trace.get_current_span()
-    remote = parent.get_span_context()
-    under = otel_context.Context()
-    if parent.is_recording() or (remote.is_valid and remote.is_remote):
-        under = trace.set_span_in_context(parent, under)
-    attributes: Attributes = {attr.WORKFLOW_NAME: "agent_session", attr.SESSION_NATIVE: native}
+def open_session(spans: SpanFactory, layers: Layers, job: Any, agent_name: str | None) -> Stage:
+    """The session span: below the span that records now where that is sent to our provider, too, or below a remote
+    parent; else a root."""
+    under, links, root = layers.session_parent()
+    attributes: Attributes = {attr.WORKFLOW_NAME: "agent_session", attr.SESSION_NATIVE: layers.native_shared}
     if job is not None:
         attributes[attr.SESSION_JOB_ID] = clip(job.job.id)
         attributes[attr.SESSION_ROOM_ID] = clip(job.job.room.sid)
     if agent_name:
         attributes[attr.AGENT_NAME] = clip(agent_name)
-    return spans.start(attr.KIND_SESSION, under, now_ns(), attributes)
+    stage = spans.start(attr.KIND_SESSION, under, now_ns(), attributes, links)
+    if root:
+        stage.make_root()
+    return stage
 
 
 def agent_id(agent: Any) -> str | None:

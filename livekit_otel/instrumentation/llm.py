@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
@@ -54,7 +53,7 @@ class LlmTracker(RequestTracker):
             if self._state.content:
                 attributes.update(self._input.attributes(chat_ctx, self._state.llm_input))
         request = self.open(handle, attributes)
-        request.native = livekit_api.native_span_current() and self._state.native
+        request.native = self._state.layers.native_span_shared()
         return request
 
     def metrics(self, metrics: Any) -> None:
@@ -66,7 +65,7 @@ class LlmTracker(RequestTracker):
         request = self.reporting(_stream())
         if request is None or request.has_metrics:
             end = to_ns(metrics.timestamp)
-            if not self._state.native:
+            if not self._state.layers.native_shared:
                 fields.update(usage)
             if metrics.ttft >= 0:
                 fields[attr.TIME_TO_FIRST_CHUNK] = metrics.ttft
@@ -110,14 +109,13 @@ def _stream_base() -> type:
 
 async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: Any, kwargs: Any) -> Any:
     """``LLMStream._main_task``: the request with its retries."""
-    request = token = None
+    request = entered = None
     with contained("llm.begin"):
         state = registry.current()
         if state is not None and not livekit_api.delegates_metrics(stream, _stream_base()):
             request = state.llm.begin(stream)
             state.llm.remember(stream, request)
-            if state.current_spans:
-                token = request.stage.make_current_for_livekit()
+            entered = state.layers.enter(request.stage, stand_in=True)
     error: BaseException | None = None
     try:
         return await wrapped(*args, **kwargs)
@@ -126,8 +124,8 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: A
         raise
     finally:
         with contained("llm.end"):
-            if token is not None:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave()
             if request is not None:
                 request.set({attr.LLM_ATTEMPTS: request.attempts})
                 request.work_done(now_ns(), error)

@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from . import eou, hooks, llm, realtime, stt, tool, tts
+from . import eou, hooks, llm, realtime, stt_hooks, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -52,8 +52,9 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_TTS, "SynthesizeStream", "_main_task", tts.main_task),
     Patch(_TTS, "SynthesizeStream", "_metrics_monitor_task", tts.metrics_monitor_task),
     Patch(_TTS, "SynthesizeStream", "_emit_error", tts.emit_error),
-    Patch(_STT, "STT", "recognize", stt.recognize),
-    Patch(_STT, "RecognizeStream", "_main_task", stt.stream_main_task),
+    Patch("livekit.agents.telemetry.traces", "_DynamicTracer", "set_provider", hooks.set_provider),
+    Patch(_STT, "STT", "recognize", stt_hooks.recognize),
+    Patch(_STT, "RecognizeStream", "_main_task", stt_hooks.stream_main_task),
 )
 
 

@@ -22,8 +22,10 @@ _MAX_WAITING = 64
 
 
 class _Response:
-    def __init__(self, stage: Stage, turn: Turn | None) -> None:
+    def __init__(self, stage: Stage, turn: Turn | None, *, native: bool) -> None:
         self.stage = stage
+        #: LiveKit's span of this response reaches our provider, and has its usage
+        self.native = native
         self.turn = turn
         self.end_ns: int | None = None
         self.outcome: str | None = None
@@ -51,10 +53,13 @@ class RealtimeTracker:
             attributes[attr.RESPONSE_ID] = clip(response_id)
         turn = self._state.turns.working(handle)
         parent = turn.context if turn is not None else self._state.context
-        response = _Response(self._state.spans.start(attr.KIND_REALTIME, parent, now_ns(), attributes), turn)
+        stage = self._state.spans.start(attr.KIND_REALTIME, parent, now_ns(), attributes)
+        response = _Response(stage, turn, native=self._state.layers.native_shared)
         name = model_name(attributes)
-        if turn is not None and name is not None:
-            turn.models.setdefault(name)
+        if turn is not None:
+            turn.tried_again(attr.KIND_REALTIME)
+            if name is not None:
+                turn.models.setdefault(name)
         if not response_id:
             self._unnamed += 1
         self._responses[response_id or f"unnamed {self._unnamed}"] = response
@@ -67,6 +72,8 @@ class RealtimeTracker:
         response.end_ns = now_ns()
         if isinstance(error, Exception):
             response.stage.fail(error, content=self._state.content)
+            if response.turn is not None:
+                response.turn.failed(attr.KIND_REALTIME, error)
         elif error is not None:
             response.outcome = CANCELLED
         if response.reported:
@@ -84,9 +91,10 @@ class RealtimeTracker:
     def metrics(self, metrics: Any) -> None:
         """RealtimeModelMetrics: of the response with that id, else a span of their own."""
         fields = {**flatten("realtime", metrics), **model_attributes(metrics)}
-        if not self._state.native:
-            fields.update(_usage(metrics))
         response = self._responses.get(metrics.request_id) if metrics.request_id else None
+        native = response.native if response is not None else self._state.layers.native_shared
+        if not native:
+            fields.update(_usage(metrics))
         if response is None or response.reported:
             start = to_ns(metrics.timestamp)
             if metrics.request_id:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
@@ -18,7 +19,9 @@ from .guard import contain, contained
 from .identity import agent_id, identity, open_session
 from .interruption import InterruptionTracker
 from .journal import Attributes, Journal
+from .layers import Layers
 from .llm import LlmTracker
+from .mirror import MirroredTracer
 from .options import Options
 from .playback import PlaybackTracker
 from .realtime import RealtimeTracker
@@ -39,7 +42,15 @@ CHECKPOINT_SECONDS = 0.3
 class SessionState:
     """Everything that is known of one session while it runs. Holds the session weakly."""
 
-    def __init__(self, session: Any, agent: Any, options: Options, provider: trace.TracerProvider) -> None:
+    def __init__(
+        self,
+        session: Any,
+        agent: Any,
+        options: Options,
+        provider: trace.TracerProvider,
+        processor: SpanProcessor | None = None,
+    ) -> None:
+        """``processor``: shown every span, where the provider itself takes none."""
         self._session = weakref.ref(session)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -54,17 +65,17 @@ class SessionState:
         #: everything of the session has ended (set once)
         self.finished = asyncio.Event()
         self.close_reason: str | None = None
-        native = livekit_api.native_provider()
-        #: LiveKit's own spans reach the provider that ours go to
-        self.native = native is provider and livekit_api.records(native)
-        #: our stage spans are live and current: only where LiveKit's own do not record anywhere
-        self.current_spans = not livekit_api.records(native)
+        #: which layer records where, asked at each stage
+        self.layers = Layers(provider)
         self._options = options
         self._content = options.content_allowed() and not livekit_api.redaction_enabled(session)
 
         attributes = identity(self.session_id, self.job, session, options, content=self._content)
-        self.spans = SpanFactory(provider.get_tracer(attr.SCOPE), attributes)
-        self.stage = open_session(self.spans, self.job, self.agent_name, native=self.native)
+        tracer = provider.get_tracer(attr.SCOPE)
+        if processor is not None:
+            tracer = MirroredTracer(tracer, attr.SCOPE, processor)
+        self.spans = SpanFactory(tracer, attributes)
+        self.stage = open_session(self.spans, self.layers, self.job, self.agent_name)
         self.context = self.stage.context
         self.recording = self.stage.span.is_recording()
 

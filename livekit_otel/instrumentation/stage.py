@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextvars import Token
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from . import providers
 from .guard import contained
 from .journal import Attributes
 from .values import clip
@@ -74,19 +74,17 @@ class Stage:
         if content and error is not None and str(error):
             self.span.set_attribute(attr.ERROR_MESSAGE, clip(str(error)))
 
-    def make_current_for_livekit(self) -> Token[otel_context.Context]:
-        """Attach the span's context for LiveKit code that takes hold of the current span, sets it and ends it.
-
-        Spans made inside nest below ours; the span object itself is out of LiveKit's reach. Returns the token to
-        detach.
-        """
-        stand_in = trace.NonRecordingSpan(self.span.get_span_context())
-        return otel_context.attach(trace.set_span_in_context(stand_in))
-
     def move_to(self, parent: Stage) -> None:
         """Put the open span below another one: a recognizer runs before anyone knows that there is a turn."""
-        if hasattr(self.span, "_parent") and not self.ended:
-            self.span._parent = parent.span.get_span_context()
+        span = providers.innermost_span(self.span)
+        if hasattr(span, "_parent") and not self.ended:
+            span._parent = parent.span.get_span_context()
+
+    def make_root(self) -> None:
+        """Take the parent away, not the trace: the parent is on a provider that this span is not sent to."""
+        span = providers.innermost_span(self.span)
+        if hasattr(span, "_parent"):
+            span._parent = None
 
     def end(
         self, end_ns: int, outcome: str | None = None, attributes: Mapping[str, AttributeValue] | None = None
@@ -123,11 +121,14 @@ class SpanFactory:
         parent: otel_context.Context,
         start_ns: int,
         attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[trace.Link] = (),
     ) -> Stage:
         """Start a span of ``kind`` below the span in ``parent``, at ``start_ns`` (which may be in the past)."""
         common = self._common.get(kind) or self._common_to(kind)
         all_attributes = {**common, **attributes} if attributes else common
-        span = self._tracer.start_span(kind, context=parent, attributes=all_attributes, start_time=start_ns)
+        span = self._tracer.start_span(
+            kind, context=parent, attributes=all_attributes, start_time=start_ns, links=links
+        )
         self.count += 1
         return Stage(kind, span, start_ns, self.journal if kind in _CARRIERS else None)
 

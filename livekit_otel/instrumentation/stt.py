@@ -7,18 +7,12 @@ the span is live and current while it runs.
 
 from __future__ import annotations
 
-import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from . import registry
-from .guard import contained
 from .stage import Stage
 from .turn import Turn, model_name
 from .values import clip, flatten, model_attributes, named_model, now_ns, to_ns
@@ -36,8 +30,6 @@ _SUMMED = (
     "acquire_time",
 )
 _MAX_WAITING = 8
-#: set while a pipeline's recognizer stream runs: a recognize() call inside it is the pipeline's, not a tool's own
-_in_stream: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_stt_stream", default=False)
 
 
 class _Recognition:
@@ -62,6 +54,7 @@ class SttTracker:
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failure: BaseException | None = None
+        self._failed_ns: int | None = None
 
     # --- what happens ------------------------------------------------------------------------------
 
@@ -114,19 +107,44 @@ class SttTracker:
         else:
             self._metrics = _summed(self._metrics, fields)
 
-    def failed(self, error: BaseException) -> None:
-        """A recognizer stream raised: the utterance it was at failed with it."""
+    def failed(self, stt: Any, error: BaseException, begun_ns: int, *, nested: bool) -> None:
+        """A recognizer stream raised. Alone, the utterance it was at failed with it; ``nested`` in an adapter, another
+        stream goes on with the utterance: the span is of the one that failed, from its own beginning."""
         if self._failure is not None and self._failure in (error, error.__cause__):
-            return  # the recognition inside has told it already
+            return  # the recognition inside has recorded it already
         now = now_ns()
-        self.settle()
-        start = min(self._heard_ns or self._state.vad.segment_start_ns or now, now)
-        self._heard_ns = None
+        heard = self._heard_ns or self._state.vad.segment_start_ns
+        start = max(begun_ns, heard) if heard is not None else begun_ns if nested else now
+        if self._last_final_ns is not None and nested:
+            start = max(start, self._last_final_ns)
         turn = self._state.turns.pending
+        attributes = named_model(stt.provider, stt.model)
+        if nested:
+            self._failed_ns = now
+        else:
+            self.settle()
+            self._heard_ns = None
+            attributes |= self._take()
+            if turn is not None:
+                turn.failed(attr.KIND_STT, error)
         parent = turn.context if turn is not None else self._state.context
-        stage = self._state.spans.start(attr.KIND_STT, parent, start, self._take())
+        if turn is not None:
+            start = max(start, turn.stage.start_ns)
+        stage = self._state.spans.start(attr.KIND_STT, parent, min(start, now), attributes)
         stage.fail(error, content=self._state.content)
         stage.end(now)
+
+    def inner_failed_since(self, begun_ns: int) -> bool:
+        """Whether a recognizer inside an adapter has failed, with a span, since the adapter's stream began."""
+        return self._failed_ns is not None and self._failed_ns >= begun_ns
+
+    def adapter_failed(self, error: BaseException) -> None:
+        """All recognizers of an adapter failed; each has its span, and what the user says is lost."""
+        self.settle()
+        self._heard_ns = None
+        turn = self._state.turns.pending
+        if turn is not None:
+            turn.failed(attr.KIND_STT, error)
 
     def settle(self) -> None:
         """End the utterance's span: nothing more is expected for it."""
@@ -153,12 +171,13 @@ class SttTracker:
         now = now_ns()
         heard = self._heard_ns or self._state.vad.segment_start_ns
         recognition = _Recognition(min(heard, now) if heard is not None else now)
+        recognition.attributes = named_model(stt.provider, stt.model)
         self._running = recognition
-        if self._state.current_spans:
+        if not self._state.layers.native_shared:
             turn = self._state.turns.pending
             parent = self._state.context if turn is None or turn.committed else turn.context
             recognition.stage = self._state.spans.start(
-                attr.KIND_STT, parent, recognition.start_ns, named_model(stt.provider, stt.model)
+                attr.KIND_STT, parent, recognition.start_ns, recognition.attributes
             )
         return recognition
 
@@ -179,6 +198,7 @@ class SttTracker:
         stage.set(recognition.attributes)
         if isinstance(error, Exception):
             self._failure = error
+            self._failed_ns = recognition.end_ns
             stage.fail(error, content=self._state.content)
         stage.end(recognition.end_ns, "cancelled" if error is not None else None)
 
@@ -216,46 +236,3 @@ def _with_usage(attributes: dict[str, AttributeValue]) -> dict[str, AttributeVal
         if tokens:
             attributes[name] = tokens
     return attributes
-
-
-# --- wrappers --------------------------------------------------------------------------------------
-
-
-async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: Any, args: Any, kwargs: Any) -> Any:
-    """``STT.recognize`` inside a pipeline's recognizer stream."""
-    tracker = recognition = token = None
-    if _in_stream.get():
-        with contained("stt.recognize"):
-            state = registry.current()
-            if state is not None:
-                tracker = state.stt
-                recognition = tracker.begin_recognition(stt)
-                if recognition.stage is not None:
-                    token = otel_context.attach(trace.set_span_in_context(recognition.stage.span))
-    result: Any = None
-    error: BaseException | None = None
-    try:
-        result = await wrapped(*args, **kwargs)
-        return result
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with contained("stt.recognize.end"):
-            if token is not None:
-                otel_context.detach(token)
-            if tracker is not None and recognition is not None:
-                tracker.end_recognition(recognition, result, error)
-
-
-async def stream_main_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: Any, kwargs: Any) -> Any:
-    """``RecognizeStream._main_task``: tells a failed stream, and marks the recognizers that run inside it."""
-    _in_stream.set(True)
-    try:
-        return await wrapped(*args, **kwargs)
-    except Exception as error:
-        with contained("stt.stream"):
-            state = registry.current()
-            if state is not None:
-                state.stt.failed(error)
-        raise

@@ -6,8 +6,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
@@ -126,7 +124,7 @@ class ToolTracker:
 
 async def execute(wrapped: Callable[..., Awaitable[Any]], executor: Any, args: Any, kwargs: Any) -> Any:
     """``_ToolExecutor.execute(tool=…, run_ctx=…, …)``: returns when the tool does, or with its first update."""
-    tracker = call = token = None
+    tracker = call = entered = None
     call_id = ""
     with contained("tool.begin"):
         run_ctx = kwargs["run_ctx"]
@@ -135,8 +133,7 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: Any, args: A
             tracker = state.tools
             call_id = run_ctx.function_call.call_id
             call = tracker.begin(run_ctx.function_call, run_ctx.speech_handle)
-            if state.current_spans:
-                token = otel_context.attach(trace.set_span_in_context(call.stage.span))
+            entered = state.layers.enter(call.stage)
     result: Any = None
     error: BaseException | None = None
     try:
@@ -147,7 +144,7 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: Any, args: A
         raise
     finally:
         with contained("tool.end"):
-            if token is not None:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave()
             if tracker is not None and call is not None:
                 tracker.returned(call_id, call, result, error)

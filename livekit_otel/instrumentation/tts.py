@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
@@ -88,14 +87,13 @@ def _text(stream: Any) -> str:
 
 async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: Any, kwargs: Any) -> Any:
     """``ChunkedStream._main_task`` and ``SynthesizeStream._main_task``: the request with its retries."""
-    request = token = state = None
+    request = entered = state = None
     with contained("tts.begin"):
         state = registry.current()
         if state is not None and not _delegates(stream):
             request = state.tts.begin(stream)
             state.tts.remember(stream, request)
-            if state.current_spans:
-                token = request.stage.make_current_for_livekit()
+            entered = state.layers.enter(request.stage, stand_in=True)
     error: BaseException | None = None
     try:
         return await wrapped(*args, **kwargs)
@@ -104,8 +102,8 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: A
         raise
     finally:
         with contained("tts.end"):
-            if token is not None:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave()
             if state is not None and request is not None:
                 _end(state, stream, request, error)
 

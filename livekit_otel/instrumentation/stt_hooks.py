@@ -1,0 +1,74 @@
+"""The wrappers around recognizers: each call of one that cannot stream, and each stream that fails."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from . import livekit_api, registry
+from .guard import contained
+from .values import now_ns
+
+if TYPE_CHECKING:
+    from .stt import SttTracker
+
+#: set while a pipeline's recognizer stream runs: a recognize() call inside it is the pipeline's, not a tool's own
+_in_stream: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_stt_stream", default=False)
+
+
+async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: Any, args: Any, kwargs: Any) -> Any:
+    """``STT.recognize`` inside a pipeline's recognizer stream."""
+    tracker = recognition = entered = None
+    if _in_stream.get() and not livekit_api.delegates_recognition(stt):
+        with contained("stt.recognize"):
+            state = registry.current()
+            if state is not None:
+                tracker = state.stt
+                recognition = tracker.begin_recognition(stt)
+                if recognition.stage is not None:
+                    entered = state.layers.enter(recognition.stage)
+    result: Any = None
+    error: BaseException | None = None
+    try:
+        result = await wrapped(*args, **kwargs)
+        return result
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        with contained("stt.recognize.end"):
+            if entered is not None:
+                entered.leave()
+            if tracker is not None and recognition is not None:
+                tracker.end_recognition(recognition, result, error)
+
+
+@cache
+def _stream_base() -> type:
+    from livekit.agents.stt import RecognizeStream
+
+    return RecognizeStream
+
+
+async def stream_main_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: Any, kwargs: Any) -> Any:
+    """``RecognizeStream._main_task``: records a failed stream, and marks the recognizers that run inside it."""
+    nested = _in_stream.get()
+    _in_stream.set(True)
+    begun = now_ns()
+    try:
+        return await wrapped(*args, **kwargs)
+    except Exception as error:
+        with contained("stt.stream"):
+            state = registry.current()
+            if state is not None:
+                _record_failure(state.stt, stream, error, begun, nested=nested)
+        raise
+
+
+def _record_failure(tracker: SttTracker, stream: Any, error: Exception, begun_ns: int, *, nested: bool) -> None:
+    if livekit_api.delegates_metrics(stream, _stream_base()) and tracker.inner_failed_since(begun_ns):
+        tracker.adapter_failed(error)
+    else:
+        tracker.failed(stream._stt, error, begun_ns, nested=nested)
