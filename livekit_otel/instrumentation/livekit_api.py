@@ -87,6 +87,14 @@ def job_context() -> JobContext | None:
 
 
 @cache
+def fallback_adapters() -> tuple[type, ...]:
+    """Models that ask others in turn, until one answers."""
+    from livekit.agents import llm, stt, tts
+
+    return llm.FallbackAdapter, tts.FallbackAdapter, stt.FallbackAdapter
+
+
+@cache
 def native_tracer() -> Any:
     """LiveKit's own tracer, whose provider can be set."""
     from livekit.agents.telemetry import tracer

@@ -13,7 +13,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from . import livekit_api, messages, registry
 from .guard import contained
-from .request import Request, RequestTracker
+from .request import Request, RequestTracker, run_adapter
 from .values import clip, flatten, model_attributes, named_model, now_ns, to_ns
 
 if TYPE_CHECKING:
@@ -109,13 +109,17 @@ def _stream_base() -> type:
 
 async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: Any, kwargs: Any) -> Any:
     """``LLMStream._main_task``: the request with its retries."""
-    request = entered = None
+    request = entered = adapter = None
     with contained("llm.begin"):
         state = registry.current()
-        if state is not None and not livekit_api.delegates_metrics(stream, _stream_base()):
+        if state is not None and livekit_api.delegates_metrics(stream, _stream_base()):
+            adapter = state.llm
+        elif state is not None:
             request = state.llm.begin(stream)
             state.llm.remember(stream, request)
             entered = state.layers.enter(request.stage, stand_in=True)
+    if adapter is not None:
+        return await run_adapter(wrapped, args, kwargs, adapter, stream._llm)
     error: BaseException | None = None
     try:
         return await wrapped(*args, **kwargs)

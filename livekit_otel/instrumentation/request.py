@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from . import livekit_api
+from .guard import contained
 from .stage import CANCELLED, DISCARDED, Stage
 from .turn import Turn, model_name
 from .values import now_ns
 
 if TYPE_CHECKING:
     from .session import SessionState
+
+
+#: set while a fallback adapter's stream runs: those inside, and those that probe a failed model later, are its own
+_in_adapter: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_adapter", default=False)
 
 
 class Request:
@@ -27,6 +34,8 @@ class Request:
         self.handle = handle
         self.turn = turn
         self.native = False
+        #: a fallback adapter asked: whether the turn failed with this request shows when the adapter is done
+        self.in_adapter = _in_adapter.get()
         self.attempts = 1
         self.has_metrics = False
         self._end_ns: int | None = None
@@ -56,7 +65,7 @@ class Request:
             self._outcome = CANCELLED
         elif error is not None:
             self.stage.fail(error, content=self._tracker.state.content)
-            if self.turn is not None:
+            if self.turn is not None and not self.in_adapter:
                 self.turn.failed(self.stage.kind, error)
         self.finish_if_settled()
 
@@ -99,7 +108,7 @@ class RequestTracker:
             attributes[attr.SPEECH_ID] = handle.id
         parent = turn.context if turn is not None else self._state.context
         stage = self._state.spans.start(self.kind, parent, now_ns(), attributes)
-        if turn is not None:
+        if turn is not None and not _in_adapter.get():
             turn.tried_again(self.kind)
         request = Request(self, stage, handle, turn)
         self._open[id(request)] = request
@@ -131,6 +140,39 @@ class RequestTracker:
             if request.handle is handle:
                 request.finish_if_settled(discard=discard)
 
+    def adapter_tries(self, *, again: bool) -> Turn | None:
+        """An adapter's stream begins; returns the turn that it works for. ``again``: what failed before is past."""
+        handle = livekit_api.speech_handle()
+        turn = self._state.turns.working(handle) if handle is not None else None
+        if turn is not None and again:
+            turn.tried_again(self.kind)
+        return turn
+
     def close(self, at_ns: int) -> None:
         for request in list(self._open.values()):
             request.finish(at_ns)
+
+
+async def run_adapter(
+    wrapped: Callable[..., Awaitable[Any]], args: Any, kwargs: Any, tracker: RequestTracker, model: Any
+) -> Any:
+    """The stream of an adapter, which is no request itself; its turn fails with it.
+
+    That of a fallback adapter fails when every model that it could ask has; until then, one of them means nothing.
+    """
+    turn = token = None
+    with contained("adapter.begin"):
+        if not _in_adapter.get():
+            fallback = isinstance(model, livekit_api.fallback_adapters())
+            turn = tracker.adapter_tries(again=fallback)
+            token = _in_adapter.set(True) if fallback else None
+    try:
+        return await wrapped(*args, **kwargs)
+    except Exception as error:
+        with contained("adapter.failed"):
+            if turn is not None:
+                turn.failed(tracker.kind, error)
+        raise
+    finally:
+        if token is not None:
+            _in_adapter.reset(token)

@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from . import livekit_api, registry
 from .guard import contained
-from .request import Request, RequestTracker
+from .request import Request, RequestTracker, run_adapter
 from .values import clip, flatten, model_attributes, named_model, now_ns, to_ns
 
 if TYPE_CHECKING:
@@ -87,13 +87,17 @@ def _text(stream: Any) -> str:
 
 async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Any, args: Any, kwargs: Any) -> Any:
     """``ChunkedStream._main_task`` and ``SynthesizeStream._main_task``: the request with its retries."""
-    request = entered = state = None
+    request = entered = adapter = state = None
     with contained("tts.begin"):
         state = registry.current()
-        if state is not None and not _delegates(stream):
+        if state is not None and _delegates(stream):
+            adapter = state.tts
+        elif state is not None:
             request = state.tts.begin(stream)
             state.tts.remember(stream, request)
             entered = state.layers.enter(request.stage, stand_in=True)
+    if adapter is not None:
+        return await run_adapter(wrapped, args, kwargs, adapter, stream._tts)
     error: BaseException | None = None
     try:
         return await wrapped(*args, **kwargs)
