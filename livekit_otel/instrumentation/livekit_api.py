@@ -86,6 +86,13 @@ def job_context() -> JobContext | None:
     return get_job_context(required=False)
 
 
+def cloud_stamp() -> Mapping[str, Any]:
+    """What LiveKit puts on each span of a job that LiveKit Cloud records, and uploads spans by; else nothing."""
+    state = getattr(job_context(), "_telemetry_state", None)
+    attributes = getattr(state, "attributes", None)
+    return attributes if isinstance(attributes, Mapping) else {}
+
+
 @cache
 def fallback_adapters() -> tuple[type, ...]:
     """Models that ask others in turn, until one answers."""

@@ -80,6 +80,14 @@ class RealtimeTracker:
             self._drop(response)
             self._finish(response)
 
+    def error(self, error: Any) -> None:
+        """An error of the model, whether a response has begun or not: the turn that waits for it may get none."""
+        if getattr(error, "type", None) == "realtime_model_error":
+            speech = self._state.turns.of_speech(self._state.current_speech_id())
+            turn = self._state.turns.pending or speech or self._state.turns.latest
+            if turn is not None and turn.open:
+                turn.failed(attr.KIND_REALTIME, error.error)
+
     def first_audio(self, at_ns: int, turn: Turn | None) -> None:
         """The agent's voice is heard: of the response that goes on in this turn."""
         for response in self._responses.values():

@@ -116,6 +116,7 @@ class SessionState:
             "tool_execution_updated": lambda event: self.tools.update(event.update),
             "overlapping_speech": self.interruptions.judged,
             "agent_false_interruption": self.interruptions.false_interruption,
+            "error": lambda event: self.realtime_tracker.error(event.error),
             "close": self._on_close,
         }
 
@@ -179,6 +180,9 @@ class SessionState:
         if self._content and livekit_api.redaction_enabled(session):
             self._content = False
             self.journal.withhold_content()
+        if self.layers.native_shared and (stamp := livekit_api.cloud_stamp()):
+            # recording begins when this span has begun: without its mark Cloud would not get the parent of LiveKit's
+            self.stage.set(stamp)
         attributes: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not self._content}
         with contained("session.start"):
             head = livekit_api.report_head(session, self.job)

@@ -19,6 +19,8 @@ COMPLETED, INTERRUPTED, SESSION_CLOSED, FAILED, NO_REPLY = (
     "no_reply",
 )
 TEXT_LIMIT = 8_000
+#: what is reported of these says nothing when the turn was answered all the same
+_MADE_UP_FOR = frozenset({attr.KIND_STT, attr.KIND_REALTIME})
 
 
 class Turn:
@@ -69,7 +71,7 @@ class Turn:
     def failure(self) -> BaseException | None:
         """What kept the turn from its answer, or from the rest of it."""
         for kind, error in self._failures.items():
-            if kind != attr.KIND_STT or not self.heard:
+            if kind not in _MADE_UP_FOR or not self.heard:
                 return error
         return None
 
