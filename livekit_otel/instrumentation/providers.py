@@ -116,10 +116,17 @@ def takes_processors(provider: object) -> bool:
 
 
 def add_processor(provider: Any, processor: SpanProcessor) -> None:
-    """Add a processor beside those that are there, also where adding one replaces a default."""
+    """Add a processor beside those that are there, also where adding one replaces a default, or where a wrapper's
+    method does nothing."""
+    inner = core(provider)
     with keeping_processors(provider):
-        target = provider if hasattr(provider, "add_span_processor") else core(provider)
-        target.add_span_processor(processor, **_beside(target.add_span_processor))
+        before = list(processors(inner))
+        for target in (provider, inner):
+            add = getattr(target, "add_span_processor", None)
+            if add is not None:
+                add(processor, **_beside(add))
+            if target is inner or len(list(processors(inner))) > len(before):
+                return
 
 
 def processors(provider: object) -> Iterator[Any]:
