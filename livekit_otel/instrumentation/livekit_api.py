@@ -209,5 +209,5 @@ def delegates_metrics(stream: object, base: type) -> bool:
 
 
 def delegates_recognition(stt: object) -> bool:
-    """Whether a non-streaming recognizer only passes work on (a fallback adapter): those that it asks report."""
-    return getattr(stt, "_recognize_metrics_needed", True) is False
+    """Whether a non-streaming recognizer only passes work on (fallback and stream adapters): those it asks report."""
+    return getattr(stt, "_recognize_metrics_needed", True) is False or hasattr(stt, "wrapped_stt")
