@@ -316,3 +316,30 @@ def test_values_by_identity_go_with_their_objects() -> None:
     assert (kept.get(first), kept.get(second), kept.get(2)) == (1, None, 2)
     del first
     assert list(kept._values) == [id(2)]
+
+
+@pytest.mark.parametrize("at", [0.5, 3.2])
+def test_a_provider_that_livekit_gets_during_a_call_has_no_parents_of_ours(at: float) -> None:
+    """Given between turns or in the middle of one: LiveKit's spans there hang below LiveKit's, or are roots."""
+    made, theirs = kit.plain(), kit.plain()
+
+    async def script(call: Call) -> None:
+        call.caller.says("one question", 1.0).says("another question", 6.0)
+        session = call.session()
+        await call.start(session)
+        await call.until(at)
+        telemetry.set_tracer_provider(theirs.provider)
+        await call.until(11.0)
+        await call.close(session)
+
+    SCENARIOS["own"] = Scenario("own", "", script)
+    try:
+        outcomes = run_scenario(
+            "own", before=lambda: livekit_otel.set_tracer_provider(made.provider, native_spans=False)
+        )
+    finally:
+        del SCENARIOS["own"]
+    assert tokens(made.spans) == sum(one.get("input_tokens", 0) for one in outcomes[0].usage)
+    assert {"llm_request", "agent_turn"} <= {span.name for span in theirs.spans}
+    ours = {span.context.span_id for span in made.spans if span.context is not None}
+    assert not [span.name for span in theirs.spans if span.parent is not None and span.parent.span_id in ours]

@@ -78,7 +78,8 @@ def set_provider(wrapped: Callable[..., Any], tracer: Any, args: Any, kwargs: An
     with contained("native.set_provider"):
         provider = args[0] if args else kwargs["tracer_provider"]
         livekit_tracer.given(provider)
-        layers.native_provider_given(provider)
+        running = [state.layers.provider for state in registry.all_states() if not state.closed]
+        layers.native_provider_given(provider, running)
     return result
 
 

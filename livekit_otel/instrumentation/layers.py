@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span, SpanProcessor
 
-from . import livekit_api, providers
+from . import livekit_api, livekit_tracer, providers
 from .guard import contain, contained
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 #: the innermost stage of ours whose code runs here, where LiveKit's spans are current
 _nearest: ContextVar[Stage | None] = ContextVar("livekit_otel_nearest", default=None)
-#: our session's span where it is current because nothing else was, its provider, and the context without it
-_entered: ContextVar[tuple[trace.Span, trace.TracerProvider, Context] | None] = ContextVar(
-    "livekit_otel_entered", default=None
-)
+#: our session's span where it is current because nothing else was, and its provider
+_entered: ContextVar[tuple[trace.Span, trace.TracerProvider] | None] = ContextVar("livekit_otel_entered", default=None)
+#: in a context in which a span of ours is current: the id of that span, and the context without it
+_WITHOUT = otel_context.create_key("livekit_otel_without")
 
 
 class Entered:
@@ -56,10 +56,10 @@ class Entered:
 class Layers:
     """The two layers as one session's provider sees them."""
 
-    __slots__ = ("_provider",)
+    __slots__ = ("provider",)
 
     def __init__(self, provider: trace.TracerProvider) -> None:
-        self._provider = provider
+        self.provider = provider
 
     @property
     def native_recorded(self) -> bool:
@@ -70,14 +70,14 @@ class Layers:
     def native_shared(self) -> bool:
         """LiveKit's own spans reach the provider that ours go to."""
         native = livekit_api.native_provider()
-        return providers.records(native) and providers.same(native, self._provider)
+        return providers.records(native) and providers.same(native, self.provider)
 
     def native_span_shared(self) -> bool:
         """The current span is LiveKit's, records, and reaches our provider."""
         span = trace.get_current_span()
         if not livekit_api.may_be_native(span):
             return False
-        made = providers.made(self._provider, span)
+        made = providers.made(self.provider, span)
         return self.native_shared if made is None else made
 
     def enter(self, stage: Stage, *, stand_in: bool = False) -> Entered | None:
@@ -89,8 +89,8 @@ class Layers:
         native = livekit_api.native_provider()
         if not providers.records(native):
             span = trace.NonRecordingSpan(stage.span.get_span_context()) if stand_in else stage.span
-            return Entered(span, otel_context.attach(trace.set_span_in_context(span)), None)
-        if providers.same(native, self._provider):
+            return Entered(span, _attach(span), None)
+        if providers.same(native, self.provider):
             return None
         return Entered(stage.span, None, _nearest.set(stage))
 
@@ -98,15 +98,14 @@ class Layers:
         """``AgentSession.start()`` runs: where no span records yet, the session's is current, unless LiveKit's go
         elsewhere; they would be below a span that is not sent there."""
         native = livekit_api.native_provider()
-        elsewhere = providers.records(native) and not providers.same(native, self._provider)
+        elsewhere = providers.records(native) and not providers.same(native, self.provider)
         _nearest.set(stage)
         if elsewhere:
-            adopt_orphans(self._provider)
+            adopt_orphans(self.provider)
         if elsewhere or trace.get_current_span().is_recording():
             return None
-        before = otel_context.get_current()
-        _entered.set((stage.span, self._provider, before))
-        return Entered(stage.span, otel_context.attach(trace.set_span_in_context(stage.span)), None)
+        _entered.set((stage.span, self.provider))
+        return Entered(stage.span, _attach(stage.span), None)
 
     def session_parent(self) -> tuple[Context, Sequence[trace.Link], bool]:
         """Below which span a session's goes: the current one, if it records on our provider or is remote; else the
@@ -123,29 +122,46 @@ class Layers:
         nearest = _nearest.get()
         if nearest is not None and nearest.span.is_recording():
             return nearest.context, links, False
-        if not providers.of_the_sdk(self._provider):
+        if not providers.of_the_sdk(self.provider):
             return Context(), links, False
         return trace.set_span_in_context(current, Context()), links, True
 
     def _foreign(self, span: trace.Span) -> bool:
         """Whether a span is not sent to our provider."""
-        made = providers.made(self._provider, span)
+        made = providers.made(self.provider, span)
         return (livekit_api.is_native(span) and not self.native_shared) if made is None else not made
 
 
+def _attach(span: trace.Span) -> Token[Context]:
+    """Make a span of ours current, and keep what was."""
+    before = otel_context.get_current()
+    context = otel_context.set_value(_WITHOUT, (span.get_span_context().span_id, before), before)
+    return otel_context.attach(trace.set_span_in_context(span, context))
+
+
+def without_ours(context: Context | None) -> Context:
+    """The context that LiveKit's code would have here if no span of ours had been made current."""
+    context = otel_context.get_current() if context is None else context
+    kept: Any = otel_context.get_value(_WITHOUT, context)
+    while kept is not None and trace.get_current_span(context).get_span_context().span_id == kept[0]:
+        context = kept[1]
+        kept = otel_context.get_value(_WITHOUT, context)
+    return context
+
+
 @contain("layers.native_provider")
-def native_provider_given(provider: trace.TracerProvider) -> None:
-    """LiveKit's tracer got a provider. Where that is not ours and our session is current (LiveKit Cloud's recording
-    begins inside ``start()``), it is no longer: LiveKit's spans have the parents that they have without us."""
+def native_provider_given(provider: trace.TracerProvider, running: Sequence[trace.TracerProvider]) -> None:
+    """LiveKit's tracer got a provider, while sessions on others run. From now on LiveKit's spans have the parents that
+    they have without us: LiveKit Cloud's recording begins inside ``start()``, where our session's is current."""
+    others = [ours for ours in running if not providers.same(provider, ours)]
+    if not others or not providers.records(provider):
+        return
+    for ours in others:
+        adopt_orphans(ours)
+    livekit_tracer.go_outside(without_ours)
     entered = _entered.get()
-    if entered is None or not providers.records(provider):
-        return
-    span, ours, before = entered
-    if providers.same(provider, ours):
-        return
-    adopt_orphans(ours)
-    if trace.get_current_span() is span:
-        otel_context.attach(before)
+    if entered is not None and any(entered[1] is ours for ours in others) and trace.get_current_span() is entered[0]:
+        otel_context.attach(without_ours(None))
 
 
 def adopt_orphans(provider: trace.TracerProvider) -> None:

@@ -50,6 +50,10 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.tts.tts", "SynthesizeStream._emit_error", "a failed attempt"),
     ("livekit.agents.stt.stt", "RecognizeStream._main_task", "STT failures"),
     ("livekit.agents.telemetry.traces", "_DynamicTracer.set_provider", "LiveKit's own spans go somewhere else now"),
+    ("livekit.agents.telemetry.traces", "tracer._tracer_provider", "where LiveKit's own spans go"),
+    ("livekit.agents.telemetry.traces", "tracer._tracer", "what begins them"),
+    ("livekit.agents.telemetry.traces", "_pii_redaction_installed", "providers that LiveKit's tracer was given"),
+    ("livekit.agents.telemetry.traces", "_MetadataSpanProcessor", "metadata that a provider's spans already get"),
 )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
 from . import livekit_api, providers
@@ -144,6 +145,28 @@ def warn_if_shared(provider: trace.TracerProvider) -> None:
     )
 
 
+class _OutsideTracer(trace.Tracer):
+    """LiveKit's tracer on a provider that is not ours, given while sessions run: their tasks have spans of ours in
+    their contexts, below which LiveKit's would have a parent that is never sent there."""
+
+    def __init__(self, tracer: trace.Tracer, without_ours: Callable[[Context | None], Context]) -> None:
+        self.tracer = tracer
+        self._without_ours = without_ours
+
+    def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> trace.Span:
+        return self.tracer.start_span(name, self._without_ours(context), *args, **kwargs)
+
+    def start_as_current_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Any:
+        return self.tracer.start_as_current_span(name, self._without_ours(context), *args, **kwargs)
+
+
+def go_outside(without_ours: Callable[[Context | None], Context]) -> None:
+    """LiveKit's spans from now on are begun in the contexts that they would have without ours."""
+    tracer = livekit_api.native_tracer()
+    if isinstance(getattr(tracer, "_tracer", None), trace.Tracer):
+        tracer._tracer = _OutsideTracer(tracer._tracer, without_ours)
+
+
 def restore() -> None:
     """LiveKit's tracer as it was; a provider that somebody gave it since stays."""
     with contained("livekit_tracer.restore"):
@@ -151,3 +174,5 @@ def restore() -> None:
         now = livekit_api.native_provider()
         if isinstance(now, ElsewhereProvider):
             tracer.set_provider(now.before)
+        elif isinstance(outside := getattr(tracer, "_tracer", None), _OutsideTracer):
+            tracer._tracer = outside.tracer
