@@ -30,6 +30,8 @@ pytestmark = pytest.mark.skipif(
     not hasattr(traces, "_CloudTelemetry"), reason="this LiveKit sets Cloud's tracer up in another way"
 )
 
+#: points in time, numbers with a fraction, ids
+_MEASURED = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+|\d+\.\d+(e-?\d+)?|\d+e-?\d+|[0-9a-f]{8,}")
 SwitchOn = Callable[[TracerProvider], None]
 WAYS: dict[str, SwitchOn] = {
     "both layers": lambda provider: livekit_otel.set_tracer_provider(provider),
@@ -111,7 +113,7 @@ def plain(item: tuple[str, Any]) -> tuple[str, str]:
     key, value = item
     if key == "exception.stacktrace":
         value = str(value).splitlines()[-1]
-    return key, re.sub(r"\d+\.\d+(e-?\d+)?", "#.#", re.sub(r"[0-9a-f]{8,}", "#", str(value)))
+    return key, _MEASURED.sub("#", str(value))
 
 
 @cache

@@ -82,6 +82,9 @@ def same(one: object, other: object) -> bool:
 
 def records(provider: object) -> bool:
     """Whether spans of this provider can be recorded at all."""
+    kind = type(provider)
+    if kind is SDKTracerProvider or kind is trace.NoOpTracerProvider:  # asked at each stage, and of these as a rule
+        return kind is SDKTracerProvider
     return not isinstance(core(provider), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
 
 
