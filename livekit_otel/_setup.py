@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +10,14 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from . import instrumentation
+from .instrumentation import providers
 from .instrumentation.options import LLMInput, SessionAttributes
 from .turns import TurnSpanProcessor
 
-_prepared: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
+logger = logging.getLogger("livekit_otel")
+
+#: the processor of each provider that takes none
+_beside: providers.ByIdentity[TurnSpanProcessor] = providers.ByIdentity()
 
 
 class LiveKitInstrumentor(instrumentation.LiveKitInstrumentor):
@@ -23,13 +27,33 @@ class LiveKitInstrumentor(instrumentation.LiveKitInstrumentor):
         super().instrument(**{"prepare": _prepare, **kwargs})
 
 
-def _prepare(provider: TracerProvider) -> None:
-    """Turn spans get their latencies from a processor on the provider that they go to; once is enough."""
-    add = getattr(provider, "add_span_processor", None)
-    if add is None or provider in _prepared:
-        return
-    add(TurnSpanProcessor())
-    _prepared.add(provider)
+def _prepare(provider: TracerProvider) -> TurnSpanProcessor | None:
+    """Turn spans get their latencies from a processor on the provider that they go to; once is enough.
+
+    Returns the processor where the provider takes none: it is shown the spans of each session instead.
+    """
+    if providers.takes_processors(provider):
+        if not any(isinstance(one, TurnSpanProcessor) for one in providers.processors(provider)):
+            providers.add_processor(provider, TurnSpanProcessor())
+        return None
+    processor = _beside.get(provider)
+    if processor is None:
+        _warn_without_processors(provider)
+        processor = TurnSpanProcessor()
+        _beside.set(provider, processor)
+    return processor
+
+
+def _warn_without_processors(provider: TracerProvider) -> None:
+    flush = "" if hasattr(provider, "force_flush") else " nothing is flushed at the end of a process,"
+    logger.warning(
+        "livekit_otel: %s.%s takes no span processors (it has no add_span_processor): latencies are put on turns all "
+        "the same, but LiveKit's own spans get no metadata and no content filter (allow_pii),%s and lost spans are not "
+        "counted",
+        type(provider).__module__,
+        type(provider).__qualname__,
+        flush,
+    )
 
 
 def set_tracer_provider(
@@ -53,7 +77,8 @@ def set_tracer_provider(
         metadata: attributes for every span of this process.
         allow_pii: whether exporters receive content (what people said, tool payloads, names). None means the
             environment variable ``LIVEKIT_TELEMETRY_ALLOW_PII``, else True. LiveKit's redaction always wins.
-        native_spans: whether LiveKit's own spans go to ``provider``, too. False leaves LiveKit's tracer as it was.
+        native_spans: whether LiveKit's own spans go to ``provider``, too. False keeps them from it, also where it is
+            OpenTelemetry's global one; another provider that LiveKit's tracer was given (LiveKit Cloud's) stays.
         session_attributes: ``(job_context_or_None, agent_session) -> attributes`` for every span of that session,
             asked once per session; may replace ``session.id`` and add ``user.id`` and the like.
         llm_input: what an ``llm`` span records of its request: ``"delta"`` (messages since the agent's last

@@ -20,6 +20,7 @@ from typing import Any
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from ..containment import contain, contained
+from . import providers
 
 logger = logging.getLogger("livekit_otel")
 
@@ -210,7 +211,7 @@ def watch(provider: object) -> None:
     """Watch the exporters that this provider has by now; asked again, also those that were added since."""
     with _lock:
         watched = {(id(one.target), one.name) for one in _watches}
-        for processor in _processors(getattr(provider, "_active_span_processor", None)):
+        for processor in _processors(getattr(providers.core(provider), "_active_span_processor", None)):
             exporter = getattr(processor, "span_exporter", None)
             if exporter is None:
                 continue

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
 from .clock import SessionClock
+from .layers import Layers
 from .options import Options
 from .span import PipelineSpan, SpanFactory
 from .values import clip, value
@@ -36,20 +34,22 @@ def identity(session_id: str, job: Any, session: Any, options: Options, *, conte
     return out
 
 
-def open_session(spans: SpanFactory, job: Any, agent_name: str | None, clock: SessionClock) -> PipelineSpan:
-    """The session span: below the span that records now, or below a remote parent, else a root."""
-    parent = trace.get_current_span()
-    remote = parent.get_span_context()
-    under = otel_context.Context()
-    if parent.is_recording() or (remote.is_valid and remote.is_remote):
-        under = trace.set_span_in_context(parent, under)
-    attributes: Attributes = {attr.WORKFLOW_NAME: "agent_session"}
+def open_session(
+    spans: SpanFactory, layers: Layers, job: Any, agent_name: str | None, clock: SessionClock
+) -> PipelineSpan:
+    """The session span: below the span that records now where that is sent to our provider, too, or below a remote
+    parent; else a root."""
+    under, links, root = layers.session_parent()
+    attributes: Attributes = {attr.WORKFLOW_NAME: "agent_session", attr.SESSION_NATIVE: layers.native_shared}
     if job is not None:
         attributes[attr.SESSION_JOB_ID] = clip(job.job.id)
         attributes[attr.SESSION_ROOM_ID] = clip(job.job.room.sid)
     if agent_name:
         attributes[attr.AGENT_NAME] = clip(agent_name)
-    return spans.root(attr.KIND_SESSION, under, clock.started_ns, attributes)
+    span = spans.root(attr.KIND_SESSION, under, clock.started_ns, attributes, links)
+    if root:
+        span.make_root()
+    return span
 
 
 def agent_id(agent: Any) -> str | None:

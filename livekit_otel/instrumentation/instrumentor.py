@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import fields
 from importlib import metadata as package_metadata
 from typing import Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.trace import TracerProvider
-from opentelemetry.util.types import AttributeValue
 
 from .._install_hint import install_hint
 from ..containment import contained
 from ..errors import MissingDependencyError
-from . import livekit_api
+from . import livekit_api, livekit_tracer, providers
 from .options import Options
 
 logger = logging.getLogger("livekit_otel")
@@ -86,11 +84,22 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 closing.finish_now(state, state.scope.session)
         registry.forget_all()
         patches.restore(self._applied)
+        livekit_tracer.restore()
         delivery.unwatch()
 
 
 def _options_from(kwargs: Mapping[str, Any]) -> Options:
-    return Options.checked(**{one.name: kwargs[one.name] for one in fields(Options) if one.name in kwargs})
+    known = (
+        "tracer_provider",
+        "metadata",
+        "allow_pii",
+        "session_attributes",
+        "llm_input",
+        "flush_timeout",
+        "native_spans",
+        "prepare",
+    )
+    return Options.checked(**{name: kwargs[name] for name in known if name in kwargs})
 
 
 def configure(
@@ -105,10 +114,15 @@ def configure(
     from .hooks import session as session_hooks
 
     check_livekit()
+    options["native_spans"] = native_spans
     checked = _options_from({**options, "tracer_provider": provider})
     if native_spans:
         _warn_inside_a_job(provider)
-        _share_with_livekit(provider, options.get("metadata"), checked.allow_pii)
+        livekit_tracer.share(
+            provider, options.get("metadata"), allow_pii=checked.allow_pii, content=checked.content_allowed()
+        )
+    else:
+        livekit_tracer.keep_away(provider)
     if instrumentor.is_instrumented_by_opentelemetry:
         session_hooks.configure(checked)
         shutdown.flush_at_exit(provider, checked.flush_timeout)
@@ -121,7 +135,7 @@ def _warn_inside_a_job(provider: TracerProvider) -> None:
     """LiveKit's root span of a job begins before the entrypoint: a provider that is set there does not get it."""
     global _warned
     with contained("provider.place"):
-        if _warned or livekit_api.job_context() is None or livekit_api.native_provider() is provider:
+        if _warned or livekit_api.job_context() is None or providers.same(livekit_api.native_provider(), provider):
             return
         _warned = True
         logger.warning(
@@ -129,18 +143,3 @@ def _warn_inside_a_job(provider: TracerProvider) -> None:
             "that span is missing, and what happens outside of the session is in traces of its own. "
             "Set the provider at module level or in setup_fnc"
         )
-
-
-def _share_with_livekit(
-    provider: TracerProvider, metadata: Mapping[str, AttributeValue] | None, allow_pii: bool | None
-) -> None:
-    """LiveKit's own ``set_tracer_provider``; its metadata processor must not be added twice."""
-    from livekit.agents import telemetry
-
-    marker = "_livekit_otel_metadata"
-    repeated = metadata and getattr(provider, marker, None) == dict(metadata)
-    telemetry.set_tracer_provider(
-        provider, metadata=None if repeated or not metadata else dict(metadata), allow_pii=allow_pii
-    )
-    if metadata:
-        setattr(provider, marker, dict(metadata))

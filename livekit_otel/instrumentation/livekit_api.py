@@ -7,7 +7,7 @@ lacks one. All reads go through the functions below, which return a neutral valu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -19,7 +19,7 @@ from ..containment import contained
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession, JobContext, SpeechHandle
-    from livekit.agents.llm import RealtimeModel
+    from livekit.agents.llm import RealtimeModel, RealtimeModelError
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
     from livekit.agents.voice.agent_activity import AgentActivity
 
@@ -59,6 +59,11 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.tts.tts", "SynthesizeStream._metrics_monitor_task", "its metrics"),
     ("livekit.agents.tts.tts", "SynthesizeStream._emit_error", "a failed attempt"),
     ("livekit.agents.stt.stt", "RecognizeStream._main_task", "STT failures"),
+    ("livekit.agents.telemetry.traces", "_DynamicTracer.set_provider", "LiveKit's own spans go somewhere else now"),
+    ("livekit.agents.telemetry.traces", "tracer._tracer_provider", "where LiveKit's own spans go"),
+    ("livekit.agents.telemetry.traces", "tracer._tracer", "what begins them"),
+    ("livekit.agents.telemetry.traces", "_pii_redaction_installed", "providers that LiveKit's tracer was given"),
+    ("livekit.agents.telemetry.traces", "_MetadataSpanProcessor", "metadata that a provider's spans already get"),
 )
 
 
@@ -162,6 +167,13 @@ def transcribes_itself(session: AgentSession[Any] | None) -> bool:
     return bool(getattr(getattr(model, "capabilities", None), "user_transcription", False))
 
 
+@cache
+def realtime_error() -> type[RealtimeModelError]:
+    from livekit.agents.llm import RealtimeModelError
+
+    return RealtimeModelError
+
+
 def task_is_done() -> bool:
     """Whether the agent that the current task works for is a task that has completed, and hands back."""
     from livekit.agents import AgentTask
@@ -178,26 +190,62 @@ def job_context() -> JobContext | None:
     return get_job_context(required=False)
 
 
-def native_provider() -> trace.TracerProvider:
-    """The provider that LiveKit's own spans go to; a proxy stands for OpenTelemetry's global one."""
+def cloud_stamp() -> Mapping[str, Any]:
+    """What LiveKit puts on each span of a job that LiveKit Cloud records, and uploads spans by; else nothing."""
+    state = getattr(job_context(), "_telemetry_state", None)
+    attributes = getattr(state, "attributes", None)
+    return attributes if isinstance(attributes, Mapping) else {}
+
+
+@cache
+def fallback_adapters() -> tuple[type, ...]:
+    """Models that ask others in turn, until one answers."""
+    from livekit.agents import llm, stt, tts
+
+    return llm.FallbackAdapter, tts.FallbackAdapter, stt.FallbackAdapter
+
+
+@cache
+def native_tracer() -> Any:
+    """LiveKit's own tracer, whose provider can be set."""
     from livekit.agents.telemetry import tracer
 
-    provider: trace.TracerProvider = getattr(tracer, "_tracer_provider", None) or trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):
-        provider = trace.get_tracer_provider()
-    return provider
+    return tracer
 
 
-def records(provider: trace.TracerProvider) -> bool:
-    """Whether spans of this provider can be recorded at all."""
-    return not isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+def native_provider() -> trace.TracerProvider:
+    """The provider that LiveKit's own spans go to; a proxy stands for OpenTelemetry's global one."""
+    provider: trace.TracerProvider | None = getattr(native_tracer(), "_tracer_provider", None)
+    return provider if provider is not None else trace.get_tracer_provider()
 
 
-def native_span_current() -> bool:
-    """Whether the current span is one of LiveKit's own, and records."""
-    span = trace.get_current_span()
+def was_given(provider: object) -> bool:
+    """Whether LiveKit's ``set_tracer_provider`` was called with this SDK provider (or its Cloud recording uses it)."""
+    from livekit.agents.telemetry import traces
+
+    try:
+        return provider in getattr(traces, "_pii_redaction_installed", ())
+    except TypeError:
+        return False
+
+
+def stamps(processor: object, metadata: Mapping[str, Any]) -> bool:
+    """Whether a processor is LiveKit's, for this very metadata."""
+    if type(processor).__name__ != "_MetadataSpanProcessor":
+        return False
+    found = getattr(processor, "_provider_metadata", None) or getattr(processor, "_metadata", None)
+    return bool(found == dict(metadata))
+
+
+def is_native(span: trace.Span) -> bool:
+    """Whether a span is one of LiveKit's own, and records."""
     scope = getattr(span, "instrumentation_scope", None)
-    return span.is_recording() and scope is not None and scope.name == attr.NATIVE_SCOPE
+    return scope is not None and scope.name == attr.NATIVE_SCOPE and span.is_recording()
+
+
+def may_be_native(span: trace.Span) -> bool:
+    """The same where a provider's spans do not say who made them: then they may be LiveKit's."""
+    return span.is_recording() and (getattr(span, "instrumentation_scope", None) is None or is_native(span))
 
 
 def on_first_audio(stream: ChunkedStream | SynthesizeStream, callback: Callable[[float | None], None]) -> None:
@@ -281,3 +329,8 @@ def delegates_metrics(stream: object, base: type) -> bool:
     """
     owner = next((cls for cls in type(stream).__mro__ if "_metrics_monitor_task" in vars(cls)), base)
     return owner is not base
+
+
+def delegates_recognition(stt: object) -> bool:
+    """Whether a non-streaming recognizer only passes work on (fallback and stream adapters): those it asks report."""
+    return getattr(stt, "_recognize_metrics_needed", True) is False or hasattr(stt, "wrapped_stt")

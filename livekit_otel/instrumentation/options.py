@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
@@ -31,8 +32,11 @@ class Options:
     llm_input: LLMInput = "delta"
     #: seconds that the end of a process may wait for the exporter; 0 leaves flushing to the user
     flush_timeout: float = 5.0
-    #: called with the provider of each session before it opens: adds what must be on it, once
-    prepare: Callable[[TracerProvider], None] | None = None
+    #: whether LiveKit's own spans go to the provider; None leaves LiveKit's tracer alone
+    native_spans: bool | None = None
+    #: called with the provider of each session before it opens: adds what must be on it, once. Returns a processor
+    #: for the session's spans where the provider takes none
+    prepare: Callable[[TracerProvider], SpanProcessor | None] | None = None
 
     @classmethod
     def checked(
@@ -44,7 +48,8 @@ class Options:
         session_attributes: object = None,
         llm_input: object = "delta",
         flush_timeout: object = 5.0,
-        prepare: Callable[[TracerProvider], None] | None = None,
+        native_spans: object = None,
+        prepare: Callable[[TracerProvider], SpanProcessor | None] | None = None,
     ) -> Options:
         """Options, or :class:`OptionError` that names the wrong one."""
         if tracer_provider is not None and not callable(getattr(tracer_provider, "get_tracer", None)):
@@ -60,6 +65,8 @@ class Options:
             )
         if llm_input not in _LLM_INPUTS:
             raise OptionError(f"llm_input must be one of {', '.join(_LLM_INPUTS)}, not {llm_input!r}")
+        if native_spans is not None and not isinstance(native_spans, bool):
+            raise OptionError(f"native_spans must be True or False, not {native_spans!r}")
         if isinstance(flush_timeout, bool) or not isinstance(flush_timeout, int | float) or flush_timeout < 0:
             raise OptionError(f"flush_timeout must be a number of seconds, 0 or more, not {flush_timeout!r}")
         return cls(
@@ -69,6 +76,7 @@ class Options:
             session_attributes=session_attributes,
             llm_input=llm_input,  # type: ignore[arg-type]
             flush_timeout=float(flush_timeout),
+            native_spans=native_spans,
             prepare=prepare,
         )
 

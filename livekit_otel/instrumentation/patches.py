@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from .hooks import eou, llm, realtime, session, speech, stt, tool, tts
+from .hooks import eou, llm, native, realtime, session, speech, stt, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -57,6 +57,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_TTS, "SynthesizeStream", "_main_task", tts.main_task),
     Patch(_TTS, "SynthesizeStream", "_metrics_monitor_task", tts.metrics_monitor_task),
     Patch(_TTS, "SynthesizeStream", "_emit_error", tts.emit_error),
+    Patch("livekit.agents.telemetry.traces", "_DynamicTracer", "set_provider", native.set_provider),
     Patch(_STT, "STT", "recognize", stt.recognize),
     Patch(_STT, "RecognizeStream", "_main_task", stt.stream_main_task),
 )

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 
 from ..containment import contain
 from . import livekit_api
 from .clock import SessionClock
+from .layers import Layers
 from .options import Options
 from .span import PipelineSpan, SpanFactory
 
@@ -29,6 +29,7 @@ class SessionScope:
         spans: makes the session's spans.
         span: the session's own span.
         clock: the session's time.
+        layers: which layer records where, asked at each stage.
         options: what the user asked for.
         content: whether content may be recorded.
         agent_name: id of the agent in charge.
@@ -40,7 +41,7 @@ class SessionScope:
         self,
         session: AgentSession[Any],
         options: Options,
-        provider: trace.TracerProvider,
+        layers: Layers,
         spans: SpanFactory,
         span: PipelineSpan,
         clock: SessionClock,
@@ -58,11 +59,7 @@ class SessionScope:
         self.agent_name = agent_name
         self.closing = False
         self.close_called_ns: int | None = None
-        native = livekit_api.native_provider()
-        #: LiveKit's own spans reach the provider that ours go to
-        self.native = native is provider and livekit_api.records(native)
-        #: our stage spans are live and current: only where LiveKit's own do not record anywhere
-        self.current_spans = not livekit_api.records(native)
+        self.layers = layers
 
     @property
     def session(self) -> AgentSession[Any] | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
 
 from .. import attributes as attr
 from ..containment import contain, contained
@@ -16,6 +16,8 @@ from ..journal import Attributes, Head, JournalWriter, Recorder
 from . import livekit_api
 from .clock import SessionClock
 from .identity import agent_id, identity, open_session
+from .layers import Layers
+from .mirror import MirroredTracer
 from .options import Options
 from .scope import SessionScope
 from .span import SpanFactory
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         AgentStateChangedEvent,
         CloseEvent,
         ConversationItemAddedEvent,
+        ErrorEvent,
         FunctionToolsExecutedEvent,
         MetricsCollectedEvent,
         SpeechCreatedEvent,
@@ -62,8 +65,10 @@ class SessionState:
         session: AgentSession[Any],
         agent: Agent | None,
         options: Options,
-        provider: trace.TracerProvider,
+        layers: Layers,
+        processor: SpanProcessor | None = None,
     ) -> None:
+        """``processor``: shown every span, where the provider itself takes none."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._announced = False
@@ -78,16 +83,14 @@ class SessionState:
 
         content = options.content_allowed() and not livekit_api.redaction_enabled(session)
         clock = SessionClock()
-        spans = SpanFactory(
-            provider.get_tracer(attr.SCOPE), identity(self.session_id, self.job, session, options, content=content)
-        )
+        tracer = layers.provider.get_tracer(attr.SCOPE)
+        if processor is not None:
+            tracer = MirroredTracer(tracer, attr.SCOPE, processor)
+        spans = SpanFactory(tracer, identity(self.session_id, self.job, session, options, content=content))
         agent_name = agent_id(agent)
-        span = open_session(spans, self.job, agent_name, clock)
-        self.scope = SessionScope(
-            session, options, provider, spans, span, clock, agent_name=agent_name, content=content
-        )
+        span = open_session(spans, layers, self.job, agent_name, clock)
+        self.scope = SessionScope(session, options, layers, spans, span, clock, agent_name=agent_name, content=content)
         self.recording = self.scope.recording
-        span.set({attr.SESSION_NATIVE: self.scope.native})
         self.tool_names = ToolNames(session, agent)
         self.journal = JournalWriter(content=content, is_tool=self.tool_names)
         spans.journal = self.take_journal
@@ -140,6 +143,7 @@ class SessionState:
             "tool_execution_updated": self._on_tool_updated,
             "overlapping_speech": lambda event: self.interruptions.judged(event, self.playback.turn),
             "agent_false_interruption": lambda event: self.interruptions.false_interruption(event, self.playback.turn),
+            "error": self._on_error,
             "close": self._on_close,
         }
 
@@ -182,6 +186,9 @@ class SessionState:
             if scope.content and head.get("room"):
                 attributes[attr.SESSION_ROOM] = clip(head["room"])
             attributes.update(self.take_journal())
+        if scope.layers.native_shared and (stamp := livekit_api.cloud_stamp()):
+            # recording begins when this span has begun: without its mark Cloud would not get the parent of LiveKit's
+            scope.span.set(stamp)
         scope.spans.point(attr.KIND_SESSION_START, scope, scope.now_ns(), attributes)
 
     def started(self, session: AgentSession[Any]) -> None:
@@ -259,6 +266,17 @@ class SessionState:
             self.tools.updated(update.call_id)
         elif update.type == "tool_call_ended":
             self.tools.ended(update.call_id, update.status, update.message)
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        error = event.error
+        if isinstance(error, livekit_api.realtime_error()):
+            turn = self.turns.cause() or self.turns.unanswered
+            if (turn is None or not turn.open or turn.heard) and self.vad.unclaimed:
+                turn = self.turns.open_user_turn()
+                self._give(self._claim(False), turn)
+            if turn is not None and turn.open:
+                turn.failed(attr.KIND_REALTIME, error.error)
+                self.turns.check(turn)
 
     def close_called(self, *, drain: bool, running: bool) -> None:
         """The session is being closed. ``drain``: what it was about to say is still said."""

@@ -12,36 +12,39 @@ import logging
 import os
 import sys
 import threading
-import weakref
+from collections.abc import Callable
 from multiprocessing import util
+from typing import Any
 
 from opentelemetry.trace import TracerProvider
 
 from .._display import visible
 from ..containment import contain
-from . import closing, delivery, registry
+from . import closing, delivery, providers, registry
 
 logger = logging.getLogger("livekit_otel")
 
 #: higher than multiprocessing's own finalizers: they tear down what an exporter may still need
 _PRIORITY = 100
-_registered: weakref.WeakKeyDictionary[TracerProvider, util.Finalize] = weakref.WeakKeyDictionary()
+_registered: providers.ByIdentity[util.Finalize] = providers.ByIdentity()
 
 
 @contain("shutdown.register")
 def flush_at_exit(provider: TracerProvider, timeout: float) -> None:
     """Flush this provider when the process ends, waiting at most ``timeout`` seconds; once per process."""
+    provider = providers.core(provider)
     before = _registered.get(provider)
     # a child's bootstrap forgets all finalizers, also those of modules that were imported before it
     if timeout <= 0 or not hasattr(provider, "force_flush") or (before is not None and before.still_active()):
         return
-    _registered[provider] = util.Finalize(
-        None, _flush, args=(weakref.ref(provider), timeout, os.getpid()), exitpriority=_PRIORITY
+    finalizer = util.Finalize(
+        None, _flush, args=(providers.reference(provider), timeout, os.getpid()), exitpriority=_PRIORITY
     )
+    _registered.set(provider, finalizer)
 
 
 @contain("shutdown.flush")
-def _flush(reference: weakref.ref[TracerProvider], timeout: float, pid: int) -> None:
+def _flush(reference: Callable[[], Any], timeout: float, pid: int) -> None:
     provider = reference()
     if provider is None or os.getpid() != pid:
         return
@@ -50,7 +53,7 @@ def _flush(reference: weakref.ref[TracerProvider], timeout: float, pid: int) -> 
             closing.finish_now(state, None)
     # an exporter may hang for longer than its own time-outs add up to: the process does not wait for it
     worker = threading.Thread(
-        target=provider.force_flush,  # type: ignore[attr-defined]
+        target=provider.force_flush,
         kwargs={"timeout_millis": int(timeout * 1000)},
         name="livekit_otel-flush",
         daemon=True,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextvars import Token
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from opentelemetry import context as otel_context
@@ -13,6 +12,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
+from . import providers
 from .values import clip
 
 __all__ = ["PipelineSpan", "SpanFactory", "SpanOwner"]
@@ -91,26 +91,20 @@ class PipelineSpan:
         if content and error is not None and str(error):
             self.otel.set_attribute(attr.ERROR_MESSAGE, clip(str(error)))
 
-    def make_current(self) -> Token[otel_context.Context]:
-        """Attach the span's context; returns the token to detach."""
-        return otel_context.attach(trace.set_span_in_context(self.otel))
-
-    def make_current_for_livekit(self) -> Token[otel_context.Context]:
-        """Attach the span's context for LiveKit code that takes hold of the current span, sets it and ends it.
-
-        Spans made inside nest below ours; the span object itself is out of LiveKit's reach. Returns the token to
-        detach.
-        """
-        stand_in = trace.NonRecordingSpan(self.otel.get_span_context())
-        return otel_context.attach(trace.set_span_in_context(stand_in))
-
     def move_to(self, owner: SpanOwner) -> None:
         """Put the open span below another owner: some stages run before anyone knows whose they are."""
         if self.ended or self.owner is owner:
             return
         self.owner = owner
-        if hasattr(self.otel, "_parent"):
-            self.otel._parent = owner.span.otel.get_span_context()
+        span = providers.innermost_span(self.otel)
+        if hasattr(span, "_parent"):
+            span._parent = owner.span.otel.get_span_context()
+
+    def make_root(self) -> None:
+        """Take the parent away, not the trace: the parent is on a provider that this span is not sent to."""
+        span = providers.innermost_span(self.otel)
+        if hasattr(span, "_parent"):
+            span._parent = None
 
     def end(
         self, end_ns: int, outcome: str | None = None, attributes: Mapping[str, AttributeValue] | None = None
@@ -159,7 +153,7 @@ class SpanFactory:
         parent: otel_context.Context,
         start_ns: int,
         attributes: Mapping[str, AttributeValue] | None = None,
-        links: list[trace.Link] | None = None,
+        links: Sequence[trace.Link] = (),
     ) -> PipelineSpan:
         """Start the session's own span, below whatever span ``parent`` holds."""
         return self._start(kind, parent, None, start_ns, attributes, links)
@@ -181,7 +175,7 @@ class SpanFactory:
         owner: SpanOwner | None,
         start_ns: int,
         attributes: Mapping[str, AttributeValue] | None,
-        links: list[trace.Link] | None = None,
+        links: Sequence[trace.Link] = (),
     ) -> PipelineSpan:
         common = self._common.get(kind) or self._common_to(kind)
         all_attributes = {**common, **attributes} if attributes else common

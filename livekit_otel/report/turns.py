@@ -27,7 +27,8 @@ class Turn:
         span: the turn's own span; None when it is missing (the call broke off within the turn).
         speech_ids: LiveKit's ids of the agent's utterances.
         user_text, agent_text: what was said; empty where nothing was, or where content is withheld.
-        end_reason: ``completed``, ``interrupted`` or ``session_closed``; None when the turn's end is missing.
+        end_reason: ``completed``, ``interrupted``, ``session_closed``, ``failed`` or
+            ``no_reply``; None when the turn's end is missing.
         start_ns, end_ns: unix time in nanoseconds.
         stages: the stage spans of the turn, by start.
         agent: id of the agent in charge.

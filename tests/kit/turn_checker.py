@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -56,7 +57,7 @@ def _stages_inside(ours: Sequence[SpanRecord], by_id: dict[str, SpanRecord], ses
 
 
 def _no_overlap(turns: Sequence[SpanRecord], ours: Sequence[SpanRecord]) -> None:
-    for before, after in zip(turns, turns[1:], strict=False):
+    for before, after in itertools.pairwise(turns):
         if after.start_ns >= before.end_ns - _ROUNDING_NS:
             continue
         reason = before.attributes.get(attr.END_REASON)

@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-
 from ...containment import contained
 from .. import livekit_api, messages, registry
 from ..span import SpanOwner
 from . import tool
+from .adapter import run_adapter
 
 if TYPE_CHECKING:
     from livekit.agents.llm import ChatChunk, LLMStream
@@ -44,14 +43,17 @@ def _owner() -> SpanOwner | None:
 
 async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Any, kwargs: Any) -> Any:
     """``LLMStream._main_task``: the request with its retries."""
-    request = token = state = None
+    request = entered = adapter = state = None
     with contained("llm.begin"):
         state = registry.current()
-        if state is not None and not livekit_api.delegates_metrics(stream, _stream_base()):
+        if state is not None and livekit_api.delegates_metrics(stream, _stream_base()):
+            adapter = state.llm
+        elif state is not None:
             request = state.llm.begin(stream, _owner())
             state.llm.remember(stream, request)
-            if state.scope.current_spans:
-                token = request.span.make_current_for_livekit()
+            entered = state.scope.layers.enter(request.span, stand_in=True)
+    if adapter is not None:
+        return await run_adapter(wrapped, args, kwargs, adapter, stream._llm)
     error: BaseException | None = None
     try:
         return await wrapped(*args, **kwargs)
@@ -60,8 +62,8 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, a
         raise
     finally:
         with contained("llm.end"):
-            if token is not None:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave()
             if state is not None and request is not None:
                 state.llm.work_done(request, error)
 

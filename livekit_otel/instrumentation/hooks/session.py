@@ -6,14 +6,14 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from ...containment import contain, contained
-from .. import closing, delivery, livekit_api, registry, shutdown
+from .. import closing, delivery, livekit_api, livekit_tracer, providers, registry, shutdown
+from ..layers import Layers
 from ..options import Options
 from ..session import SessionState
-from . import llm, tool, tts
+from . import llm, native, tool, tts
 
 if TYPE_CHECKING:
     from livekit.agents import Agent, AgentSession
@@ -29,7 +29,7 @@ def configure(options: Options) -> None:
 
 async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
     """``AgentSession.start(agent, …)``: opens the trace of the session."""
-    state = token = None
+    state = entered = None
     with contained("session.open"):
         if not livekit_api.is_started(session):
             existing = registry.of(session)
@@ -39,9 +39,7 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[An
         return await wrapped(*args, **kwargs)
     with contained("session.enter"):
         registry.enter(session)
-        if not trace.get_current_span().is_recording():
-            # nothing records here: the session is the root, and LiveKit's own spans join its trace
-            token = otel_context.attach(trace.set_span_in_context(state.scope.span.otel))
+        entered = state.scope.layers.enter_session(state.scope.span)
     try:
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
@@ -50,24 +48,28 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[An
         raise
     finally:
         with contained("session.leave"):
-            # LiveKit leaves its own span current after start(); only what is still ours is taken back
-            if token is not None and trace.get_current_span() is state.scope.span.otel:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave_start()
     with contained("session.started"):
         state.started(session)
     return result
 
 
 def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | None:
-    provider = _options.tracer_provider or trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):
+    provider = _options.tracer_provider
+    if provider is None:
+        provider = trace.get_tracer_provider()
+    if not providers.records(provider):
         return None
+    processor = None
     if _options.prepare is not None:
         with contained("provider.prepare"):
-            _options.prepare(provider)
+            processor = _options.prepare(provider)
     shutdown.flush_at_exit(provider, _options.flush_timeout)
     delivery.watch(provider)
-    state = SessionState(session, agent, _options, provider)
+    if _options.native_spans is False:
+        livekit_tracer.warn_if_shared(provider)
+    state = SessionState(session, agent, _options, Layers(provider, native.adopt_orphans), processor)
     state.listen("llm_metrics", lambda metrics: state.llm.metrics(metrics, llm.reporting_stream()))
     state.listen("tts_metrics", lambda metrics: state.tts.metrics(metrics, tts.reporting_stream()))
     registry.put(session, state)

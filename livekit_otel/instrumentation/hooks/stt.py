@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-
 from ...containment import contained
-from .. import registry
+from .. import livekit_api, registry
 
 if TYPE_CHECKING:
     from livekit.agents.stt import STT, RecognizeStream
+
+    from ..trackers.stt import SttTracker
 
 #: set while a pipeline's recognizer stream runs: a recognize() call inside it is the pipeline's, not a tool's own
 _in_stream: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_stt_stream", default=False)
@@ -20,15 +21,15 @@ _in_stream: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_
 
 async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args: Any, kwargs: Any) -> Any:
     """``STT.recognize`` inside a pipeline's recognizer stream."""
-    tracker = recognition = token = None
-    if _in_stream.get():
+    tracker = recognition = entered = None
+    if _in_stream.get() and not livekit_api.delegates_recognition(stt):
         with contained("stt.recognize"):
             state = registry.current()
             if state is not None:
                 tracker = state.stt
                 recognition = tracker.begin_recognition(stt)
                 if recognition.span is not None:
-                    token = recognition.span.make_current()
+                    entered = state.scope.layers.enter(recognition.span)
     result: Any = None
     error: BaseException | None = None
     try:
@@ -39,22 +40,44 @@ async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args:
         raise
     finally:
         with contained("stt.recognize.end"):
-            if token is not None:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave()
             if tracker is not None and recognition is not None:
                 tracker.end_recognition(recognition, result, error)
+
+
+@cache
+def _stream_base() -> type:
+    from livekit.agents.stt import RecognizeStream
+
+    return RecognizeStream
 
 
 async def stream_main_task(
     wrapped: Callable[..., Awaitable[Any]], stream: RecognizeStream, args: Any, kwargs: Any
 ) -> Any:
-    """``RecognizeStream._main_task``: sees a failed stream, and marks the recognizers that run inside it."""
+    """``RecognizeStream._main_task``: records a failed stream, and marks the recognizers that run inside it."""
+    nested = _in_stream.get()
     _in_stream.set(True)
+    begun = None
+    with contained("stt.stream_begins"):
+        state = registry.current()
+        begun = state.scope.now_ns() if state is not None else None
     try:
         return await wrapped(*args, **kwargs)
     except Exception as error:
         with contained("stt.stream"):
             state = registry.current()
             if state is not None:
-                state.stt.failed(error)
+                began = begun if begun is not None else state.scope.clock.started_ns
+                _record_failure(state.stt, stream, error, began, nested=nested)
         raise
+
+
+def _record_failure(
+    tracker: SttTracker, stream: RecognizeStream, error: Exception, begun_ns: int, *, nested: bool
+) -> None:
+    if livekit_api.delegates_metrics(stream, _stream_base()) and tracker.inner_failed_since(begun_ns):
+        tracker.adapter_failed()
+    else:
+        tracker.failed(stream._stt, error, begun_ns, nested=nested)

@@ -6,8 +6,6 @@ import contextvars
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-
 from ...containment import contained
 from .. import livekit_api, registry
 from ..trackers.tool import ToolCall
@@ -30,7 +28,7 @@ def current_call() -> ToolCall | None:
 
 async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecutor, args: Any, kwargs: Any) -> Any:
     """``_ToolExecutor.execute(tool=…, run_ctx=…, …)``: returns when the tool does, or with its first update."""
-    tracker = call = token = reset = None
+    tracker = call = entered = reset = None
     with contained("tool.begin"):
         run_ctx = kwargs["run_ctx"]
         state = registry.of(run_ctx.session)
@@ -38,8 +36,7 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecuto
             tracker = state.tools
             call = tracker.begin(run_ctx.function_call, run_ctx.speech_handle)
             reset = _call.set(call)
-            if state.scope.current_spans:
-                token = call.span.make_current()
+            entered = state.scope.layers.enter(call.span)
     result: Any = None
     error: BaseException | None = None
     try:
@@ -50,8 +47,8 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecuto
         raise
     finally:
         with contained("tool.end"):
-            if token is not None:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave()
             if reset is not None:
                 _call.reset(reset)
             if tracker is not None and call is not None:

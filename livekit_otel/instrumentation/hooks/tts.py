@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from opentelemetry import context as otel_context
-
 from ...containment import contained
 from .. import livekit_api, registry
+from .adapter import run_adapter
 
 if TYPE_CHECKING:
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
@@ -45,14 +44,17 @@ def _text(stream: Stream) -> str:
 
 async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Any, kwargs: Any) -> Any:
     """``ChunkedStream._main_task`` and ``SynthesizeStream._main_task``: the request with its retries."""
-    request = token = state = None
+    request = entered = adapter = state = None
     with contained("tts.begin"):
         state = registry.current()
-        if state is not None and not _delegates(stream):
+        if state is not None and _delegates(stream):
+            adapter = state.tts
+        elif state is not None:
             request = state.tts.begin(stream)
             state.tts.remember(stream, request)
-            if state.scope.current_spans:
-                token = request.span.make_current_for_livekit()
+            entered = state.scope.layers.enter(request.span, stand_in=True)
+    if adapter is not None:
+        return await run_adapter(wrapped, args, kwargs, adapter, stream._tts)
     error: BaseException | None = None
     try:
         return await wrapped(*args, **kwargs)
@@ -61,8 +63,8 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args
         raise
     finally:
         with contained("tts.end"):
-            if token is not None:
-                otel_context.detach(token)
+            if entered is not None:
+                entered.leave()
             if state is not None and request is not None:
                 reports = getattr(stream, "_metrics_task", None) is not None
                 state.tts.ended(request, _text(stream), error, reports=reports)

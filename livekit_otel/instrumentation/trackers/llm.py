@@ -52,7 +52,7 @@ class LlmTracker(RequestTracker):
                 delta = self._input if owner is None else messages.InputDelta()
                 attributes.update(delta.attributes(chat_ctx, self.scope.options.llm_input))
         request = self.open(handle, attributes, owner)
-        request.native = livekit_api.native_span_current() and self.scope.native
+        request.native = self.scope.layers.native_span_shared()
         return request
 
     def metrics(self, metrics: LLMMetrics, stream: object | None) -> None:
@@ -64,7 +64,7 @@ class LlmTracker(RequestTracker):
         request = self.reporting(stream)
         if request is None or request.has_metrics:
             end = self.scope.clock.inside_ns(metrics.timestamp)
-            if not self.scope.native:
+            if not self.scope.layers.native_shared:
                 fields.update(usage)
             if metrics.ttft >= 0:
                 fields[attr.TIME_TO_FIRST_CHUNK] = metrics.ttft

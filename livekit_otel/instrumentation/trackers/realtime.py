@@ -29,10 +29,12 @@ _FIRST_TOKEN = attr.metric("realtime", "ttft")
 class Response:
     """One response of the model."""
 
-    def __init__(self, span: PipelineSpan, turn: Turn | None, response_id: str | None) -> None:
+    def __init__(self, span: PipelineSpan, turn: Turn | None, response_id: str | None, *, native: bool) -> None:
         self.span = span
         self.turn = turn
         self.response_id = response_id
+        #: LiveKit's span of this response reaches our provider, and has its usage
+        self.native = native
         self.fields: dict[str, AttributeValue] = {}
         self.end_ns: int | None = None
         self.outcome: str | None = None
@@ -65,8 +67,9 @@ class RealtimeTracker:
         turn = self._turns.working(handle)
         turn = turn if turn is not None and turn.open else None
         span = self._scope.spans.start(attr.KIND_REALTIME, turn or self._scope, self._scope.now_ns(), attributes)
-        response = self._latest = Response(span, turn, response_id)
+        response = self._latest = Response(span, turn, response_id, native=self._scope.layers.native_shared)
         if turn is not None:
+            turn.tried_again(attr.KIND_REALTIME)
             turn.note_model(attributes)
             self._turns.begin(turn)
         self._responses[id(response)] = response
@@ -79,6 +82,8 @@ class RealtimeTracker:
         response.end_ns = self._scope.now_ns()
         if isinstance(error, Exception):
             response.span.fail(error, content=self._scope.content)
+            if response.turn is not None:
+                response.turn.failed(attr.KIND_REALTIME, error)
         elif error is not None:
             response.outcome = attr.OUTCOME_CANCELLED
         if response.turn is not None:
@@ -99,11 +104,11 @@ class RealtimeTracker:
     def metrics(self, metrics: RealtimeModelMetrics) -> None:
         """RealtimeModelMetrics: of the response with that id, else of the latest one; several of one are added up."""
         fields = {**flatten("realtime", metrics), **model_attributes(metrics)}
-        if not self._scope.native:
+        response = self._find(metrics.request_id)
+        if not (response.native if response is not None else self._scope.layers.native_shared):
             fields.update(_usage(metrics))
         if metrics.ttft < 0:
             fields.pop(_FIRST_TOKEN, None)
-        response = self._find(metrics.request_id)
         if response is None:
             start = self._scope.clock.inside_ns(metrics.timestamp)
             if metrics.request_id:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from .. import livekit_api
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
 from .turn import Turn
@@ -18,7 +20,11 @@ from .turns import TurnTracker
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
 
-__all__ = ["Request", "RequestTracker"]
+__all__ = ["Request", "RequestTracker", "in_adapter"]
+
+
+#: set while a fallback adapter's stream runs: those inside, and those that probe a failed model later, are its own
+in_adapter: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_adapter", default=False)
 
 
 class Request:
@@ -33,6 +39,10 @@ class Request:
         self.turn = turn
         #: LiveKit's own span of the request carries its usage
         self.native = False
+        #: a fallback adapter asked: whether the turn failed with this request shows when the adapter is done
+        self.in_adapter = in_adapter.get()
+        #: a tool's own, beside the conversation
+        self.beside = False
         self.attempts = 1
         self.has_metrics = False
         self._end_ns: int | None = None
@@ -64,6 +74,8 @@ class Request:
             self._outcome = attr.OUTCOME_CANCELLED
         elif error is not None:
             self.span.fail(error, content=self._tracker.scope.content)
+            if self.turn is not None and not self.in_adapter and not self.beside:
+                self.turn.failed(self.span.kind, error)
         self.finish_if_settled()
 
     def report_done(self) -> None:
@@ -120,6 +132,9 @@ class RequestTracker:
             attributes[attr.SPEECH_ID] = handle.id
         span = self.scope.spans.start(self.kind, owner or turn or self.scope, self.scope.now_ns(), attributes)
         request = Request(self, span, handle if owner is None else None, turn)
+        request.beside = owner is not None
+        if turn is not None and owner is None and not in_adapter.get():
+            turn.tried_again(self.kind)
         self._open[id(request)] = request
         self._turns.begin(turn)
         if turn is not None and owner is None:
@@ -160,6 +175,14 @@ class RequestTracker:
         for request in list(self._open.values()):
             if request.turn is turn:
                 request.discard()
+
+    def adapter_tries(self, *, again: bool) -> Turn | None:
+        """An adapter's stream begins; returns the turn that it works for. ``again``: what failed before is past."""
+        handle = livekit_api.speech_handle()
+        turn = self._turns.working(handle) if handle is not None else None
+        if turn is not None and again:
+            turn.tried_again(self.kind)
+        return turn
 
     def close(self, at_ns: int) -> None:
         for request in list(self._open.values()):

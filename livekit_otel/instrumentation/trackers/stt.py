@@ -77,6 +77,7 @@ class SttTracker:
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failure: BaseException | None = None
+        self._failed_ns: int | None = None
 
     # --- what happens ------------------------------------------------------------------------------
 
@@ -122,17 +123,35 @@ class SttTracker:
         else:
             self._metrics = _summed(self._metrics, fields)
 
-    def failed(self, error: BaseException) -> None:
-        """A recognizer stream raised: the utterance it was at failed with it."""
+    def failed(self, stt: STT[Any], error: BaseException, begun_ns: int, *, nested: bool) -> None:
+        """A recognizer stream raised. Alone, the utterance it was at failed with it; ``nested`` in an adapter, another
+        stream continues the utterance: the span is of the one that failed, from its own beginning."""
         if self._failure is not None and self._failure in (error, error.__cause__):
             return  # the recognition inside has recorded it already
         now = self._scope.now_ns()
-        self.settle()
-        start = min(self._heard_ns or self._speech_start() or now, now)
-        self._heard_ns = None
-        span = self._scope.spans.start(attr.KIND_STT, self._scope, start, self._take())
+        heard = self._heard_ns or self._speech_start()
+        start = max(begun_ns, heard) if heard is not None else begun_ns if nested else now
+        if self._last_final_ns is not None and nested:
+            start = max(start, self._last_final_ns)
+        attributes = named_model(stt.provider, stt.model)
+        if nested:
+            self._failed_ns = now
+        else:
+            self.settle()
+            self._heard_ns = None
+            attributes |= self._take()
+        span = self._scope.spans.start(attr.KIND_STT, self._scope, min(start, now), attributes)
         span.fail(error, content=self._scope.content)
         span.end(now)
+
+    def inner_failed_since(self, begun_ns: int) -> bool:
+        """Whether a recognizer inside an adapter has failed, with a span, since the adapter's stream began."""
+        return self._failed_ns is not None and self._failed_ns >= begun_ns
+
+    def adapter_failed(self) -> None:
+        """All recognizers of an adapter failed; each has its span, and what the user says is lost."""
+        self.settle()
+        self._heard_ns = None
 
     def settle(self) -> None:
         """Nothing more is expected for the latest utterance."""
@@ -204,10 +223,11 @@ class SttTracker:
         now = self._scope.now_ns()
         heard = self._heard_ns or self._speech_start()
         recognition = Recognition(min(heard, now) if heard is not None else now)
+        recognition.attributes = named_model(stt.provider, stt.model)
         self._running = recognition
-        if self._scope.current_spans:
+        if not self._scope.layers.native_shared:
             recognition.span = self._scope.spans.start(
-                attr.KIND_STT, self._scope, recognition.start_ns, named_model(stt.provider, stt.model)
+                attr.KIND_STT, self._scope, recognition.start_ns, recognition.attributes
             )
         return recognition
 
@@ -228,6 +248,7 @@ class SttTracker:
         span.set(recognition.attributes)
         if isinstance(error, Exception):
             self._failure = error
+            self._failed_ns = recognition.end_ns
             span.fail(error, content=self._scope.content)
         span.end(recognition.end_ns, attr.OUTCOME_CANCELLED if error is not None else None)
 

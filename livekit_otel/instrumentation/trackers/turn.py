@@ -19,6 +19,8 @@ __all__ = ["TEXT_LIMIT", "Turn", "joined", "model_name"]
 
 TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
+#: a failure of these is of no account when the turn was answered all the same
+_MADE_UP_FOR = frozenset({attr.KIND_STT, attr.KIND_REALTIME})
 
 
 class Turn:
@@ -52,7 +54,6 @@ class Turn:
         self.heard = False
         self.used_tools = False
         self.interrupted = False
-        self.failed = False
         self.closed_by_session = False
         self.last_ns = span.start_ns
         self.superseded_ns: int | None = None
@@ -74,6 +75,7 @@ class Turn:
         self.models: dict[str, None] = {}
         self.agent_name: str | None = None
         self.reported: dict[str, float] = {}
+        self._failures: dict[str, BaseException] = {}
 
     @property
     def context(self) -> otel_context.Context:
@@ -103,6 +105,32 @@ class Turn:
             self.open_tools.pop(span, None)
         if span.end_ns is not None and (span.kind != attr.KIND_TOOL or self.superseded_ns is None):
             self.last_ns = max(self.last_ns, span.end_ns)
+
+    def failed(self, kind: str, error: BaseException) -> None:
+        """A stage of the turn failed for good; unless another one of its kind begins, nothing makes up for it."""
+        self._failures[kind] = error
+
+    def tried_again(self, kind: str) -> None:
+        self._failures.pop(kind, None)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What kept the turn from its answer, or from the rest of it."""
+        for kind, error in self._failures.items():
+            if kind not in _MADE_UP_FOR or not self.heard:
+                return error
+        return None
+
+    @property
+    def end_reason(self) -> str:
+        """Why the turn ended: the first that applies."""
+        if self.failure is not None:
+            return attr.END_FAILED
+        if self.closed_by_session:
+            return attr.END_SESSION_CLOSED
+        if self.interrupted or self.cut_short:
+            return attr.END_INTERRUPTED
+        return attr.END_NO_REPLY if self.has_user and not self.heard else attr.END_COMPLETED
 
     def add_speech(self, handle: SpeechHandle) -> None:
         self.speeches[handle.id] = handle

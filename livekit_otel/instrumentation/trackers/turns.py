@@ -67,6 +67,11 @@ class TurnTracker:
         """The open turn that opened last."""
         return self._open[-1] if self._open else None
 
+    @property
+    def unanswered(self) -> Turn | None:
+        """The oldest open turn of the user that the agent has not answered, else the open turn that opened last."""
+        return next((turn for turn in self._open if turn.has_user and not turn.heard), self.latest)
+
     def of_speech(self, speech_id: str | None) -> Turn | None:
         """The turn of a speech, open or closed."""
         return self._by_speech.get(speech_id) if speech_id is not None else None
@@ -168,12 +173,7 @@ class TurnTracker:
         if self.preempting:
             return self._candidate_turn()
         if answers_speech:
-            turn = self._start(self.speech_start() or now, has_user=True, committed=True)
-            words, self._early_words = self._early_words, None
-            if words is not None:
-                self.message(words, turn)
-            self._supersede(turn)
-            return turn
+            return self.open_user_turn()
         cause = self.cause()
         if cause is not None and cause.open:
             return cause
@@ -184,6 +184,15 @@ class TurnTracker:
         turn = self._start(now, has_user=False, committed=True)
         if cause is not None and cause.tool_outlives:
             turn.span.set({attr.TURN_CONTINUES: cause.index})
+        return turn
+
+    def open_user_turn(self) -> Turn:
+        """The turn of what the user said to a realtime model, which decides itself when that is over."""
+        turn = self._start(self.speech_start() or self._scope.now_ns(), has_user=True, committed=True)
+        words, self._early_words = self._early_words, None
+        if words is not None:
+            self.message(words, turn)
+        self._supersede(turn)
         return turn
 
     def _candidate_turn(self) -> Turn:
@@ -287,7 +296,7 @@ class TurnTracker:
         elif item.role == "assistant":
             turn.agent_text = joined(turn.agent_text, text)
             turn.answered = turn.heard = True
-            if item.interrupted and not self._scope.closing and not turn.failed:
+            if item.interrupted and not self._scope.closing and turn.failure is None:
                 turn.interrupted = True
         for name, number in (item.metrics or {}).items():
             if name in _REPORTED and isinstance(number, (int, float)) and (item.role == "user" or name not in _SPOKEN):
@@ -324,19 +333,21 @@ class TurnTracker:
             self._end(self._open[0])
         return turn
 
-    def _end(self, turn: Turn, reason: str | None = None, at_ns: int | None = None) -> None:
+    def _end(self, turn: Turn, at_ns: int | None = None) -> None:
         if not turn.open:
             return
         if turn in self._open:
             self._open.remove(turn)
         for before in self.before_end:
             before(turn)
+        if turn.failure is not None and not turn.heard:
+            turn.span.fail(turn.failure, content=self._scope.content)
         turn.tool_outlives = bool(turn.open_tools)
         end = max(turn.last_ns, at_ns or 0)
         if turn.superseded_ns is not None and turn.cut_short:
             end = max(end, turn.superseded_ns)
         attributes = {
-            attr.END_REASON: reason or _reason(turn),
+            attr.END_REASON: turn.end_reason,
             **turn.attributes(content=self._scope.content),
         }
         turn.span.end(end, attributes=attributes)
@@ -354,12 +365,6 @@ class TurnTracker:
         """The session is over."""
         called = self._scope.close_called_ns or at_ns
         for turn in list(self._open):
-            self._end(turn, None if turn.quiet else attr.END_SESSION_CLOSED, called)
-
-
-def _reason(turn: Turn) -> str:
-    if turn.closed_by_session:
-        return attr.END_SESSION_CLOSED
-    if turn.interrupted or turn.cut_short:
-        return attr.END_INTERRUPTED
-    return attr.END_COMPLETED if turn.heard else attr.END_NO_REPLY
+            if not turn.quiet:
+                turn.closed_by_session, turn.interrupted = True, False
+            self._end(turn, called)

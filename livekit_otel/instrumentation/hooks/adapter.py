@@ -1,0 +1,35 @@
+"""Streams of adapters: no requests themselves, but a turn fails with them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ...containment import contained
+from .. import livekit_api
+from ..trackers.requests import RequestTracker, in_adapter
+
+
+async def run_adapter(
+    wrapped: Callable[..., Awaitable[Any]], args: Any, kwargs: Any, tracker: RequestTracker, model: object
+) -> Any:
+    """The stream of an adapter, which is no request itself; its turn fails with it.
+
+    That of a fallback adapter fails when every model that it could ask has; until then, one of them means nothing.
+    """
+    turn = token = None
+    with contained("adapter.begin"):
+        if not in_adapter.get():
+            fallback = isinstance(model, livekit_api.fallback_adapters())
+            turn = tracker.adapter_tries(again=fallback)
+            token = in_adapter.set(True) if fallback else None
+    try:
+        return await wrapped(*args, **kwargs)
+    except Exception as error:
+        with contained("adapter.failed"):
+            if turn is not None:
+                turn.failed(tracker.kind, error)
+        raise
+    finally:
+        if token is not None:
+            in_adapter.reset(token)

@@ -1,0 +1,178 @@
+"""The provider that LiveKit's own tracer has: given on the user's behalf, or kept from ours, and given back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.util.types import AttributeValue
+
+from ..containment import contain, contained, report
+from . import livekit_api, providers
+
+logger = logging.getLogger("livekit_otel")
+
+#: providers that LiveKit's tracer was given by us, so that they are ours to take back
+_given: providers.ByIdentity[bool] = providers.ByIdentity()
+_sharing = False
+_warned = False
+
+
+class ElsewhereProvider(trace.ProxyTracerProvider):
+    """OpenTelemetry's global provider, except where that is ours: then one that does nothing.
+
+    It stands in for the global provider that LiveKit's tracer has while nobody has given it another one. LiveKit takes
+    it for what it replaces, a proxy, so that LiveKit Cloud's recording makes a provider of its own.
+    """
+
+    def __init__(self, ours: trace.TracerProvider, before: trace.TracerProvider) -> None:
+        super().__init__()
+        self.ours = ours
+        #: what LiveKit's tracer had
+        self.before = before
+        self._nothing = trace.NoOpTracerProvider()
+
+    def resolved(self) -> trace.TracerProvider:
+        """Where LiveKit's spans go now."""
+        found = trace.get_tracer_provider()
+        return self._nothing if providers.same(found, self.ours) else found
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+        return _ElsewhereTracer(self, args, kwargs)
+
+
+class _ElsewhereTracer(trace.Tracer):
+    def __init__(self, provider: ElsewhereProvider, args: Any, kwargs: Any) -> None:
+        self._provider, self._args, self._kwargs = provider, args, kwargs
+        self._resolved: trace.TracerProvider | None = None
+        self._made: trace.Tracer = trace.NoOpTracer()
+
+    def _tracer(self) -> trace.Tracer:
+        resolved = self._provider.resolved()
+        if resolved is not self._resolved:
+            self._made = resolved.get_tracer(*self._args, **self._kwargs)
+            self._resolved = resolved
+        return self._made
+
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
+        return self._tracer().start_span(*args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        return self._tracer().start_as_current_span(*args, **kwargs)
+
+
+def share(
+    provider: trace.TracerProvider,
+    metadata: Mapping[str, AttributeValue] | None,
+    *,
+    allow_pii: bool | None,
+    content: bool,
+) -> None:
+    """LiveKit's own ``set_tracer_provider``; its processors go beside those that are there, and only once."""
+    global _sharing
+    from livekit.agents import telemetry
+
+    target = providers.core(provider)
+    repeated = metadata and any(livekit_api.stamps(one, metadata) for one in providers.processors(target))
+    new = dict(metadata) if metadata and not repeated else None
+    theirs = _has(provider) and _by_others(target)
+    _sharing = True
+    try:
+        # LiveKit adds processors to what is of the SDK's class only, so it gets what a proxy wraps
+        with providers.keeping_processors(target):
+            telemetry.set_tracer_provider(target, metadata=new, allow_pii=allow_pii)
+    except Exception as error:
+        report("livekit_tracer.share", error)
+        if not content:
+            return  # LiveKit's content filter may not be in place: its spans do not go there
+    finally:
+        _sharing = False
+    if livekit_api.native_provider() is not provider:
+        livekit_api.native_tracer().set_provider(provider)
+    if not theirs:
+        _given.set(target, True)
+
+
+def given(provider: trace.TracerProvider) -> None:
+    """LiveKit's tracer got a provider; who gave it is not us unless we are at it."""
+    if not _sharing:
+        _given.discard(providers.core(provider))
+
+
+def keep_away(provider: trace.TracerProvider) -> None:
+    """LiveKit's spans do not reach ``provider`` by way of the global provider, or because we shared it before.
+
+    A provider that LiveKit or the user gave LiveKit's tracer is left alone.
+    """
+    tracer = livekit_api.native_tracer()
+    before = livekit_api.native_provider()
+    if isinstance(before, ElsewhereProvider):
+        before.ours = provider
+    elif isinstance(before, trace.ProxyTracerProvider) or (_has(provider) and not _by_others(before)):
+        _given.discard(providers.core(provider))
+        back: trace.TracerProvider = before if _is_global(before) else trace.ProxyTracerProvider()
+        tracer.set_provider(ElsewhereProvider(provider, back))
+
+
+def _has(provider: trace.TracerProvider) -> bool:
+    return providers.same(livekit_api.native_provider(), provider)
+
+
+def _by_others(provider: trace.TracerProvider) -> bool:
+    """Whether somebody else than we gave LiveKit's tracer this provider."""
+    target = providers.core(provider)
+    return livekit_api.was_given(target) and not _given.get(target)
+
+
+def _is_global(provider: trace.TracerProvider) -> bool:
+    return isinstance(provider, trace.ProxyTracerProvider) or providers.same(provider, trace.get_tracer_provider())
+
+
+@contain("livekit_tracer.warn")
+def warn_if_shared(provider: trace.TracerProvider) -> None:
+    """At the start of a session that was to be traced without LiveKit's own spans: they arrive all the same."""
+    global _warned
+    if _warned or not _has(provider) or not providers.records(provider):
+        return
+    _warned = True
+    logger.warning(
+        "livekit_otel: native_spans=False has no effect: LiveKit's tracer was given the same provider (by LiveKit's "
+        "set_tracer_provider), so LiveKit's own spans reach it, carry the token usage, and your own spans nest below "
+        "them. Leave out that call, or give livekit_otel another provider"
+    )
+
+
+class _OutsideTracer(trace.Tracer):
+    """LiveKit's tracer on a provider that is not ours, given while sessions run: their tasks have spans of ours in
+    their contexts, below which LiveKit's would have a parent that is never sent there."""
+
+    def __init__(self, tracer: trace.Tracer, without_ours: Callable[[Context | None], Context]) -> None:
+        self.tracer = tracer
+        self._without_ours = without_ours
+
+    def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> trace.Span:
+        return self.tracer.start_span(name, self._without_ours(context), *args, **kwargs)
+
+    def start_as_current_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Any:
+        return self.tracer.start_as_current_span(name, self._without_ours(context), *args, **kwargs)
+
+
+def go_outside(without_ours: Callable[[Context | None], Context]) -> None:
+    """LiveKit's spans from now on are begun in the contexts that they would have without ours."""
+    tracer = livekit_api.native_tracer()
+    if isinstance(getattr(tracer, "_tracer", None), trace.Tracer):
+        tracer._tracer = _OutsideTracer(tracer._tracer, without_ours)
+
+
+def restore() -> None:
+    """LiveKit's tracer as it was; a provider that somebody gave it since stays."""
+    with contained("livekit_tracer.restore"):
+        tracer = livekit_api.native_tracer()
+        now = livekit_api.native_provider()
+        if isinstance(now, ElsewhereProvider):
+            tracer.set_provider(now.before)
+        elif isinstance(outside := getattr(tracer, "_tracer", None), _OutsideTracer):
+            tracer._tracer = outside.tracer

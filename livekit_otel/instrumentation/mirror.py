@@ -1,0 +1,96 @@
+"""Spans on a provider that takes no processors: each has a double of the SDK's, which a processor is shown.
+
+What the processor puts on a double is on the span when it ends, so that turns have their latency there, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.util.types import AttributeValue
+
+
+class _SameIds(RandomIdGenerator):
+    """Doubles have the ids of the spans that they stand for."""
+
+    def __init__(self) -> None:
+        self.context = trace.INVALID_SPAN_CONTEXT
+
+    def generate_span_id(self) -> int:
+        return self.context.span_id
+
+    def generate_trace_id(self) -> int:
+        return self.context.trace_id
+
+
+class MirroredTracer(trace.Tracer):
+    """Starts a span with ``tracer``, and its double before ``processor``."""
+
+    def __init__(self, tracer: trace.Tracer, scope: str, processor: SpanProcessor) -> None:
+        self._tracer = tracer
+        self._ids = _SameIds()
+        provider = TracerProvider(sampler=ALWAYS_ON, id_generator=self._ids, shutdown_on_exit=False)
+        provider.add_span_processor(processor)
+        self._doubles = provider.get_tracer(scope)
+
+    def start_span(self, name: str, context: Context | None = None, **kwargs: Any) -> trace.Span:  # type: ignore[override]
+        span = self._tracer.start_span(name, context=context, **kwargs)
+        if not span.is_recording():
+            return span
+        self._ids.context = span.get_span_context()
+        return MirroredSpan(span, self._doubles.start_span(name, context=context, **kwargs), kwargs.get("attributes"))
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        return self._tracer.start_as_current_span(*args, **kwargs)
+
+
+class MirroredSpan(trace.Span):
+    """A span and its double."""
+
+    def __init__(self, span: trace.Span, double: trace.Span, given: Mapping[str, AttributeValue] | None) -> None:
+        self._span = span
+        self._double: Any = double
+        self._given = dict(given or {})
+
+    def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
+        self._given.update(attributes)
+        self._span.set_attributes(attributes)
+        self._double.set_attributes(attributes)
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        self.set_attributes({key: value})
+
+    def set_status(self, *args: Any, **kwargs: Any) -> None:
+        self._span.set_status(*args, **kwargs)
+        self._double.set_status(*args, **kwargs)
+
+    def end(self, end_time: int | None = None) -> None:
+        derived = {key: value for key, value in (self._double.attributes or {}).items() if key not in self._given}
+        if derived:
+            self._span.set_attributes(derived)
+        self._span.end(end_time)
+        self._double.end(end_time)
+
+    def get_span_context(self) -> trace.SpanContext:
+        return self._span.get_span_context()
+
+    def is_recording(self) -> bool:
+        return self._span.is_recording()
+
+    def add_event(self, *args: Any, **kwargs: Any) -> None:
+        self._span.add_event(*args, **kwargs)
+
+    def add_link(self, *args: Any, **kwargs: Any) -> None:
+        self._span.add_link(*args, **kwargs)
+
+    def record_exception(self, *args: Any, **kwargs: Any) -> None:
+        self._span.record_exception(*args, **kwargs)
+
+    def update_name(self, name: str) -> None:
+        self._span.update_name(name)
