@@ -55,6 +55,8 @@ class LlmTracker(RequestTracker):
                 attributes.update(self._input.attributes(chat_ctx, self._state.llm_input))
         request = self.open(handle, attributes)
         request.native = livekit_api.native_span_current() and self._state.native
+        if request.native:
+            request.set({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE})
         return request
 
     def metrics(self, metrics: Any) -> None:
@@ -66,8 +68,7 @@ class LlmTracker(RequestTracker):
         request = self.reporting(_stream())
         if request is None or request.has_metrics:
             end = to_ns(metrics.timestamp)
-            if not self._state.native:
-                fields.update(usage)
+            fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if self._state.native else usage)
             if metrics.ttft >= 0:
                 fields[attr.TIME_TO_FIRST_CHUNK] = metrics.ttft
             self.unseen(end - to_ns(metrics.duration), end, {**fields, attr.OPERATION_NAME: "chat"}, metrics.speech_id)

@@ -49,6 +49,8 @@ class RealtimeTracker:
         response_id = getattr(generation, "response_id", None)
         if response_id:
             attributes[attr.RESPONSE_ID] = clip(response_id)
+        if self._state.native:
+            attributes[attr.LANGFUSE_USAGE] = attr.LANGFUSE_COUNTED_ELSEWHERE
         turn = self._state.turns.working(handle)
         parent = turn.context if turn is not None else self._state.context
         response = _Response(self._state.spans.start(attr.KIND_REALTIME, parent, now_ns(), attributes), turn)
@@ -84,8 +86,9 @@ class RealtimeTracker:
     def metrics(self, metrics: Any) -> None:
         """RealtimeModelMetrics: of the response with that id, else a span of their own."""
         fields = {**flatten("realtime", metrics), **model_attributes(metrics)}
-        if not self._state.native:
-            fields.update(_usage(metrics))
+        fields.update(
+            {attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if self._state.native else _usage(metrics)
+        )
         response = self._responses.get(metrics.request_id) if metrics.request_id else None
         if response is None or response.reported:
             start = to_ns(metrics.timestamp)
