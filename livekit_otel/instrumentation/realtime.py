@@ -86,9 +86,7 @@ class RealtimeTracker:
     def metrics(self, metrics: Any) -> None:
         """RealtimeModelMetrics: of the response with that id, else a span of their own."""
         fields = {**flatten("realtime", metrics), **model_attributes(metrics)}
-        fields.update(
-            {attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if self._state.native else _usage(metrics)
-        )
+        fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if self._state.native else _usage(metrics))
         response = self._responses.get(metrics.request_id) if metrics.request_id else None
         if response is None or response.reported:
             start = to_ns(metrics.timestamp)
