@@ -45,7 +45,7 @@ def warnings_of(masks: Mapping[str, Iterable[str]], *, no_id: bool) -> list[str]
     """What was masked, and by what. ``masks``: attribute names by mask; ``no_id``: no span says its session."""
     found = [
         f"{', '.join(sorted(names))} {'was' if len(set(names)) == 1 else 'were'} masked by {_who(mask)}: "
-        "docs/alongside.md says how to keep reports whole"
+        "docs/redaction.md says how to keep reports whole"
         for mask, names in sorted(masks.items())
     ]
     if no_id and not any(attr.SESSION_ID in names for names in masks.values()):
