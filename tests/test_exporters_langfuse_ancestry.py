@@ -20,7 +20,8 @@ from livekit_otel.exporters.langfuse_export import LangfuseExporter
 from livekit_otel.exporters.langfuse_processor import LangfuseBatchProcessor, LangfuseSimpleProcessor
 from livekit_otel.exporters.langfuse_spans import Settings
 
-from .kit.run import Call
+from .kit.run import SCENARIOS, Call
+from .kit.trace import names
 from .langfuse_kit import Script, named, observed, total
 
 OURS, NATIVE, THEIRS = attr.SCOPE, attr.NATIVE_SCOPE, "opentelemetry.instrumentation.openai_v2"
@@ -95,6 +96,23 @@ def test_every_parent_is_sent(options: dict[str, Any], monkeypatch: pytest.Monke
     ids = {one["id"] for one in found}
     assert [one["name"] for one in found if one["parentObservationId"] not in ids | {None}] == []
     assert len([one for one in found if one["isRoot"]]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("native", ["drop", "keep"])
+@pytest.mark.parametrize("name", names())
+def test_every_parent_of_every_scripted_session_is_sent(
+    name: str, native: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of any scripted session is an orphan in Langfuse."""
+    scripted = SCENARIOS[name].function
+
+    async def script(call: Call, _: TracerProvider) -> None:
+        await scripted(call)
+
+    found = observed(monkeypatch, script, native=native)
+    ids = {one["id"] for one in found}
+    assert [one["name"] for one in found if one["parentObservationId"] not in ids | {None}] == []
 
 
 @modes
