@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-from ..containment import where
+from ..containment import report
 from .langfuse_export import LangfuseExporter
 
 __all__ = ["LangfuseBatchProcessor", "LangfuseSimpleProcessor"]
-
-logger = logging.getLogger("livekit_otel")
 
 
 class _Following(SpanProcessor):
@@ -27,13 +23,13 @@ class _Following(SpanProcessor):
         try:
             self._langfuse.started(span, trace.get_current_span(parent_context))
         except Exception as error:
-            logger.debug("livekit_otel: a span's place in Langfuse is unknown\n%s", where(error))
+            report("langfuse.start", error)
 
     def on_end(self, span: ReadableSpan) -> None:
         try:
             ready = self._langfuse.ended(span)
         except Exception as error:
-            logger.debug("livekit_otel: a span's request in Langfuse is unknown\n%s", where(error))
+            report("langfuse.end", error)
             ready = [span]
         for one in ready:
             super().on_end(one)
