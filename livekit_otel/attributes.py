@@ -170,6 +170,16 @@ USAGE_CACHE_WRITE = _define(
 )
 #: how LiveKit's own spans name it; ours never do
 NATIVE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
+USAGE_PREFIX = "gen_ai.usage."
+#: Where other instrumentations say tokens and costs, and where costs alone.
+BILLED_PREFIXES = (USAGE_PREFIX, "llm.token_count.", "llm.usage.", "llm.cost.", "ai.usage.")
+COST_PREFIXES = ("gen_ai.usage.cost", "llm.cost.")
+#: Usage by modality, as our spans and LiveKit's say it; ``{}`` is text, audio or image.
+USAGE_MODALITY_INPUT = "gen_ai.usage.{}.input_tokens"
+USAGE_MODALITY_OUTPUT = "gen_ai.usage.{}.output_tokens"
+USAGE_MODALITY_CACHE_READ = "gen_ai.usage.{}.cache_read.input_tokens"
+#: Spans of LiveKit that carry the usage of a request; spans of others below them repeat it.
+NATIVE_REQUESTS = frozenset({"llm_request", "realtime_inference", "decision_model.evaluate"})
 USAGE_REASONING = _define(
     "gen_ai.usage.reasoning.output_tokens", "int", "Output tokens spent on hidden reasoning.", unit="token"
 )
@@ -681,6 +691,10 @@ LANGFUSE_OUTPUT = "langfuse.observation.output"
 LANGFUSE_LEVEL = "langfuse.observation.level"
 LANGFUSE_STATUS_MESSAGE = "langfuse.observation.status_message"
 LANGFUSE_USAGE = "langfuse.observation.usage_details"
+LANGFUSE_COST = "langfuse.observation.cost_details"
+LANGFUSE_MODEL = "langfuse.observation.model.name"
+#: Tokens that another span counts: without a word on usage Langfuse would count the texts.
+LANGFUSE_COUNTED_ELSEWHERE = '{"input":0,"output":0}'
 LANGFUSE_FIRST_TOKEN = "langfuse.observation.completion_start_time"
 LANGFUSE_AS_ROOT = "langfuse.internal.as_root"
 LANGFUSE_IS_APP_ROOT = "langfuse.internal.is_app_root"

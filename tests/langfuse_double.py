@@ -1,7 +1,7 @@
 """Langfuse as far as spans are concerned: what it makes of an OTLP request, and how its two APIs answer.
 
-No Langfuse can run in these tests. This follows ``OtelIngestionProcessor``, ``ObservationTypeMapper`` and the public
-API of Langfuse 4.16, rule by rule, and refuses what it refuses.
+No Langfuse can run in these tests. This follows the public API of Langfuse 4.16 and refuses what it refuses;
+:mod:`.langfuse_mapper` makes observations of spans.
 """
 
 from __future__ import annotations
@@ -10,37 +10,15 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from .json_server import Asked, Reply
+from .langfuse_mapper import json_parse, observation, plain_attributes
 
 PUBLIC, SECRET = "pk-lf-11", "sk-lf-22-very-secret"
 _AUTH = "Basic " + base64.b64encode(f"{PUBLIC}:{SECRET}".encode()).decode()
-_IO_KEYS = {
-    "langfuse.observation.input",
-    "langfuse.observation.output",
-    "gen_ai.system_instructions",
-    "gen_ai.input.messages",
-    "gen_ai.output.messages",
-    "gen_ai.tool.call.arguments",
-    "gen_ai.tool.call.result",
-    "lk.input_text",
-    "lk.user_transcript",
-    "lk.chat_ctx",
-    "lk.response.text",
-    "input",
-    "output",
-}
-_TYPES = {"span", "generation", "event", "embedding", "agent", "tool", "chain", "retriever", "guardrail", "evaluator"}
-_OPERATIONS = {
-    "chat": "GENERATION",
-    "generate_content": "GENERATION",
-    "invoke_agent": "AGENT",
-    "execute_tool": "TOOL",
-}
 
 
 @dataclass
@@ -74,12 +52,12 @@ class Langfuse:
         message = ExportTraceServiceRequest.FromString(asked.body)
         made = []
         for resource_spans in message.resource_spans:
-            resource = _plain_attributes(resource_spans.resource.attributes)
+            resource = plain_attributes(resource_spans.resource.attributes)
             for scope_spans in resource_spans.scope_spans:
                 for span in scope_spans.spans:
                     if len(span.span_id) != 8 or len(span.trace_id) != 16:
                         return Reply({"error": "Invalid OTLP trace export"}, 400)
-                    made.append(_observation(span, scope_spans.scope.name, resource))
+                    made.append(observation(span, scope_spans.scope.name, resource))
         self.requests.append(len(asked.body))
         self.observations += made
         return Reply(b"", headers={"content-type": "application/x-protobuf"})
@@ -126,7 +104,7 @@ class Langfuse:
             flat = {name: _js(value) for name, value in _flat(one["metadata"]).items()}
             if "io" not in fields or self.cut:
                 flat = {name: value[:200] for name, value in flat.items()}
-            shown["metadata"] = {name: _json_parse(value) for name, value in flat.items()}
+            shown["metadata"] = {name: json_parse(value) for name, value in flat.items()}
         return shown
 
     def _v1(self, asked: Asked) -> Reply:
@@ -143,92 +121,6 @@ class Langfuse:
         ids = dict.fromkeys(one["traceId"] for one in self.observations if one["sessionId"] == asked.one("sessionId"))
         data = [{"id": trace_id, "name": "voice call", "metadata": {}} for trace_id in ids]
         return Reply({"data": data, "meta": {"page": 1, "limit": 100, "totalItems": len(data), "totalPages": 1}})
-
-
-def _observation(span: Any, scope: str, resource: dict[str, Any]) -> dict[str, Any]:
-    attributes = _plain_attributes(span.attributes)
-    ending = attributes.get("langfuse.observation.completion_start_time")
-    if ending is not None:
-        ending = ending.strip('"')  # LiveKit quotes it twice, which Langfuse knows
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d)", ending), ending
-    usage = json.loads(attributes.get("langfuse.observation.usage_details", "null"))
-    model = attributes.get("gen_ai.response.model") or attributes.get("gen_ai.request.model")
-    if attributes.get("gen_ai.operation.name") == "invoke_agent":
-        usage = model = None
-    elif usage is None:
-        usage = _guessed_usage(attributes)
-    counts = {name: n for name, n in (usage or {}).items() if isinstance(n, int) and n >= 0}
-    if counts and "total" not in counts:
-        counts["total"] = sum(counts.values())
-    given_in, given_out = attributes.get("langfuse.observation.input"), attributes.get("langfuse.observation.output")
-    level = attributes.get("langfuse.observation.level")
-    return {
-        "id": span.span_id.hex(),
-        "traceId": span.trace_id.hex(),
-        "parentObservationId": span.parent_span_id.hex() or None,
-        "name": attributes.get("gen_ai.tool.name") or span.name,
-        "type": _type(attributes, scope),
-        "startTime": _iso(span.start_time_unix_nano),
-        "endTime": _iso(span.end_time_unix_nano),
-        "completionStartTime": ending,
-        "level": level or ("ERROR" if span.status.code == 2 else "DEFAULT"),
-        "statusMessage": attributes.get("langfuse.observation.status_message") or span.status.message or None,
-        "environment": attributes.get("langfuse.environment", "default"),
-        "release": attributes.get("langfuse.release"),
-        "sessionId": _first(attributes, "langfuse.session.id", "session.id", "gen_ai.conversation.id"),
-        "userId": _first(attributes, "langfuse.user.id", "user.id"),
-        "traceName": attributes.get("langfuse.trace.name"),
-        "tags": attributes.get("langfuse.trace.tags", []),
-        "isRoot": not span.parent_span_id or attributes.get("langfuse.internal.as_root") is True,
-        "model": model,
-        "usageDetails": counts,
-        "input": given_in or _first(attributes, "gen_ai.input.messages", "gen_ai.tool.call.arguments"),
-        "output": given_out or _first(attributes, "gen_ai.output.messages", "gen_ai.tool.call.result"),
-        "metadata": {
-            "attributes": {name: value for name, value in attributes.items() if name not in _IO_KEYS},
-            "resourceAttributes": resource,
-            "scope": {"name": scope, "attributes": {}},
-        },
-    }
-
-
-def _type(attributes: dict[str, Any], scope: str) -> str:
-    own = attributes.get("langfuse.observation.type")
-    if own in _TYPES:
-        return str(own).upper()
-    if (operation := attributes.get("gen_ai.operation.name")) in _OPERATIONS:
-        return _OPERATIONS[operation]
-    if attributes.get("gen_ai.tool.name"):
-        return "TOOL"
-    has_model = any(attributes.get(name) for name in ("gen_ai.request.model", "gen_ai.response.model"))
-    return "GENERATION" if has_model else "SPAN"
-
-
-def _guessed_usage(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Every key becomes a bucket: what the preset is there to prevent."""
-    return {name[13:]: value for name, value in attributes.items() if name.startswith("gen_ai.usage.")}
-
-
-def _plain_attributes(pairs: Any) -> dict[str, Any]:
-    return {pair.key: _plain(pair.value) for pair in pairs}
-
-
-def _plain(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_plain(one) for one in value.array_value.values]
-    found = getattr(value, kind)
-    # a JavaScript number
-    return float(found) if kind == "int_value" and abs(found) > 2**53 else found
-
-
-def _first(attributes: dict[str, Any], *names: str) -> Any:
-    return next((attributes[name] for name in names if attributes.get(name)), None)
-
-
-def _iso(ns: int) -> str:
-    moment = datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns // 1_000_000 % 1000:03d}Z"
 
 
 def _milliseconds(text: str) -> str:
@@ -250,13 +142,6 @@ def _js_numbers(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _json_parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _raw(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
@@ -273,7 +158,7 @@ def _shown_v1(one: dict[str, Any]) -> dict[str, Any]:
     metadata = one["metadata"]
     strings = {name: _js(value) for name, value in metadata["attributes"].items()}
     shown = {name: value for name, value in one.items() if name not in ("sessionId", "userId", "isRoot")}
-    io = {name: _json_parse(one[name]) if isinstance(one[name], str) else one[name] for name in ("input", "output")}
+    io = {name: json_parse(one[name]) if isinstance(one[name], str) else one[name] for name in ("input", "output")}
     return {**shown, **io, "metadata": {**metadata, "attributes": strings}}
 
 

@@ -64,7 +64,7 @@ LONG_FILES = {
 BODY_LINES = 40
 LONG_FUNCTIONS = {"livekit_otel.instrumentation.session.SessionState.__init__": 68}
 #: Parameters of the instrumentation that say nothing of what they take. The number only shrinks; the target is 40.
-UNTYPED_PARAMETERS = 204
+UNTYPED_PARAMETERS = 191
 UNTYPED = {"Any", "object", "dict[str, Any]", "Any | None", "object | None", "dict[str, Any] | None"}
 WITHOUT_LIVEKIT = """
 import importlib.abc, sys

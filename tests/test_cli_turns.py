@@ -155,7 +155,7 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     """What cannot be done is one line on standard error, with the exit code of its kind."""
     foreign = tmp_path / "foreign.jsonl"
     text = one.read_text(encoding="utf-8")
-    foreign.write_text(text.replace(f'"{attr.SESSION_ID}"', '"other"'), encoding="utf-8")
+    foreign.write_text(text.replace('"livekit_otel.', '"other.'), encoding="utf-8")
     cases = {
         ("turns", str(one), "--sort", "speed"): (2, "Invalid value for '--sort': 'speed' is none of e2e, index, "),
         ("turns", str(one), "--session", "x"): (1, f"{one}: no session 'x' among the spans; there are: "),

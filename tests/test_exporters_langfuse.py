@@ -129,8 +129,12 @@ def test_usage_is_the_true_total_in_parts_that_do_not_overlap(name: str, send: S
 
 
 def test_buckets_are_the_ones_of_the_price_list(send: Send) -> None:
-    """Cached, written and reasoning tokens are apart from the rest; a realtime model's are apart by modality."""
-    assert [one["usageDetails"] for one in send(record("one_tool").exported).of("llm")] == [
+    """Tokens are apart where the model has a price for them; a realtime model's are apart by modality."""
+    plain = send(record("one_tool").exported).of("llm")
+    assert [one["usageDetails"] for one in plain] == [{"input": 30, "output": 8, "total": 38}] * 2
+    own = {"fake-*": ["input", "output", "input_cached_tokens", "input_cache_creation", "output_reasoning_tokens"]}
+    split = send(record("one_tool").exported, price_buckets=own).of("llm")
+    assert [one["usageDetails"] for one in split] == [
         {
             "input": 17,
             "input_cached_tokens": 10,
@@ -362,6 +366,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ({"host": "https://pk:hidden@cloud.langfuse.com"}, "keys go into public_key and secret_key"),
         ({"native": "both"}, "native must be 'drop' or 'keep'"),
         ({"timeout": 0}, "timeout must be a positive number of seconds"),
+        ({"foreign_usage": "some"}, "foreign_usage must be 'drop' or 'keep'"),
+        ({"price_buckets": ["gpt"]}, "price_buckets must be a mapping"),
+        ({"price_buckets": {"gpt": [1]}}, "price_buckets['gpt'] must be the names of the model's prices"),
         ({"tags": [1]}, "tag 1 is not a text"),
         ({"trace_name": ""}, "trace_name must be a text"),
     ],

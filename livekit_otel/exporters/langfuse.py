@@ -7,35 +7,32 @@
     provider.add_span_processor(langfuse())
 
 Other exporters get the spans as they are: copies are mapped (see :mod:`.langfuse_spans`), in the thread of the batch
-processor.
+processor. What it does beside LiveKit's spans and those of other instrumentations: docs/langfuse.md.
 """
 
 from __future__ import annotations
 
 import base64
-import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter
 
-from ..containment import where
 from ..errors import OptionError
-from .langfuse_spans import Mapping, Settings, size_of
+from .langfuse_export import LangfuseExporter
+from .langfuse_prices import Prices
+from .langfuse_processor import LangfuseBatchProcessor, LangfuseSimpleProcessor
+from .langfuse_spans import Settings
 
 __all__ = ["LangfuseExporter", "langfuse"]
-
-logger = logging.getLogger("livekit_otel")
 
 _CLOUD = "https://cloud.langfuse.com"
 _PATH = "/api/public/otel/v1/traces"
 _ENVIRONMENT = re.compile(r"[a-z0-9_-]{1,40}")
-#: Characters of attributes per request: a batch of journals in one body would be refused by proxies before Langfuse.
-_MAX_REQUEST = 1_500_000
 
 
 def langfuse(
@@ -49,6 +46,9 @@ def langfuse(
     tags: Iterable[str] = (),
     native: Literal["drop", "keep"] = "drop",
     units: bool = False,
+    foreign_usage: Literal["drop", "keep"] = "drop",
+    price_buckets: Mapping[str, Iterable[str]] | None = None,
+    batch: bool = True,
     timeout: float = 30.0,
 ) -> SpanProcessor:
     """A processor that sends spans to Langfuse (cloud or self-hosted, version 3 or 4); add it to the provider.
@@ -66,9 +66,16 @@ def langfuse(
         trace_name: what traces are called in Langfuse.
         tags: for every trace; a session adds its own by the attribute ``langfuse.trace.tags``.
         native: LiveKit's own spans: ``drop`` them, as the pipeline spans say it all and usage must count once; or
-            ``keep`` them beside.
+            ``keep`` them beside. A span below one that is dropped moves to the nearest ancestor that is sent, else
+            (below LiveKit's span of the call) to the call's ``session``, else it is a root with a link.
         units: also report what speech services bill by, as buckets ``characters`` (TTS) and ``milliseconds`` (of
             audio), which cost what a model definition in Langfuse says; they are kept out of the total of tokens.
+        foreign_usage: tokens and costs on spans of other instrumentations (OpenAI's, OpenLLMetry's) below a request
+            to a model that says its own: ``drop`` them, as they are the same tokens, or ``keep`` them.
+        price_buckets: for models with prices of your own in Langfuse, the names of these prices by model name (``*``
+            stands for any text): ``{"gpt-realtime*": ["input_text_tokens", "input_audio_tokens", …]}``. Tokens are
+            split into buckets that are priced; without a known price only into input and output.
+        batch: False sends each span in the thread that ends it, for scripts and tests.
         timeout: seconds for each request, its retries included.
 
     Raises:
@@ -82,6 +89,8 @@ def langfuse(
         raise OptionError("Langfuse: public_key holds a colon; give the two keys apart")
     if native not in ("drop", "keep"):
         raise OptionError(f"Langfuse: native must be 'drop' or 'keep', not {native!r}")
+    if foreign_usage not in ("drop", "keep"):
+        raise OptionError(f"Langfuse: foreign_usage must be 'drop' or 'keep', not {foreign_usage!r}")
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 < timeout < float("inf"):
         raise OptionError(f"Langfuse: timeout must be a positive number of seconds, not {timeout!r}")
     if not isinstance(trace_name, str) or not trace_name:
@@ -93,9 +102,12 @@ def langfuse(
         tags=_tags(tags),
         native=native,
         units=bool(units),
+        foreign_usage=foreign_usage,
+        prices=Prices(price_buckets),
     )
     token = base64.b64encode(f"{public}:{secret}".encode()).decode()
-    return BatchSpanProcessor(LangfuseExporter(_otlp(_host(host) + _PATH, token, timeout), settings))
+    exporter = LangfuseExporter(_otlp(_host(host) + _PATH, token, timeout), settings)
+    return LangfuseBatchProcessor(exporter) if batch else LangfuseSimpleProcessor(exporter)
 
 
 def _otlp(endpoint: str, token: str, timeout: float) -> SpanExporter:
@@ -105,58 +117,6 @@ def _otlp(endpoint: str, token: str, timeout: float) -> SpanExporter:
 
     headers = {"Authorization": f"Basic {token}", "x-langfuse-ingestion-version": "4"}
     return OTLPSpanExporter(endpoint=endpoint, headers=headers, timeout=timeout, compression=Compression.Gzip)
-
-
-class LangfuseExporter(SpanExporter):
-    """Maps copies of spans and hands them to ``inner``, in requests of a size that Langfuse takes."""
-
-    def __init__(self, inner: SpanExporter, settings: Settings) -> None:
-        self._inner = inner
-        self._mapping = Mapping(settings)
-        self._told = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """SUCCESS when all requests were accepted."""
-        self._mapping.learn(spans)
-        result = SpanExportResult.SUCCESS
-        for request in self._requests(spans):
-            if self._inner.export(request) is not SpanExportResult.SUCCESS:
-                result = SpanExportResult.FAILURE
-        return result
-
-    def shutdown(self) -> None:
-        """Close the connection."""
-        self._inner.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is held back here."""
-        return self._inner.force_flush(timeout_millis)
-
-    def _requests(self, spans: Sequence[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
-        request: list[ReadableSpan] = []
-        size = 0
-        for span in spans:
-            mapped = self._mapped(span)
-            if mapped is None:
-                continue
-            more = size_of(mapped)
-            if request and size + more > _MAX_REQUEST:
-                yield request
-                request, size = [], 0
-            request.append(mapped)
-            size += more
-        if request:
-            yield request
-
-    def _mapped(self, span: ReadableSpan) -> ReadableSpan | None:
-        try:
-            return self._mapping.copy(span)
-        except Exception as error:
-            # better shown by Langfuse's own rules than not at all
-            if not self._told:
-                self._told = True
-                logger.warning("livekit_otel: a span could not be mapped for Langfuse\n%s", where(error))
-            return span
 
 
 def _key(name: str, value: str | None, variable: str) -> str:

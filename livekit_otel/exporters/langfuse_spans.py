@@ -7,37 +7,38 @@ from there. Langfuse cuts times at milliseconds, so copies tell them once more.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import StatusCode
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.trace import Link, SpanContext
 
 from .. import attributes as attr
+from .langfuse_ancestry import Ancestry, Place
 from .langfuse_calls import Calls
-from .langfuse_usage import usage_buckets
+from .langfuse_fields import Attributes, exact, first_token, level, request, text, transportable
+from .langfuse_prices import Prices
+from .langfuse_usage import bills, model_of, usage_buckets
 
-__all__ = ["Mapping", "Settings", "size_of"]
+__all__ = ["Mapping", "Settings"]
 
-_SAFE_INTEGER = 2**53
-_DAY = 86_400.0
 _TYPES = {
     attr.KIND_TURN: "agent",
     attr.KIND_LLM: "generation",
     attr.KIND_REALTIME: "generation",
     attr.KIND_TOOL: "tool",
 }
-_FIRST = {
-    attr.KIND_LLM: attr.TIME_TO_FIRST_CHUNK,
-    attr.KIND_REALTIME: attr.REALTIME_FIRST_AUDIO,
-    attr.KIND_TTS: attr.TTS_FIRST_BYTE,
-}
-_MODEL = (attr.RESPONSE_MODEL, attr.REQUEST_MODEL)
-Attributes = dict[str, AttributeValue]
+_USAGE = frozenset(
+    {
+        attr.USAGE_INPUT_TOKENS,
+        attr.USAGE_OUTPUT_TOKENS,
+        attr.USAGE_CACHE_READ,
+        attr.USAGE_CACHE_WRITE,
+        attr.NATIVE_CACHE_WRITE,
+        attr.USAGE_REASONING,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,16 @@ class Settings:
     tags: tuple[str, ...] = ()
     native: Literal["drop", "keep"] = "drop"
     units: bool = False
+    foreign_usage: Literal["drop", "keep"] = "drop"
+    prices: Prices = field(default_factory=Prices)
 
 
 class Mapping:
     """Maps spans one by one; ``learn`` first hears of the batch that they come in."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ancestry: Ancestry) -> None:
         self._settings = settings
+        self._ancestry = ancestry
         self._calls = Calls()
 
     def learn(self, spans: Iterable[ReadableSpan]) -> None:
@@ -70,25 +74,36 @@ class Mapping:
             call = self._calls.open(context.trace_id, session_id, span.start_time or 0)
             call.shared = self._shared(attributes)
             if attributes.get(attr.KIND) == attr.KIND_TURN:
-                call.first_words = call.first_words or _text(attributes, attr.TURN_USER_TEXT)
-                call.last_words = _text(attributes, attr.TURN_AGENT_TEXT) or call.last_words
+                call.first_words = call.first_words or text(attributes, attr.TURN_USER_TEXT)
+                call.last_words = text(attributes, attr.TURN_AGENT_TEXT) or call.last_words
 
     def copy(self, span: ReadableSpan) -> ReadableSpan | None:
         """A mapped copy; None for a span that is not to be sent."""
         scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
         if scope == attr.NATIVE_SCOPE and self._settings.native == "drop":
             return None
-        attributes = _transportable(span)
-        kind = str(attributes.get(attr.KIND, ""))
-        added = {**self._common(span, attributes), **self._observation(span, kind, scope, attributes)}
+        attributes = transportable(span)
+        kind, place = str(attributes.get(attr.KIND, "")), self._ancestry.of(span)
+        parent, links = span.parent, tuple(span.links)
+        if place is not None and place.moved and parent is not None:
+            links = links if place.parent is not None else (*links, Link(parent))
+            parent = place.parent
+        added = {
+            **self._common(span, attributes),
+            **self._observation(span, kind, attributes, parent),
+            **self._usage(kind, scope, attributes),
+        }
+        copied = _merged(added, attributes)
+        if self._repeated(place, kind, scope, attributes):
+            copied.update(_nothing(attributes))
         return ReadableSpan(
             name=span.name,
             context=span.get_span_context(),
-            parent=span.parent,
+            parent=parent,
             resource=span.resource,
-            attributes=_merged(added, attributes),
+            attributes=copied,
             events=span.events,
-            links=span.links,
+            links=links,
             kind=span.kind,
             status=span.status,
             start_time=span.start_time,
@@ -111,12 +126,12 @@ class Mapping:
         return {**common, **call.shared} if call is not None else common
 
     def _shared(self, attributes: Any) -> Attributes:
-        own_name = _text(attributes, attr.LANGFUSE_TRACE_NAME)
+        own_name = text(attributes, attr.LANGFUSE_TRACE_NAME)
         shared: Attributes = {attr.LANGFUSE_TRACE_NAME: own_name or self._settings.trace_name}
-        session_id = _text(attributes, attr.BACKEND_SESSION_ID) or _text(attributes, attr.SESSION_ID)
+        session_id = text(attributes, attr.BACKEND_SESSION_ID) or text(attributes, attr.SESSION_ID)
         if session_id:
             shared[attr.LANGFUSE_SESSION_ID] = session_id
-        if user_id := _text(attributes, attr.LANGFUSE_USER_ID) or _text(attributes, attr.USER_ID):
+        if user_id := text(attributes, attr.LANGFUSE_USER_ID) or text(attributes, attr.USER_ID):
             shared[attr.LANGFUSE_USER_ID] = user_id
         own = attributes.get(attr.LANGFUSE_TRACE_TAGS, ())
         tags = dict.fromkeys((*self._settings.tags, *([own] if isinstance(own, str) else own)))
@@ -124,31 +139,45 @@ class Mapping:
             shared[attr.LANGFUSE_TRACE_TAGS] = tuple(map(str, tags))
         return shared
 
-    def _observation(self, span: ReadableSpan, kind: str, scope: str, attributes: Attributes) -> Attributes:
-        native = scope == attr.NATIVE_SCOPE
-        has_model = any(attributes.get(name) for name in _MODEL)
-        dropped = self._settings.native == "drop"
-        buckets = usage_buckets(kind, attributes, metrics=dropped, units=self._settings.units)
-        added: Attributes = {}
+    def _usage(self, kind: str, scope: str, attributes: Attributes) -> Attributes:
+        if not kind and scope != attr.NATIVE_SCOPE and not _known_usage(attributes):
+            # names that Langfuse may know better
+            return {}
+        settings = self._settings
+        dropped = settings.native == "drop"
+        buckets = usage_buckets(kind, attributes, metrics=dropped, units=settings.units, prices=settings.prices)
         if buckets:
-            added[attr.LANGFUSE_USAGE] = json.dumps(buckets)
-        elif has_model and (kind or native):
+            return {attr.LANGFUSE_USAGE: json.dumps(buckets)}
+        if model_of(attributes) and (kind or scope == attr.NATIVE_SCOPE):
             # else Langfuse would count the tokens of the texts by itself
-            added[attr.LANGFUSE_USAGE] = json.dumps({"input": 0, "output": 0})
+            return {attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE}
+        return {}
+
+    def _repeated(self, place: Place | None, kind: str, scope: str, attributes: Attributes) -> bool:
+        """Whether the request above a span of another instrumentation counts its tokens."""
+        if kind or scope == attr.NATIVE_SCOPE or self._settings.foreign_usage == "keep" or place is None:
+            return False
+        return place.request is not None and place.request.counts is not False and bills(attributes)
+
+    def _observation(
+        self, span: ReadableSpan, kind: str, attributes: Attributes, parent: SpanContext | None
+    ) -> Attributes:
         if not kind:
-            return added
+            return {}
+        added: Attributes = {}
+        has_model = bool(model_of(attributes))
         speech = kind in (attr.KIND_STT, attr.KIND_TTS) and has_model
         added[attr.LANGFUSE_TYPE] = _TYPES.get(kind, "generation" if speech else "span")
-        added[attr.LANGFUSE_EXACT] = _exact(span)
-        if first := _first_token(span, kind, attributes):
+        added[attr.LANGFUSE_EXACT] = exact(span)
+        if first := first_token(span, kind, attributes):
             added[attr.LANGFUSE_FIRST_TOKEN] = first
-        added.update(_level(span, attributes))
+        added.update(level(span, attributes))
         words_in, words_out = self._words(span, kind, attributes)
         if words_in is not None:
             added[attr.LANGFUSE_INPUT] = words_in
         if words_out is not None:
             added[attr.LANGFUSE_OUTPUT] = words_out
-        if kind == attr.KIND_SESSION and span.parent is not None:
+        if kind == attr.KIND_SESSION and parent is not None:
             # its parent may be a span that is not sent
             added[attr.LANGFUSE_AS_ROOT] = added[attr.LANGFUSE_IS_APP_ROOT] = True
         return added
@@ -159,85 +188,30 @@ class Mapping:
             call = self._calls.find(context.trace_id, str(attributes.get(attr.SESSION_ID))) if context else None
             return (call.first_words, call.last_words) if call is not None else (None, None)
         name_in, name_out = attr.LANGFUSE_WORDS.get(kind, (None, None))
-        words_in = _request(attributes) if name_in == attr.INPUT_MESSAGES else name_in and _text(attributes, name_in)
-        return words_in, name_out and _text(attributes, name_out)
-
-
-def size_of(span: ReadableSpan) -> int:
-    """Roughly the characters of a span's attributes."""
-    return sum(
-        len(name) + (len(value) if isinstance(value, str) else 16) for name, value in (span.attributes or {}).items()
-    )
-
-
-def _transportable(span: ReadableSpan) -> Attributes:
-    """Attributes without what JavaScript cannot hold: it would round large integers, and refuse NaN."""
-    found: Attributes = {}
-    for name, value in (span.attributes or {}).items():
-        if isinstance(value, float) and not math.isfinite(value):
-            continue
-        large = isinstance(value, int) and not isinstance(value, bool) and abs(value) > _SAFE_INTEGER
-        found[name] = str(value) if large else value
-    return found
-
-
-def _text(attributes: Any, name: str) -> str | None:
-    value = attributes.get(name)
-    return value if isinstance(value, str) and value else None
-
-
-def _request(attributes: Attributes) -> str | None:
-    """Messages of a request, the instructions as the first one, as Langfuse shows them."""
-    messages, instructions = _text(attributes, attr.INPUT_MESSAGES), _text(attributes, attr.SYSTEM_INSTRUCTIONS)
-    if instructions is None:
-        return messages
-    try:
-        parts, rest = json.loads(instructions), json.loads(messages) if messages else []
-    except ValueError:
-        return "\n".join(filter(None, (instructions, messages)))
-    whole = [{"role": "system", "parts": parts}, *rest]
-    text = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
-    # halves of surrogate pairs can only be sent escaped
-    return text if text.isascii() or _encodable(text) else json.dumps(whole, separators=(",", ":"))
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _first_token(span: ReadableSpan, kind: str, attributes: Attributes) -> str | None:
-    seconds = attributes.get(_FIRST.get(kind, ""))
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _DAY:
-        return None
-    whole, rest = divmod((span.start_time or 0) + round(seconds * 1e9), 1_000_000_000)
-    moment = datetime.fromtimestamp(whole, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{moment}.{rest // 1000:06d}Z"
-
-
-def _level(span: ReadableSpan, attributes: Attributes) -> Attributes:
-    outcome = attributes.get(attr.OUTCOME)
-    if span.status.status_code is StatusCode.ERROR or outcome == attr.OUTCOME_ERROR:
-        kind, message = _text(attributes, attr.ERROR_TYPE), _text(attributes, attr.ERROR_MESSAGE)
-        told = span.status.description or ": ".join(filter(None, (kind, message))) or "failed"
-        return {attr.LANGFUSE_LEVEL: "ERROR", attr.LANGFUSE_STATUS_MESSAGE: told}
-    if outcome == "cancelled":
-        return {attr.LANGFUSE_LEVEL: "WARNING", attr.LANGFUSE_STATUS_MESSAGE: "cancelled"}
-    if outcome == attr.OUTCOME_DISCARDED:
-        return {attr.LANGFUSE_STATUS_MESSAGE: "discarded: the user's turn went on"}
-    return {}
-
-
-def _exact(span: ReadableSpan) -> str:
-    return f"{span.start_time or 0}-{span.end_time or 0}"
+        words_in = request(attributes) if name_in == attr.INPUT_MESSAGES else name_in and text(attributes, name_in)
+        return words_in, name_out and text(attributes, name_out)
 
 
 def _merged(added: Attributes, attributes: Attributes) -> Attributes:
     """What a user set goes before what is added, but tags of both count."""
     merged = {**added, **attributes}
+    if attr.LANGFUSE_USAGE in added and attributes.get(attr.LANGFUSE_USAGE) == attr.LANGFUSE_COUNTED_ELSEWHERE:
+        # the instrumentation's word for exporters that know nothing of Langfuse
+        merged[attr.LANGFUSE_USAGE] = added[attr.LANGFUSE_USAGE]
     if attr.LANGFUSE_TRACE_TAGS in added:
         merged[attr.LANGFUSE_TRACE_TAGS] = added[attr.LANGFUSE_TRACE_TAGS]
     return merged
+
+
+def _known_usage(attributes: Attributes) -> bool:
+    """Whether all that a span says of its usage has a name of the GenAI conventions."""
+    found = {name for name in attributes if name.startswith(attr.USAGE_PREFIX)}
+    return bool(found) and found <= _USAGE
+
+
+def _nothing(attributes: Attributes) -> Attributes:
+    """For a span whose tokens count elsewhere: neither tokens nor costs."""
+    nothing: Attributes = {attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE}
+    if attr.LANGFUSE_COST in attributes or any(name.startswith(attr.COST_PREFIXES) for name in attributes):
+        nothing[attr.LANGFUSE_COST] = json.dumps({"total": 0})
+    return nothing

@@ -1,21 +1,42 @@
 """Usage as Langfuse counts it: buckets of whole numbers that do not overlap, since their sum is the total it shows.
 
-Bucket names are those that Langfuse's own price list knows.
+A bucket costs what the price of that name says, and nothing where there is none: tokens are split into buckets that
+are priced for the model (:mod:`.langfuse_prices`), and what has no bucket of its own stays in the next wider one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import attributes as attr
+from .langfuse_prices import PLAIN, Prices
 
-__all__ = ["usage_buckets"]
+__all__ = ["bills", "model_of", "usage_buckets"]
 
 _MODALITIES = ("text", "audio", "image")
+_MODEL = (attr.LANGFUSE_MODEL, attr.RESPONSE_MODEL, attr.REQUEST_MODEL)
+#: The first one with a price is taken.
+_INPUT, _OUTPUT = ("input", "input_text_tokens", "input_text"), ("output", "output_text_tokens", "output_text")
+_CACHED = ("input_cached_tokens", "input_cached_text_tokens", "input_cached_text", *_INPUT)
+_Part = tuple[tuple[str, ...], int]
 
 
-def usage_buckets(kind: str, attributes: Mapping[str, Any], *, metrics: bool, units: bool) -> dict[str, int]:
+def model_of(attributes: Mapping[str, Any]) -> str:
+    """The model whose price Langfuse takes; empty without one."""
+    return next((str(attributes[name]) for name in _MODEL if attributes.get(name)), "")
+
+
+def bills(attributes: Mapping[str, Any]) -> bool:
+    """Whether Langfuse counts tokens or costs of a span, or makes some up from the texts of its model."""
+    if model_of(attributes) or attr.LANGFUSE_USAGE in attributes or attr.LANGFUSE_COST in attributes:
+        return True
+    return any(name.startswith(attr.BILLED_PREFIXES) for name in attributes)
+
+
+def usage_buckets(
+    kind: str, attributes: Mapping[str, Any], *, metrics: bool, units: bool, prices: Prices
+) -> dict[str, int]:
     """Buckets of one span, without empty ones.
 
     Args:
@@ -25,29 +46,17 @@ def usage_buckets(kind: str, attributes: Mapping[str, Any], *, metrics: bool, un
     """
     known = _Reader(attributes)
     metrics = metrics or known.has(attr.USAGE_INPUT_TOKENS) or known.has(attr.USAGE_OUTPUT_TOKENS)
+    model = model_of(attributes)
+    priced = prices.of(model)
     if kind == attr.KIND_REALTIME and metrics and known.has(attr.metric(kind, "input_tokens")):
-        buckets = _realtime(known, str(attributes.get(attr.RESPONSE_MODEL) or attributes.get(attr.REQUEST_MODEL) or ""))
-    elif kind == attr.KIND_LLM and metrics and known.has(attr.metric(kind, "prompt_tokens")):
-        buckets = _tokens(
-            known(attr.metric(kind, "prompt_tokens")),
-            known(attr.metric(kind, "completion_tokens")),
-            known(attr.metric(kind, "prompt_cached_tokens")),
-            known(attr.metric(kind, "cache_creation_tokens")),
-            known(attr.metric(kind, "reasoning_tokens")),
-        )
-    elif kind == attr.KIND_LLM and metrics and known.has(attr.metric("decision", "input_tokens")):
-        buckets = _tokens(
-            known(attr.metric("decision", "input_tokens")), known(attr.metric("decision", "output_tokens"))
-        )
+        parts, wide = _modalities(known, _METRIC_NAMES), True
+    elif any(known(name) for name in _GENAI_NAMES.modalities):
+        parts, wide = _modalities(known, _GENAI_NAMES), True
     else:
-        buckets = _tokens(
-            known(attr.USAGE_INPUT_TOKENS),
-            known(attr.USAGE_OUTPUT_TOKENS),
-            known(attr.USAGE_CACHE_READ),
-            known(attr.USAGE_CACHE_WRITE) or known(attr.NATIVE_CACHE_WRITE),
-            known(attr.USAGE_REASONING),
-        )
-    buckets = {name: count for name, count in buckets.items() if count}
+        parts, wide = _tokens(*_totals(kind, known, metrics=metrics)), False
+    if priced is None:
+        priced = _unlisted(model) if wide else PLAIN
+    buckets = _spread(parts, priced)
     return _with_units(kind, known, buckets) if units and kind in (attr.KIND_STT, attr.KIND_TTS) else buckets
 
 
@@ -67,47 +76,119 @@ class _Reader:
         return round(value * scale)
 
 
-def _tokens(total_in: int, total_out: int, cached: int = 0, written: int = 0, reasoning: int = 0) -> dict[str, int]:
+class _Names:
+    """What the counts of a speech-to-speech model are called."""
+
+    def __init__(self, total_in: str, total_out: str, cached: str, details: tuple[str, str, str]) -> None:
+        self.total_in, self.total_out, self.cached = total_in, total_out, cached
+        self.in_, self.out, self.cached_in = details
+        self.modalities = [pattern.format(one) for pattern in details for one in _MODALITIES]
+
+
+def _realtime_metric(field: str) -> str:
+    return attr.metric(attr.KIND_REALTIME, field)
+
+
+_METRIC_NAMES = _Names(
+    _realtime_metric("input_tokens"),
+    _realtime_metric("output_tokens"),
+    _realtime_metric("input_token_details.cached_tokens"),
+    (
+        _realtime_metric("input_token_details.{}_tokens"),
+        _realtime_metric("output_token_details.{}_tokens"),
+        _realtime_metric("input_token_details.cached_tokens_details.{}_tokens"),
+    ),
+)
+_GENAI_NAMES = _Names(
+    attr.USAGE_INPUT_TOKENS,
+    attr.USAGE_OUTPUT_TOKENS,
+    attr.USAGE_CACHE_READ,
+    (attr.USAGE_MODALITY_INPUT, attr.USAGE_MODALITY_OUTPUT, attr.USAGE_MODALITY_CACHE_READ),
+)
+
+
+def _totals(kind: str, known: _Reader, *, metrics: bool) -> tuple[int, int, int, int, int]:
+    """Input, output; cached and written within the input, reasoning within the output."""
+    if kind == attr.KIND_LLM and metrics and known.has(attr.metric(kind, "prompt_tokens")):
+        fields = (
+            "prompt_tokens",
+            "completion_tokens",
+            "prompt_cached_tokens",
+            "cache_creation_tokens",
+            "reasoning_tokens",
+        )
+        total_in, total_out, cached, written, reasoning = (known(attr.metric(kind, field)) for field in fields)
+        return total_in, total_out, cached, written, reasoning
+    if kind == attr.KIND_LLM and metrics and known.has(attr.metric("decision", "input_tokens")):
+        return known(attr.metric("decision", "input_tokens")), known(attr.metric("decision", "output_tokens")), 0, 0, 0
+    return (
+        known(attr.USAGE_INPUT_TOKENS),
+        known(attr.USAGE_OUTPUT_TOKENS),
+        known(attr.USAGE_CACHE_READ),
+        known(attr.USAGE_CACHE_WRITE) or known(attr.NATIVE_CACHE_WRITE),
+        known(attr.USAGE_REASONING),
+    )
+
+
+def _tokens(total_in: int, total_out: int, cached: int, written: int, reasoning: int) -> Iterable[_Part]:
     """Parts are inside of the totals; a part that does not fit is cut, so that the sum stays true."""
     cached = min(cached, total_in)
     written = min(written, total_in - cached)
     reasoning = min(reasoning, total_out)
-    return {
-        "input": total_in - cached - written,
-        "input_cached_tokens": cached,
-        "input_cache_creation": written,
-        "output": total_out - reasoning,
-        "output_reasoning_tokens": reasoning,
-    }
+    return (
+        (_INPUT, total_in - cached - written),
+        (_CACHED, cached),
+        (("input_cache_creation", *_INPUT), written),
+        (_OUTPUT, total_out - reasoning),
+        (("output_reasoning_tokens", *_OUTPUT), reasoning),
+    )
 
 
-def _realtime(known: _Reader, model: str) -> dict[str, int]:
-    def field(name: str) -> int:
-        return known(attr.metric(attr.KIND_REALTIME, name))
-
-    # the price list names the buckets of Gemini and of all others differently
-    suffix = "" if "gemini" in model.lower() else "_tokens"
-    rest_in, rest_out, rest_cached = field("input_tokens"), field("output_tokens"), 0
-    buckets: dict[str, int] = {}
-    rest_cached = min(field("input_token_details.cached_tokens"), rest_in)
+def _modalities(known: _Reader, names: _Names) -> Iterable[_Part]:
+    rest_in, rest_out = known(names.total_in), known(names.total_out)
+    rest_cached = min(known(names.cached), rest_in)
+    parts: list[tuple[tuple[str, ...], int]] = []
+    text = 0
     for modality in _MODALITIES:
-        total = min(field(f"input_token_details.{modality}_tokens"), rest_in)
-        cached = min(field(f"input_token_details.cached_tokens_details.{modality}_tokens"), total, rest_cached)
-        out = min(field(f"output_token_details.{modality}_tokens"), rest_out)
-        buckets[f"input_{modality}{suffix}"] = total - cached
-        buckets[f"input_cached_{modality}{suffix}"] = cached
-        buckets[f"output_{modality}{suffix}"] = out
+        total = min(known(names.in_.format(modality)), rest_in)
+        cached = min(known(names.cached_in.format(modality)), total, rest_cached)
+        out = min(known(names.out.format(modality)), rest_out)
+        wide_in, wide_out = _wider("input", modality), _wider("output", modality)
+        cached_names = (f"input_cached_{modality}_tokens", f"input_cached_{modality}", "input_cached_tokens")
+        parts += [((*cached_names, *wide_in), cached), (wide_out, out)]
+        if modality == "text":
+            text = total - cached
+        else:
+            parts.append((wide_in, total - cached))
         rest_in, rest_out, rest_cached = rest_in - total, rest_out - out, rest_cached - cached
-    # what no detail tells of; cached tokens of no known modality are taken from it, then from text
+    # what is of no known modality; cached tokens of no known modality are taken from it, then from text
     from_rest = min(rest_cached, rest_in)
-    from_text = min(rest_cached - from_rest, buckets[f"input_text{suffix}"])
-    buckets[f"input_text{suffix}"] -= from_text
-    return {
-        **buckets,
-        "input": rest_in - from_rest,
-        "input_cached_tokens": from_rest + from_text,
-        "output": rest_out,
-    }
+    from_text = min(rest_cached - from_rest, text)
+    parts.append((_wider("input", "text"), text - from_text))
+    return (*parts, (_INPUT, rest_in - from_rest), (_CACHED, from_rest + from_text), (_OUTPUT, rest_out))
+
+
+def _wider(direction: str, modality: str) -> tuple[str, ...]:
+    """Buckets of a modality, then of text, then of all."""
+    of_text = (f"{direction}_text_tokens", f"{direction}_text", direction)
+    return of_text if modality == "text" else (f"{direction}_{modality}_tokens", f"{direction}_{modality}", *of_text)
+
+
+def _unlisted(model: str) -> frozenset[str]:
+    """A speech-to-speech model without a known price: every modality apart, as the price list calls them for others."""
+    suffix = "" if "gemini" in model.lower() else "_tokens"
+    found = {f"{where}_{modality}{suffix}" for where in ("input", "input_cached", "output") for modality in _MODALITIES}
+    return PLAIN | found | {"input_cached_tokens"}
+
+
+def _spread(parts: Iterable[_Part], priced: frozenset[str]) -> dict[str, int]:
+    buckets: dict[str, int] = {}
+    for names, count in parts:
+        if count:
+            # a model without any price for these still counts them
+            name = next((name for name in names if name in priced), "input" if names[-1] in _INPUT else "output")
+            buckets[name] = buckets.get(name, 0) + count
+    return buckets
 
 
 def _with_units(kind: str, known: _Reader, buckets: dict[str, int]) -> dict[str, int]:

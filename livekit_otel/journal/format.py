@@ -24,13 +24,13 @@ out.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, TypeAlias
 from zlib import crc32
 
 import msgspec
 
 from .. import attributes as attr
-from ..spans import finite
 
 #: what a payload may have, so that a piece with its header stays under ``attributes.MAX_VALUE_BYTES``
 PAYLOAD_BYTES = attr.PIECE_BYTES
@@ -154,11 +154,9 @@ Entry: TypeAlias = (
 
 _decode_entries = msgspec.json.Decoder(list[Entry]).decode
 _decode_array = msgspec.json.Decoder(list[Any]).decode
-#: takes halves of surrogate pairs; a number that no span can hold is null
+#: takes halves of surrogate pairs; a number that is not finite is null
 LENIENT = json.JSONDecoder(
-    parse_float=finite,
-    parse_int=lambda digits: int(digits) if finite(digits) is not None else None,
-    parse_constant=lambda _: None,
+    parse_float=lambda digits: number if math.isfinite(number := float(digits)) else None, parse_constant=lambda _: None
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from .. import attributes as attr
 from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..spans import SpanRecord
+from .masks import MaskedSpans, own_session
 from .model import SessionReport
 from .session import OpenSession
 from .values import clock
@@ -14,6 +15,7 @@ from .values import clock
 __all__ = ["build_report", "build_reports"]
 
 _NAMED = 10
+_Key = tuple[str, str]
 
 
 def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
@@ -21,29 +23,51 @@ def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
 
     Spans may come in any order, interleaved, more than once. Memory follows the sessions that are not whole yet:
     one that crashed is kept until the spans end, as no span tells that none of its session will follow (files are read
-    in any order, a session may say nothing for an hour). Spans of a session that was already yielded (duplicates) are
+    in any order, a session may say nothing for an hour). Sessions whose ids were masked or removed on the way are told
+    apart by trace and session span, and come last. Spans of a session that was already yielded (duplicates) are
     dropped.
     """
-    opened: dict[str, OpenSession] = {}
+    # a session is one trace: ids that a redaction rule made equal do not make two calls one
+    opened: dict[_Key, OpenSession] = {}
     done: set[int] = set()
+    masked = MaskedSpans()
     for span in spans:
-        session_id = span.attributes.get(attr.SESSION_ID)
-        if not session_id or not isinstance(session_id, str):
+        session_id = own_session(span)
+        if session_id is None:
             continue
-        session = opened.get(session_id)
+        if not session_id:
+            masked.add(span)
+            continue
+        key = session_id, span.trace_id
+        session = opened.get(key)
         if session is None:
             # hashes instead of ids: a long file may hold a million sessions
-            if hash(session_id) in done:
+            if hash(key) in done:
                 continue
-            session = opened[session_id] = OpenSession(session_id)
+            session = opened[key] = OpenSession(session_id)
         if session.add(span):
-            del opened[session_id]
-            done.add(hash(session_id))
+            del opened[key]
+            done.add(hash(key))
             yield session.report()
+    _gather(opened, masked)
     # only now is it known which problems the reader had; sessions that were whole lost nothing to them
     problems = list(getattr(spans, "problems", ()))
     while opened:
         yield opened.pop(next(iter(opened))).report(problems)
+
+
+def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans) -> None:
+    """Once all spans are read: spans of a session outside of its trace, and those without an id, find their session."""
+    rooted = {session_id: session for (session_id, _), session in opened.items() if session.rooted}
+    for key, session in list(opened.items()):
+        if not session.rooted and (own := rooted.get(key[0])) is not None:
+            own.take(opened.pop(key).spans)
+    known: dict[str, list[str]] = {}
+    for session_id, trace_id in opened:
+        known.setdefault(trace_id, []).append(session_id)
+    for session_id, trace_id, spans in masked.sessions(known):
+        session = opened.setdefault((session_id, trace_id), OpenSession(session_id))
+        session.take(spans)
 
 
 def build_report(spans: Iterable[SpanRecord], session_id: str | None = None) -> SessionReport:
@@ -59,36 +83,46 @@ def build_report(spans: Iterable[SpanRecord], session_id: str | None = None) -> 
         AmbiguousSessionError: several sessions match.
     """
     wanted = session_id or ""
-    opened: dict[str, OpenSession] = {}
+    opened: dict[_Key, OpenSession] = {}
     others: dict[str, None] = {}
+    masked = MaskedSpans()
     rest = iter(spans)
     for span in rest:
-        own = span.attributes.get(attr.SESSION_ID)
-        if not own or not isinstance(own, str):
+        own = own_session(span)
+        if own is None:
             continue
-        session = opened.get(own)
+        if not own:
+            masked.add(span)
+            continue
+        session = opened.get((own, span.trace_id))
         if session is None:
             if not _matches(span, own, wanted):
                 if len(others) <= _NAMED:
                     others[own] = None
                 continue
-            session = opened[own] = OpenSession(own)
+            session = opened[own, span.trace_id] = OpenSession(own)
         whole = session.add(span)
-        if not wanted and len(opened) > 1:
+        if not wanted and len({found for found, _ in opened}) > 1:
             raise AmbiguousSessionError(_several(_starts(opened.values(), rest), wanted))
         if whole and own == wanted:
             return session.report(getattr(spans, "problems", ()))
-    return _choose(opened, wanted, list(others)).report(getattr(spans, "problems", ()))
+    _gather(opened, masked)
+    found = [session for session in opened.values() if _is(session, wanted)]
+    others.update(dict.fromkeys(session.session_id for session in opened.values() if session not in found))
+    return _choose(found, wanted, list(others)).report(getattr(spans, "problems", ()))
+
+
+def _is(session: OpenSession, wanted: str) -> bool:
+    return session.session_id.startswith(wanted) or session.conversation_id.startswith(wanted)
 
 
 def _matches(span: SpanRecord, own: str, wanted: str) -> bool:
     return own.startswith(wanted) or str(span.attributes.get(attr.BACKEND_SESSION_ID, "")).startswith(wanted)
 
 
-def _choose(opened: dict[str, OpenSession], wanted: str, others: list[str]) -> OpenSession:
-    if wanted in opened:
-        return opened[wanted]
-    found = [s for s in opened.values() if wanted and s.conversation_id == wanted] or list(opened.values())
+def _choose(opened: list[OpenSession], wanted: str, others: list[str]) -> OpenSession:
+    exact = [session for session in opened if session.session_id == wanted]
+    found = exact or [s for s in opened if wanted and s.conversation_id == wanted] or opened
     if len(found) == 1:
         return found[0]
     if found:
@@ -103,7 +137,7 @@ def _starts(found: Iterable[OpenSession], rest: Iterable[SpanRecord]) -> dict[st
     """Ids and start times, also of the sessions that are only in ``rest``, whose spans are not kept."""
     starts = {session.session_id: session.start_ns for session in found}
     for span in rest:
-        if own := span.session_id:
+        if own := own_session(span):
             starts[own] = min(starts.get(own, span.start_ns), span.start_ns)
     return starts
 

@@ -10,10 +10,13 @@ from ..journal import JournalReader, RestoredSession
 from ..spans import SpanRecord, flag, number, whole
 from ..turns import turns_of
 from .head import close_reason, complete_head
+from .masks import is_mask, masks_of, own_session, unmasked, warnings_of
 from .model import SessionReport
 from .values import clock
 
 __all__ = ["OpenSession"]
+
+_ROOTS = frozenset({attr.KIND_SESSION, attr.KIND_SESSION_START, attr.KIND_SESSION_END})
 
 
 class OpenSession:
@@ -25,18 +28,37 @@ class OpenSession:
         self._journal = JournalReader()
         self._end: SpanRecord | None = None
         self._count: int | None = None
+        self._masks: dict[str, set[str]] = {}
+        self._nameless = True
+        #: Whether a span is here that only a session has: its own, its first or its last.
+        self.rooted = False
 
     def add(self, span: SpanRecord) -> bool:
         """Take a span; returns whether all that the session counted is now there."""
         spans = self._spans
         if span.span_id not in spans:
+            for name, mask in masks_of(span.attributes).items():
+                self._masks.setdefault(mask, set()).add(name)
+            self._nameless = self._nameless and not own_session(span)
+            span = unmasked(span)
             spans[span.span_id] = span
             attributes = span.attributes
+            self.rooted = self.rooted or span.kind in _ROOTS
             self._journal.add(attributes)
             if attributes.get(attr.KIND) == attr.KIND_SESSION_END:
                 self._end = span
                 self._count = whole(attributes, attr.SESSION_SPAN_COUNT)
         return self._count is not None and len(spans) >= self._count
+
+    @property
+    def spans(self) -> list[SpanRecord]:
+        """The spans so far."""
+        return list(self._spans.values())
+
+    def take(self, spans: Iterable[SpanRecord]) -> None:
+        """Take spans of which another rule than their session's id says that they belong here."""
+        for span in spans:
+            self.add(span)
 
     @property
     def start_ns(self) -> int:
@@ -46,7 +68,9 @@ class OpenSession:
     @property
     def conversation_id(self) -> str:
         """What backends group by."""
-        return next((str(c) for s in self._spans.values() if (c := s.attributes.get(attr.BACKEND_SESSION_ID))), "")
+        names = (attr.BACKEND_SESSION_ID, attr.CONVERSATION_ID)
+        said = (s.attributes.get(name) for name in names for s in self._spans.values())
+        return next((str(one) for one in said if one and not is_mask(one)), "")
 
     def report(self, problems: Iterable[object] = ()) -> SessionReport:
         """The report of what is there. Call it once; ``problems`` are what the reader of the spans told of."""
@@ -65,6 +89,7 @@ class OpenSession:
         if withheld:
             why = "was removed from the spans" if journal.withheld else "was withheld by the session's settings"
             warnings.append(f"content was redacted: it {why}; texts are empty")
+        warnings += warnings_of(self._masks, no_id=self._nameless)
         warnings += [str(one) for one in problems if getattr(one, "level", "") != "info" or not complete]
         return SessionReport(
             session_id=self.session_id,

@@ -53,6 +53,8 @@ class LlmTracker(RequestTracker):
                 attributes.update(delta.attributes(chat_ctx, self.scope.options.llm_input))
         request = self.open(handle, attributes, owner)
         request.native = self.scope.layers.native_span_shared()
+        if request.native:
+            request.set({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE})
         return request
 
     def metrics(self, metrics: LLMMetrics, stream: object | None) -> None:
@@ -64,8 +66,8 @@ class LlmTracker(RequestTracker):
         request = self.reporting(stream)
         if request is None or request.has_metrics:
             end = self.scope.clock.inside_ns(metrics.timestamp)
-            if not self.scope.layers.native_shared:
-                fields.update(usage)
+            shared = self.scope.layers.native_shared
+            fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if shared else usage)
             if metrics.ttft >= 0:
                 fields[attr.TIME_TO_FIRST_CHUNK] = metrics.ttft
             self.unseen(end - to_ns(metrics.duration), end, {**fields, attr.OPERATION_NAME: "chat"}, metrics.speech_id)

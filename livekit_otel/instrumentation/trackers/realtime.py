@@ -61,13 +61,16 @@ class RealtimeTracker:
             attr.REQUEST_STREAM: True,
             attr.OUTPUT_TYPE: "speech" if audio else "text",
         }
+        native = self._scope.layers.native_shared
+        if native:
+            attributes[attr.LANGFUSE_USAGE] = attr.LANGFUSE_COUNTED_ELSEWHERE
         response_id = getattr(generation, "response_id", None)
         if response_id:
             attributes[attr.RESPONSE_ID] = clip(response_id)
         turn = self._turns.working(handle)
         turn = turn if turn is not None and turn.open else None
         span = self._scope.spans.start(attr.KIND_REALTIME, turn or self._scope, self._scope.now_ns(), attributes)
-        response = self._latest = Response(span, turn, response_id, native=self._scope.layers.native_shared)
+        response = self._latest = Response(span, turn, response_id, native=native)
         if turn is not None:
             turn.tried_again(attr.KIND_REALTIME)
             turn.note_model(attributes)
@@ -105,8 +108,8 @@ class RealtimeTracker:
         """RealtimeModelMetrics: of the response with that id, else of the latest one; several of one are added up."""
         fields = {**flatten("realtime", metrics), **model_attributes(metrics)}
         response = self._find(metrics.request_id)
-        if not (response.native if response is not None else self._scope.layers.native_shared):
-            fields.update(_usage(metrics))
+        native = response.native if response is not None else self._scope.layers.native_shared
+        fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if native else _usage(metrics))
         if metrics.ttft < 0:
             fields.pop(_FIRST_TOKEN, None)
         if response is None:

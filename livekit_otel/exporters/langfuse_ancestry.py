@@ -1,0 +1,194 @@
+"""Where each span stands among those that Langfuse gets: its nearest ancestor there, and the model request above it.
+
+Spans end children first, and a span that has ended must not change, so both are noted when a span starts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
+
+from .. import attributes as attr
+
+__all__ = ["Ancestry", "Place"]
+
+#: Spans that are open, and those that ended lately: work that outlives its span still starts spans below it.
+_MAX_OPEN, _MAX_ENDED = 50_000, 10_000
+_MAX_TRACES = 1_000
+#: Spans that wait for the end of the request above them.
+_MAX_WAITING = 1_000
+_COUNTING = frozenset({attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_STT, attr.KIND_TTS})
+_Key = tuple[int, int]
+
+
+@dataclass(eq=False)
+class Request:
+    """A request to a model. ``counts``: whether it says its usage itself; None while it is open."""
+
+    counts: bool | None = None
+    waiting: list[ReadableSpan] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Place:
+    """One span's place.
+
+    Attributes:
+        sent: whether Langfuse gets the span.
+        moved: whether its own parent is not sent.
+        parent: the nearest ancestor that is sent; None for a root.
+        request: the model request above it, or that it is.
+    """
+
+    sent: bool
+    moved: bool = False
+    parent: SpanContext | None = None
+    request: Request | None = None
+
+
+class Ancestry:
+    """Places of the spans of one processor, a bounded number of them. May be used from any thread."""
+
+    def __init__(self, *, native: bool, usage: Callable[[str, Mapping[str, Any]], bool]) -> None:
+        """``native``: whether LiveKit's spans are sent; ``usage(kind, attributes)``: whether a span says its tokens."""
+        self._native = native
+        self._usage = usage
+        self._lock = threading.Lock()
+        self._open: OrderedDict[_Key, Place] = OrderedDict()
+        self._ended: OrderedDict[_Key, Place] = OrderedDict()
+        self._sessions: OrderedDict[int, SpanContext] = OrderedDict()
+        self._waiting: dict[int, Request] = {}
+        self._count = 0
+
+    def started(self, span: ReadableSpan, parent: trace.Span) -> None:
+        """Note a span that starts; ``parent`` is the span of the context that it starts in."""
+        context = span.get_span_context()
+        if context is None:
+            return
+        kind, native = (span.attributes or {}).get(attr.KIND), _is_native(span)
+        with self._lock:
+            above = self._above(span, parent)
+            place = Place(sent=context.trace_flags.sampled and (self._native or not native))
+            if above is not None:
+                place.moved, place.request = not above.sent, above.request
+            place.parent = above.parent if above is not None and place.moved else span.parent
+            if not place.sent and place.parent is None:
+                # LiveKit's spans of a call stand beside our session, not below it
+                place.parent = self._sessions.get(context.trace_id)
+            if _counts(span):
+                place.request = Request()
+            if _is_ours(span) and kind == attr.KIND_SESSION:
+                _put(self._sessions, context.trace_id, context, _MAX_TRACES)
+            _put(self._open, (context.trace_id, context.span_id), place, _MAX_OPEN)
+
+    def ended(self, span: ReadableSpan, *, repeats: bool) -> list[ReadableSpan]:
+        """The spans that may be sent now that ``span`` has ended, in order.
+
+        ``repeats``: whether it counts tokens or costs, which the request above it may count as well. It waits then
+        until that is known.
+        """
+        context = span.get_span_context()
+        if context is None:
+            return [span]
+        key = context.trace_id, context.span_id
+        with self._lock:
+            place = self._open.pop(key, None)
+            if place is None:
+                return [span]
+            _put(self._ended, key, place, _MAX_ENDED)
+            request = place.request
+            if request is None:
+                return [span]
+            if _counts(span):
+                request.counts = self._usage(str((span.attributes or {}).get(attr.KIND, "")), span.attributes or {})
+                return [*self._taken(request), span]
+            foreign = not _is_native(span) and not _is_ours(span)
+            if foreign and repeats and request.counts is None and self._count < _MAX_WAITING:
+                request.waiting.append(span)
+                self._waiting[id(request)] = request
+                self._count += 1
+                return []
+        return [span]
+
+    def release(self) -> list[ReadableSpan]:
+        """All spans that wait: for a flush, which cannot wait for the end of a request."""
+        with self._lock:
+            return [span for request in list(self._waiting.values()) for span in self._taken(request)]
+
+    def of(self, span: ReadableSpan) -> Place | None:
+        """The place of a span that has ended; None if it was never seen to start, or long ago."""
+        context = span.get_span_context()
+        if context is None:
+            return None
+        key = context.trace_id, context.span_id
+        with self._lock:
+            return self._ended.get(key) or self._open.get(key)
+
+    def _taken(self, request: Request) -> list[ReadableSpan]:
+        taken, request.waiting = request.waiting, []
+        self._waiting.pop(id(request), None)
+        self._count -= len(taken)
+        return taken
+
+    def _above(self, span: ReadableSpan, parent: trace.Span) -> Place | None:
+        """The place of a span's parent; None for a root, and for a parent of which nothing is known."""
+        context = span.parent
+        if context is None:
+            return None
+        known = self._find(context)
+        if known is not None or context.is_remote:
+            return known
+        if not context.trace_flags.sampled:
+            return Place(sent=False, parent=self._sessions.get(context.trace_id))
+        if not (isinstance(parent, ReadableSpan) and _is_native(parent)):
+            return None
+        # LiveKit's spans go to another provider, or had begun before this processor was there
+        if self._native and parent.resource is span.resource:
+            return Place(sent=True)
+        further = self._find(parent.parent) if parent.parent is not None else None
+        if further is None:
+            return Place(sent=False, parent=self._sessions.get(context.trace_id))
+        return Place(sent=False, parent=parent.parent if further.sent else further.parent, request=further.request)
+
+    def _find(self, context: SpanContext) -> Place | None:
+        key = context.trace_id, context.span_id
+        place = self._open.get(key)
+        if place is not None:
+            return place
+        place = self._ended.get(key)
+        if place is not None:
+            self._ended.move_to_end(key)
+        return place
+
+
+def _put(places: OrderedDict[Any, Any], key: Any, value: Any, limit: int) -> None:
+    places[key] = value
+    places.move_to_end(key)
+    while len(places) > limit:
+        places.popitem(last=False)
+
+
+def _counts(span: ReadableSpan) -> bool:
+    """Whether a span is a request to a model that says its own usage, ours or LiveKit's."""
+    if _is_ours(span):
+        return (span.attributes or {}).get(attr.KIND) in _COUNTING
+    return _is_native(span) and span.name in attr.NATIVE_REQUESTS
+
+
+def _scope(span: ReadableSpan) -> str:
+    return span.instrumentation_scope.name if span.instrumentation_scope else ""
+
+
+def _is_native(span: ReadableSpan) -> bool:
+    return _scope(span) == attr.NATIVE_SCOPE
+
+
+def _is_ours(span: ReadableSpan) -> bool:
+    return _scope(span) == attr.SCOPE

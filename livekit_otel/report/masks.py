@@ -1,0 +1,120 @@
+"""Sessions whose ids were masked or removed on the way: told apart by trace and by session span."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+
+__all__ = ["MaskedSpans", "is_mask", "masks_of", "own_session", "unmasked", "warnings_of"]
+
+_WORD = r"(?:scrubbed|redacted|masked|filtered|removed|hidden|censored|sanitized|obfuscated)"
+_MASK = re.compile(
+    rf"\s*(?:\[\s*{_WORD}\b[^\]]*\]|<\s*{_WORD}\b[^>]*>|\{{+\s*{_WORD}\b[^}}]*\}}+|\(\s*{_WORD}\b[^)]*\)"
+    rf"|[*_#-]*\s*{_WORD}\s*[*_#-]*|\*{{2,}}|x{{4,}}|•{{2,}}|#{{3,}})\s*",
+    re.IGNORECASE,
+)
+_KINDS = frozenset(attr.SPAN_KINDS)
+_IDENTITY = (attr.SESSION_ID, attr.BACKEND_SESSION_ID, attr.CONVERSATION_ID, attr.KIND)
+
+
+def is_mask(value: object) -> bool:
+    """Whether a value is what a redaction rule leaves: ``[Scrubbed due to 'session']``, ``****``, ``<redacted>``."""
+    return isinstance(value, str) and _MASK.fullmatch(value) is not None
+
+
+def own_session(span: SpanRecord) -> str | None:
+    """The id of the session that a span of ours belongs to: empty if it was masked or removed; None for other spans."""
+    attributes = span.attributes
+    session_id = attributes.get(attr.SESSION_ID)
+    if session_id is not None:
+        return session_id if session_id and isinstance(session_id, str) and not is_mask(session_id) else ""
+    return "" if span.scope == attr.SCOPE and (attr.KIND in attributes or attr.SCHEMA in attributes) else None
+
+
+def masks_of(attributes: Mapping[str, object]) -> dict[str, str]:
+    """The masks of a span's identity, by attribute name."""
+    return {name: str(attributes[name]) for name in _IDENTITY if is_mask(attributes.get(name))}
+
+
+def warnings_of(masks: Mapping[str, Iterable[str]], *, no_id: bool) -> list[str]:
+    """What was masked, and by what. ``masks``: attribute names by mask; ``no_id``: no span says its session."""
+    found = [
+        f"{', '.join(sorted(names))} {'was' if len(set(names)) == 1 else 'were'} masked by {_who(mask)}: "
+        "docs/redaction.md says how to keep reports whole"
+        for mask, names in sorted(masks.items())
+    ]
+    if no_id and not any(attr.SESSION_ID in names for names in masks.values()):
+        found.append(f"{attr.SESSION_ID} was removed from the spans: sessions are told apart by trace and session span")
+    return found
+
+
+def _who(mask: str) -> str:
+    if mask.startswith("[Scrubbed due to"):
+        return f"Logfire's scrubbing ({mask})"
+    if mask == "[Filtered]":
+        return "Sentry's scrubbing ([Filtered])"
+    if mask == "****":
+        return "the collector's redaction processor (****)"
+    return f"a redaction rule ({mask})"
+
+
+def unmasked(span: SpanRecord) -> SpanRecord:
+    """The span with the kind that its name says, if its kind was masked: our spans are named by their kind."""
+    if span.name in _KINDS and is_mask(span.attributes.get(attr.KIND)):
+        return msgspec.structs.replace(span, attributes={**span.attributes, attr.KIND: span.name})
+    return span
+
+
+class MaskedSpans:
+    """Spans of ours without a session id, kept until all spans are read."""
+
+    def __init__(self) -> None:
+        self._traces: dict[str, dict[str, SpanRecord]] = {}
+
+    def add(self, span: SpanRecord) -> None:
+        """Take a span; one that is there already is left alone."""
+        self._traces.setdefault(span.trace_id, {}).setdefault(span.span_id, span)
+
+    def sessions(self, known: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str, list[SpanRecord]]]:
+        """Session ids, their traces, and their spans. ``known``: ids of the sessions of each trace that have one.
+
+        In a trace with one known session the spans are that session's. Else each session span of the trace has what
+        is below it, and its id is the trace's (with the span's, if there are several).
+        """
+        while self._traces:
+            trace_id, spans = self._traces.popitem()
+            ids = list(known.get(trace_id, ()))
+            if len(ids) == 1:
+                yield ids[0], trace_id, list(spans.values())
+                continue
+            groups = _by_session_span(spans)
+            for span_id, group in groups.items():
+                yield trace_id if len(groups) == 1 else f"{trace_id}-{span_id}", trace_id, group
+
+
+def _by_session_span(spans: dict[str, SpanRecord]) -> dict[str, list[SpanRecord]]:
+    """The spans by the session span above them; those below none go with the session that began before them."""
+    roots = sorted((span for span in spans.values() if span.name == attr.KIND_SESSION), key=lambda span: span.start_ns)
+    parents = {root.span_id for root in roots}
+    if not parents:
+        # a session that was killed: its span was never exported, its children name it
+        parents = {s.parent_id for s in spans.values() if s.parent_id and s.name == attr.KIND_SESSION_START}
+    if len(parents) <= 1:
+        return {next(iter(parents), ""): list(spans.values())}
+    groups: dict[str, list[SpanRecord]] = {parent: [] for parent in parents}
+    starts = sorted((min(s.start_ns for s in spans.values() if p in (s.span_id, s.parent_id)), p) for p in parents)
+    for span in spans.values():
+        above, seen = span.span_id, set[str]()
+        # a damaged file may hold circles
+        while above and above not in groups and above not in seen:
+            seen.add(above)
+            above = spans[above].parent_id or "" if above in spans else ""
+        if above not in groups:
+            above = next((p for start, p in reversed(starts) if start <= span.start_ns), starts[0][1])
+        groups[above].append(span)
+    return groups
