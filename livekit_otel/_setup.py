@@ -10,14 +10,14 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from . import instrumentation
-from .instrumentation import providers
 from .instrumentation.options import LLMInput, SessionAttributes
+from .provider import proxies
 from .turns import TurnSpanProcessor
 
 logger = logging.getLogger("livekit_otel")
 
 #: the processor of each provider that takes none
-_beside: providers.ByIdentity[TurnSpanProcessor] = providers.ByIdentity()
+_beside: proxies.ByIdentity[TurnSpanProcessor] = proxies.ByIdentity()
 
 
 class LiveKitInstrumentor(instrumentation.LiveKitInstrumentor):
@@ -32,9 +32,9 @@ def _prepare(provider: TracerProvider) -> TurnSpanProcessor | None:
 
     Returns the processor where the provider takes none: it is shown the spans of each session instead.
     """
-    if providers.takes_processors(provider):
-        if not any(isinstance(one, TurnSpanProcessor) for one in providers.processors(provider)):
-            providers.add_processor(provider, TurnSpanProcessor())
+    if proxies.takes_processors(provider):
+        if not any(isinstance(one, TurnSpanProcessor) for one in proxies.processors(provider)):
+            proxies.add_processor(provider, TurnSpanProcessor())
         return None
     processor = _beside.get(provider)
     if processor is None:

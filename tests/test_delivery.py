@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import livekit_otel
 from livekit_otel import attributes as attr
-from livekit_otel.instrumentation import delivery
+from livekit_otel.provider import export_losses, export_watch
 from livekit_otel.spans import from_sdk
 from tests.bad_servers import hung_server, refusing_address
 from tests.kit import clock
@@ -46,10 +46,10 @@ class Ended(SpanProcessor):
 @pytest.fixture(autouse=True)
 def _off() -> Iterator[None]:
     switch_off()
-    delivery.losses.reset()
+    export_losses.losses.reset()
     yield
     switch_off()
-    delivery.losses.reset()
+    export_losses.losses.reset()
 
 
 @pytest.fixture
@@ -131,20 +131,20 @@ def test_ten_minutes_at_a_hung_endpoint(network: Any, caplog: pytest.LogCaptureF
             plain.turns.clear(), traced.turns.clear()
             switch_off()
             without = spoken_call(100, stalls=plain)
-            delivery.losses.reset()
+            export_losses.losses.reset()
             memory.clear()
             provider, ended = network(url, max_queue_size=QUEUE, max_export_batch_size=BATCH)
             provider.add_span_processor(SimpleSpanProcessor(memory))
             with_plugin = spoken_call(100, lambda to=provider: trace_to(to), traced)
-            until(lambda count=ended: delivery.losses.total + delivery.waiting() == count.count)
-            assert delivery.waiting() <= QUEUE + BATCH
+            until(lambda count=ended: export_losses.losses.total + export_watch.waiting() == count.count)
+            assert export_watch.waiting() <= QUEUE + BATCH
             gaps.append(traced.longest - plain.longest)
         assert words(with_plugin) == words(without)  # type: ignore[arg-type]
         assert min(gaps) < ALLOWED, gaps
     spans = memory.get_finished_spans()
     assert ended.count == len(spans)
     end = next(span for span in spans if span.name == attr.KIND_SESSION_END)
-    assert 500 < end.attributes[attr.SESSION_DROPPED] < delivery.losses.total  # type: ignore[index, operator]
+    assert 500 < end.attributes[attr.SESSION_DROPPED] < export_losses.losses.total  # type: ignore[index, operator]
     said = [record for record in caplog.records if "spans were lost" in record.getMessage()]
     assert 3 <= len(said) <= 3 * 11, "at most once per minute, in each of three calls of ten minutes"
     report = livekit_otel.build_report([from_sdk(span) for span in spans])
@@ -184,8 +184,8 @@ def test_twenty_seconds_at_a_hung_endpoint(network: Any) -> None:
                 stalls = Stalls()
                 assert asyncio.run(typed_call(5.0, stalls)) >= 5
                 longest[traced].append(stalls.longest)
-        assert delivery.losses.total > ended.count / 2 > 0
-        assert delivery.waiting() <= 16 + 8
+        assert export_losses.losses.total > ended.count / 2 > 0
+        assert export_watch.waiting() <= 16 + 8
     # one part in four may have met what has nothing to do with either
     without, with_plugin = (sorted(longest[traced])[2] for traced in (False, True))
     assert with_plugin - without < ALLOWED, longest
@@ -202,8 +202,8 @@ def test_an_endpoint_that_asks_to_wait(
     assert outcome.report["events"][-1]["type"] == "close"
     provider.force_flush()
     assert receiver.requests
-    assert delivery.losses.total == ended.count
-    assert delivery.waiting() == 0
+    assert export_losses.losses.total == ended.count
+    assert export_watch.waiting() == 0
     assert f"spans were lost: {ended.count} by OTLPSpanExporter (not accepted)" in caplog.text
 
 
@@ -213,7 +213,7 @@ def test_nobody_listens(network: Any, caplog: pytest.LogCaptureFixture) -> None:
     outcome = spoken_call(3, lambda: trace_to(provider))
     assert outcome.report["events"][-1]["type"] == "close"
     provider.force_flush()
-    assert delivery.losses.total == ended.count
+    assert export_losses.losses.total == ended.count
     assert "not accepted" in caplog.text
 
 
@@ -224,7 +224,7 @@ def test_an_endpoint_that_comes_back(receiver: Receiver, network: Any) -> None:
     provider, ended = network(receiver.url, max_export_batch_size=16)
     spoken_call(10, lambda: trace_to(provider))
     provider.force_flush()
-    assert delivery.losses.total == 32
+    assert export_losses.losses.total == 32
     assert len(receiver.ids) + 32 == ended.count
 
 
@@ -242,7 +242,7 @@ def test_exporters_that_raise_are_told_apart(caplog: pytest.LogCaptureFixture) -
         provider.add_span_processor(processor)
     spoken_call(2, lambda: trace_to(provider))
     provider.force_flush()
-    assert len(memory.get_finished_spans()) == ended.count == delivery.losses.total
+    assert len(memory.get_finished_spans()) == ended.count == export_losses.losses.total
     assert f"{ended.count} by Broken (ConnectionError)" in caplog.text
 
 
@@ -252,7 +252,7 @@ def test_a_count_that_fails_changes_nothing(receiver: Receiver, network: Any, mo
     def broken(*args: Any) -> None:
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(delivery.Losses, "add", broken)
+    monkeypatch.setattr(export_losses.Losses, "add", broken)
     refuse = iter([True, False, True])
     receiver.answer = lambda request: Answer(status=400 if next(refuse, False) else 200)
     provider, ended = network(receiver.url, max_queue_size=16, max_export_batch_size=16, schedule_delay_millis=600_000)
@@ -281,7 +281,7 @@ def test_missing_spans_are_explained() -> None:
     provider.add_span_processor(SimpleSpanProcessor(Sometimes()))
     spoken_call(2, lambda: trace_to(provider))
     report = livekit_otel.build_report([from_sdk(span) for span in kept.get_finished_spans()])
-    lost = delivery.losses.total
+    lost = export_losses.losses.total
     assert not report.complete
     assert any(f"its exporters had lost {lost} spans of the trace" in warning for warning in report.warnings)
 
@@ -291,14 +291,14 @@ def test_two_traces_count_for_themselves() -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     tracer = provider.get_tracer("test")
     spans = [tracer.start_span("one", context=None) for _ in range(3)]
-    delivery.losses.add(spans[:2], "a test")
-    counts = [delivery.losses.of_trace(span.get_span_context().trace_id) for span in spans]
+    export_losses.losses.add(spans[:2], "a test")
+    counts = [export_losses.losses.of_trace(span.get_span_context().trace_id) for span in spans]
     assert counts == [1, 1, 0]
 
 
 def test_said_once_per_minute(caplog: pytest.LogCaptureFixture) -> None:
     """The first loss is told at once, the others together when a minute has passed, the rest at the end."""
-    losses = delivery.Losses()
+    losses = export_losses.Losses()
 
     async def lose() -> None:
         for _ in range(150):
@@ -342,22 +342,22 @@ def test_a_forked_process_counts_for_itself() -> None:
     """A child begins with no losses, whatever its parent had lost, and still counts."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(Broken()))
-    delivery.watch(provider)
+    export_watch.watch(provider)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     provider.get_tracer("test").start_span("in the parent").end()
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        found = [delivery.losses.total]
+        found = [export_losses.losses.total]
         for _ in range(2):
             provider.get_tracer("test").start_span("in the child").end()
-        found.append(delivery.losses.total)
+        found.append(export_losses.losses.total)
         os.write(write, repr(found).encode())
         os._exit(0)
     os.waitpid(child, 0)
     logging.getLogger("opentelemetry").setLevel(logging.NOTSET)
     assert os.read(read, 100) == b"[0, 2]"
-    assert delivery.losses.total == 1
+    assert export_losses.losses.total == 1
     os.close(read)
     os.close(write)
 
@@ -368,7 +368,7 @@ def test_processors_added_later_are_found() -> None:
     trace_to(provider)
     provider.add_span_processor(SimpleSpanProcessor(Broken()))
     spoken_call(1)
-    assert delivery.losses.total > 0
+    assert export_losses.losses.total > 0
 
 
 def test_another_sdk_is_left_alone() -> None:
@@ -388,12 +388,12 @@ def test_another_sdk_is_left_alone() -> None:
         _active_span_processor = Other()
 
     for provider in (object(), Provider()):
-        delivery.watch(provider)
+        export_watch.watch(provider)
     with_slots = TracerProvider(shutdown_on_exit=False)
     with_slots.add_span_processor(SimpleSpanProcessor(Slots()))
-    delivery.watch(with_slots)
-    assert delivery.waiting() == 0
-    delivery.unwatch()
+    export_watch.watch(with_slots)
+    assert export_watch.waiting() == 0
+    export_watch.unwatch()
 
 
 def test_the_names_that_are_read_are_in_the_installed_sdk() -> None:
@@ -419,7 +419,7 @@ def test_an_export_that_holds_up_the_call_is_named(caplog: pytest.LogCaptureFixt
 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(Slow()))
-    delivery.watch(provider)
+    export_watch.watch(provider)
     with caplog.at_level(logging.WARNING, "livekit_otel"):
         for _ in range(2):
             provider.get_tracer("test").start_span("one").end()

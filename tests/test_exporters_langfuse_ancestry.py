@@ -60,7 +60,11 @@ def calls_weather(inside: str, usage: bool = True) -> Script:
 
     async def script(call: Call, provider: TracerProvider) -> None:
         tracer = provider.get_tracer(THEIRS)
-        fields = {"gen_ai.request.model": "gpt-4.1", "gen_ai.usage.input_tokens": 70, "gen_ai.usage.output_tokens": 7}
+        fields: dict[str, Any] = {
+            "gen_ai.request.model": "gpt-4.1",
+            "gen_ai.usage.input_tokens": 70,
+            "gen_ai.usage.output_tokens": 7,
+        }
 
         class Helper(Agent):
             @function_tool
@@ -160,7 +164,7 @@ def test_livekits_side_of_a_call_belongs_to_its_session() -> None:
     it = Provider()
     job = it.span(NATIVE, "job_entrypoint")
     before = it.span("user", "before", job)
-    session = it.span(OURS, "session", job, **{attr.KIND: attr.KIND_SESSION, attr.SESSION_ID: "s"})
+    session = it.span(OURS, "session", job, **{attr.KIND: attr.KIND_SESSION, attr.SESSION_ID: "s"})  # type: ignore[arg-type]
     agent_session = it.span(NATIVE, "agent_session", job)
     tool = it.span(NATIVE, "function_tool", it.span(NATIVE, "agent_turn", agent_session))
     lookup = it.span("user", "lookup", tool)
@@ -177,7 +181,7 @@ def test_the_spans_themselves_stay_as_they_are() -> None:
     plain = InMemorySpanExporter()
     it.provider.add_span_processor(SimpleSpanProcessor(plain))
     request = it.span(NATIVE, "llm_request")
-    chat = it.span(THEIRS, "chat", request, **{attr.USAGE_INPUT_TOKENS: 5})
+    chat = it.span(THEIRS, "chat", request, **{attr.USAGE_INPUT_TOKENS: 5})  # type: ignore[arg-type]
     chat.end()
     request.set_attributes({attr.USAGE_INPUT_TOKENS: 5})
     request.end()
@@ -191,7 +195,7 @@ def test_the_spans_themselves_stay_as_they_are() -> None:
 def test_a_provider_of_livekits_own() -> None:
     """LiveKit's spans on another provider are known by the span that is current, and are not sent either."""
     it, other = Provider(), TracerProvider(shutdown_on_exit=False)
-    session = it.span(OURS, "session", **{attr.KIND: attr.KIND_SESSION, attr.SESSION_ID: "s"})
+    session = it.span(OURS, "session", **{attr.KIND: attr.KIND_SESSION, attr.SESSION_ID: "s"})  # type: ignore[arg-type]
     agent = other.get_tracer(NATIVE).start_span("agent_session", trace.set_span_in_context(session))
     tool = other.get_tracer(NATIVE).start_span("function_tool", trace.set_span_in_context(agent))
     for span in (it.span("user", "lookup", tool), it.span("user", "direct", agent), session):
@@ -224,7 +228,7 @@ def test_a_parent_that_was_not_sampled() -> None:
 def test_whatever_it_calls_its_tokens(said: dict[str, Any]) -> None:
     """Not the name of an instrumentation decides, but that it counts, and below what."""
     it = Provider()
-    request = it.span(OURS, "llm", **{attr.KIND: attr.KIND_LLM})
+    request = it.span(OURS, "llm", **{attr.KIND: attr.KIND_LLM})  # type: ignore[arg-type]
     inside = it.span("any", "any", it.span("http", "POST", request))
     inside.set_attributes(said)
     inside.end()
@@ -245,8 +249,8 @@ def test_a_flush_does_not_wait_for_a_request() -> None:
     """What waits for the end of its request is sent by a flush and by the shutdown, without its usage."""
     for stop in ("force_flush", "shutdown"):
         it = Provider()
-        request = it.span(OURS, "llm", **{attr.KIND: attr.KIND_LLM})
-        it.span(THEIRS, "chat", request, **{attr.USAGE_INPUT_TOKENS: 5}).end()
+        request = it.span(OURS, "llm", **{attr.KIND: attr.KIND_LLM})  # type: ignore[arg-type]
+        it.span(THEIRS, "chat", request, **{attr.USAGE_INPUT_TOKENS: 5}).end()  # type: ignore[arg-type]
         assert it.sent.get_finished_spans() == ()
         getattr(it.provider, stop)()
         assert [span.name for span in it.sent.get_finished_spans()] == ["chat"]
@@ -260,8 +264,8 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(langfuse_ancestry, "_MAX_WAITING", 10)
     it = Provider()
     for number in range(200):
-        request = it.span(OURS, "llm", **{attr.KIND: attr.KIND_LLM})
-        it.span(THEIRS, f"chat {number}", request, **{attr.USAGE_INPUT_TOKENS: 5}).end()
+        request = it.span(OURS, "llm", **{attr.KIND: attr.KIND_LLM})  # type: ignore[arg-type]
+        it.span(THEIRS, f"chat {number}", request, **{attr.USAGE_INPUT_TOKENS: 5}).end()  # type: ignore[arg-type]
     ancestry = it.exporter._ancestry
     assert len(ancestry._open) <= 50
     assert len(ancestry._ended) <= 20

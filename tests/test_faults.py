@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import livekit_otel
 from livekit_otel import containment
-from livekit_otel.instrumentation import clock, closing, delivery, registry, scope, session, span
+from livekit_otel.instrumentation import clock, closing, registry, scope, session, span
 from livekit_otel.instrumentation.trackers.eou import EouTracker
 from livekit_otel.instrumentation.trackers.interruption import InterruptionTracker
 from livekit_otel.instrumentation.trackers.llm import LlmTracker
@@ -29,6 +29,7 @@ from livekit_otel.instrumentation.trackers.turn import Turn
 from livekit_otel.instrumentation.trackers.turns import TurnTracker
 from livekit_otel.instrumentation.trackers.vad import VadTracker
 from livekit_otel.journal import JournalWriter, recorder
+from livekit_otel.provider import export_losses
 from livekit_otel.turns import TurnSpanProcessor
 from tests.kit.run import run_scenario
 from tests.kit.trace import names, switch_off
@@ -69,7 +70,7 @@ HOOKS: list[tuple[Any, str]] = [
     (registry, "of"),
     (closing, "finish"),
     (closing, "finish_now"),
-    (delivery.Losses, "of_trace"),
+    (export_losses.Losses, "of_trace"),
     (recorder, "dump"),
 ]
 #: together these reach every hook

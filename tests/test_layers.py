@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 import livekit_otel
 from livekit_otel import attributes as attr
 from livekit_otel.instrumentation import livekit_tracer as tracer_of_livekit
-from livekit_otel.instrumentation import providers
+from livekit_otel.provider import proxies as providers
 from livekit_otel.spans import from_sdk
 from tests.kit import providers as kit
 from tests.kit.run import CANARY, INSTRUCTIONS, SCENARIOS, Call, Outcome, Scenario, assert_same_report, run_scenario

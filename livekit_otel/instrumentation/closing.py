@@ -12,7 +12,8 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import Head
-from . import delivery, livekit_api
+from ..provider.export_losses import losses
+from . import livekit_api, registry
 
 if TYPE_CHECKING:
     from .session import SessionState
@@ -46,6 +47,13 @@ def finish_now(state: SessionState, session: Any | None, error: BaseException | 
     if not state.closed:
         for _ in _finishing(state, session, error):
             pass
+
+
+def finish_open() -> None:
+    """End every session of this process that is still open, at once."""
+    for state in registry.all_states():
+        if not state.closed:
+            finish_now(state, None)
 
 
 def _finishing(state: SessionState, session: Any | None, error: BaseException | None) -> Iterator[None]:
@@ -105,7 +113,7 @@ def _end(state: SessionState, error: BaseException | None) -> None:
     attributes[attr.SESSION_REDACTED] = not scope.content
     if state.journal.lost:
         attributes[attr.SESSION_LOST] = state.journal.lost
-    if dropped := delivery.losses.of_trace(scope.span.otel.get_span_context().trace_id):
+    if dropped := losses.of_trace(scope.span.otel.get_span_context().trace_id):
         attributes[attr.SESSION_DROPPED] = dropped
     if state.close_reason is not None:
         attributes[attr.SESSION_CLOSE_REASON] = state.close_reason

@@ -13,7 +13,8 @@ from opentelemetry.trace import TracerProvider
 from .._install_hint import install_hint
 from ..containment import contained
 from ..errors import MissingDependencyError
-from . import livekit_api, livekit_tracer, providers
+from ..provider import export_watch, process_exit, proxies
+from . import livekit_api, livekit_tracer
 from .options import Options
 
 logger = logging.getLogger("livekit_otel")
@@ -66,18 +67,18 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
-        from . import delivery, patches, shutdown
+        from . import closing, patches
         from .hooks import session as session_hooks
 
         options = _options_from(kwargs)
         session_hooks.configure(options)
         if options.tracer_provider is not None:
-            shutdown.flush_at_exit(options.tracer_provider, options.flush_timeout)
-            delivery.watch(options.tracer_provider)
+            process_exit.flush_at_exit(options.tracer_provider, options.flush_timeout, closing.finish_open)
+            export_watch.watch(options.tracer_provider)
         self._applied = patches.apply()
 
     def _uninstrument(self, **kwargs: Any) -> None:
-        from . import closing, delivery, patches, registry
+        from . import closing, patches, registry
 
         for state in registry.all_states():
             if not state.closed:
@@ -85,7 +86,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         registry.forget_all()
         patches.restore(self._applied)
         livekit_tracer.restore()
-        delivery.unwatch()
+        export_watch.unwatch()
 
 
 def _options_from(kwargs: Mapping[str, Any]) -> Options:
@@ -110,7 +111,7 @@ def configure(
     **options: Any,
 ) -> None:
     """Instrument for this provider, or change the options of an instrumentation that is on."""
-    from . import delivery, shutdown
+    from . import closing
     from .hooks import session as session_hooks
 
     check_livekit()
@@ -125,8 +126,8 @@ def configure(
         livekit_tracer.keep_away(provider)
     if instrumentor.is_instrumented_by_opentelemetry:
         session_hooks.configure(checked)
-        shutdown.flush_at_exit(provider, checked.flush_timeout)
-        delivery.watch(provider)
+        process_exit.flush_at_exit(provider, checked.flush_timeout, closing.finish_open)
+        export_watch.watch(provider)
     else:
         instrumentor.instrument(skip_dep_check=True, tracer_provider=provider, **options)
 
@@ -135,7 +136,7 @@ def _warn_inside_a_job(provider: TracerProvider) -> None:
     """LiveKit's root span of a job begins before the entrypoint: a provider that is set there does not get it."""
     global _warned
     with contained("provider.place"):
-        if _warned or livekit_api.job_context() is None or providers.same(livekit_api.native_provider(), provider):
+        if _warned or livekit_api.job_context() is None or proxies.same(livekit_api.native_provider(), provider):
             return
         _warned = True
         logger.warning(

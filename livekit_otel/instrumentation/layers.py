@@ -16,7 +16,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from . import livekit_api, providers
+from ..provider import proxies
+from . import livekit_api
 
 if TYPE_CHECKING:
     from .span import PipelineSpan
@@ -67,20 +68,20 @@ class Layers:
     @property
     def native_recorded(self) -> bool:
         """LiveKit's own spans record, wherever they go."""
-        return providers.records(livekit_api.native_provider())
+        return proxies.records(livekit_api.native_provider())
 
     @property
     def native_shared(self) -> bool:
         """LiveKit's own spans reach the provider that ours go to."""
         native = livekit_api.native_provider()
-        return providers.records(native) and providers.same(native, self.provider)
+        return proxies.records(native) and proxies.same(native, self.provider)
 
     def native_span_shared(self) -> bool:
         """The current span is LiveKit's, records, and reaches our provider."""
         span = trace.get_current_span()
         if not livekit_api.may_be_native(span):
             return False
-        made = providers.made(self.provider, span)
+        made = proxies.made(self.provider, span)
         return self.native_shared if made is None else made
 
     def enter(self, stage: PipelineSpan, *, stand_in: bool = False) -> Entered | None:
@@ -90,10 +91,10 @@ class Layers:
         span that does not record with the same context: spans made inside nest below ours, which stays out of reach.
         """
         native = livekit_api.native_provider()
-        if not providers.records(native):
+        if not proxies.records(native):
             span = trace.NonRecordingSpan(stage.otel.get_span_context()) if stand_in else stage.otel
             return Entered(span, _attach(span), None)
-        if providers.same(native, self.provider):
+        if proxies.same(native, self.provider):
             return None
         return Entered(stage.otel, None, _nearest.set(stage))
 
@@ -101,7 +102,7 @@ class Layers:
         """``AgentSession.start()`` runs: where no span records yet, the session's is current, unless LiveKit's go
         elsewhere; they would be below a span that is not sent there."""
         native = livekit_api.native_provider()
-        elsewhere = providers.records(native) and not providers.same(native, self.provider)
+        elsewhere = proxies.records(native) and not proxies.same(native, self.provider)
         _nearest.set(stage)
         if elsewhere and self._adopt_orphans is not None:
             self._adopt_orphans(self.provider)
@@ -125,13 +126,13 @@ class Layers:
         nearest = _nearest.get()
         if nearest is not None and nearest.otel.is_recording():
             return nearest.context, links, False
-        if not providers.of_the_sdk(self.provider):
+        if not proxies.of_the_sdk(self.provider):
             return Context(), links, False
         return trace.set_span_in_context(current, Context()), links, True
 
     def foreign(self, span: trace.Span) -> bool:
         """Whether a span is not sent to our provider."""
-        made = providers.made(self.provider, span)
+        made = proxies.made(self.provider, span)
         return (livekit_api.is_native(span) and not self.native_shared) if made is None else not made
 
 

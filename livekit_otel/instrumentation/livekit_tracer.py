@@ -11,12 +11,13 @@ from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
 from ..containment import contain, contained, report
-from . import livekit_api, providers
+from ..provider import proxies
+from . import livekit_api
 
 logger = logging.getLogger("livekit_otel")
 
 #: providers that LiveKit's tracer was given by us, so that they are ours to take back
-_given: providers.ByIdentity[bool] = providers.ByIdentity()
+_given: proxies.ByIdentity[bool] = proxies.ByIdentity()
 _sharing = False
 _warned = False
 
@@ -38,7 +39,7 @@ class ElsewhereProvider(trace.ProxyTracerProvider):
     def resolved(self) -> trace.TracerProvider:
         """Where LiveKit's spans go now."""
         found = trace.get_tracer_provider()
-        return self._nothing if providers.same(found, self.ours) else found
+        return self._nothing if proxies.same(found, self.ours) else found
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
         return _ElsewhereTracer(self, args, kwargs)
@@ -75,14 +76,14 @@ def share(
     global _sharing
     from livekit.agents import telemetry
 
-    target = providers.core(provider)
-    repeated = metadata and any(livekit_api.stamps(one, metadata) for one in providers.processors(target))
+    target = proxies.core(provider)
+    repeated = metadata and any(livekit_api.stamps(one, metadata) for one in proxies.processors(target))
     new = dict(metadata) if metadata and not repeated else None
     theirs = _has(provider) and _by_others(target)
     _sharing = True
     try:
         # LiveKit adds processors to what is of the SDK's class only, so it gets what a proxy wraps
-        with providers.keeping_processors(target):
+        with proxies.keeping_processors(target):
             telemetry.set_tracer_provider(target, metadata=new, allow_pii=allow_pii)
     except Exception as error:
         report("livekit_tracer.share", error)
@@ -99,7 +100,7 @@ def share(
 def given(provider: trace.TracerProvider) -> None:
     """LiveKit's tracer got a provider; who gave it is not us unless we are at it."""
     if not _sharing:
-        _given.discard(providers.core(provider))
+        _given.discard(proxies.core(provider))
 
 
 def keep_away(provider: trace.TracerProvider) -> None:
@@ -112,30 +113,30 @@ def keep_away(provider: trace.TracerProvider) -> None:
     if isinstance(before, ElsewhereProvider):
         before.ours = provider
     elif isinstance(before, trace.ProxyTracerProvider) or (_has(provider) and not _by_others(before)):
-        _given.discard(providers.core(provider))
+        _given.discard(proxies.core(provider))
         back: trace.TracerProvider = before if _is_global(before) else trace.ProxyTracerProvider()
         tracer.set_provider(ElsewhereProvider(provider, back))
 
 
 def _has(provider: trace.TracerProvider) -> bool:
-    return providers.same(livekit_api.native_provider(), provider)
+    return proxies.same(livekit_api.native_provider(), provider)
 
 
 def _by_others(provider: trace.TracerProvider) -> bool:
     """Whether somebody else than we gave LiveKit's tracer this provider."""
-    target = providers.core(provider)
+    target = proxies.core(provider)
     return livekit_api.was_given(target) and not _given.get(target)
 
 
 def _is_global(provider: trace.TracerProvider) -> bool:
-    return isinstance(provider, trace.ProxyTracerProvider) or providers.same(provider, trace.get_tracer_provider())
+    return isinstance(provider, trace.ProxyTracerProvider) or proxies.same(provider, trace.get_tracer_provider())
 
 
 @contain("livekit_tracer.warn")
 def warn_if_shared(provider: trace.TracerProvider) -> None:
     """At the start of a session that was to be traced without LiveKit's own spans: they arrive all the same."""
     global _warned
-    if _warned or not _has(provider) or not providers.records(provider):
+    if _warned or not _has(provider) or not proxies.records(provider):
         return
     _warned = True
     logger.warning(

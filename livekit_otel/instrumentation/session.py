@@ -13,11 +13,11 @@ from opentelemetry.sdk.trace import SpanProcessor
 from .. import attributes as attr
 from ..containment import contain, contained
 from ..journal import Attributes, Head, JournalWriter, Recorder
+from ..provider.mirror import MirroredTracer
 from . import livekit_api
 from .clock import SessionClock
 from .identity import agent_id, identity, open_session
 from .layers import Layers
-from .mirror import MirroredTracer
 from .options import Options
 from .scope import SessionScope
 from .span import SpanFactory

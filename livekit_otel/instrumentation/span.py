@@ -12,7 +12,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
-from . import providers
+from ..provider import proxies
 from .values import clip
 
 __all__ = ["PipelineSpan", "SpanFactory", "SpanOwner"]
@@ -96,13 +96,13 @@ class PipelineSpan:
         if self.ended or self.owner is owner:
             return
         self.owner = owner
-        span = providers.innermost_span(self.otel)
+        span = proxies.innermost_span(self.otel)
         if hasattr(span, "_parent"):
             span._parent = owner.span.otel.get_span_context()
 
     def make_root(self) -> None:
         """Take the parent away, not the trace: the parent is on a provider that this span is not sent to."""
-        span = providers.innermost_span(self.otel)
+        span = proxies.innermost_span(self.otel)
         if hasattr(span, "_parent"):
             span._parent = None
 

@@ -11,15 +11,16 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span, SpanProcessor
 
 from ...containment import contain, contained
-from .. import layers, livekit_api, livekit_tracer, providers, registry
+from ...provider import proxies
+from .. import layers, livekit_api, livekit_tracer, registry
 
 
 @contain("layers.native_provider")
 def native_provider_given(provider: trace.TracerProvider, running: Sequence[trace.TracerProvider]) -> None:
     """LiveKit's tracer got a provider, while sessions on others run. From now on LiveKit's spans have the parents that
     they have without us: LiveKit Cloud's recording begins inside ``start()``, where our session's is current."""
-    others = [ours for ours in running if not providers.same(provider, ours)]
-    if not others or not providers.records(provider):
+    others = [ours for ours in running if not proxies.same(provider, ours)]
+    if not others or not proxies.records(provider):
         return
     for ours in others:
         adopt_orphans(ours)
@@ -31,10 +32,10 @@ def native_provider_given(provider: trace.TracerProvider, running: Sequence[trac
 def adopt_orphans(provider: trace.TracerProvider) -> None:
     """Add :class:`NearestParent` to a provider, once."""
     with contained("layers.adopt"):
-        if providers.takes_processors(provider) and not any(
-            isinstance(one, NearestParent) for one in providers.processors(provider)
+        if proxies.takes_processors(provider) and not any(
+            isinstance(one, NearestParent) for one in proxies.processors(provider)
         ):
-            providers.add_processor(provider, NearestParent(provider))
+            proxies.add_processor(provider, NearestParent(provider))
 
 
 class NearestParent(SpanProcessor):

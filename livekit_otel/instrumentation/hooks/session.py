@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 
 from ...containment import contain, contained
-from .. import closing, delivery, livekit_api, livekit_tracer, providers, registry, shutdown
+from ...provider import export_watch, process_exit, proxies
+from .. import closing, livekit_api, livekit_tracer, registry
 from ..layers import Layers
 from ..options import Options
 from ..session import SessionState
@@ -59,14 +60,14 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
     provider = _options.tracer_provider
     if provider is None:
         provider = trace.get_tracer_provider()
-    if not providers.records(provider):
+    if not proxies.records(provider):
         return None
     processor = None
     if _options.prepare is not None:
         with contained("provider.prepare"):
             processor = _options.prepare(provider)
-    shutdown.flush_at_exit(provider, _options.flush_timeout)
-    delivery.watch(provider)
+    process_exit.flush_at_exit(provider, _options.flush_timeout, closing.finish_open)
+    export_watch.watch(provider)
     if _options.native_spans is False:
         livekit_tracer.warn_if_shared(provider)
     state = SessionState(session, agent, _options, Layers(provider, native.adopt_orphans), processor)

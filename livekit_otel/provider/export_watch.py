@@ -1,4 +1,4 @@
-"""Counts the spans that the user's exporters lose, and says so: per trace, and in the log once per minute.
+"""Watches the user's exporters for spans that they lose.
 
 The SDK drops the oldest span of a full queue, and the whole batch that an exporter refuses, and keeps no count that can
 be asked for (its own metrics need a meter provider and a variable). So two methods are watched, each on its own object
@@ -13,14 +13,14 @@ import os
 import threading
 import time
 import weakref
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from ..containment import contain, contained
-from . import providers
+from . import proxies
+from .export_losses import losses
 
 logger = logging.getLogger("livekit_otel")
 
@@ -33,66 +33,11 @@ PRIVATE_NAMES = (
     ("BatchProcessor", "_queue"),
     ("BatchProcessor", "_shutdown"),
 )
-SAY_INTERVAL = 60.0
-_MAX_TRACES = 1_024
 #: a span that ends in the event loop must not wait longer than this for its export
 _SLOW_EXPORT = 0.1
 _ABSENT = object()
 
 
-class Losses:
-    """What was lost in this process, by trace and by cause."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._lock = threading.Lock()
-        self._by_trace: OrderedDict[int, int] = OrderedDict()
-        self._unsaid: Counter[str] = Counter()
-        self._said_at: float | None = None
-        self.total = 0
-
-    def add(self, spans: Iterable[Any], cause: str) -> None:
-        """Count lost spans; the first ones are told at once, later ones when a minute has passed."""
-        now = time.monotonic()
-        with self._lock:
-            for span in spans:
-                context = getattr(span, "context", None)
-                trace_id = context.trace_id if context is not None else 0
-                self._by_trace[trace_id] = self._by_trace.get(trace_id, 0) + 1
-                self._unsaid[cause] += 1
-                self.total += 1
-            while len(self._by_trace) > _MAX_TRACES:
-                self._by_trace.popitem(last=False)
-            due = self._said_at is None or now - self._said_at >= SAY_INTERVAL
-            message = self._message(now) if due else None
-        if message:
-            logger.warning(message)
-
-    def of_trace(self, trace_id: int) -> int:
-        with self._lock:
-            return self._by_trace.get(trace_id, 0)
-
-    def unsaid(self) -> str | None:
-        """What was not told yet, to be told now."""
-        with self._lock:
-            return self._message(time.monotonic())
-
-    def _message(self, now: float) -> str | None:
-        if not self._unsaid:
-            return None
-        causes = ", ".join(f"{count:,} by {cause}" for cause, count in self._unsaid.most_common(5))
-        self._unsaid.clear()
-        self._said_at = now
-        return (
-            f"livekit_otel: spans were lost: {causes}; {self.total:,} in this process so far. Calls are not affected, "
-            "their traces are incomplete. `livekit-otel doctor` tries the endpoint, and "
-            "livekit_otel.exporters.rotating_files keeps spans on disk, to be replayed"
-        )
-
-
-losses = Losses()
 _watches: weakref.WeakSet[_Watch] = weakref.WeakSet()
 _lock = threading.Lock()
 
@@ -211,7 +156,7 @@ def watch(provider: object) -> None:
     """Watch the exporters that this provider has by now; asked again, also those that were added since."""
     with _lock:
         watched = {(id(one.target), one.name) for one in _watches}
-        for processor in _processors(getattr(providers.core(provider), "_active_span_processor", None)):
+        for processor in _processors(getattr(proxies.core(provider), "_active_span_processor", None)):
             exporter = getattr(processor, "span_exporter", None)
             if exporter is None:
                 continue

@@ -2,7 +2,7 @@
 
 LiveKit's job processes end with ``os._exit`` (forkserver), where ``atexit`` does not run, and since 1.8.2 LiveKit's
 own root span ends after every shutdown callback. ``multiprocessing``'s finalizers do run, after both: there
-sessions that never closed get their end and the provider is flushed, in a thread that is waited for only so long.
+sessions that never closed get their end, and the provider is flushed, in a thread that is waited for only so long.
 Nothing is shut down: the provider is not ours.
 """
 
@@ -20,37 +20,39 @@ from opentelemetry.trace import TracerProvider
 
 from .._display import visible
 from ..containment import contain
-from . import closing, delivery, providers, registry
+from . import export_watch, proxies
+from .export_losses import losses
 
 logger = logging.getLogger("livekit_otel")
 
 #: higher than multiprocessing's own finalizers: they tear down what an exporter may still need
 _PRIORITY = 100
-_registered: providers.ByIdentity[util.Finalize] = providers.ByIdentity()
+_registered: proxies.ByIdentity[util.Finalize] = proxies.ByIdentity()
 
 
 @contain("shutdown.register")
-def flush_at_exit(provider: TracerProvider, timeout: float) -> None:
-    """Flush this provider when the process ends, waiting at most ``timeout`` seconds; once per process."""
-    provider = providers.core(provider)
-    before = _registered.get(provider)
+def flush_at_exit(provider: TracerProvider, timeout: float, before: Callable[[], None]) -> None:
+    """Flush this provider when the process ends, waiting at most ``timeout`` seconds; once per process.
+
+    ``before`` is called first, so that what is still open can end.
+    """
+    provider = proxies.core(provider)
+    registered = _registered.get(provider)
     # a child's bootstrap forgets all finalizers, also those of modules that were imported before it
-    if timeout <= 0 or not hasattr(provider, "force_flush") or (before is not None and before.still_active()):
+    if timeout <= 0 or not hasattr(provider, "force_flush") or (registered is not None and registered.still_active()):
         return
     finalizer = util.Finalize(
-        None, _flush, args=(providers.reference(provider), timeout, os.getpid()), exitpriority=_PRIORITY
+        None, _flush, args=(proxies.reference(provider), timeout, os.getpid(), before), exitpriority=_PRIORITY
     )
     _registered.set(provider, finalizer)
 
 
 @contain("shutdown.flush")
-def _flush(reference: Callable[[], Any], timeout: float, pid: int) -> None:
+def _flush(reference: Callable[[], Any], timeout: float, pid: int, before: Callable[[], None]) -> None:
     provider = reference()
     if provider is None or os.getpid() != pid:
         return
-    for state in registry.all_states():
-        if not state.closed:
-            closing.finish_now(state, None)
+    before()
     # an exporter may hang for longer than its own time-outs add up to: the process does not wait for it
     worker = threading.Thread(
         target=provider.force_flush,
@@ -66,9 +68,9 @@ def _flush(reference: Callable[[], Any], timeout: float, pid: int) -> None:
         return
     worker.join(timeout)
     if worker.is_alive():
-        count = f"{waiting:,} spans" if (waiting := delivery.waiting()) else "spans"
+        count = f"{waiting:,} spans" if (waiting := export_watch.waiting()) else "spans"
         _say(f"livekit_otel: {count} were not delivered within {timeout:.1f} s at the end of the process")
-    if message := delivery.losses.unsaid():
+    if message := losses.unsaid():
         _say(message)
 
 
