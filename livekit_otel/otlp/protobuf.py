@@ -18,18 +18,13 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from ..readers.repair import mend
+from .parse import SHAPE, NotAMessage, parse
 
-__all__ = ["Part", "Unreadable", "document", "encode", "mark_of", "one_by_one", "parts"]
+__all__ = ["Part", "decode_file", "encode", "encode_json", "left_out", "mark_of", "one_by_one", "parts"]
 
-BOM = b"\xef\xbb\xbf"
 _SIGNALS = ("resourceLogs", "resourceMetrics")
 _SPANS = ("resourceSpans", "batches")
 _WRAPPERS = ("result", "trace")
-
-
-class Unreadable(Exception):
-    """A line that is no message of spans."""
 
 
 @dataclass
@@ -55,20 +50,30 @@ class Part:
         return sum(len(scope.spans) for scope in self.message.scope_spans)
 
 
-def document(data: bytes) -> Any:
-    """A message, decoded. Raises Unreadable; a message of other signals only is one without spans."""
-    data = data.removeprefix(BOM)
-    try:
-        try:
-            found = msgspec.json.decode(data)
-        except msgspec.DecodeError:
-            found = msgspec.json.decode(mend(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(str(error)) from None
+def decode_file(data: bytes) -> Any:
+    """The messages of a document of a file, as plain objects; those of other signals have no spans. Raises Malformed,
+    NotAMessage."""
+    return parse(_decode_known, data)
+
+
+def _decode_known(data: bytes) -> Any:
+    found = msgspec.json.decode(data)
     for one in found if isinstance(found, list) else [found]:
         if not isinstance(one, dict) or not any(key in one for key in (*_SPANS, *_WRAPPERS, *_SIGNALS)):
-            raise Unreadable("JSON of another shape: no resourceSpans in it")
+            raise NotAMessage(SHAPE)
     return found
+
+
+def encode_json(request: ExportTraceServiceRequest) -> bytes:
+    """A request as OTLP JSON, which has ids as hex where protobuf's own JSON has base64."""
+    found = json_format.MessageToDict(request, use_integers_for_enums=True)
+    for _, _, spans in _groups(found):
+        for span in spans:
+            for one in (span, *span.get("links", ())):
+                for key in ("traceId", "spanId", "parentSpanId"):
+                    if key in one:
+                        one[key] = base64.b64decode(one[key]).hex()
+    return msgspec.json.encode(found)
 
 
 def parts(found: Any, where: str, *, skip: int = 0, size: int = 512) -> Iterator[Part]:
@@ -104,14 +109,7 @@ def encode(messages: list[ResourceSpans], encoding: str) -> bytes:
     request = ExportTraceServiceRequest(resource_spans=messages)
     if encoding != "json":
         return request.SerializeToString()
-    found = json_format.MessageToDict(request, use_integers_for_enums=True)
-    for _, _, spans in _groups(found):
-        for span in spans:
-            for one in (span, *span.get("links", ())):
-                for key in ("traceId", "spanId", "parentSpanId"):
-                    if key in one:
-                        one[key] = base64.b64decode(one[key]).hex()
-    return msgspec.json.encode(found)
+    return encode_json(request)
 
 
 def one_by_one(part: Part) -> list[Part]:
@@ -126,23 +124,41 @@ def one_by_one(part: Part) -> list[Part]:
     return found
 
 
-def _groups(found: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[Any]]]:
-    """(resource spans, scope spans, spans) in their order."""
-    for one in found if isinstance(found, list) else [found]:
+def left_out(found: Any) -> list[str]:
+    """What cannot hold spans where spans should be."""
+    problems: list[str] = []
+    for _ in _groups(found, problems):
+        pass
+    return problems
+
+
+def _groups(
+    found: Any, problems: list[str] | None = None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[Any]]]:
+    """(resource spans, scope spans, spans) in their order, out of lists and wrappers of any depth."""
+    waiting = [found]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += reversed(one)
         if not isinstance(one, dict):
             continue
-        for key in _WRAPPERS:
-            if isinstance(one.get(key), dict):
-                yield from _groups(one[key])
-        for resource in [entry for key in _SPANS for entry in _list(one.get(key))]:
-            for scope in _list(_either(resource, "scopeSpans", "scope_spans")):
-                spans = _list(scope.get("spans"), of=object)
+        for resource in [entry for key in _SPANS for entry in _list(one.get(key), "a resource", problems)]:
+            scopes = _either(resource, "scopeSpans", "scope_spans")
+            for scope in _list(scopes, "a resource", problems):
+                spans = _list(scope.get("spans"), "a scope", problems, of=object)
                 if spans:
                     yield resource, scope, spans
+        waiting += [one[key] for key in reversed(_WRAPPERS) if isinstance(one.get(key), dict)]
 
 
-def _list(value: Any, of: type = dict) -> list[Any]:
-    return [one for one in value if isinstance(one, of)] if isinstance(value, list) else []
+def _list(value: Any, what: str, problems: list[str] | None = None, of: type = dict) -> list[Any]:
+    """The entries of a list that are of a type."""
+    entries = value if isinstance(value, list) else []
+    found = [one for one in entries if isinstance(one, of)]
+    if problems is not None and (len(found) < len(entries) or not isinstance(value, list | None)):
+        problems.append(f"the spans of {what} were skipped: expected {'objects in a list' if entries else 'a list'}")
+    return found
 
 
 def _either(value: dict[str, Any], *keys: str) -> Any:
@@ -186,7 +202,7 @@ def _prepared(span: Any, problems: list[str]) -> dict[str, Any] | None:
     except ValueError as error:
         problems.append(f"a span was skipped: {error}")
         return None
-    if links := _list(span.get("links")):
+    if links := _list(span.get("links"), "a link"):
         found["links"] = []
         for link in links:
             try:

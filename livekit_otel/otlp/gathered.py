@@ -1,0 +1,70 @@
+"""Lines that may be one JSON document, gathered until its brackets are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+
+from .lines import MAX_RECORD_BYTES, SAMPLE_BYTES, Line
+from .repair import BOM, balance
+
+__all__ = ["Gathered"]
+
+
+class Gathered:
+    """The lines since ``first``. Over the limit for one record only both ends of them are kept.
+
+    Attributes:
+        is_list: whether the document is a list: then lines inside of it may be whole messages.
+        too_long: whether it is over the limit.
+    """
+
+    def __init__(self, first: Line) -> None:
+        self.is_list = first.data.removeprefix(BOM).lstrip().startswith(b"[")
+        self.too_long = False
+        self._first = self._last = first
+        self._depth = 0
+        self._data = BytesIO()
+        self._head = self._tail = b""
+        self.add(first)
+
+    @property
+    def closed(self) -> bool:
+        """Whether as many brackets were closed as were opened."""
+        return self._depth <= 0
+
+    def add(self, line: Line) -> bool:
+        """Add a line; true where it is the one that takes the document over the limit."""
+        self._last = line
+        self._depth += balance(line.data)
+        if self.too_long:
+            self._tail = (self._tail + b"\n" + line.data)[-SAMPLE_BYTES:]
+            return False
+        if line is not self._first:
+            self._data.write(b"\n")
+        self._data.write(line.data)
+        self.too_long = line.too_long or self._data.tell() > MAX_RECORD_BYTES
+        if self.too_long:
+            with self._data.getbuffer() as data:
+                self._head, self._tail = bytes(data[:SAMPLE_BYTES]), bytes(data[-SAMPLE_BYTES:])
+            self._data = BytesIO()
+        return self.too_long
+
+    def whole(self, *, ended: bool | None = None) -> Line:
+        """All of it as one line, which is numbered as the first of them."""
+        first, last = self._first, self._last
+        data = self._head + self._tail if self.too_long else self._data.getvalue()
+        return Line(first.number, first.start, last.end, data, last.ended if ended is None else ended, self.too_long)
+
+    def lines(self) -> Iterator[Line]:
+        """The lines again, as they were, without blank ones."""
+        number, start, size = self._first.number, self._first.start, self._data.tell()
+        self._data.seek(0)
+        while self._data.tell() < size:
+            data = self._data.readline()
+            ended = data.endswith(b"\n") or self._last.ended
+            data = data.removesuffix(b"\n")
+            line = Line(number, start, start + len(data) + ended, data, ended)
+            number, start = number + 1, line.end
+            if data and not data.isspace():
+                yield line
