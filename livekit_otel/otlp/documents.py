@@ -24,7 +24,9 @@ Level: TypeAlias = Literal["warning", "info"]
 #: After so many lines, or bytes, without a message a file is taken for something else.
 _PATIENCE = 50
 _PATIENCE_BYTES = 16 << 20
-_WHAT_BECAME_OF_IT = re.compile(r"; ((the line|it|the JSON document that begins here) was skipped|what came before it was read)$")
+_WHAT_BECAME_OF_IT = re.compile(
+    r"; ((the line|it|the JSON document that begins here) was skipped|what came before it was read)$"
+)
 
 
 class NotATrace(Exception):
@@ -81,9 +83,10 @@ class Documents(Generic[T]):
     def read(self, number: int = 0, offset: int = 0) -> Iterator[Document[T]]:
         """The documents after line ``number``, which ends at ``offset``. Raises NotATrace."""
         empty = True
-        lines = self._lines(number, offset)
+        lines = self._file.lines(number, offset)
         try:
             for line in lines:
+                self._last = line
                 if not line.data or line.data.isspace():
                     continue
                 if empty and not offset and b"\0" in line.data[:4096]:
@@ -101,11 +104,6 @@ class Documents(Generic[T]):
             if empty and not self._held:
                 raise Empty("the file is empty; was anything exported, and flushed?")
             raise NotATrace(f"not a trace ({self._why()})")
-
-    def _lines(self, number: int, offset: int) -> Iterator[Line]:
-        for line in self._file.lines(number, offset):
-            self._last = line
-            yield line
 
     def _document(self, line: Line, more: Iterator[Line]) -> Iterator[Document[T]]:
         """A line, or the lines from it on where they are one message."""
@@ -131,27 +129,37 @@ class Documents(Generic[T]):
         damage: Damaged | None = None
         try:
             for line in more:
-                message = self._message(line) if line.data.startswith(b"{") and not gathered.is_list else None
-                if message is not None:
-                    # one message per line after all, and the lines before it are damaged
-                    yield from self._one_by_one(gathered)
+                self._last = line
+                alone = line.data[:1] == b"{" and not gathered.is_list
+                if alone and (message := self._message(line)) is not None:
+                    yield from self._ended(gathered)
                     yield self._found(line, message)
                     return
                 if gathered.add(line):
                     reason = f"the JSON document that begins here is longer than {mebibytes()}, the limit"
                     self._problem(gathered.whole(), f"{reason} for one record; it was skipped", "warning")
-                if gathered.closed:
+                # where it is printed as usual, the last line begins with a bracket; others are found closed at the end
+                if line.data[:1] in (b"}", b"]") and gathered.closed:
                     yield self._complete(gathered)
                     return
         except Damaged as error:
             damage = error
-        line = gathered.whole(ended=False)
-        if self._growing() or (not line.too_long and salvage(line.data.removeprefix(BOM)) is not None):
-            yield from self._cut_off(line, "")
-        else:
-            yield from self._one_by_one(gathered)
+        yield from self._ended(gathered, final=True)
         if damage is not None:
             raise damage
+
+    def _ended(self, gathered: Gathered, *, final: bool = False) -> Iterator[Document[T]]:
+        """What to make of lines after which another message begins, or nothing."""
+        if gathered.closed:
+            yield self._complete(gathered)
+            return
+        if final:
+            line = gathered.whole(ended=False)
+            if self._growing() or (not line.too_long and salvage(line.data.removeprefix(BOM)) is not None):
+                yield from self._cut_off(line, "")
+                return
+        # one message per line after all, and these are damaged
+        yield from self._one_by_one(gathered)
 
     def _complete(self, gathered: Gathered) -> Document[T]:
         line = gathered.whole()

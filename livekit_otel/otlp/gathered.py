@@ -23,37 +23,46 @@ class Gathered:
         self.is_list = first.data.removeprefix(BOM).lstrip().startswith(b"[")
         self.too_long = False
         self._first = self._last = first
-        self._depth = 0
+        self._depth = self._counted = 0
         self._data = BytesIO()
         self._head = self._tail = b""
         self.add(first)
 
+    def add(self, line: Line) -> bool:
+        """Add a line; true where it is the one that takes the document over the limit."""
+        data = line.data
+        self._last = line
+        if self.too_long:
+            self._depth += balance(data)
+            self._tail = (self._tail + b"\n" + data)[-SAMPLE_BYTES:]
+            return False
+        self._data.write(data + b"\n")
+        self.too_long = line.too_long or line.end - self._first.start > MAX_RECORD_BYTES
+        if self.too_long:
+            self._count()
+            with self._data.getbuffer() as view:
+                self._head, self._tail = bytes(view[:SAMPLE_BYTES]), bytes(view[-SAMPLE_BYTES - 1 : -1])
+            self._data, self._counted = BytesIO(), 0
+        return self.too_long
+
     @property
     def closed(self) -> bool:
         """Whether as many brackets were closed as were opened."""
+        self._count()
         return self._depth <= 0
 
-    def add(self, line: Line) -> bool:
-        """Add a line; true where it is the one that takes the document over the limit."""
-        self._last = line
-        self._depth += balance(line.data)
-        if self.too_long:
-            self._tail = (self._tail + b"\n" + line.data)[-SAMPLE_BYTES:]
-            return False
-        if line is not self._first:
-            self._data.write(b"\n")
-        self._data.write(line.data)
-        self.too_long = line.too_long or self._data.tell() > MAX_RECORD_BYTES
-        if self.too_long:
-            with self._data.getbuffer() as data:
-                self._head, self._tail = bytes(data[:SAMPLE_BYTES]), bytes(data[-SAMPLE_BYTES:])
-            self._data = BytesIO()
-        return self.too_long
+    def _count(self) -> None:
+        """Count the brackets of what was added since the last time."""
+        end = self._data.tell()
+        if end > self._counted:
+            with self._data.getbuffer() as view:
+                self._depth += balance(bytes(view[self._counted :]))
+            self._counted = end
 
     def whole(self, *, ended: bool | None = None) -> Line:
         """All of it as one line, which is numbered as the first of them."""
         first, last = self._first, self._last
-        data = self._head + self._tail if self.too_long else self._data.getvalue()
+        data = self._head + self._tail if self.too_long else self._data.getvalue()[:-1]
         return Line(first.number, first.start, last.end, data, last.ended if ended is None else ended, self.too_long)
 
     def lines(self) -> Iterator[Line]:
@@ -62,8 +71,8 @@ class Gathered:
         self._data.seek(0)
         while self._data.tell() < size:
             data = self._data.readline()
-            ended = data.endswith(b"\n") or self._last.ended
-            data = data.removesuffix(b"\n")
+            ended = self._data.tell() < size or self._last.ended
+            data = data[:-1]
             line = Line(number, start, start + len(data) + ended, data, ended)
             number, start = number + 1, line.end
             if data and not data.isspace():

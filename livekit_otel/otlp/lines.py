@@ -133,7 +133,10 @@ class LineFile:
             at = 0
             while (end := chunk.find(b"\n", at)) >= 0:
                 number += 1
-                line = pending.line(number, start, chunk[at:end], True)
+                if pending.size:
+                    line = pending.line(number, start, chunk[at:end], True)
+                else:
+                    line = Line(number, start, start + end - at + 1, chunk[at:end], True)
                 start, at = line.end, end + 1
                 yield line
             if at < len(chunk):
@@ -184,8 +187,6 @@ class _Pending:
 
     def line(self, number: int, start: int, piece: bytes, ended: bool) -> Line:
         """The line that ends with ``piece``; what was pending is forgotten."""
-        if not self.size and len(piece) <= MAX_RECORD_BYTES:
-            return Line(number, start, start + len(piece) + ended, piece, ended)
         self.add(piece)
         data = self._head + self._tail if self.too_long else b"".join(self._pieces)
         line = Line(number, start, start + self.size + ended, data, ended, self.too_long)

@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 
 import requests
 from requests import exceptions
-from urllib3.exceptions import ReadTimeoutError
 
 __all__ = ["Failure", "Kind", "failure_of"]
 
@@ -57,7 +56,7 @@ def failure_of(error: Exception, *, answered: bool) -> Failure:
         return Failure("proxy", detail, True)
     if isinstance(error, exceptions.ConnectTimeout):
         return Failure("connect-timeout", detail, True)
-    if isinstance(error, exceptions.Timeout) or any(isinstance(one, ReadTimeoutError) for one in chain):
+    if isinstance(error, exceptions.Timeout) or any(map(_timed_out, chain)):
         return Failure("timeout", detail, False)
     if isinstance(error, exceptions.ChunkedEncodingError):
         return Failure("broken", detail, False)
@@ -70,6 +69,11 @@ def failure_of(error: Exception, *, answered: bool) -> Failure:
     if isinstance(error, exceptions.ContentDecodingError):
         return Failure("damaged", detail, False)
     return Failure("other", type(error).__name__, True)
+
+
+def _timed_out(error: BaseException) -> bool:
+    """Whether a wait of ours ended; what the system calls a time-out has a number, and is another way to be away."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 def _chain(error: BaseException) -> list[BaseException]:
