@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from ..errors import EndpointError, OptionError
 from ..otlp import protobuf
-from ..transport.address import check_url, environment_headers, traces_url
-from ..transport.credentials import Redactor, secrets_of, shown
+from ..transport.address import ENCODE, check_url, environment_headers, traces_url
+from ..transport.credentials import Redactor, is_ambiguous, secrets_of, shown
 from ..transport.otlp_endpoint import NO_ANSWER, Endpoint, Rejected
 from .environment import is_true
 from .grpc import send_grpc
@@ -96,6 +96,8 @@ def _otlp(variables: Mapping[str, str]) -> Iterator[Destination]:
     else:
         why = "OTEL_EXPORTER_OTLP_ENDPOINT" if base else "the default of OTEL_TRACES_EXPORTER=otlp"
     if protocol == "grpc":
+        if is_ambiguous(traces or base):
+            raise OptionError(f"{why}: {shown(traces or base)!r} is not an address; {ENCODE}")
         yield Destination(why, traces or base or "http://localhost:4317", protocol, headers)
         return
     # the variable for traces is taken as it is, the path is added to the other
@@ -138,7 +140,7 @@ def _try(one: Destination, variables: Mapping[str, str], timeout: float) -> Chec
         else:
             _send_http(one, timeout)
     except EndpointError as error:
-        reason = _hidden(error.reason, one).removeprefix(f"{shown(one.url)}: ")
+        reason = _hidden(error.reason.removeprefix(f"{shown(one.url)}: "), one)
         hung = reason == NO_ANSWER
         if hung:
             reason = f"no answer within {timeout:g} s"

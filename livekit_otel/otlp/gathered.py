@@ -10,6 +10,9 @@ from .repair import BOM, balance
 
 __all__ = ["Gathered"]
 
+#: Brackets are counted in blocks of so many bytes at least, which takes less time than line by line.
+_BLOCK = 1 << 18
+
 
 class Gathered:
     """The lines since ``first``. Over the limit for one record only both ends of them are kept.
@@ -37,6 +40,8 @@ class Gathered:
             self._tail = (self._tail + b"\n" + data)[-SAMPLE_BYTES:]
             return False
         self._data.write(data + b"\n")
+        if self._data.tell() - self._counted > _BLOCK:
+            self._count()
         self.too_long = line.too_long or line.end - self._first.start > MAX_RECORD_BYTES
         if self.too_long:
             self._count()

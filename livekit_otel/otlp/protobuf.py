@@ -18,9 +18,20 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
+from .message import Message, decode_message
 from .parse import SHAPE, NotAMessage, parse
 
-__all__ = ["Part", "decode_file", "encode", "encode_json", "left_out", "mark_of", "one_by_one", "parts"]
+__all__ = [
+    "Part",
+    "decode_file",
+    "decode_request",
+    "encode",
+    "encode_json",
+    "left_out",
+    "mark_of",
+    "one_by_one",
+    "parts",
+]
 
 _SIGNALS = ("resourceLogs", "resourceMetrics")
 _SPANS = ("resourceSpans", "batches")
@@ -110,6 +121,15 @@ def encode(messages: list[ResourceSpans], encoding: str) -> bytes:
     if encoding != "json":
         return request.SerializeToString()
     return encode_json(request)
+
+
+def decode_request(data: bytes) -> Message | list[Message]:
+    """The messages of a request in protobuf, which are decoded as OTLP JSON: one decoder knows what a span is.
+
+    Raises:
+        google.protobuf.message.DecodeError: it is no request.
+    """
+    return decode_message(encode_json(ExportTraceServiceRequest.FromString(data)))
 
 
 def one_by_one(part: Part) -> list[Part]:

@@ -83,9 +83,10 @@ def concatenated(data: bytes) -> list[bytes]:
             size = len(rest)
         except msgspec.DecodeError as error:
             trailing = _TRAILING.search(str(error))
-            if trailing is None:
+            # it counts from 1
+            size = int(trailing[1]) - 1 if trailing else 0
+            if size <= 0:
                 raise
-            size = int(trailing[1])
         found.append(bytes(rest[:size]))
         rest = rest[size:]
     return found

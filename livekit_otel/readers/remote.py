@@ -47,7 +47,7 @@ class Remote:
 
     shown: str
     base: str = field(repr=False)
-    path: tuple[str, ...]
+    path: tuple[str, ...] = field(repr=False)
     user: str = field(repr=False)
     password: str = field(repr=False)
     service: str

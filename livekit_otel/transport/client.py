@@ -199,7 +199,8 @@ class Client:
                 allow_redirects=self._redirects,
             ) as response:  # fmt: skip
                 data, cut = self._read(response)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError, ValueError) as error:
+            # ValueError: urllib3's and the codec's, for a host that cannot be one
             return None, failure_of(error, answered=self._answered)
         self._answered = True
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
-__all__ = ["Redactor", "is_ambiguous", "scrubbed", "secrets_of", "shown"]
+__all__ = ["Redactor", "is_ambiguous", "secrets_of", "shown", "without_arguments"]
 
 HIDDEN = "…"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SCHEME = re.compile(r"([^\s:/?#@]*)://")
 #: What ends user and password: an at sign, however it is written.
 _AT = re.compile(r"@|%(?:25)*40|\uff20|\ufe6b")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.%]*\]|[^\s:@\[\]]*")
@@ -21,7 +21,6 @@ _PORT = re.compile(r":\d{0,5}")
 #: Parameters whose values say what to look for, and never open anything.
 _HARMLESS = frozenset({"service", "session", "trace", "since", "until", "limit"})
 _PATH = re.compile(r"(?:/(?!/)|\.{1,2}/|~|[A-Za-z]:[\\/])")
-_WORD = re.compile(r"[^\s'\"<>(),]+")
 _SHORTEST_SECRET = 4
 _AUTH_SCHEMES = frozenset({"basic", "bearer", "token", "digest", "apikey"})
 
@@ -35,7 +34,8 @@ def shown(address: str) -> str:
     """
     scheme = _SCHEME.match(address.lstrip())
     if scheme is None:
-        return address if _is_path(address) else _after_credentials(address)
+        plain = not _AT.search(address) and "=" not in address.partition("?")[2]
+        return address if plain or _is_path(address) else _after_credentials(address)
     rest = address.lstrip()[scheme.end() :]
     if scheme[1].lower() == "file" and rest.startswith("/"):
         return address
@@ -106,18 +106,13 @@ def _query(parameters: str) -> str:
     return "&".join(kept if len(kept) == len(parameters.split("&")) else [*kept, HIDDEN])
 
 
-def scrubbed(text: str) -> str:
-    """A text, perhaps of somebody else, in which addresses may stand."""
-    return _WORD.sub(lambda word: _scrubbed_word(word[0]), text)
-
-
-def _scrubbed_word(word: str) -> str:
-    scheme = _SCHEME.search(word)
-    if scheme is None:
-        credentials = not _PATH.match(word) and re.match(r"[^/@]+:.*@", word)
-        return _after_credentials(word) if credentials and not os.path.lexists(word) else word
-    body = word[scheme.start() :].rstrip(".;:")
-    return word[: scheme.start()] + shown(body) + word[scheme.start() + len(body) :]
+def without_arguments(text: str, arguments: Iterable[str]) -> str:
+    """A text of somebody else that repeats arguments, with the addresses among them as they may be printed."""
+    values = {value for argument in arguments for value in (argument, argument.partition("=")[2]) if value}
+    for value in sorted(values, key=len, reverse=True):
+        if (visible := shown(value)) != value:
+            text = text.replace(value, visible).replace(repr(value)[1:-1], visible)
+    return text
 
 
 def secrets_of(url: str) -> set[str]:
@@ -130,6 +125,10 @@ def secrets_of(url: str) -> set[str]:
         found |= {credentials, user, password}
         found.add(base64.b64encode(unquote(credentials).encode()).decode())
         rest = rest[marks[-1].end() :]
+    authority, clear = _authority(rest)
+    if not clear:
+        # what should be a port
+        found.add(authority.partition(":")[2])
     query = rest.partition("#")[0].partition("?")[2]
     found |= {value for name, value in parse_qsl(query) if name not in _HARMLESS}
     found |= {one.partition("=")[2] for one in query.split("&") if one.partition("=")[0] not in _HARMLESS}
