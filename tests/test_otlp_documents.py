@@ -269,14 +269,6 @@ def test_named_pipes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "a replay resumes where it stopped, which takes a regular file" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_directory_beside_a_trace(tmp_path: Path) -> None:
-    """A directory that may not be read is named with the reason, also where another file can be."""
-    write(tmp_path / "a.jsonl", "".join(kit.lines(CALL.spans)))
-    (tmp_path / "b").mkdir(mode=0)
-    assert read(tmp_path) == (IDS, ["None: skipped: Permission denied"])
-
-
 def test_text_that_is_cut_off_by_nobody(tmp_path: Path) -> None:
     """A text whose last line has no end is no trace, and not one that a killed writer left."""
     with pytest.raises(SourceError, match=r"not a trace \(line 1: JSON is malformed"):

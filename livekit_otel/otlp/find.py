@@ -40,7 +40,7 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int | None:
         """Stored bytes of all files; None where one of them has no size."""
-        paths = [path for path in self.paths if path is not None and path.is_file()]
+        paths = [path for path in self.paths if path is not None and os.path.isfile(path)]
         return sum(path.stat().st_size for path in paths) if len(paths) == len(self.paths) else None
 
 
@@ -79,9 +79,10 @@ def _below(path: Path) -> Found:
                 skipped.append((one, f"skipped: it is {kind}"))
     if denied and not paths:
         raise SourceError(f"{path}: {reason(denied[0])}; check the permissions of the directory")
+    # opening one says why it cannot be read
+    paths += [Path(error.filename or path) for error in denied]
     if not paths:
         raise SourceError(f"{path}: the directory holds no files; give the one that the trace exporter writes to")
-    skipped += [(Path(error.filename or path), f"skipped: {reason(error)}") for error in denied]
     return Found(paths, True, skipped)
 
 

@@ -31,7 +31,7 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
 
 
 def _read_directory(source: str, found: Found, context: Context) -> Iterator[SpanRecord]:
-    readable = False
+    readable, denied = False, ""
     for other, reason in found.skipped:
         context.problem(Problem(str(other), None, reason, "info"))
     for path in found.paths:
@@ -40,9 +40,13 @@ def _read_directory(source: str, found: Found, context: Context) -> Iterator[Spa
             readable = True
         except SourceError as error:
             reason = str(error).removeprefix(f"{path}: ")
-            context.problem(Problem(str(path), None, f"skipped: {reason}", "info"))
+            unreadable = isinstance(error.__context__, OSError)
+            denied = denied or (f" ({path}: {reason})" if unreadable else "")
+            context.problem(Problem(str(path), None, f"skipped: {reason}", "warning" if unreadable else "info"))
     if not readable:
-        raise SourceError(f"{source}: none of the {len(found.paths)} files in the directory is a trace; {_HINT}")
+        raise SourceError(
+            f"{source}: none of the {len(found.paths)} files in the directory is a trace{denied}; {_HINT}"
+        )
 
 
 def _read_file(path: Path | None, context: Context) -> Iterator[SpanRecord]:

@@ -23,7 +23,7 @@ class StoredFile:
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
             raise SourceError(f"{path}: a replay resumes where it stopped, which takes a regular file; give one")
         self.lines = LineFile(path)
         self._stat = self.lines.stat()
