@@ -16,8 +16,10 @@ import trustme
 
 from livekit_otel.errors import EndpointError
 from livekit_otel.transport import client
-from livekit_otel.transport.client import Answer, Client, NoCredentials, RetryPolicy, Unanswered, retry_after
+from livekit_otel.transport.auth import NoCredentials
+from livekit_otel.transport.client import Answer, Client, Unanswered
 from livekit_otel.transport.otlp_endpoint import Endpoint
+from livekit_otel.transport.retry import RetryPolicy, retry_after
 from tests.bad_servers import hanging_up_server, hung_server, refusing_address
 from tests.json_server import Asked, Failing, Reply, serving
 from tests.otlp_receiver import Receiver
@@ -103,7 +105,7 @@ def test_patience(waits: list[float]) -> None:
 
 
 def test_no_answers(waits: list[float]) -> None:
-    """Reasons are kept apart: time-outs are counted, and a port where nobody listens is final unless it may come back."""
+    """Reasons are kept apart: time-outs are counted, and nobody at a port is final unless it may come back."""
     with hung_server() as address, pytest.raises(Unanswered) as caught:
         make(RetryPolicy(attempts=9, timeouts=2)).send("GET", address)
     assert caught.value.failure is not None

@@ -7,7 +7,6 @@ numbers; what differs in OTLP is that ids are hex.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
+from .ids import either, entries_of, prepared_span
 from .message import Message, decode_message
 from .parse import SHAPE, NotAMessage, parse
 
@@ -112,7 +112,7 @@ def mark(span: Any) -> str:
     """What tells a span from others."""
     if not isinstance(span, dict):
         return "?"
-    return f"{_either(span, 'traceId', 'trace_id')}/{_either(span, 'spanId', 'span_id')}"
+    return f"{either(span, 'traceId', 'trace_id')}/{either(span, 'spanId', 'span_id')}"
 
 
 def encode(messages: list[ResourceSpans], encoding: str) -> bytes:
@@ -163,30 +163,17 @@ def _groups(
             waiting += reversed(one)
         if not isinstance(one, dict):
             continue
-        for resource in [entry for key in _SPANS for entry in _list(one.get(key), "a resource", problems)]:
-            scopes = _either(resource, "scopeSpans", "scope_spans")
-            for scope in _list(scopes, "a resource", problems):
-                spans = _list(scope.get("spans"), "a scope", problems, of=object)
+        for resource in [entry for key in _SPANS for entry in entries_of(one.get(key), "a resource", problems)]:
+            scopes = either(resource, "scopeSpans", "scope_spans")
+            for scope in entries_of(scopes, "a resource", problems):
+                spans = entries_of(scope.get("spans"), "a scope", problems, of=object)
                 if spans:
                     yield resource, scope, spans
         waiting += [one[key] for key in reversed(_WRAPPERS) if isinstance(one.get(key), dict)]
 
 
-def _list(value: Any, what: str, problems: list[str] | None = None, of: type = dict) -> list[Any]:
-    """The entries of a list that are of a type."""
-    entries = value if isinstance(value, list) else []
-    found = [one for one in entries if isinstance(one, of)]
-    if problems is not None and (len(found) < len(entries) or not isinstance(value, list | None)):
-        problems.append(f"the spans of {what} were skipped: expected {'objects in a list' if entries else 'a list'}")
-    return found
-
-
-def _either(value: dict[str, Any], *keys: str) -> Any:
-    return next((value[key] for key in keys if value.get(key) is not None), None)
-
-
 def _message(resource: dict[str, Any], scope: dict[str, Any], spans: list[Any], problems: list[str]) -> ResourceSpans:
-    prepared = [span for span in (_prepared(span, problems) for span in spans) if span is not None]
+    prepared = [span for span in (prepared_span(span, problems) for span in spans) if span is not None]
     try:
         return _parse(resource, scope, prepared)
     except json_format.ParseError:
@@ -209,50 +196,6 @@ def _parse(resource: dict[str, Any], scope: dict[str, Any], spans: list[dict[str
     whole = {key: value for key, value in resource.items() if key not in ("scopeSpans", "scope_spans")}
     whole["scopeSpans"] = [{**scope, "spans": spans}]
     return json_format.ParseDict(whole, ResourceSpans(), ignore_unknown_fields=True)
-
-
-def _prepared(span: Any, problems: list[str]) -> dict[str, Any] | None:
-    """A span with its ids as protobuf's JSON has them."""
-    try:
-        if not isinstance(span, dict):
-            raise ValueError("it is not an object")
-        found = _with_ids(span)
-        if parent := _id(_either(span, "parentSpanId", "parent_span_id"), 8, optional=True):
-            found["parentSpanId"] = parent
-    except ValueError as error:
-        problems.append(f"a span was skipped: {error}")
-        return None
-    if links := _list(span.get("links"), "a link"):
-        found["links"] = []
-        for link in links:
-            try:
-                found["links"].append(_with_ids(link))
-            except ValueError as error:
-                problems.append(f"a link was left out: {error}")
-    return found
-
-
-def _with_ids(one: dict[str, Any]) -> dict[str, Any]:
-    ids = ("traceId", "trace_id", "spanId", "span_id", "parentSpanId", "parent_span_id")
-    found = {key: value for key, value in one.items() if key not in ids}
-    found["traceId"] = _id(_either(one, "traceId", "trace_id"), 16)
-    found["spanId"] = _id(_either(one, "spanId", "span_id"), 8)
-    return found
-
-
-def _id(text: Any, size: int, *, optional: bool = False) -> str | None:
-    """Hex, or what some servers write, base64; as base64."""
-    found = b""
-    try:
-        if isinstance(text, str):
-            found = bytes.fromhex(text) if len(text) == 2 * size else base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        pass
-    if len(found) == size and any(found):
-        return base64.b64encode(found).decode()
-    if optional and (not text or len(found) == size):
-        return None
-    raise ValueError(f"{str(text)[:40]!r} is not an id of {2 * size} hex digits")
 
 
 _FIELD = re.compile(r"Failed to parse (\w+) field: ")

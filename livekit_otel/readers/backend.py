@@ -10,9 +10,10 @@ from requests.auth import AuthBase
 
 from ..errors import PartialReadError, SourceError
 from ..otlp.repair import mend
-from ..transport.client import Answer, Client, Parameters, RetryPolicy, Unanswered
+from ..transport.client import Answer, Client, Parameters, Unanswered
 from ..transport.credentials import secrets_of, shown
 from ..transport.failure import Failure
+from ..transport.retry import RetryPolicy
 from .base import Context
 
 __all__ = ["Backend", "NotFound"]

@@ -17,7 +17,7 @@ from ..errors import SourceError
 from ..otlp.decode import records
 from ..otlp.message import Message, decode_message
 from ..spans import SpanRecord
-from ..transport.client import Bearer, basic
+from ..transport.auth import Bearer, basic
 from .backend import Backend, NotFound
 from .base import Context, Problem
 from .remote import Remote, parse, restored, rfc3339

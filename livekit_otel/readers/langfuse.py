@@ -16,7 +16,7 @@ import msgspec
 from .. import attributes as attr
 from ..errors import SourceError
 from ..spans import SpanRecord
-from ..transport.client import basic
+from ..transport.auth import basic
 from .backend import Backend, NotFound
 from .base import Context, Problem
 from .langfuse_records import Observation, to_record

@@ -18,7 +18,7 @@ from ..errors import SourceError
 from ..otlp.decode import records
 from ..otlp.message import decode_message
 from ..spans import SpanRecord
-from ..transport.client import Bearer
+from ..transport.auth import Bearer
 from .backend import Backend, NotFound
 from .base import Context, Problem
 from .remote import Remote, parse, restored, rfc3339

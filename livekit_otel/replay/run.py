@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,20 +82,15 @@ class Replay:
         self._directory, self._skipped = found.directory, found.skipped
         self.source, self.summary = source, Summary()
         self._paths = [path for path in found.paths if path is not None]
+        self.bytes_total = found.size or 0
         self._root = (local(source) if self._directory else self._paths[0].parent).resolve()
         self._url, self._batch = url, batch
         self.state_path = state or default_path(self._root, url)
         self._note, self._advance = on_note, on_advance
         self._parts: list[protobuf.Part] = []
         self._pending: dict[str, Position] = {}
-        self._bytes = self._waiting = 0
-        self._last_rejection = ""
-        self._ever_accepted = False
-        self._rejected_in_a_row = 0
-
-    @property
-    def bytes_total(self) -> int:
-        return sum(path.stat().st_size for path in self._paths if os.path.isfile(path))
+        self._bytes = self._waiting = self._rejected_in_a_row = 0
+        self._last_rejection, self._ever_accepted = "", False
 
     def run(self, endpoint: Endpoint | None) -> Summary:
         """Send everything that was not acknowledged yet; without an endpoint, only count it.
@@ -168,8 +162,8 @@ class Replay:
             told = 0
             for step in Reading(file, position, self._batch, self._tell).steps():
                 self._add(step, file)
-                self._advance(file.lines.stored_position() - told)
-                told = file.lines.stored_position()
+                before, told = told, file.lines.stored_position()
+                self._advance(told - before)
             self.summary.files += 1
         except NotATrace:
             self._pending.pop(file.name, None)

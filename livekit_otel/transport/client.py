@@ -1,69 +1,28 @@
-"""HTTP: one client, one retry policy, and every failure as data that callers put into words."""
+"""HTTP: one client, and every failure as data that callers put into words."""
 
 from __future__ import annotations
 
-import base64
-import math
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
+from requests.auth import AuthBase
 
 from .address import Tls
+from .auth import secrets_of_auth
 from .credentials import Redactor
 from .failure import Failure, failure_of
+from .retry import RetryPolicy, may_pass, retry_after
 
-__all__ = ["Answer", "Bearer", "Client", "NoCredentials", "RetryPolicy", "Unanswered", "basic", "retry_after"]
+__all__ = ["Answer", "Client", "Parameters", "Unanswered"]
 
 Parameters = Mapping[str, str | int | Sequence[str]]
 
 _CHUNK = 1 << 16
-_AGAIN = frozenset({408, 425, 429})
-_NOT_AGAIN = frozenset({501, 505})
 _sleep = time.sleep
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """When a request is tried again: after no answer, and after 408, 425, 429 and 5xx except 501 and 505.
-
-    Attributes:
-        attempts: how many at most; None for any number.
-        timeouts: how many of them may end without an answer in time; None for any number.
-        patience: seconds from the first attempt to the last, at most; None for any.
-        first_wait, longest_wait: seconds between attempts, which double; a quarter more or less at random.
-        longest_asked: a server that asks for more seconds than that in ``Retry-After`` is given up.
-        unreachable: whether to try again where nobody listens, or the name is not known.
-    """
-
-    attempts: int | None = None
-    timeouts: int | None = None
-    patience: float | None = None
-    first_wait: float = 0.5
-    longest_wait: float = 8.0
-    longest_asked: float | None = None
-    unreachable: bool = False
-
-    def wait(self, attempt: int, asked: float | None) -> float:
-        """Seconds after an attempt, counted from 0; ``asked`` is what the server asks for."""
-        wait: float = min(self.longest_wait, self.first_wait * 2 ** min(attempt, 16)) * random.uniform(0.75, 1.25)
-        return max(wait, asked or 0.0)
-
-    def ends(self, attempt: int, timeouts: int, elapsed: float, wait: float, asked: float | None) -> bool:
-        """Whether attempt number ``attempt`` was the last."""
-        return (
-            (self.attempts is not None and attempt + 1 >= self.attempts)
-            or (self.timeouts is not None and timeouts >= self.timeouts)
-            or (self.longest_asked is not None and (asked or 0.0) > self.longest_asked)
-            or (self.patience is not None and elapsed + wait > self.patience)
-        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +46,7 @@ class Answer:
     @property
     def passing(self) -> bool:
         """Whether another attempt may succeed."""
-        return self.status in _AGAIN or (self.status >= 500 and self.status not in _NOT_AGAIN)
+        return may_pass(self.status)
 
 
 class Unanswered(Exception):
@@ -100,33 +59,6 @@ class Unanswered(Exception):
         super().__init__(failure.detail if failure else f"status {answer.status if answer else 0}")
         self.attempts, self.answer, self.failure = attempts, answer, failure
         self.asked = answer.retry_after if answer else None
-
-
-class Bearer(AuthBase):
-    """A token. As an auth object, so that no netrc file replaces it."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-    @property
-    def secrets(self) -> set[str]:
-        return {self._token}
-
-
-class NoCredentials(AuthBase):
-    """The headers as they are, whatever a netrc file says."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
-def basic(user: str, password: str) -> AuthBase:
-    """Name and password, in UTF-8."""
-    return HTTPBasicAuth(user.encode(), password.encode())
 
 
 class Client:
@@ -165,7 +97,7 @@ class Client:
         if tls is not None:
             self._session.mount("https://", _TlsAdapter(tls))
             self._session.verify = tls.authorities or True
-        self.redact = Redactor({*secrets, *_secrets(auth)})
+        self.redact = Redactor({*secrets, *secrets_of_auth(auth)})
         self._answered = False
 
     def send(self, method: str, url: str, *, parameters: Parameters | None = None, body: bytes | None = None) -> Answer:
@@ -230,28 +162,3 @@ class _TlsAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._tls.context, **kwargs)
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds that a server asks to wait in ``Retry-After``, which holds seconds or a date."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
-            return None
-        date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
-        seconds = date.timestamp() - time.time()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _secrets(auth: AuthBase | None) -> set[str]:
-    if isinstance(auth, Bearer):
-        return auth.secrets
-    if isinstance(auth, HTTPBasicAuth):
-        user, password = (one.decode() if isinstance(one, bytes) else one for one in (auth.username, auth.password))
-        return {user, password, base64.b64encode(f"{user}:{password}".encode()).decode()}
-    return set()

@@ -12,8 +12,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from ..errors import EndpointError
 from .address import tls_of_exporters, without_credentials
-from .client import Answer, Client, NoCredentials, RetryPolicy, Unanswered
+from .auth import NoCredentials
+from .client import Answer, Client, Unanswered
 from .credentials import secrets_of, shown
+from .retry import RetryPolicy
 
 __all__ = ["Accepted", "Endpoint", "Rejected"]
 
