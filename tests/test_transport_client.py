@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -147,12 +146,11 @@ def test_long_answers(waits: list[float]) -> None:
 
 
 @pytest.fixture
-def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "netrc"
     path.write_text("default login ada password other\n")
     path.chmod(0o600)
     monkeypatch.setenv("NETRC", str(path))
-    return
 
 
 @pytest.mark.usefixtures("netrc")

@@ -1,20 +1,17 @@
-"""Which files a source names: a path, a ``file://`` URL, a directory, or standard input."""
+"""Which files there are at a path: the file, those below a directory, or standard input."""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from ..errors import SourceError
-from ..transport.address import scheme_of
-from ..transport.credentials import shown
 from .lines import reason
 
-__all__ = ["Found", "find", "local"]
+__all__ = ["Found", "find"]
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe; give it as the source itself to read it",
@@ -44,24 +41,22 @@ class Found(msgspec.Struct, frozen=True):
         return sum(path.stat().st_size for path in paths) if len(paths) == len(self.paths) else None
 
 
-def local(source: str) -> Path:
-    """The path of a source, which may be a ``file://`` URL."""
-    return Path(unquote(urlsplit(source).path)) if scheme_of(source) == "file" else Path(source)
+def find(path: Path | None, name: str) -> Found:
+    """The files of a path; None is standard input. ``name`` is the source in messages.
 
-
-def find(source: str) -> Found:
-    """The files of a source. Raises SourceError where there are none."""
-    if source == "-":
+    Raises:
+        SourceError: there are none.
+    """
+    if path is None:
         return Found([None])
     try:
-        path = local(source)
         if path.is_dir():
             return _below(path)
         path.stat()
     except FileNotFoundError:
-        raise SourceError(f"{shown(source)}: no such file or directory; check the path") from None
+        raise SourceError(f"{name}: no such file or directory; check the path") from None
     except (OSError, ValueError) as error:
-        raise SourceError(f"{shown(source)}: {reason(error)}; check the path and its permissions") from None
+        raise SourceError(f"{name}: {reason(error)}; check the path and its permissions") from None
     return Found([path])
 
 

@@ -14,6 +14,8 @@ from ..otlp.find import Found, find
 from ..otlp.lines import Line, LineFile
 from ..otlp.message import decode_file
 from ..spans import SpanRecord
+from ..transport.address import local_path
+from ..transport.credentials import shown
 from .base import Context, Problem
 
 __all__ = ["read"]
@@ -23,7 +25,7 @@ _HINT = "livekit-otel reads OTLP JSON as file exporters write it (one message pe
 
 def read(source: str, context: Context) -> Iterator[SpanRecord]:
     """Span records of a file, a directory of files, or standard input (``-``)."""
-    found = find(source)
+    found = find(local_path(source), shown(source))
     context.bytes_total = found.size
     if found.directory:
         return _read_directory(source, found, context)

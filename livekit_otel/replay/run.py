@@ -11,8 +11,8 @@ import msgspec
 from ..errors import EndpointError, SourceError
 from ..otlp import protobuf
 from ..otlp.documents import NotATrace
-from ..otlp.find import find, local
-from ..transport.address import scheme_of
+from ..otlp.find import find
+from ..transport.address import local_path, scheme_of
 from ..transport.credentials import shown
 from ..transport.otlp_endpoint import Accepted, Endpoint, Rejected
 from .reading import Reading, Step
@@ -78,12 +78,12 @@ class Replay:
                 f"{shown(source)}: a replay sends what files hold, not servers; give the file or the directory "
                 "that an exporter wrote"
             )
-        found = find(source)
-        self._directory, self._skipped = found.directory, found.skipped
+        path = local_path(source)
+        found = find(path, shown(source))
         self.source, self.summary = source, Summary()
+        self._directory, self._skipped, self.bytes_total = found.directory, found.skipped, found.size or 0
         self._paths = [path for path in found.paths if path is not None]
-        self.bytes_total = found.size or 0
-        self._root = (local(source) if self._directory else self._paths[0].parent).resolve()
+        self._root = (path if path and self._directory else self._paths[0].parent).resolve()
         self._url, self._batch = url, batch
         self.state_path = state or default_path(self._root, url)
         self._note, self._advance = on_note, on_advance

@@ -8,9 +8,10 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from ..errors import OptionError
+from ..errors import OptionError, SourceError
 from .credentials import is_ambiguous, shown
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Tls",
     "check_url",
     "environment_headers",
+    "local_path",
     "parse_header",
     "scheme_of",
     "tls_of_exporters",
@@ -34,6 +36,16 @@ def scheme_of(source: str) -> str:
     """The scheme of a source that is a URL, in lower case; empty for a path."""
     url = _URL.match(source)
     return url[1].lower() if url else ""
+
+
+def local_path(source: str) -> Path | None:
+    """The path of a source that is one, or a ``file://`` URL; None for standard input (``-``)."""
+    if source == "-":
+        return None
+    try:
+        return Path(unquote(urlsplit(source).path) if scheme_of(source) == "file" else source)
+    except ValueError:
+        raise SourceError(f"{shown(source)}: not an address; give a path") from None
 
 
 def check_url(url: str) -> str:
