@@ -62,7 +62,7 @@ def test_here(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
     assert [line for line in lines if line[0] != " "] == [
-        "packages", "instrumentation", "environment", "endpoints", "no problem found",
+        "packages", "instrumentation", "alongside", "environment", "endpoints", "no problem found",
     ]  # fmt: skip
     assert any(line.startswith("  ok      livekit-agents 1.") for line in lines)
     assert any(line.startswith("  ok      opentelemetry-sdk 1.") for line in lines)
@@ -360,4 +360,4 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], options: tuple[str, ...
 def test_areas_in_order(tmp_path: Path) -> None:
     """Checks come area by area, as they are made."""
     areas = [check.area for check in checks.check_all(send=False, variables={})]
-    assert list(dict.fromkeys(areas)) == ["packages", "instrumentation", "environment", "endpoints"]
+    assert list(dict.fromkeys(areas)) == ["packages", "instrumentation", "alongside", "environment", "endpoints"]

@@ -12,7 +12,8 @@ import livekit_otel
 import tests.scenarios  # noqa: F401
 from livekit_otel import PartialReadError, SourceError, SpanRecord
 from livekit_otel import attributes as attr
-from livekit_otel.readers import http
+from livekit_otel.readers import backend
+from livekit_otel.transport import client
 
 from .bad_servers import hanging_up_server, hung_server
 from .json_server import Asked, Failing, JsonServer, Reply, serving
@@ -94,7 +95,7 @@ def _as_texts(part: dict[str, Any]) -> None:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Waits between attempts are told, not slept; no credentials come from the machine."""
     waits: list[float] = []
-    monkeypatch.setattr(http, "_sleep", waits.append)
+    monkeypatch.setattr(client, "_sleep", waits.append)
     monkeypatch.delenv("JAEGER_TOKEN", raising=False)
     return waits
 
@@ -339,7 +340,7 @@ def test_a_port_that_speaks_no_http(no_waiting: list[float]) -> None:
 
 def test_a_hung_server_is_given_up(no_waiting: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and never answers is asked twice, not for as long as one that asks for patience."""
-    monkeypatch.setattr(http, "_READ_SECONDS", 0.2)
+    monkeypatch.setattr(backend, "_READ_SECONDS", 0.2)
     with hung_server() as address:
         said = failure(address.replace("http://", "jaeger://"))
     assert said.endswith(f"Jaeger at {address} did not answer within 0 s, 2 times; try again later")

@@ -18,7 +18,7 @@ import tests.scenarios  # noqa: F401
 from livekit_otel import PartialReadError, SourceError, SpanRecord
 from livekit_otel import attributes as attr
 from livekit_otel.exporters import langfuse
-from livekit_otel.readers import http
+from livekit_otel.transport import client
 
 from .json_server import Asked, Failing, JsonServer, Reply, serving
 from .kit.run import as_json
@@ -42,7 +42,7 @@ CALLS = (
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Waits between attempts are told, not slept; keys come from the environment."""
     waits: list[float] = []
-    monkeypatch.setattr(http, "_sleep", waits.append)
+    monkeypatch.setattr(client, "_sleep", waits.append)
     monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", PUBLIC)
     monkeypatch.setenv("LANGFUSE_SECRET_KEY", SECRET)
     for name in ("HOST", "BASE_URL", "TRACING_ENVIRONMENT"):

@@ -14,7 +14,7 @@ import livekit_otel
 import tests.scenarios  # noqa: F401
 from livekit_otel import PartialReadError, SourceError, SpanRecord
 from livekit_otel import attributes as attr
-from livekit_otel.readers import http
+from livekit_otel.transport import client
 
 from .json_server import Asked, Failing, JsonServer, Reply, serving
 from .kit.run import as_json
@@ -94,7 +94,7 @@ def _value(value: Any) -> dict[str, Any]:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Waits between attempts are told, not slept; no key comes from the machine."""
     waits: list[float] = []
-    monkeypatch.setattr(http, "_sleep", waits.append)
+    monkeypatch.setattr(client, "_sleep", waits.append)
     monkeypatch.delenv("PHOENIX_API_KEY", raising=False)
     return waits
 

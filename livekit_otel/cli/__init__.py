@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .._install_hint import install_hint
 from ..errors import LiveKitOtelError
+from ..transport.credentials import without_arguments
 from .commands import short_help, shown_version
 from .output import inert_logs, say, write
 
@@ -42,9 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             if type(error).__name__ == "Abort":
                 return _fail("interrupted", 130)
-            return _fail(_unexpected(error), 1)
+            return _fail(without_arguments(_unexpected(error), arguments), 1)
         command = getattr(getattr(error, "ctx", None), "command_path", "livekit-otel")
-        return _fail(f"{error.format_message()} (see `{command} --help`)", getattr(error, "exit_code", 2))
+        message = without_arguments(error.format_message(), arguments)
+        return _fail(f"{message} (see `{command} --help`)", getattr(error, "exit_code", 2))
 
 
 def _run(arguments: list[str]) -> int:

@@ -46,7 +46,7 @@ def doctor(
 ) -> None:
     """Say what is installed and configured, whether it works, and what to change; exit code 1 if something is wrong."""
     from ..doctor import Check, check_all
-    from ..replay import parse_header, traces_url
+    from ..transport.address import parse_header, traces_url
 
     try:
         headers = dict(parse_header(text) for text in header or ())

@@ -70,7 +70,10 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be sent.")] = False,
 ) -> None:
     """Send stored spans, of every scope, to an OTLP endpoint. Run again, it goes on where it stopped."""
-    from ..replay import Endpoint, EndpointError, Replay, environment_headers, parse_header, shown, traces_url
+    from ..replay import EndpointError, Replay
+    from ..transport.address import environment_headers, parse_header, traces_url
+    from ..transport.credentials import shown
+    from ..transport.otlp_endpoint import Endpoint
 
     url = _usage(traces_url, to, "--to")
     headers = {**environment_headers(), **dict(_usage(parse_header, text, "--header") for text in header or ())}

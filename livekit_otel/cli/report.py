@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from ..errors import AmbiguousSessionError, SessionNotFoundError
-from ..readers.remote import shown
 from ..report import SessionReport, build_report
 from ..report.render_json import to_document
 from ..report.render_terminal import show
 from ..report.render_text import to_text
+from ..transport.credentials import shown
 from .console import InertConsole
 from .output import to_json, write
 from .support import Source, opened

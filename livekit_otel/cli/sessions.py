@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import SessionNotFoundError
-from ..readers.remote import shown
 from ..report import SessionReport, build_reports
 from ..report.rows import one_line
 from ..report.values import clock
+from ..transport.credentials import shown
 from .output import to_json, write
 from .support import Source, opened
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColum
 
 from ..errors import SourceError
 from ..readers import Problem, SpanStream, read_spans
-from ..readers.remote import shown
+from ..transport.credentials import shown
 from .console import InertConsole
 from .output import say, to_json, write
 

@@ -15,12 +15,12 @@ import typer
 from .. import attributes as attr
 from .._display import csv_cell
 from ..errors import AmbiguousSessionError, SessionNotFoundError
-from ..readers.remote import shown
 from ..report import SessionReport, build_report, build_reports
 from ..report.render_json import turn_document
 from ..report.render_text import align
 from ..report.rows import offset, one_line
 from ..spans import SpanRecord
+from ..transport.credentials import shown
 from .output import to_json, write
 from .support import Source, opened
 

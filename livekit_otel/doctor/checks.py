@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 
-from . import endpoints, environment, files, installed
+from . import alongside, endpoints, environment, files, installed
 from .model import Check, Level
 
 __all__ = ["Check", "Level", "check_all"]
@@ -32,6 +32,7 @@ def check_all(
     areas: tuple[Callable[[], Iterator[Check]], ...] = (
         installed.packages,
         installed.instrumentation,
+        alongside.check,
         lambda: environment.check(variables),
         lambda: endpoints.check(variables, to=to, headers=headers or {}, send=send, timeout=timeout),
         lambda: files.check(directory),

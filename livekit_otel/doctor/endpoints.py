@@ -11,8 +11,10 @@ from importlib import metadata
 from urllib.parse import urlsplit
 
 from ..errors import EndpointError, OptionError
-from ..replay import Endpoint, check_url, environment_headers, shown, traces_url, wire
-from ..replay.send import NO_ANSWER, Rejected
+from ..otlp import protobuf
+from ..transport.address import ENCODE, check_url, environment_headers, traces_url
+from ..transport.credentials import Redactor, is_ambiguous, secrets_of, shown
+from ..transport.otlp_endpoint import NO_ANSWER, Endpoint, Rejected
 from .environment import is_true
 from .grpc import send_grpc
 from .model import Check
@@ -30,9 +32,9 @@ class Destination:
     """One endpoint: ``why`` says what configures it; ``headers`` are secret."""
 
     why: str
-    url: str
+    url: str = field(repr=False)
     protocol: str = "http/protobuf"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def check(
@@ -94,6 +96,8 @@ def _otlp(variables: Mapping[str, str]) -> Iterator[Destination]:
     else:
         why = "OTEL_EXPORTER_OTLP_ENDPOINT" if base else "the default of OTEL_TRACES_EXPORTER=otlp"
     if protocol == "grpc":
+        if is_ambiguous(traces or base):
+            raise OptionError(f"{why}: {shown(traces or base)!r} is not an address; {ENCODE}")
         yield Destination(why, traces or base or "http://localhost:4317", protocol, headers)
         return
     # the variable for traces is taken as it is, the path is added to the other
@@ -136,7 +140,7 @@ def _try(one: Destination, variables: Mapping[str, str], timeout: float) -> Chec
         else:
             _send_http(one, timeout)
     except EndpointError as error:
-        reason = _hidden(error.reason, one).removeprefix(f"{shown(one.url)}: ")
+        reason = _hidden(error.reason.removeprefix(f"{shown(one.url)}: "), one)
         hung = reason == NO_ANSWER
         if hung:
             reason = f"no answer within {timeout:g} s"
@@ -170,9 +174,9 @@ def _send_http(one: Destination, timeout: float) -> None:
     service = [{"key": "service.name", "value": {"stringValue": "livekit-otel-doctor"}}]
     scopes = [{"scope": {"name": "livekit-otel-doctor"}, "spans": [span]}]
     document = {"resourceSpans": [{"resource": {"attributes": service}, "scopeSpans": scopes}]}
-    (part,) = wire.parts(document, "")
+    (part,) = protobuf.parts(document, "")
     try:
-        answer = endpoint.send(wire.encode([part.message], encoding))
+        answer = endpoint.send(protobuf.encode([part.message], encoding))
     except Rejected as rejected:
         raise EndpointError(str(rejected), "is this the OTLP/HTTP address?") from None
     if answer.rejected:
@@ -180,9 +184,5 @@ def _send_http(one: Destination, timeout: float) -> None:
 
 
 def _hidden(text: str, one: Destination) -> str:
-    """Servers repeat what they were sent."""
-    for value in one.headers.values():
-        for part in {value, *value.split()}:
-            if len(part) > 3:
-                text = text.replace(part, "***")
-    return text
+    """Servers and libraries repeat what they were sent."""
+    return Redactor({*one.headers.values(), *secrets_of(one.url)})(text)

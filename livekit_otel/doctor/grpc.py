@@ -51,6 +51,8 @@ def send_grpc(url: str, headers: Mapping[str, str], timeout: float) -> None:
         exporter = OTLPSpanExporter(endpoint=url, headers=dict(headers) or None, timeout=max(1, round(timeout)))
         result = exporter.export(kept.spans)
         exporter.shutdown()
+    except ValueError:
+        raise EndpointError("the address cannot be read", "give one like http://host:4317") from None
     finally:
         logger.removeHandler(heard)
         logger.propagate = propagate

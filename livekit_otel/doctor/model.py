@@ -15,7 +15,7 @@ class Check(msgspec.Struct, frozen=True):
     """One thing that was looked at.
 
     Attributes:
-        area: ``packages``, ``instrumentation``, ``environment``, ``endpoints`` or ``files``.
+        area: ``packages``, ``instrumentation``, ``alongside``, ``environment``, ``endpoints`` or ``files``.
         level: ``ok``; ``note``, good to know; ``problem``, calls are not traced or not exported as they should be.
         text: what was found. Never holds a secret.
         fix: what to change; empty where nothing needs to be.

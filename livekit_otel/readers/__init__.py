@@ -12,13 +12,14 @@ import re
 from typing import cast
 
 from ..errors import SourceError
+from ..transport.address import scheme_of
+from ..transport.credentials import shown
 from .base import OnProblem, Problem, Reader, SpanStream
-from .remote import scheme_of, shown
 
 __all__ = ["Problem", "SpanStream", "read_spans"]
 
 #: URL scheme -> module of this package; servers also take ``+http`` and ``+https`` behind it, or ``s`` for TLS
-_SCHEMES = {"file": "otlp_json", "jaeger": "jaeger", "langfuse": "langfuse", "phoenix": "phoenix"}
+_SCHEMES = {"file": "files", "jaeger": "jaeger", "langfuse": "langfuse", "phoenix": "phoenix"}
 
 
 def read_spans(
@@ -52,7 +53,7 @@ def _reader(source: str) -> Reader:
     scheme = scheme_of(source) or "file"
     name = re.sub(r"\+https?$", "", scheme)
     module = _SCHEMES.get(name) or (_SCHEMES.get(name[:-1]) if name.endswith("s") else None)
-    if module is None or (module == "otlp_json" and scheme != "file"):
+    if module is None or (module == "files" and scheme != "file"):
         known = ", ".join(f"{name}://" for name in sorted(_SCHEMES))
         raise SourceError(f"{shown(source)}: no reader for {scheme}:// sources; give a path, or one of {known}")
     return cast(Reader, importlib.import_module(f".{module}", __package__).read)

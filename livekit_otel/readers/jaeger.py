@@ -14,10 +14,12 @@ import msgspec
 
 from .. import attributes as attr
 from ..errors import SourceError
+from ..otlp.decode import records
+from ..otlp.message import Message, decode_message
 from ..spans import SpanRecord
+from ..transport.auth import Bearer, basic
+from .backend import Backend, NotFound
 from .base import Context, Problem
-from .http import Bearer, Client, NotFound, basic
-from .otlp_wire import Message, decode_message, records
 from .remote import Remote, parse, restored, rfc3339
 
 __all__ = ["read"]
@@ -50,22 +52,22 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
     auth = basic(remote.user, remote.password) if remote.user else Bearer(token) if token else None
     keys = "the user and password in the address, or JAEGER_TOKEN"
     base = "/".join((remote.base, *remote.path))
-    return _Search(remote, Client(remote.shown, base, _WHAT, context, keys=keys, auth=auth), context).records()
+    return _Search(remote, Backend(remote.shown, base, _WHAT, context, keys=keys, auth=auth), context).records()
 
 
 class _Search:
-    def __init__(self, remote: Remote, client: Client, context: Context) -> None:
-        self._remote, self._client, self._context = remote, client, context
+    def __init__(self, remote: Remote, backend: Backend, context: Context) -> None:
+        self._remote, self._backend, self._context = remote, backend, context
 
     def records(self) -> Iterator[SpanRecord]:
-        remote, client = self._remote, self._client
+        remote, backend = self._remote, self._backend
         for message in self._trace(remote.trace) if remote.trace else self._traces():
             for record in self._records(message):
                 if remote.wants(record):
-                    client.spans += 1
-                    client.partial = True
+                    backend.spans += 1
+                    backend.partial = True
                     yield record
-        if not client.spans:
+        if not backend.spans:
             raise self._nothing()
 
     def _records(self, message: Message) -> Iterator[SpanRecord]:
@@ -78,7 +80,7 @@ class _Search:
     def _trace(self, trace_id: str) -> Iterator[Message]:
         parameters = {"rawTraces": "true", "raw_traces": "true"}
         try:
-            yield self._decode(self._client.get(f"/api/v3/traces/{trace_id}", parameters, missing=True))
+            yield self._decode(self._backend.get(f"/api/v3/traces/{trace_id}", parameters, missing=True))
         except NotFound as answer:
             self._check_missing(answer)
 
@@ -128,7 +130,7 @@ class _Search:
             "end": remote.until_ns // 1000,
             "limit": remote.limit,
         }
-        found = self._client.json("/api/traces", parameters, _FoundV1).data or []
+        found = self._backend.json("/api/traces", parameters, _FoundV1).data or []
         return [trace.traceID.zfill(32) for trace in found]
 
     def _search(self, service: str, attributes: dict[str, str]) -> Message | None:
@@ -149,19 +151,19 @@ class _Search:
             "query.raw_traces": "true",
         }
         try:
-            return self._decode(self._client.get("/api/v3/traces", parameters, missing=True))
+            return self._decode(self._backend.get("/api/v3/traces", parameters, missing=True))
         except NotFound as answer:
             self._check_missing(answer)
             return None
 
     def _services(self) -> list[str]:
-        found = self._client.json("/api/v3/services", None, _Services).services or []
+        found = self._backend.json("/api/v3/services", None, _Services).services or []
         return [name for name in found if name != _OWN_SERVICE]
 
     def _decode(self, data: bytes) -> Message:
-        message = self._client.decode(data, decode_message)
+        message = self._backend.decode(data, decode_message)
         if not isinstance(message, Message) or not message.known:
-            raise self._client.error(f"this is not what {_WHAT} answers; check the address, port and path")
+            raise self._backend.error(f"this is not what {_WHAT} answers; check the address, port and path")
         return message
 
     def _check_missing(self, answer: NotFound) -> None:
@@ -169,7 +171,7 @@ class _Search:
         try:
             msgspec.json.decode(answer.body, type=_Error)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise self._client.error(
+            raise self._backend.error(
                 f"{_WHAT} answered 404; is this the address of its query service? check host, port and path"
             ) from None
 

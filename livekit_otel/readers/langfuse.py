@@ -16,8 +16,9 @@ import msgspec
 from .. import attributes as attr
 from ..errors import SourceError
 from ..spans import SpanRecord
+from ..transport.auth import basic
+from .backend import Backend, NotFound
 from .base import Context, Problem
-from .http import Client, NotFound, basic
 from .langfuse_records import Observation, to_record
 from .remote import Remote, parse, rfc3339
 
@@ -60,25 +61,25 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
         )
     keys = "LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that they are of this server"
     base = "/".join((remote.base, *remote.path))
-    client = Client(remote.shown, base, _WHAT, context, keys=keys, auth=basic(public, secret))
-    return _Search(remote, client, context).records()
+    backend = Backend(remote.shown, base, _WHAT, context, keys=keys, auth=basic(public, secret))
+    return _Search(remote, backend, context).records()
 
 
 class _Search:
-    def __init__(self, remote: Remote, client: Client, context: Context) -> None:
-        self._remote, self._client, self._context = remote, client, context
+    def __init__(self, remote: Remote, backend: Backend, context: Context) -> None:
+        self._remote, self._backend, self._context = remote, backend, context
         self._v2: bool | None = None
 
     def records(self) -> Iterator[SpanRecord]:
-        remote, client = self._remote, self._client
+        remote, backend = self._remote, self._backend
         for trace_id in [remote.trace] if remote.trace else self._traces():
             for observation in self._observations({"traceId": trace_id}, _ALL):
                 record = self._record(observation)
                 if record is not None and remote.wants(record):
-                    client.spans += 1
-                    client.partial = True
+                    backend.spans += 1
+                    backend.partial = True
                     yield record
-        if not client.spans:
+        if not backend.spans:
             hint = "check that the keys are of the right project, and wait a moment after a call: Langfuse stores late"
             raise remote.nothing(_WHAT, hint)
 
@@ -152,19 +153,19 @@ class _Search:
                 return
             except NotFound:
                 if self._v2:
-                    raise self._client.error("Langfuse answered 404 in the middle; try again") from None
+                    raise self._backend.error("Langfuse answered 404 in the middle; try again") from None
                 self._v2 = False
         if not v1:
             raise NotFound(b"")
         try:
             yield from self._pages(_V1, {**search, "limit": _PAGE_V1})
         except NotFound:
-            raise self._client.error("no Langfuse API at that address; check host, port and path") from None
+            raise self._backend.error("no Langfuse API at that address; check host, port and path") from None
 
     def _pages(self, path: str, parameters: dict[str, Any]) -> Iterator[Observation]:
         asked: set[str] = set()
         while True:
-            page = self._client.json(path, parameters, _Page, missing=True)
+            page = self._backend.json(path, parameters, _Page, missing=True)
             self._v2 = path == _V2
             yield from page.data
             if page.meta.cursor:
@@ -175,5 +176,5 @@ class _Search:
                 return
             mark = str(page.meta.cursor or page.meta.page)
             if mark in asked:
-                raise self._client.error("Langfuse answers the same page again and again; try again, or report it")
+                raise self._backend.error("Langfuse answers the same page again and again; try again, or report it")
             asked.add(mark)

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from ..otlp.repair import mend
 from ..spans import AttributeValue, SpanRecord
 from .remote import restored
-from .repair import mend
 
 __all__ = ["Observation", "to_record"]
 

@@ -15,10 +15,12 @@ import msgspec
 
 from .. import attributes as attr
 from ..errors import SourceError
+from ..otlp.decode import records
+from ..otlp.message import decode_message
 from ..spans import SpanRecord
+from ..transport.auth import Bearer
+from .backend import Backend, NotFound
 from .base import Context, Problem
-from .http import Bearer, Client, NotFound
-from .otlp_wire import decode_message, records
 from .remote import Remote, parse, restored, rfc3339
 
 __all__ = ["read"]
@@ -42,13 +44,13 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
     key = remote.password or remote.user or os.environ.get("PHOENIX_API_KEY", "")
     base = "/".join((remote.base, *remote.path[:-1]))
     keys = "PHOENIX_API_KEY"
-    client = Client(remote.shown, base, _WHAT, context, keys=keys, auth=Bearer(key) if key else None)
-    return _Search(remote, client, context).records()
+    backend = Backend(remote.shown, base, _WHAT, context, keys=keys, auth=Bearer(key) if key else None)
+    return _Search(remote, backend, context).records()
 
 
 class _Search:
-    def __init__(self, remote: Remote, client: Client, context: Context) -> None:
-        self._remote, self._client, self._context = remote, client, context
+    def __init__(self, remote: Remote, backend: Backend, context: Context) -> None:
+        self._remote, self._backend, self._context = remote, backend, context
         self._project = remote.path[-1] if remote.path else "default"
         self._path = f"/v1/projects/{quote(self._project, safe='')}/spans/otlpv1"
 
@@ -57,10 +59,10 @@ class _Search:
         for trace_id in [remote.trace] if remote.trace else self._traces():
             for record in self._spans({"trace_id": [trace_id]}):
                 if remote.wants(record):
-                    self._client.spans += 1
-                    self._client.partial = True
+                    self._backend.spans += 1
+                    self._backend.partial = True
                     yield record
-        if not self._client.spans:
+        if not self._backend.spans:
             hint = f"check the project ({self._project!r}), and wait a moment after a call: Phoenix stores spans late"
             raise remote.nothing(_WHAT, hint)
 
@@ -95,18 +97,18 @@ class _Search:
             if not page.next_cursor:
                 return
             if page.next_cursor in cursors:
-                raise self._client.error("Phoenix answers the same page again and again; try again, or report it")
+                raise self._backend.error("Phoenix answers the same page again and again; try again, or report it")
             cursors.add(page.next_cursor)
             parameters["cursor"] = page.next_cursor
 
     def _page(self, parameters: Mapping[str, Any]) -> _Page:
         try:
-            return self._client.json(self._path, parameters, _Page, missing=True)
+            return self._backend.json(self._path, parameters, _Page, missing=True)
         except NotFound as answer:
             known = b'"detail"' in answer.body or b"roject" in answer.body
             reason = f"Phoenix has no project {self._project!r}; give it as the last part of the path"
             other = "no Phoenix of a version with this API at that address; check host and port"
-            raise self._client.error(reason if known and b"Not Found" not in answer.body else other) from None
+            raise self._backend.error(reason if known and b"Not Found" not in answer.body else other) from None
 
     def _records(self, spans: list[dict[str, Any]]) -> Iterator[SpanRecord]:
         """Rewritten as OTLP JSON, so that one decoder knows what a span is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -15,10 +15,11 @@ import msgspec
 from .. import attributes as attr
 from ..errors import SourceError
 from ..spans import AttributeValue, SpanRecord
+from ..transport.address import ENCODE
+from ..transport.credentials import is_ambiguous, shown
 
-__all__ = ["Remote", "parse", "restored", "rfc3339", "scheme_of", "shown"]
+__all__ = ["Remote", "parse", "restored", "rfc3339"]
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _RELATIVE = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PARAMETERS = ("service", "session", "trace", "since", "until", "limit")
@@ -45,10 +46,10 @@ class Remote:
     """
 
     shown: str
-    base: str
-    path: tuple[str, ...]
-    user: str
-    password: str
+    base: str = field(repr=False)
+    path: tuple[str, ...] = field(repr=False)
+    user: str = field(repr=False)
+    password: str = field(repr=False)
     service: str
     session: str
     trace: str
@@ -72,7 +73,7 @@ class Remote:
         return SourceError(f"{self.shown}: {what} holds no {asked} {when}; {hint}{more}")
 
 
-def parse(source: str, *, host: str, port: int | None, secure: bool, environment: tuple[str, ...] = ()) -> Remote:
+def parse(source: str, *, host: str, port: int | None, secure: bool) -> Remote:
     """Read a URL. ``host``, ``port`` and ``secure`` are what holds when it does not say; a scheme may end in ``+http``,
     ``+https`` or ``s``. ``host`` is a whole address where it begins with a scheme.
 
@@ -80,11 +81,14 @@ def parse(source: str, *, host: str, port: int | None, secure: bool, environment
         SourceError: it cannot be read.
     """
     visible = shown(source)
+    if is_ambiguous(source):
+        raise SourceError(f"{visible}: not an address; {ENCODE}")
     try:
         parts = urlsplit(source)
         named, number = parts.hostname, parts.port
-    except ValueError as error:
-        raise SourceError(f"{visible}: not an address ({error}); give one like {source.split(':')[0]}://host") from None
+    except ValueError:
+        # what the error says may repeat a password
+        raise SourceError(f"{visible}: not an address; give one like {source.split(':')[0]}://host:port") from None
     scheme = parts.scheme.lower()
     if scheme.endswith(("+http", "+https")):
         secure = scheme.endswith("+https")
@@ -111,23 +115,6 @@ def parse(source: str, *, host: str, port: int | None, secure: bool, environment
         bounded="since" in asked or "until" in asked,
         limit=_limit(asked.get("limit", ""), visible),
     )
-
-
-def scheme_of(source: str) -> str:
-    """The scheme of a source that is a URL, in lower case; empty for a path."""
-    url = _URL.match(source)
-    return url[1].lower() if url else ""
-
-
-def shown(source: str) -> str:
-    """A source as it may be printed: credentials in a URL are left out."""
-    scheme, mark, rest = source.partition("://")
-    if not mark:
-        return source
-    authority, slash, tail = rest.partition("/")
-    if not slash:
-        authority, slash, tail = rest.partition("?")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{tail}"
 
 
 def rfc3339(ns: int) -> str:
@@ -166,7 +153,8 @@ def _parameters(query: str, visible: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _PARAMETERS:
-            raise SourceError(f"{visible}: unknown parameter {name!r}; there are: {', '.join(_PARAMETERS)}")
+            what = f"unknown parameter {name!r}" if value else "a parameter without a value"
+            raise SourceError(f"{visible}: {what}; there are: {', '.join(_PARAMETERS)}")
         if not value.strip():
             raise SourceError(f"{visible}: parameter {name} is empty; give it a value, or leave it out")
         found[name] = value.strip()

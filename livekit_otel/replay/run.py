@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,15 @@ from pathlib import Path
 import msgspec
 
 from ..errors import EndpointError, SourceError
-from ..readers.files import find, local
-from ..readers.remote import scheme_of
-from ..readers.remote import shown as shown_source
-from . import wire
-from .address import shown
-from .lines import StoredFile
-from .reading import NotATrace, Reading, Step
-from .send import Accepted, Endpoint, Rejected
+from ..otlp import protobuf
+from ..otlp.documents import NotATrace
+from ..otlp.find import find
+from ..transport.address import local_path, scheme_of
+from ..transport.credentials import shown
+from ..transport.otlp_endpoint import Accepted, Endpoint, Rejected
+from .reading import Reading, Step
 from .state import Position, State, default_path
+from .stored import StoredFile
 
 __all__ = ["Replay", "Summary"]
 
@@ -76,26 +75,22 @@ class Replay:
             raise SourceError("-: standard input cannot be replayed, a replay resumes where it stopped; give a file")
         if scheme_of(source) not in ("", "file"):
             raise SourceError(
-                f"{shown_source(source)}: a replay sends what files hold, not servers; give the file or the directory "
+                f"{shown(source)}: a replay sends what files hold, not servers; give the file or the directory "
                 "that an exporter wrote"
             )
-        paths, self._directory = find(source)
+        path = local_path(source)
+        found = find(path, shown(source))
         self.source, self.summary = source, Summary()
-        self._paths = [path for path in paths if path is not None]
-        self._root = (local(source) if self._directory else self._paths[0].parent).resolve()
+        self._directory, self._skipped, self.bytes_total = found.directory, found.skipped, found.size or 0
+        self._paths = [path for path in found.paths if path is not None]
+        self._root = (path if path and self._directory else self._paths[0].parent).resolve()
         self._url, self._batch = url, batch
         self.state_path = state or default_path(self._root, url)
         self._note, self._advance = on_note, on_advance
-        self._parts: list[wire.Part] = []
+        self._parts: list[protobuf.Part] = []
         self._pending: dict[str, Position] = {}
-        self._bytes = self._waiting = 0
-        self._last_rejection = ""
-        self._ever_accepted = False
-        self._rejected_in_a_row = 0
-
-    @property
-    def bytes_total(self) -> int:
-        return sum(path.stat().st_size for path in self._paths if os.path.isfile(path))
+        self._bytes = self._waiting = self._rejected_in_a_row = 0
+        self._last_rejection, self._ever_accepted = "", False
 
     def run(self, endpoint: Endpoint | None) -> Summary:
         """Send everything that was not acknowledged yet; without an endpoint, only count it.
@@ -111,6 +106,8 @@ class Replay:
             self._ever_accepted = bool(self._state.positions)
             self._paths = [path for path in self._paths if path.resolve() != self.state_path.resolve()]
             self._remember_moved()
+            for path, reason in self._skipped:
+                self._note("note", f"{path}: {reason}")
             traces = sum([self._file_or_note(path) for path in self._paths])
             if not traces:
                 raise SourceError(f"{self.source}: none of the {len(self._paths)} files in the directory is a trace")
@@ -165,8 +162,8 @@ class Replay:
             told = 0
             for step in Reading(file, position, self._batch, self._tell).steps():
                 self._add(step, file)
-                self._advance(file.read_so_far() - told)
-                told = file.read_so_far()
+                before, told = told, file.lines.stored_position()
+                self._advance(told - before)
             self.summary.files += 1
         except NotATrace:
             self._pending.pop(file.name, None)
@@ -214,14 +211,14 @@ class Replay:
         self._state.record(self._pending)
         self._pending = {}
 
-    def _send(self, parts: list[wire.Part]) -> None:
+    def _send(self, parts: list[protobuf.Part]) -> None:
         """Send; what is rejected is halved, until the spans that the endpoint does not like are alone."""
         assert self._endpoint is not None
         spans = sum(part.spans for part in parts)
         try:
-            answer = self._endpoint.send(wire.encode([part.message for part in parts], self._endpoint.encoding))
+            answer = self._endpoint.send(protobuf.encode([part.message for part in parts], self._endpoint.encoding))
         except Rejected as rejected:
-            pieces = parts if len(parts) > 1 else wire.one_by_one(parts[0])
+            pieces = parts if len(parts) > 1 else protobuf.one_by_one(parts[0])
             if len(pieces) == 1:
                 self._reject(pieces[0], str(rejected))
                 return
@@ -231,7 +228,7 @@ class Replay:
         else:
             self._count(answer, spans, parts[0])
 
-    def _count(self, answer: Accepted, spans: int, first: wire.Part) -> None:
+    def _count(self, answer: Accepted, spans: int, first: protobuf.Part) -> None:
         rejected = min(answer.rejected, spans)
         self.summary.requests += 1
         self.summary.spans += spans - rejected
@@ -243,7 +240,7 @@ class Replay:
         elif answer.message:
             self._note("note", f"the endpoint says: {answer.message}")
 
-    def _reject(self, part: wire.Part, reason: str) -> None:
+    def _reject(self, part: protobuf.Part, reason: str) -> None:
         self._last_rejection = reason
         self._rejected_in_a_row += 1
         if self._rejected_in_a_row >= _REJECTED_IN_A_ROW:

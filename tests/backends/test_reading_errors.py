@@ -13,8 +13,9 @@ import pytest
 from livekit_otel import read_spans
 from livekit_otel.cli import main
 from livekit_otel.errors import SourceError
-from livekit_otel.readers import http
+from livekit_otel.readers.backend import Backend
 from livekit_otel.report import build_report
+from livekit_otel.transport import client
 from tests import report_kit as kit
 
 from .fixtures import need, started
@@ -33,7 +34,7 @@ LONG = kit.call("S-long", turns=150)
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between attempts no time passes, and no credentials come from the machine."""
-    monkeypatch.setattr(http, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(client, "_sleep", lambda seconds: None)
     for name in ("JAEGER_TOKEN", "PHOENIX_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -87,16 +88,16 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def dies_before(monkeypatch: pytest.MonkeyPatch, server: Server, request: int) -> None:
     """Has the server killed just before a reader's request of that number, from 1."""
-    ask, asked = http.Client.get, 0
+    ask, asked = Backend.get, 0
 
-    def get(self: http.Client, *arguments: Any, **options: Any) -> bytes:
+    def get(self: Backend, *arguments: Any, **options: Any) -> bytes:
         nonlocal asked
         asked += 1
         if asked == request:
             server.kill()
         return ask(self, *arguments, **options)
 
-    monkeypatch.setattr(http.Client, "get", get)
+    monkeypatch.setattr(Backend, "get", get)
 
 
 def test_wrong_address(own_jaeger: Jaeger, locked: Phoenix, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Where to send, and with what: addresses, headers, certificates."""
+"""Addresses of OTLP endpoints and of servers, headers, certificates."""
 
 from __future__ import annotations
 
@@ -7,21 +7,45 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from ..errors import OptionError
+from ..errors import OptionError, SourceError
+from .credentials import is_ambiguous, shown
 
 __all__ = [
+    "ENCODE",
+    "Tls",
     "check_url",
     "environment_headers",
+    "local_path",
     "parse_header",
-    "shown",
-    "tls_context",
+    "scheme_of",
+    "tls_of_exporters",
     "traces_url",
     "without_credentials",
 ]
 
+ENCODE = "percent-encode / ? # and @ in user and password, as %2F %3F %23 and %40"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def scheme_of(source: str) -> str:
+    """The scheme of a source that is a URL, in lower case; empty for a path."""
+    url = _URL.match(source)
+    return url[1].lower() if url else ""
+
+
+def local_path(source: str) -> Path | None:
+    """The path of a source that is one, or a ``file://`` URL; None for standard input (``-``)."""
+    if source == "-":
+        return None
+    try:
+        return Path(unquote(urlsplit(source).path) if scheme_of(source) == "file" else source)
+    except ValueError:
+        raise SourceError(f"{shown(source)}: not an address; give a path") from None
 
 
 def check_url(url: str) -> str:
@@ -32,8 +56,10 @@ def check_url(url: str) -> str:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
+    if is_ambiguous(url):
+        raise OptionError(f"{shown(url)!r} is not an OTLP/HTTP address; {ENCODE}")
     if not valid or any(character <= " " or character > "~" for character in url):
-        raise OptionError(f"{url!r} is not an OTLP/HTTP address; it looks like http://host:4318")
+        raise OptionError(f"{shown(url)!r} is not an OTLP/HTTP address; it looks like http://host:4318")
     return url
 
 
@@ -42,13 +68,6 @@ def traces_url(url: str) -> str:
     parts = urlsplit(check_url(url))
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if path.endswith("/v1/traces") else path + "/v1/traces", fragment=""))
-
-
-def shown(url: str) -> str:
-    """A URL without the credentials that may be in it."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=host, query="…" if parts.query else ""))
 
 
 def parse_header(text: str) -> tuple[str, str]:
@@ -98,7 +117,15 @@ def without_credentials(url: str) -> tuple[str, dict[str, str]]:
     return urlunsplit(parts._replace(netloc=host)), {"authorization": f"Basic {encoded}"}
 
 
-def tls_context(url: str) -> ssl.SSLContext | None:
+@dataclass(frozen=True)
+class Tls:
+    """What secures connections: an SSL context, and the file of authorities where one was named."""
+
+    context: ssl.SSLContext
+    authorities: str | None
+
+
+def tls_of_exporters(url: str) -> Tls | None:
     """Certificates from the variables of OpenTelemetry's exporters."""
     if not url.startswith("https"):
         return None
@@ -112,4 +139,4 @@ def tls_context(url: str) -> ssl.SSLContext | None:
             context.load_cert_chain(files["CLIENT_CERTIFICATE"], files["CLIENT_KEY"])
     except OSError as error:
         raise OptionError(f"OTEL_EXPORTER_OTLP_CERTIFICATE or its client files cannot be used: {error}") from None
-    return context
+    return Tls(context, files["CERTIFICATE"])

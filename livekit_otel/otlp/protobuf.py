@@ -7,7 +7,6 @@ numbers; what differs in OTLP is that ids are hex.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,18 +17,25 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
-from ..readers.repair import mend
+from .ids import either, entries_of, prepared_span
+from .message import Message, decode_message
+from .parse import SHAPE, NotAMessage, parse
 
-__all__ = ["Part", "Unreadable", "document", "encode", "mark_of", "one_by_one", "parts"]
+__all__ = [
+    "Part",
+    "decode_file",
+    "decode_request",
+    "encode",
+    "encode_json",
+    "left_out",
+    "mark_of",
+    "one_by_one",
+    "parts",
+]
 
-BOM = b"\xef\xbb\xbf"
 _SIGNALS = ("resourceLogs", "resourceMetrics")
 _SPANS = ("resourceSpans", "batches")
 _WRAPPERS = ("result", "trace")
-
-
-class Unreadable(Exception):
-    """A line that is no message of spans."""
 
 
 @dataclass
@@ -55,20 +61,30 @@ class Part:
         return sum(len(scope.spans) for scope in self.message.scope_spans)
 
 
-def document(data: bytes) -> Any:
-    """A message, decoded. Raises Unreadable; a message of other signals only is one without spans."""
-    data = data.removeprefix(BOM)
-    try:
-        try:
-            found = msgspec.json.decode(data)
-        except msgspec.DecodeError:
-            found = msgspec.json.decode(mend(data))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(str(error)) from None
+def decode_file(data: bytes) -> Any:
+    """The messages of a document of a file, as plain objects; those of other signals have no spans. Raises Malformed,
+    NotAMessage."""
+    return parse(_decode_known, data)
+
+
+def _decode_known(data: bytes) -> Any:
+    found = msgspec.json.decode(data)
     for one in found if isinstance(found, list) else [found]:
         if not isinstance(one, dict) or not any(key in one for key in (*_SPANS, *_WRAPPERS, *_SIGNALS)):
-            raise Unreadable("JSON of another shape: no resourceSpans in it")
+            raise NotAMessage(SHAPE)
     return found
+
+
+def encode_json(request: ExportTraceServiceRequest) -> bytes:
+    """A request as OTLP JSON, which has ids as hex where protobuf's own JSON has base64."""
+    found = json_format.MessageToDict(request, use_integers_for_enums=True)
+    for _, _, spans in _groups(found):
+        for span in spans:
+            for one in (span, *span.get("links", ())):
+                for key in ("traceId", "spanId", "parentSpanId"):
+                    if key in one:
+                        one[key] = base64.b64decode(one[key]).hex()
+    return msgspec.json.encode(found)
 
 
 def parts(found: Any, where: str, *, skip: int = 0, size: int = 512) -> Iterator[Part]:
@@ -96,7 +112,7 @@ def mark(span: Any) -> str:
     """What tells a span from others."""
     if not isinstance(span, dict):
         return "?"
-    return f"{_either(span, 'traceId', 'trace_id')}/{_either(span, 'spanId', 'span_id')}"
+    return f"{either(span, 'traceId', 'trace_id')}/{either(span, 'spanId', 'span_id')}"
 
 
 def encode(messages: list[ResourceSpans], encoding: str) -> bytes:
@@ -104,14 +120,16 @@ def encode(messages: list[ResourceSpans], encoding: str) -> bytes:
     request = ExportTraceServiceRequest(resource_spans=messages)
     if encoding != "json":
         return request.SerializeToString()
-    found = json_format.MessageToDict(request, use_integers_for_enums=True)
-    for _, _, spans in _groups(found):
-        for span in spans:
-            for one in (span, *span.get("links", ())):
-                for key in ("traceId", "spanId", "parentSpanId"):
-                    if key in one:
-                        one[key] = base64.b64decode(one[key]).hex()
-    return msgspec.json.encode(found)
+    return encode_json(request)
+
+
+def decode_request(data: bytes) -> Message | list[Message]:
+    """The messages of a request in protobuf, which are decoded as OTLP JSON: one decoder knows what a span is.
+
+    Raises:
+        google.protobuf.message.DecodeError: it is no request.
+    """
+    return decode_message(encode_json(ExportTraceServiceRequest.FromString(data)))
 
 
 def one_by_one(part: Part) -> list[Part]:
@@ -126,31 +144,36 @@ def one_by_one(part: Part) -> list[Part]:
     return found
 
 
-def _groups(found: Any) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[Any]]]:
-    """(resource spans, scope spans, spans) in their order."""
-    for one in found if isinstance(found, list) else [found]:
+def left_out(found: Any) -> list[str]:
+    """What cannot hold spans where spans should be."""
+    problems: list[str] = []
+    for _ in _groups(found, problems):
+        pass
+    return problems
+
+
+def _groups(
+    found: Any, problems: list[str] | None = None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[Any]]]:
+    """(resource spans, scope spans, spans) in their order, out of lists and wrappers of any depth."""
+    waiting = [found]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += reversed(one)
         if not isinstance(one, dict):
             continue
-        for key in _WRAPPERS:
-            if isinstance(one.get(key), dict):
-                yield from _groups(one[key])
-        for resource in [entry for key in _SPANS for entry in _list(one.get(key))]:
-            for scope in _list(_either(resource, "scopeSpans", "scope_spans")):
-                spans = _list(scope.get("spans"), of=object)
+        for resource in [entry for key in _SPANS for entry in entries_of(one.get(key), "a resource", problems)]:
+            scopes = either(resource, "scopeSpans", "scope_spans")
+            for scope in entries_of(scopes, "a resource", problems):
+                spans = entries_of(scope.get("spans"), "a scope", problems, of=object)
                 if spans:
                     yield resource, scope, spans
-
-
-def _list(value: Any, of: type = dict) -> list[Any]:
-    return [one for one in value if isinstance(one, of)] if isinstance(value, list) else []
-
-
-def _either(value: dict[str, Any], *keys: str) -> Any:
-    return next((value[key] for key in keys if value.get(key) is not None), None)
+        waiting += [one[key] for key in reversed(_WRAPPERS) if isinstance(one.get(key), dict)]
 
 
 def _message(resource: dict[str, Any], scope: dict[str, Any], spans: list[Any], problems: list[str]) -> ResourceSpans:
-    prepared = [span for span in (_prepared(span, problems) for span in spans) if span is not None]
+    prepared = [span for span in (prepared_span(span, problems) for span in spans) if span is not None]
     try:
         return _parse(resource, scope, prepared)
     except json_format.ParseError:
@@ -173,50 +196,6 @@ def _parse(resource: dict[str, Any], scope: dict[str, Any], spans: list[dict[str
     whole = {key: value for key, value in resource.items() if key not in ("scopeSpans", "scope_spans")}
     whole["scopeSpans"] = [{**scope, "spans": spans}]
     return json_format.ParseDict(whole, ResourceSpans(), ignore_unknown_fields=True)
-
-
-def _prepared(span: Any, problems: list[str]) -> dict[str, Any] | None:
-    """A span with its ids as protobuf's JSON has them."""
-    try:
-        if not isinstance(span, dict):
-            raise ValueError("it is not an object")
-        found = _with_ids(span)
-        if parent := _id(_either(span, "parentSpanId", "parent_span_id"), 8, optional=True):
-            found["parentSpanId"] = parent
-    except ValueError as error:
-        problems.append(f"a span was skipped: {error}")
-        return None
-    if links := _list(span.get("links")):
-        found["links"] = []
-        for link in links:
-            try:
-                found["links"].append(_with_ids(link))
-            except ValueError as error:
-                problems.append(f"a link was left out: {error}")
-    return found
-
-
-def _with_ids(one: dict[str, Any]) -> dict[str, Any]:
-    ids = ("traceId", "trace_id", "spanId", "span_id", "parentSpanId", "parent_span_id")
-    found = {key: value for key, value in one.items() if key not in ids}
-    found["traceId"] = _id(_either(one, "traceId", "trace_id"), 16)
-    found["spanId"] = _id(_either(one, "spanId", "span_id"), 8)
-    return found
-
-
-def _id(text: Any, size: int, *, optional: bool = False) -> str | None:
-    """Hex, or what some servers write, base64; as base64."""
-    found = b""
-    try:
-        if isinstance(text, str):
-            found = bytes.fromhex(text) if len(text) == 2 * size else base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        pass
-    if len(found) == size and any(found):
-        return base64.b64encode(found).decode()
-    if optional and (not text or len(found) == size):
-        return None
-    raise ValueError(f"{str(text)[:40]!r} is not an id of {2 * size} hex digits")
 
 
 _FIELD = re.compile(r"Failed to parse (\w+) field: ")

@@ -1,0 +1,171 @@
+"""The spans of OTLP messages as records."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import AttributeValue, SpanRecord, SpanStatus
+from .message import KeyValue, Message, PartialMessage, ResourceSpans, Span, Value
+from .parse import FAULTS
+from .repair import mend
+
+__all__ = ["Messages", "records"]
+
+Attributes = dict[str, AttributeValue]
+Complain = Callable[[str], None]
+#: A message, or lists of them.
+Messages: TypeAlias = "Message | Sequence[Messages]"
+
+_spans: msgspec.json.Decoder[list[Span] | None] = msgspec.json.Decoder(list[Span] | None, strict=False)
+_span: msgspec.json.Decoder[Span] = msgspec.json.Decoder(Span, strict=False)
+_raw_spans: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
+#: What making a record of odd values can raise.
+_ODD = (ValueError, TypeError, OverflowError, RecursionError)
+
+
+def records(messages: Messages, *, all_scopes: bool, complain: Complain) -> Iterator[SpanRecord]:
+    """The spans of messages; ``complain`` is called with the reason for each part that cannot be read."""
+    for message in _unwrapped(messages):
+        if isinstance(message, PartialMessage):
+            for problem in message.problems:
+                complain(problem)
+        for resource_spans in (*(message.resourceSpans or ()), *(message.batches or ())):
+            resource: Attributes | None = None
+            for scope_spans in resource_spans.scopeSpans or ():
+                scope = (scope_spans.scope.name if scope_spans.scope else None) or ""
+                # a store may have lost the scope: then the span itself must say that it is ours
+                if not (all_scopes or scope == attr.SCOPE or not scope):
+                    continue
+                if resource is None:
+                    resource = _resource(resource_spans, complain)
+                for span in _decoded(scope_spans.spans, complain):
+                    try:
+                        record = _record(span, scope, resource)
+                    except _ODD as error:
+                        complain(f"a span was skipped: {error}")
+                        continue
+                    if all_scopes or scope or attr.KIND in record.attributes:
+                        yield record
+
+
+def _unwrapped(messages: Messages) -> Iterator[Message]:
+    """Each message in lists and wrappers, whatever their depth."""
+    waiting: list[Messages] = [messages]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Message):
+            yield one
+            waiting += [inner for inner in (one.trace, one.result) if inner is not None]
+        else:
+            waiting += reversed(one)
+
+
+def _resource(found: ResourceSpans, complain: Complain) -> Attributes:
+    try:
+        return _attributes(found.resource.attributes if found.resource else None)
+    except _ODD as error:
+        complain(f"the attributes of a resource were left out: {error}")
+        return {}
+
+
+def _decoded(data: msgspec.Raw, complain: Complain) -> Iterator[Span]:
+    try:
+        yield from _spans.decode(data) or ()
+        return
+    except FAULTS:
+        pass
+    try:
+        each = _raw_spans.decode(data)
+    except FAULTS as error:
+        complain(f"the spans of a scope were skipped: {error}")
+        return
+    for raw in each:
+        try:
+            yield _span.decode(raw)
+        except FAULTS as error:
+            try:
+                yield _span.decode(mend(bytes(raw)))
+            except FAULTS:
+                complain(f"a span was skipped: {error}")
+
+
+def _record(span: Span, scope: str, resource: Attributes) -> SpanRecord:
+    trace_id, span_id, parent, status = span.traceId, span.spanId, span.parentSpanId, span.status
+    if len(span_id) != 16 or len(trace_id) != 32 or not (span_id.islower() and trace_id.islower()):
+        trace_id, span_id, parent = _hex(trace_id, 32), _hex(span_id, 16), parent and _hex(parent, 16)
+    return SpanRecord(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_id=parent if parent and parent != "0000000000000000" else None,
+        name=span.name,
+        start_ns=span.startTimeUnixNano,
+        end_ns=span.endTimeUnixNano or span.startTimeUnixNano,
+        attributes=_attributes(span.attributes),
+        status=_STATUS.get(status.code, "unset") if status is not None else "unset",
+        status_message=(status.message or "") if status is not None else "",
+        scope=scope,
+        resource=resource,
+    )
+
+
+_STATUS: dict[int | str | None, SpanStatus] = {
+    1: "ok", "1": "ok", "STATUS_CODE_OK": "ok", 2: "error", "2": "error", "STATUS_CODE_ERROR": "error",
+}  # fmt: skip
+
+
+def _hex(text: str, digits: int) -> str:
+    if len(text) == digits:
+        return text.lower()
+    try:
+        # protobuf's own JSON mapping, which some servers use
+        found = base64.b64decode(text, validate=True).hex()
+    except (binascii.Error, ValueError):
+        found = ""
+    if len(found) != digits:
+        raise ValueError(f"{text[:40]!r} is not an id of {digits} hex digits")
+    return found
+
+
+#: Attribute names met so far: records of the same names share them, which saves half of their memory.
+_NAMES: dict[str, str] = {}
+_MAX_NAMES, _LONGEST_NAME = 4_096, 200
+
+
+def _attributes(pairs: list[KeyValue] | None) -> Attributes:
+    found: Attributes = {}
+    names = _NAMES
+    for pair in pairs or ():
+        value = pair.value
+        if (key := names.get(pair.key)) is None:
+            key = pair.key
+            if len(names) < _MAX_NAMES and len(key) <= _LONGEST_NAME:
+                names[key] = key
+        if value is None:
+            continue
+        # what most attributes are, without a call
+        if (text := value.stringValue) is not None:
+            found[key] = text
+        elif (real := value.doubleValue) is not None:
+            found[key] = real
+        elif (number := value.intValue) is not None:
+            found[key] = number
+        elif (plain := _plain(value)) is not None:
+            found[key] = plain
+    return found
+
+
+def _plain(value: Value) -> Any:
+    for plain in (value.intValue, value.boolValue, value.stringValue, value.doubleValue, value.bytesValue):
+        if plain is not None:
+            return plain
+    if value.arrayValue is not None:
+        return [_plain(one) for one in value.arrayValue.values]
+    if value.kvlistValue is not None:
+        return msgspec.json.encode(_attributes(value.kvlistValue.values)).decode()
+    return None

@@ -1,0 +1,90 @@
+"""Which files there are at a path: the file, those below a directory, or standard input."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+
+from ..errors import SourceError
+from .lines import reason
+
+__all__ = ["Found", "find"]
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe; give it as the source itself to read it",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The files of a source.
+
+    Attributes:
+        paths: in a stable order; None is standard input.
+        directory: whether the source is a directory.
+        skipped: what else the directory holds, and why it is not read.
+    """
+
+    paths: list[Path | None]
+    directory: bool = False
+    skipped: list[tuple[Path, str]] = []
+
+    @property
+    def size(self) -> int | None:
+        """Stored bytes of all files; None where one of them has no size."""
+        paths = [path for path in self.paths if path is not None and os.path.isfile(path)]
+        return sum(path.stat().st_size for path in paths) if len(paths) == len(self.paths) else None
+
+
+def find(path: Path | None, name: str) -> Found:
+    """The files of a path; None is standard input. ``name`` is the source in messages.
+
+    Raises:
+        SourceError: there are none.
+    """
+    if path is None:
+        return Found([None])
+    try:
+        if path.is_dir():
+            return _below(path)
+        path.stat()
+    except FileNotFoundError:
+        raise SourceError(f"{name}: no such file or directory; check the path") from None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{name}: {reason(error)}; check the path and its permissions") from None
+    return Found([path])
+
+
+def _below(path: Path) -> Found:
+    paths: list[Path | None] = []
+    skipped: list[tuple[Path, str]] = []
+    denied: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=denied.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for one in (Path(folder, name) for name in sorted(names) if not name.startswith(".")):
+            kind = _kind(one)
+            if kind is None:
+                paths.append(one)
+            else:
+                skipped.append((one, f"skipped: it is {kind}"))
+    if denied and not paths:
+        raise SourceError(f"{path}: {reason(denied[0])}; check the permissions of the directory")
+    # opening one says why it cannot be read
+    paths += [Path(error.filename or path) for error in denied]
+    if not paths:
+        raise SourceError(f"{path}: the directory holds no files; give the one that the trace exporter writes to")
+    return Found(paths, True, skipped)
+
+
+def _kind(path: Path) -> str | None:
+    """What a path is, where opening it could block or has no end."""
+    try:
+        return _KINDS.get(stat.S_IFMT(path.stat().st_mode))
+    except OSError:
+        # opening it says why
+        return None

@@ -1,0 +1,173 @@
+"""A server that readers ask: its answers decoded, and every failure in one line that names no credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from requests.auth import AuthBase
+
+from ..errors import PartialReadError, SourceError
+from ..otlp.repair import mend
+from ..transport.client import Answer, Client, Parameters, Unanswered
+from ..transport.credentials import secrets_of, shown
+from ..transport.failure import Failure
+from ..transport.retry import RetryPolicy
+from .base import Context
+
+__all__ = ["Backend", "NotFound"]
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 60.0
+#: Of requests that get no answer at all each waits for a minute.
+_POLICY = RetryPolicy(attempts=6, timeouts=2, longest_asked=120.0)
+_LONGEST_ANSWER = 512 << 20
+
+
+class NotFound(Exception):
+    """404 where the caller said that it means something. ``body`` is what came with it."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("not found")
+        self.body = body
+
+
+class Backend:
+    """Asks one server. After the first answer with spans in it (``partial = True``) a failure is a PartialReadError.
+
+    Args:
+        shown: the source as it may be printed.
+        base: address, without a slash at its end.
+        what: name of the server.
+        keys: what to check when it refuses the credentials.
+    """
+
+    def __init__(
+        self, shown_source: str, base: str, what: str, context: Context, *, keys: str, auth: AuthBase | None = None
+    ) -> None:
+        self.shown, self.what = shown_source, what
+        self.partial = False
+        self.spans = 0
+        self._base, self._keys, self._context = base, keys, context
+        self._where = shown(base)
+        self._client = Client(
+            _POLICY,
+            timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+            longest=_LONGEST_ANSWER,
+            headers={"Accept": "application/json"},
+            auth=auth,
+            secrets=secrets_of(base),
+        )
+
+    def get(self, path: str, parameters: Parameters | None = None, *, missing: bool = False) -> bytes:
+        """The body of a 200 answer.
+
+        Raises:
+            NotFound: it is 404, and ``missing`` says that this is an answer.
+            SourceError: there is none, after retries.
+        """
+        try:
+            answer = self._client.send("GET", self._base + path, parameters=parameters)
+        except Unanswered as unanswered:
+            raise self.error(self._why(unanswered)) from None
+        self._context.advance(len(answer.body))
+        if answer.status == 404 and missing:
+            raise NotFound(answer.body)
+        if answer.status != 200:
+            raise self.error(f"{self._reason(answer)}; {self._advice(answer.status)}")
+        if answer.cut:
+            size = f"{_LONGEST_ANSWER >> 20} MiB"
+            raise self.error(f"{self.what} answers with more than {size}; ask for less with limit=, since= or until=")
+        return answer.body
+
+    def json(self, path: str, parameters: Parameters | None, type: type[T], *, missing: bool = False) -> T:
+        """The body of a 200 answer, decoded."""
+        return self.decode(
+            self.get(path, parameters, missing=missing), lambda data: msgspec.json.decode(data, type=type)
+        )
+
+    def decode(self, data: bytes, decode: Callable[[bytes], T]) -> T:
+        """Decode an answer; SourceError when it is not what this server answers."""
+        try:
+            try:
+                return decode(data)
+            except msgspec.DecodeError:
+                return decode(mend(data))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            page = data.lstrip()[:1] == b"<"
+            found = "a web page" if page else f"something else ({error})"
+            raise self.error(
+                f"this is not what {self.what} answers, but {found}; check the address, port and path"
+            ) from None
+
+    def error(self, reason: str) -> SourceError:
+        """The error for ``reason``, which is partial when spans were read before."""
+        if not self.partial:
+            return SourceError(f"{self.shown}: {reason}")
+        return PartialReadError(
+            f"{self.shown}: reading broke off after {self.spans:,} spans, not all are here: {reason}"
+        )
+
+    def _why(self, unanswered: Unanswered) -> str:
+        """Why there is no answer, and what to do."""
+        if unanswered.failure is not None:
+            reason = self._failed(unanswered.failure)
+        elif unanswered.answer is not None:
+            reason = self._reason(unanswered.answer)
+            asked = unanswered.asked or 0.0
+            if asked > (_POLICY.longest_asked or 0.0):
+                return f"{reason} and asks to wait {asked:.0f} s; try again then"
+        return reason + ("" if ";" in reason else f", {unanswered.attempts} times; try again later")
+
+    def _failed(self, failure: Failure) -> str:
+        where, detail = self._where, self._client.redact(failure.detail)
+        if failure.kind in ("tls", "certificate"):
+            return f"no secure connection to {where} ({detail}); is it plain http (scheme ending in +http)?"
+        if failure.kind == "proxy":
+            return f"the proxy for {where} does not answer ({detail}); check HTTP_PROXY and NO_PROXY"
+        if failure.kind == "connect-timeout":
+            return f"{where} does not answer; check host and port"
+        if failure.kind == "timeout":
+            return f"{self.what} at {where} did not answer within {_READ_SECONDS:.0f} s"
+        if failure.kind == "broken":
+            return f"the connection to {where} broke off ({detail})"
+        if failure.kind == "hung-up":
+            hint = f"is it the port of {self.what}'s pages, and not one for gRPC or TLS?"
+            return f"{where} hangs up instead of answering ({detail}); {hint}"
+        if failure.kind == "refused":
+            return f"cannot connect to {where} ({detail}); is {self.what} running there?"
+        if failure.kind == "damaged":
+            return f"{where} sent damaged data"
+        return f"{where} cannot be asked ({detail}); check the address"
+
+    def _advice(self, status: int) -> str:
+        if status == 401:
+            return f"it does not accept the credentials: check {self._keys}"
+        if status == 403:
+            return f"it does not allow this: check {self._keys}, and what they may read"
+        if status in (404, 405, 410):
+            return f"is this the address of {self.what}? check host, port and path"
+        return "check the parameters of the address"
+
+    def _reason(self, answer: Answer) -> str:
+        """What the server says of it, in one line."""
+        text = answer.reason
+        try:
+            text = self._client.redact(_message(msgspec.json.decode(answer.body)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        text = " ".join(text.split())[:200]
+        return f"{self.what} answered {answer.status}" + (f" ({text})" if text else "")
+
+
+def _message(found: Any) -> str:
+    for name in ("message", "detail", "error", "title"):
+        value = found.get(name) if isinstance(found, dict) else None
+        if isinstance(value, str):
+            return value
+        if isinstance(value, dict) and (inner := _message(value)):
+            return inner
+    return found if isinstance(found, str) else ""
