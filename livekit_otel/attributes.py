@@ -690,7 +690,11 @@ LANGFUSE_INPUT = "langfuse.observation.input"
 LANGFUSE_OUTPUT = "langfuse.observation.output"
 LANGFUSE_LEVEL = "langfuse.observation.level"
 LANGFUSE_STATUS_MESSAGE = "langfuse.observation.status_message"
-LANGFUSE_USAGE = "langfuse.observation.usage_details"
+LANGFUSE_USAGE = _define(
+    "langfuse.observation.usage_details",
+    "string",
+    "Zeros, as JSON, on a request whose tokens LiveKit's own span counts: else Langfuse would count the words.",
+)
 LANGFUSE_COST = "langfuse.observation.cost_details"
 LANGFUSE_MODEL = "langfuse.observation.model.name"
 #: Tokens that another span counts: without a word on usage Langfuse would count the texts.

@@ -31,7 +31,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 #: points in time, numbers with a fraction, ids
-_MEASURED = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+|(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])|\d+\.\d+(e-?\d+)?|\d+e-?\d+|[0-9a-f]{8,}")
+_MEASURED = re.compile(
+    r"\d{4}-\d\d-\d\dT[\d:.]+|(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])|\d+\.\d+(e-?\d+)?|\d+e-?\d+|[0-9a-f]{8,}"
+)
 SwitchOn = Callable[[TracerProvider], None]
 WAYS: dict[str, SwitchOn] = {
     "both layers": lambda provider: livekit_otel.set_tracer_provider(provider),

@@ -74,7 +74,8 @@ def test_spans_of_a_killed_process_give_what_they_hold(name: str) -> None:
         ids = [item["id"] for item in theirs["chat_history"]["items"]]
         known = [item["id"] for item in ours["chat_history"]["items"]]
         assert known == [one for one in ids if one in known]
-        assert len(known) >= len(ids) - 1
+        # a tool that ends while the session closes leaves its call and its result, and no event after them
+        assert len(known) >= len(ids) - (2 if name == "closed_while_a_tool_runs" else 1)
 
 
 def _identity(event: dict[str, Any]) -> tuple[str, float]:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import livekit_otel
-from livekit_otel.instrumentation import livekit_api, patches
+from livekit_otel.instrumentation import livekit_names, patches
 from livekit_otel.spans import from_sdk
 from tests.kit import clock
 from tests.kit.run import run_scenario
@@ -112,7 +112,7 @@ def test_a_wrapper_on_top_of_ours_stays() -> None:
         AgentSession.emit = original  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize(("module", "name"), [(module, name) for module, name, _ in livekit_api.PRIVATE_NAMES])
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module, name, _ in livekit_names.PRIVATE_NAMES])
 def test_private_names_exist_in_the_installed_livekit(module: str, name: str) -> None:
     """Each private name that we touch is where we expect it."""
     target: Any = importlib.import_module(module)
@@ -123,7 +123,7 @@ def test_private_names_exist_in_the_installed_livekit(module: str, name: str) ->
 
 def test_every_patch_of_a_private_name_is_in_the_table() -> None:
     """What we wrap is public, or listed with its reason."""
-    listed = {(module, name) for module, name, _ in livekit_api.PRIVATE_NAMES}
+    listed = {(module, name) for module, name, _ in livekit_names.PRIVATE_NAMES}
     public = {"start", "emit", "generate_reply", "update_agent", "recognize"}
     for patch in patches.PATCHES:
         assert patch.name in public or (patch.module, f"{patch.cls}.{patch.name}") in listed

@@ -363,5 +363,5 @@ def test_nothing_is_printed_around_it() -> None:
     package = Path(livekit_otel.__file__).parent
     found = [one for path in sorted(package.rglob("*.py")) for one in _printing(path)]
     assert [one for one in found if not one.startswith("output.py:")] == [
-        one for one in found if "print(visible(" in one and one.startswith("shutdown.py:")
+        one for one in found if "print(visible(" in one and one.startswith("process_exit.py:")
     ]

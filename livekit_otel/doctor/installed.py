@@ -91,7 +91,7 @@ def instrumentation() -> Iterator[Check]:
         text = f"livekit-agents is installed but cannot be imported: {type(error).__name__}: {error}"
         yield Check("instrumentation", "problem", text, "pip install --upgrade --force-reinstall livekit-agents")
         return
-    from ..instrumentation.livekit_api import PRIVATE_NAMES, VERIFIED
+    from ..instrumentation.livekit_names import PRIVATE_NAMES, VERIFIED
     from ..instrumentation.patches import PATCHES
 
     version = _version("livekit-agents")

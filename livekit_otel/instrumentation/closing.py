@@ -69,23 +69,23 @@ def _steps(state: SessionState, session: Any | None, error: BaseException | None
     now = scope.now_ns()
     scope.closing = True
     closing: tuple[Callable[[int], None], ...] = (
-        state.playback.close,
-        state.interruptions.close,
-        state.eou.close,
-        state.tools.close,
-        state.llm.close,
-        state.tts.close,
-        state.realtime.close,
-        state.turns.close_all,
-        state.stt.close,
-        state.vad.close,
+        state.trackers.playback.close,
+        state.trackers.interruptions.close,
+        state.trackers.eou.close,
+        state.trackers.tools.close,
+        state.trackers.llm.close,
+        state.trackers.tts.close,
+        state.trackers.realtime.close,
+        state.trackers.turns.close_all,
+        state.trackers.stt.close,
+        state.trackers.vad.close,
     )
     for close in closing:
         with contained("session.close"):
             close(now)
     if session is not None:
         state.announce(session)
-        corrections = state.recorder.corrections(livekit_api.recorded_events(session), session.history)
+        corrections = state.journal.recorder.corrections(livekit_api.recorded_events(session), session.history)
         while True:
             try:
                 next(corrections)
@@ -95,11 +95,11 @@ def _steps(state: SessionState, session: Any | None, error: BaseException | None
                 with contained("journal.corrections"):
                     raise fault
                 break
-            if state.journal.full:
-                state.checkpoint()
+            if state.journal.writer.full:
+                state.journal.checkpoint()
             yield
         with contained("session.head"):
-            state.journal.add(Head(livekit_api.report_head(session, state.job)))
+            state.journal.writer.add(Head(livekit_api.report_head(session, state.job)))
     with contained("session.end"):
         _end(state, error)
 
@@ -107,12 +107,12 @@ def _steps(state: SessionState, session: Any | None, error: BaseException | None
 def _end(state: SessionState, error: BaseException | None) -> None:
     scope = state.scope
     end = scope.now_ns()
-    attributes: dict[str, AttributeValue] = dict(state.take_journal())
-    attributes[attr.JOURNAL_BATCHES] = state.journal.batches
+    attributes: dict[str, AttributeValue] = dict(state.journal.take())
+    attributes[attr.JOURNAL_BATCHES] = state.journal.writer.batches
     attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
     attributes[attr.SESSION_REDACTED] = not scope.content
-    if state.journal.lost:
-        attributes[attr.SESSION_LOST] = state.journal.lost
+    if state.journal.writer.lost:
+        attributes[attr.SESSION_LOST] = state.journal.writer.lost
     if dropped := losses.of_trace(scope.span.otel.get_span_context().trace_id):
         attributes[attr.SESSION_DROPPED] = dropped
     if state.close_reason is not None:

@@ -14,7 +14,7 @@ from .._install_hint import install_hint
 from ..containment import contained
 from ..errors import MissingDependencyError
 from ..provider import export_watch, process_exit, proxies
-from . import livekit_api, livekit_tracer
+from . import livekit_api, livekit_telemetry, livekit_tracer
 from .options import Options
 
 logger = logging.getLogger("livekit_otel")
@@ -136,7 +136,7 @@ def _warn_inside_a_job(provider: TracerProvider) -> None:
     """LiveKit's root span of a job begins before the entrypoint: a provider that is set there does not get it."""
     global _warned
     with contained("provider.place"):
-        if _warned or livekit_api.job_context() is None or proxies.same(livekit_api.native_provider(), provider):
+        if _warned or livekit_api.job_context() is None or proxies.same(livekit_telemetry.native_provider(), provider):
             return
         _warned = True
         logger.warning(

@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from ..provider import proxies
-from . import livekit_api
+from . import livekit_telemetry
 
 if TYPE_CHECKING:
     from .span import PipelineSpan
@@ -68,18 +68,18 @@ class Layers:
     @property
     def native_recorded(self) -> bool:
         """LiveKit's own spans record, wherever they go."""
-        return proxies.records(livekit_api.native_provider())
+        return proxies.records(livekit_telemetry.native_provider())
 
     @property
     def native_shared(self) -> bool:
         """LiveKit's own spans reach the provider that ours go to."""
-        native = livekit_api.native_provider()
+        native = livekit_telemetry.native_provider()
         return proxies.records(native) and proxies.same(native, self.provider)
 
     def native_span_shared(self) -> bool:
         """The current span is LiveKit's, records, and reaches our provider."""
         span = trace.get_current_span()
-        if not livekit_api.may_be_native(span):
+        if not livekit_telemetry.may_be_native(span):
             return False
         made = proxies.made(self.provider, span)
         return self.native_shared if made is None else made
@@ -90,7 +90,7 @@ class Layers:
         ``stand_in``: LiveKit's code there takes hold of the current span, sets attributes on it and ends it. It gets a
         span that does not record with the same context: spans made inside nest below ours, which stays out of reach.
         """
-        native = livekit_api.native_provider()
+        native = livekit_telemetry.native_provider()
         if not proxies.records(native):
             span = trace.NonRecordingSpan(stage.otel.get_span_context()) if stand_in else stage.otel
             return Entered(span, _attach(span), None)
@@ -101,7 +101,7 @@ class Layers:
     def enter_session(self, stage: PipelineSpan) -> Entered | None:
         """``AgentSession.start()`` runs: where no span records yet, the session's is current, unless LiveKit's go
         elsewhere; they would be below a span that is not sent there."""
-        native = livekit_api.native_provider()
+        native = livekit_telemetry.native_provider()
         elsewhere = proxies.records(native) and not proxies.same(native, self.provider)
         _nearest.set(stage)
         if elsewhere and self._adopt_orphans is not None:
@@ -133,7 +133,7 @@ class Layers:
     def foreign(self, span: trace.Span) -> bool:
         """Whether a span is not sent to our provider."""
         made = proxies.made(self.provider, span)
-        return (livekit_api.is_native(span) and not self.native_shared) if made is None else not made
+        return (livekit_telemetry.is_native(span) and not self.native_shared) if made is None else not made
 
 
 def _attach(span: trace.Span) -> Token[Context]:

@@ -1,20 +1,16 @@
-"""Everything of LiveKit Agents that is not public and that we touch, in one place.
+"""What we ask of LiveKit Agents: all reads of private names go through here, with a neutral value where one is gone.
 
-``PRIVATE_NAMES`` lists each such name with the versions it was verified on; a test fails when an installed version
-lacks one. All reads go through the functions below, which return a neutral value when the name is gone.
+The names themselves are listed in :mod:`livekit_otel.instrumentation.livekit_names`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from opentelemetry import trace
-
-from .. import attributes as attr
 from ..containment import contained
 
 if TYPE_CHECKING:
@@ -22,49 +18,6 @@ if TYPE_CHECKING:
     from livekit.agents.llm import RealtimeModel, RealtimeModelError
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
     from livekit.agents.voice.agent_activity import AgentActivity
-
-VERIFIED = ("1.8.3", "1.8.6", "1.8.7", "1.8.9")
-
-#: (module, dotted name, why)
-PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
-    ("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", "the one way in which a session closes"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.on_start_of_speech", "a VAD segment begins"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_speech", "a VAD segment ends"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.start", "an agent is entered"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_turn", "the user's turn is committed or not"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.on_preemptive_generation", "a reply is made ahead"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.clear_user_turn", "the user's words are discarded"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.commit_user_turn", "the user's turn is committed by code"),
-    (
-        "livekit.agents.voice.agent_activity",
-        "AgentActivity._user_turn_completed_task",
-        "the hook ran and a reply was asked for, or not",
-    ),
-    (
-        "livekit.agents.voice.agent_activity",
-        "AgentActivity._realtime_generation_task",
-        "one response of a realtime model",
-    ),
-    ("livekit.agents.voice.agent_activity", "_AgentActivityContextVar", "the session that a stream works for"),
-    ("livekit.agents.voice.agent_activity", "_SpeechHandleContextVar", "the speech that a stream works for"),
-    ("livekit.agents.voice.tool_executor", "_ToolExecutor.execute", "one function call"),
-    ("livekit.agents.voice.tool_executor", "_ToolExecutor._deliver_reply", "a late result waits to be said"),
-    ("livekit.agents.llm.llm", "LLMStream._main_task", "one LLM request, whatever the plugin"),
-    ("livekit.agents.llm.llm", "LLMStream._metrics_monitor_task", "its chunks and its metrics"),
-    ("livekit.agents.llm.llm", "LLMStream._emit_error", "a failed attempt"),
-    ("livekit.agents.tts.tts", "ChunkedStream._main_task", "one TTS request"),
-    ("livekit.agents.tts.tts", "ChunkedStream._metrics_monitor_task", "its metrics"),
-    ("livekit.agents.tts.tts", "ChunkedStream._emit_error", "a failed attempt"),
-    ("livekit.agents.tts.tts", "SynthesizeStream._main_task", "one TTS request"),
-    ("livekit.agents.tts.tts", "SynthesizeStream._metrics_monitor_task", "its metrics"),
-    ("livekit.agents.tts.tts", "SynthesizeStream._emit_error", "a failed attempt"),
-    ("livekit.agents.stt.stt", "RecognizeStream._main_task", "STT failures"),
-    ("livekit.agents.telemetry.traces", "_DynamicTracer.set_provider", "LiveKit's own spans go somewhere else now"),
-    ("livekit.agents.telemetry.traces", "tracer._tracer_provider", "where LiveKit's own spans go"),
-    ("livekit.agents.telemetry.traces", "tracer._tracer", "what begins them"),
-    ("livekit.agents.telemetry.traces", "_pii_redaction_installed", "providers that LiveKit's tracer was given"),
-    ("livekit.agents.telemetry.traces", "_MetadataSpanProcessor", "metadata that a provider's spans already get"),
-)
 
 
 class EndOfTurnTimes(Protocol):
@@ -190,62 +143,12 @@ def job_context() -> JobContext | None:
     return get_job_context(required=False)
 
 
-def cloud_stamp() -> Mapping[str, Any]:
-    """What LiveKit puts on each span of a job that LiveKit Cloud records, and uploads spans by; else nothing."""
-    state = getattr(job_context(), "_telemetry_state", None)
-    attributes = getattr(state, "attributes", None)
-    return attributes if isinstance(attributes, Mapping) else {}
-
-
 @cache
 def fallback_adapters() -> tuple[type, ...]:
     """Models that ask others in turn, until one answers."""
     from livekit.agents import llm, stt, tts
 
     return llm.FallbackAdapter, tts.FallbackAdapter, stt.FallbackAdapter
-
-
-@cache
-def native_tracer() -> Any:
-    """LiveKit's own tracer, whose provider can be set."""
-    from livekit.agents.telemetry import tracer
-
-    return tracer
-
-
-def native_provider() -> trace.TracerProvider:
-    """The provider that LiveKit's own spans go to; a proxy stands for OpenTelemetry's global one."""
-    provider: trace.TracerProvider | None = getattr(native_tracer(), "_tracer_provider", None)
-    return provider if provider is not None else trace.get_tracer_provider()
-
-
-def was_given(provider: object) -> bool:
-    """Whether LiveKit's ``set_tracer_provider`` was called with this SDK provider (or its Cloud recording uses it)."""
-    from livekit.agents.telemetry import traces
-
-    try:
-        return provider in getattr(traces, "_pii_redaction_installed", ())
-    except TypeError:
-        return False
-
-
-def stamps(processor: object, metadata: Mapping[str, Any]) -> bool:
-    """Whether a processor is LiveKit's, for this very metadata."""
-    if type(processor).__name__ != "_MetadataSpanProcessor":
-        return False
-    found = getattr(processor, "_provider_metadata", None) or getattr(processor, "_metadata", None)
-    return bool(found == dict(metadata))
-
-
-def is_native(span: trace.Span) -> bool:
-    """Whether a span is one of LiveKit's own, and records."""
-    scope = getattr(span, "instrumentation_scope", None)
-    return scope is not None and scope.name == attr.NATIVE_SCOPE and span.is_recording()
-
-
-def may_be_native(span: trace.Span) -> bool:
-    """The same where a provider's spans do not say who made them: then they may be LiveKit's."""
-    return span.is_recording() and (getattr(span, "instrumentation_scope", None) is None or is_native(span))
 
 
 def on_first_audio(stream: ChunkedStream | SynthesizeStream, callback: Callable[[float | None], None]) -> None:

@@ -12,7 +12,7 @@ from opentelemetry.util.types import AttributeValue
 
 from ..containment import contain, contained, report
 from ..provider import proxies
-from . import livekit_api
+from . import livekit_telemetry
 
 logger = logging.getLogger("livekit_otel")
 
@@ -77,7 +77,7 @@ def share(
     from livekit.agents import telemetry
 
     target = proxies.core(provider)
-    repeated = metadata and any(livekit_api.stamps(one, metadata) for one in proxies.processors(target))
+    repeated = metadata and any(livekit_telemetry.stamps(one, metadata) for one in proxies.processors(target))
     new = dict(metadata) if metadata and not repeated else None
     theirs = _has(provider) and _by_others(target)
     _sharing = True
@@ -91,8 +91,8 @@ def share(
             return  # LiveKit's content filter may not be in place: its spans do not go there
     finally:
         _sharing = False
-    if livekit_api.native_provider() is not provider:
-        livekit_api.native_tracer().set_provider(provider)
+    if livekit_telemetry.native_provider() is not provider:
+        livekit_telemetry.native_tracer().set_provider(provider)
     if not theirs:
         _given.set(target, True)
 
@@ -108,8 +108,8 @@ def keep_away(provider: trace.TracerProvider) -> None:
 
     A provider that LiveKit or the user gave LiveKit's tracer is left alone.
     """
-    tracer = livekit_api.native_tracer()
-    before = livekit_api.native_provider()
+    tracer = livekit_telemetry.native_tracer()
+    before = livekit_telemetry.native_provider()
     if isinstance(before, ElsewhereProvider):
         before.ours = provider
     elif isinstance(before, trace.ProxyTracerProvider) or (_has(provider) and not _by_others(before)):
@@ -119,13 +119,13 @@ def keep_away(provider: trace.TracerProvider) -> None:
 
 
 def _has(provider: trace.TracerProvider) -> bool:
-    return proxies.same(livekit_api.native_provider(), provider)
+    return proxies.same(livekit_telemetry.native_provider(), provider)
 
 
 def _by_others(provider: trace.TracerProvider) -> bool:
     """Whether somebody else than we gave LiveKit's tracer this provider."""
     target = proxies.core(provider)
-    return livekit_api.was_given(target) and not _given.get(target)
+    return livekit_telemetry.was_given(target) and not _given.get(target)
 
 
 def _is_global(provider: trace.TracerProvider) -> bool:
@@ -163,7 +163,7 @@ class _OutsideTracer(trace.Tracer):
 
 def go_outside(without_ours: Callable[[Context | None], Context]) -> None:
     """LiveKit's spans from now on are begun in the contexts that they would have without ours."""
-    tracer = livekit_api.native_tracer()
+    tracer = livekit_telemetry.native_tracer()
     if isinstance(getattr(tracer, "_tracer", None), trace.Tracer):
         tracer._tracer = _OutsideTracer(tracer._tracer, without_ours)
 
@@ -171,8 +171,8 @@ def go_outside(without_ours: Callable[[Context | None], Context]) -> None:
 def restore() -> None:
     """LiveKit's tracer as it was; a provider that somebody gave it since stays."""
     with contained("livekit_tracer.restore"):
-        tracer = livekit_api.native_tracer()
-        now = livekit_api.native_provider()
+        tracer = livekit_telemetry.native_tracer()
+        now = livekit_telemetry.native_provider()
         if isinstance(now, ElsewhereProvider):
             tracer.set_provider(now.before)
         elif isinstance(outside := getattr(tracer, "_tracer", None), _OutsideTracer):

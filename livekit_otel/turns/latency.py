@@ -61,11 +61,12 @@ def latency_of(stages: Stages, wait: Wait, spoken: Spoken) -> TurnLatency:
         "e2e_latency": wait.e2e_ns,
         "playback_latency": _playback(wait, spoken),
     }
-    if wait.eou is not None and wait.stopped_ns is not None and wait.commit_ns is not None:
-        transcript = stages.transcript_ns(wait.commit_ns)
-        found["end_of_turn_delay"] = wait.commit_ns - wait.stopped_ns
-        found["transcription_delay"] = None if transcript is None else max(0, transcript - wait.stopped_ns)
+    if wait.eou is not None:
         found["on_user_turn_completed_delay"] = hook_ns(wait.eou)
+        if wait.stopped_ns is not None and wait.commit_ns is not None:
+            transcript = stages.transcript_ns(wait.commit_ns)
+            found["end_of_turn_delay"] = wait.commit_ns - wait.stopped_ns
+            found["transcription_delay"] = None if transcript is None else max(0, transcript - wait.stopped_ns)
     request, tts = spoken.request, spoken.tts
     failed = stages.failed_before(tts) if tts is not None else None
     started = provider_start(tts) if tts is not None else None

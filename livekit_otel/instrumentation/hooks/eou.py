@@ -37,10 +37,10 @@ def _decided(activity: AgentActivity, info: EndOfTurn, before: object, *, taken:
     if state is None or not state.recording:
         return
     if not taken and not info.skip_reply:
-        state.eou.dropped(info)
+        state.trackers.eou.dropped(info)
         return
     mode = livekit_api.turn_detection(activity)
-    state.eou.committed(
+    state.trackers.eou.committed(
         info,
         has_vad=activity.vad is not None,
         cut=mode == "manual",
@@ -56,16 +56,16 @@ async def user_turn_completed_task(
     with contained("eou.hook"):
         state = registry.of(activity.session)
         if state is not None:
-            decision = state.eou.of(kwargs.get("info", args[-1] if args else None))
+            decision = state.trackers.eou.of(kwargs.get("info", args[-1] if args else None))
             if decision is not None:
                 decision.task = asyncio.current_task()
-                state.turns.carry_out(decision.turn)
+                state.trackers.turns.carry_out(decision.turn)
     try:
         return await wrapped(*args, **kwargs)
     finally:
         with contained("eou.hook_done"):
             if state is not None and decision is not None:
-                state.eou.hook_done(decision)
+                state.trackers.eou.hook_done(decision)
 
 
 def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
@@ -74,7 +74,7 @@ def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivit
     with contained("eou.preemptive"):
         state = registry.of(activity.session)
         if state is not None and state.recording:
-            turns = state.turns
+            turns = state.trackers.turns
             turns.preempting = True
     try:
         return wrapped(*args, **kwargs)
@@ -88,7 +88,7 @@ def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: 
     with contained("eou.clear"):
         state = registry.of(activity.session)
         if state is not None and state.recording:
-            state.discard_user()
+            state.trackers.utterance.discard()
     return wrapped(*args, **kwargs)
 
 
@@ -98,9 +98,9 @@ def commit_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args:
     with contained("eou.commit"):
         state = registry.of(activity.session)
         if state is not None and state.recording:
-            state.answering = True
+            state.events.answering = True
     try:
         return wrapped(*args, **kwargs)
     finally:
         if state is not None:
-            state.answering = False
+            state.events.answering = False

@@ -47,10 +47,10 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, a
     with contained("llm.begin"):
         state = registry.current()
         if state is not None and livekit_api.delegates_metrics(stream, _stream_base()):
-            adapter = state.llm
+            adapter = state.trackers.llm
         elif state is not None:
-            request = state.llm.begin(stream, _owner())
-            state.llm.remember(stream, request)
+            request = state.trackers.llm.begin(stream, _owner())
+            state.trackers.llm.remember(stream, request)
             entered = state.scope.layers.enter(request.span, stand_in=True)
     if adapter is not None:
         return await run_adapter(wrapped, args, kwargs, adapter, stream._llm)
@@ -65,7 +65,7 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, a
             if entered is not None:
                 entered.leave()
             if state is not None and request is not None:
-                state.llm.work_done(request, error)
+                state.trackers.llm.work_done(request, error)
 
 
 async def metrics_monitor_task(
@@ -89,10 +89,10 @@ async def metrics_monitor_task(
     finally:
         with contained("llm.report_end"):
             state = registry.current()
-            request = state.llm.reporting(stream) if state is not None else None
+            request = state.trackers.llm.reporting(stream) if state is not None else None
             if state is not None and request is not None:
                 if answer is not None:
-                    state.llm.reported(request, answer)
+                    state.trackers.llm.reported(request, stream, answer)
                 else:
                     request.report_done()
 
@@ -107,7 +107,7 @@ def emit_error(wrapped: Callable[..., Any], stream: LLMStream, args: Any, kwargs
     """``_emit_error(error, recoverable)``: a failed attempt."""
     with contained("llm.attempt"):
         state = registry.current()
-        request = state.llm.reporting(stream) if state is not None else None
+        request = state.trackers.llm.reporting(stream) if state is not None else None
         if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
             request.attempts += 1
     return wrapped(*args, **kwargs)

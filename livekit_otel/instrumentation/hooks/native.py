@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import Span, SpanProcessor
 
 from ...containment import contain, contained
 from ...provider import proxies
-from .. import layers, livekit_api, livekit_tracer, registry
+from .. import layers, livekit_api, livekit_telemetry, livekit_tracer, registry
 
 
 @contain("layers.native_provider")
@@ -51,7 +51,7 @@ class NearestParent(SpanProcessor):
         if span.parent is None or span.parent.is_remote:
             return
         parent = trace.get_current_span(parent_context)
-        if livekit_api.is_native(parent):
+        if livekit_telemetry.is_native(parent):
             with contained("layers.parent"):
                 if self._layers.foreign(parent):
                     self._adopt(span, parent.get_span_context())
@@ -76,7 +76,7 @@ def nearest_span() -> trace.Span | None:
     state = registry.current()
     handle = livekit_api.speech_handle()
     if state is not None and handle is not None and (nearest is None or nearest is state.scope.span):
-        turn = state.turns.of_speech(handle.id)
+        turn = state.trackers.turns.of_speech(handle.id)
         if turn is not None and turn.open:
             return turn.span.otel
     if nearest is not None:

@@ -20,7 +20,7 @@ async def generation_task(
     with contained("realtime.begin"):
         state = registry.of(activity.session)
         if state is not None and state.recording:
-            tracker = state.realtime
+            tracker = state.trackers.realtime
             model = livekit_api.realtime_llm(activity)
             response = tracker.begin(model, kwargs["speech_handle"], kwargs["generation_ev"])
     error: BaseException | None = None

@@ -71,8 +71,8 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
     if _options.native_spans is False:
         livekit_tracer.warn_if_shared(provider)
     state = SessionState(session, agent, _options, Layers(provider, native.adopt_orphans), processor)
-    state.listen("llm_metrics", lambda metrics: state.llm.metrics(metrics, llm.reporting_stream()))
-    state.listen("tts_metrics", lambda metrics: state.tts.metrics(metrics, tts.reporting_stream()))
+    state.events.listen("llm_metrics", lambda metrics: state.trackers.llm.metrics(metrics, llm.reporting_stream()))
+    state.events.listen("tts_metrics", lambda metrics: state.trackers.tts.metrics(metrics, tts.reporting_stream()))
     registry.put(session, state)
     # a session that is dropped without a close still gets its end
     weakref.finalize(session, _dropped, state)
@@ -134,13 +134,13 @@ def generate_reply(wrapped: Callable[..., Any], session: AgentSession[Any], args
         user_input = kwargs.get("user_input")
         if state is not None and state.recording and user_input:
             text = user_input if isinstance(user_input, str) else (user_input.raw_text_content or "")
-            state.turns.next_typed(text)
+            state.trackers.turns.next_typed(text)
     try:
         return wrapped(*args, **kwargs)
     finally:
         with contained("session.generate_reply.end"):
             if state is not None:
-                state.turns.next_typed(None)
+                state.trackers.turns.next_typed(None)
 
 
 def update_agent(wrapped: Callable[..., Any], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
@@ -160,9 +160,9 @@ def update_agent(wrapped: Callable[..., Any], session: AgentSession[Any], args: 
 def _hold_until_entered(session: AgentSession[Any]) -> None:
     state = registry.of(session)
     task = livekit_api.handoff_task(session)
-    turn = state.turns.cause() if state is not None and state.recording else None
+    turn = state.trackers.turns.cause() if state is not None and state.recording else None
     if state is None or turn is None or task is None or task.done():
         return
-    tracker = state.turns
+    tracker = state.trackers.turns
     tracker.hold(turn, task)
     task.add_done_callback(contain("session.handoff")(lambda done: tracker.release(turn, done)))

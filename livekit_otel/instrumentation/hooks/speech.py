@@ -28,9 +28,9 @@ def _speech_started(activity: AgentActivity, args: Any, kwargs: Any) -> None:
     started = kwargs.get("speech_start_time", args[1] if len(args) > 1 else None)
     start = state.scope.clock.at_ns(started) if started is not None else state.scope.now_ns()
     if event is not None:
-        state.vad.started(start)
+        state.trackers.vad.started(start)
     else:
-        state.vad.reported(start)
+        state.trackers.vad.reported(start)
 
 
 def on_end_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
@@ -47,11 +47,11 @@ def _speech_ended(activity: AgentActivity, args: Any, kwargs: Any) -> None:
     event = args[0] if args else kwargs.get("ev")
     now = state.scope.now_ns()
     if event is not None:
-        state.vad.ended(now - to_ns(event.silence_duration + event.inference_duration))
-    elif state.vad.speaking:
+        state.trackers.vad.ended(now - to_ns(event.silence_duration + event.inference_duration))
+    elif state.trackers.vad.speaking:
         # the recognizer ends the speech, and LiveKit flushes VAD, which will not say that it ended
         last = livekit_api.last_speaking_time(activity)
-        state.vad.ended(min(state.scope.clock.at_ns(last), now) if last is not None else now)
+        state.trackers.vad.ended(min(state.scope.clock.at_ns(last), now) if last is not None else now)
 
 
 async def start_activity(
@@ -62,7 +62,7 @@ async def start_activity(
     with contained("agent.enter"):
         state = registry.of(activity.session)
         if state is not None and state.recording:
-            turns, turn = state.turns, state.turns.cause()
+            turns, turn = state.trackers.turns, state.trackers.turns.cause()
             if turn is not None:
                 turns.hold(turn, activity)
     try:

@@ -26,8 +26,8 @@ async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args:
         with contained("stt.recognize"):
             state = registry.current()
             if state is not None:
-                tracker = state.stt
-                recognition = tracker.begin_recognition(stt)
+                tracker = state.trackers.stt.recognitions
+                recognition = tracker.begin(stt)
                 if recognition.span is not None:
                     entered = state.scope.layers.enter(recognition.span)
     result: Any = None
@@ -43,7 +43,7 @@ async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args:
             if entered is not None:
                 entered.leave()
             if tracker is not None and recognition is not None:
-                tracker.end_recognition(recognition, result, error)
+                tracker.end(recognition, result, error)
 
 
 @cache
@@ -70,7 +70,7 @@ async def stream_main_task(
             state = registry.current()
             if state is not None:
                 began = begun if begun is not None else state.scope.clock.started_ns
-                _record_failure(state.stt, stream, error, began, nested=nested)
+                _record_failure(state.trackers.stt, stream, error, began, nested=nested)
         raise
 
 

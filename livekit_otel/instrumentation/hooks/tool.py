@@ -33,7 +33,7 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecuto
         run_ctx = kwargs["run_ctx"]
         state = registry.of(run_ctx.session)
         if state is not None and state.recording:
-            tracker = state.tools
+            tracker = state.trackers.tools
             call = tracker.begin(run_ctx.function_call, run_ctx.speech_handle)
             reset = _call.set(call)
             entered = state.scope.layers.enter(call.span)
@@ -62,7 +62,7 @@ async def deliver_reply(wrapped: Callable[..., Awaitable[Any]], executor: _ToolE
         state = registry.of(args[0] if args else kwargs["session"])
         handle = livekit_api.speech_handle()
         if state is not None and state.recording and handle is not None:
-            turns = state.turns
+            turns = state.trackers.turns
             turn = turns.of_speech(handle.id)
             if turn is not None and turn.open:
                 turns.hold(turn, executor)
@@ -78,4 +78,4 @@ def updated(state: SessionState, event: ToolExecutionUpdatedEvent) -> None:
     """``tool_execution_updated``: LiveKit started a call in this task."""
     call, update = _call.get(), event.update
     if call is not None and update.type == "tool_call_started" and call.call_id == update.function_call.call_id:
-        state.tools.started(call)
+        state.trackers.tools.started(call)

@@ -48,10 +48,10 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args
     with contained("tts.begin"):
         state = registry.current()
         if state is not None and _delegates(stream):
-            adapter = state.tts
+            adapter = state.trackers.tts
         elif state is not None:
-            request = state.tts.begin(stream)
-            state.tts.remember(stream, request)
+            request = state.trackers.tts.begin(stream)
+            state.trackers.tts.remember(stream, request)
             entered = state.scope.layers.enter(request.span, stand_in=True)
     if adapter is not None:
         return await run_adapter(wrapped, args, kwargs, adapter, stream._tts)
@@ -67,7 +67,7 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args
                 entered.leave()
             if state is not None and request is not None:
                 reports = getattr(stream, "_metrics_task", None) is not None
-                state.tts.ended(request, _text(stream), error, reports=reports)
+                state.trackers.tts.ended(request, _text(stream), error, reports=reports)
 
 
 async def metrics_monitor_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Any, kwargs: Any) -> Any:
@@ -79,7 +79,7 @@ async def metrics_monitor_task(wrapped: Callable[..., Awaitable[Any]], stream: S
     finally:
         with contained("tts.report_end"):
             state = registry.current()
-            request = state.tts.reporting(stream) if state is not None else None
+            request = state.trackers.tts.reporting(stream) if state is not None else None
             if request is not None:
                 request.report_done()
 
@@ -88,7 +88,7 @@ def emit_error(wrapped: Callable[..., Any], stream: Stream, args: Any, kwargs: A
     """``_emit_error(error, recoverable)``: a failed attempt."""
     with contained("tts.attempt"):
         state = registry.current()
-        request = state.tts.reporting(stream) if state is not None else None
+        request = state.trackers.tts.reporting(stream) if state is not None else None
         if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
             request.attempts += 1
     return wrapped(*args, **kwargs)

@@ -1,1 +1,54 @@
 """One tracker for each stage: it knows what is open and makes the spans, with the scope and peers that it is given."""
+
+from __future__ import annotations
+
+from ..scope import SessionScope
+from ..tool_names import ToolNames
+from .eou import EouTracker
+from .interruption import InterruptionTracker
+from .llm import LlmTracker
+from .playback import PlaybackTracker
+from .realtime import RealtimeTracker
+from .stt import SttTracker
+from .tool import ToolTracker
+from .tts import TtsTracker
+from .turn import Turn
+from .turns import TurnTracker
+from .utterance import Utterance
+from .vad import VadTracker
+
+__all__ = ["Trackers"]
+
+
+class Trackers:
+    """The trackers of one session, each with the peers that it needs."""
+
+    def __init__(self, scope: SessionScope, tool_names: ToolNames) -> None:
+        self.turns = turns = TurnTracker(scope)
+        self.vad = vad = VadTracker(scope)
+        self.stt = SttTracker(scope, lambda: vad.segment_start_ns)
+        self.utterance = Utterance(vad, self.stt, turns)
+        self.llm = LlmTracker(scope, turns)
+        self.tts = TtsTracker(scope, turns)
+        self.realtime = RealtimeTracker(scope, turns)
+        self.tools = ToolTracker(scope, turns, tool_names)
+        self.interruptions = InterruptionTracker(scope, vad)
+        self.eou = EouTracker(scope, turns, self.utterance)
+        self.playback = PlaybackTracker(
+            scope, turns, voice_starts=self._voice_starts, cut_off=self.interruptions.cut_off
+        )
+        turns.outer_speech = self.tools.outer_speech
+        turns.speech_over += [self.llm.settle, self.tts.settle]
+        turns.before_end += [
+            self.llm.turn_ends,
+            self.tts.turn_ends,
+            self.realtime.turn_ends,
+            self.stt.turn_ends,
+            self.interruptions.turn_ends,
+        ]
+
+    def _voice_starts(self, at_ns: int, turn: Turn | None) -> None:
+        self.realtime.first_audio(at_ns, turn)
+        if self.vad.speaking:
+            started = self.vad.segment_start_ns
+            self.interruptions.user_started(started if started is not None else at_ns, turn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from opentelemetry.util.types import AttributeValue
@@ -15,6 +14,7 @@ from ..scope import SessionScope
 from ..values import flatten, model_attributes
 from .turn import Turn
 from .turns import TurnTracker
+from .utterance import Utterance
 from .vad import Claim
 
 if TYPE_CHECKING:
@@ -53,24 +53,17 @@ class Decision:
 
 
 class EouTracker:
-    """End-of-utterance decisions of one session.
-
-    Args:
-        claim: takes the user's speech that no turn has claimed; ``True`` for what the user is still saying, too.
-        give: gives a claim, and the words, to a turn.
-    """
+    """End-of-utterance decisions of one session."""
 
     def __init__(
         self,
         scope: SessionScope,
         turns: TurnTracker,
-        claim: Callable[[bool], Claim],
-        give: Callable[[Claim, Turn], None],
+        utterance: Utterance,
     ) -> None:
         self._scope = scope
         self._turns = turns
-        self._claim = claim
-        self._give = give
+        self._utterance = utterance
         self._decisions: list[Decision] = []
         self._predictions: list[EOTInferenceMetrics] = []
 
@@ -91,7 +84,7 @@ class EouTracker:
         now = self._scope.now_ns()
         if not end_of_turn.new_transcript and not self._scope.realtime and not hook:
             return
-        claim = self._claim(cut)
+        claim = self._utterance.claim(cut)
         if self._scope.closing and (claim.start_ns or 0) < self._turns.floor_ns:
             return  # what was left over of something said long ago
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
@@ -99,7 +92,7 @@ class EouTracker:
         decision.held_by = self._turns.unfinished()
         decision.turn = self._turns.commit(end_of_turn.new_transcript, claim.start_ns or stopped)
         decision.turn.speech_end_source = source
-        self._give(claim, decision.turn)
+        self._utterance.give(claim, decision.turn)
         if not hook:
             self._emit(decision)
             return

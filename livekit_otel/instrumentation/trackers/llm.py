@@ -76,11 +76,15 @@ class LlmTracker(RequestTracker):
             fields.update(usage)
         request.reported(fields)
 
-    def reported(self, request: Request, answer: messages.Answer) -> None:
+    def reported(self, request: Request, stream: LLMStream, answer: messages.Answer) -> None:
         """The request's stream is over, and so are its metrics."""
         if not request.has_metrics and answer.usage is not None and request.completes:
             # a model that no session listens to: LiveKit makes no metrics of it
-            request.reported(_counted(answer.usage, native=request.native))
+            now = self.scope.now_ns() / 1e9
+            names = {"timestamp": now, "metadata.model_name": stream._llm.model}
+            names["metadata.model_provider"] = stream._llm.provider
+            metrics: dict[str, AttributeValue] = {attr.metric("llm", name): one for name, one in names.items()}
+            request.reported({**metrics, **_counted(answer.usage, native=request.native)})
         request.set(answer.attributes(request.span.start_ns, content=self.scope.content))
         request.report_done()
 

@@ -19,35 +19,18 @@ from ..clock import to_ns
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
 from ..values import clip, flatten, model_attributes, named_model
+from .recognition import Recognitions
+from .stt_metrics import summed, with_usage
 from .turn import Turn
 
 if TYPE_CHECKING:
     from livekit.agents import UserInputTranscribedEvent
     from livekit.agents.metrics import STTMetrics
-    from livekit.agents.stt import STT, SpeechEvent
+    from livekit.agents.stt import STT
 
-__all__ = ["Recognition", "SttTracker"]
+__all__ = ["SttTracker"]
 
-_SUMMED = (
-    "duration",
-    "audio_duration",
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "input_audio_tokens",
-    "acquire_time",
-)
 _MAX_WAITING = 32
-
-
-class Recognition:
-    """One call of a non-streaming recognizer."""
-
-    def __init__(self, start_ns: int) -> None:
-        self.start_ns = start_ns
-        self.end_ns = start_ns
-        self.span: PipelineSpan | None = None
-        self.attributes: dict[str, AttributeValue] = {}
 
 
 class _Final:
@@ -72,11 +55,9 @@ class SttTracker:
         self._finals: deque[_Final] = deque()
         #: the claimed span that may still get usage, when it ends, and its turn
         self._open: tuple[PipelineSpan, int, Turn | None] | None = None
-        self._running: Recognition | None = None
-        self._recognized: deque[Recognition] = deque()
+        self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
-        self._failure: BaseException | None = None
         self._failed_ns: int | None = None
 
     # --- what happens ------------------------------------------------------------------------------
@@ -97,8 +78,8 @@ class SttTracker:
             attributes[attr.STT_TEXT] = clip(event.transcript)
         self._settle_final()
         final = _Final(start, now, attributes)
-        if self._recognized:
-            recognition = self._recognized.popleft()
+        recognition = self.recognitions.take()
+        if recognition is not None:
             final.span = recognition.span
             final.start_ns = min(start, recognition.start_ns)
             attributes.update(recognition.attributes)
@@ -114,19 +95,18 @@ class SttTracker:
         """STTMetrics: of the recognition that runs, else summed on the utterance."""
         fields = {**flatten("stt", metrics), **model_attributes(metrics)}
         fields[attr.STT_METRICS_COUNT] = 1
-        if not metrics.streamed and self._running is not None:
-            self._running.attributes = _summed(self._running.attributes, fields)
-        elif not metrics.streamed:
+        if metrics.streamed:
+            self._metrics = summed(self._metrics, fields)
+        elif not self.recognitions.metrics(fields):
             end = self._scope.clock.inside_ns(metrics.timestamp)
             start = end - to_ns(metrics.duration)
-            self._span_without_words(start, end, _with_usage(fields))
-        else:
-            self._metrics = _summed(self._metrics, fields)
+            self._span_without_words(start, end, with_usage(fields))
 
     def failed(self, stt: STT[Any], error: BaseException, begun_ns: int, *, nested: bool) -> None:
         """A recognizer stream raised. Alone, the utterance it was at failed with it; ``nested`` in an adapter, another
         stream continues the utterance: the span is of the one that failed, from its own beginning."""
-        if self._failure is not None and self._failure in (error, error.__cause__):
+        inner = self.recognitions.failure
+        if inner is not None and inner in (error, error.__cause__):
             return  # the recognition inside has recorded it already
         now = self._scope.now_ns()
         heard = self._heard_ns or self._speech_start()
@@ -146,7 +126,8 @@ class SttTracker:
 
     def inner_failed_since(self, begun_ns: int) -> bool:
         """Whether a recognizer inside an adapter has failed, with a span, since the adapter's stream began."""
-        return self._failed_ns is not None and self._failed_ns >= begun_ns
+        failed = max(self._failed_ns or 0, self.recognitions.failed_ns or 0)
+        return failed >= begun_ns
 
     def adapter_failed(self) -> None:
         """All recognizers of an adapter failed; each has its span, and what the user says is lost."""
@@ -205,79 +186,22 @@ class SttTracker:
         """Usage up to here is that of the latest final transcript."""
         if self._finals and self._metrics:
             final = self._finals[-1]
-            final.attributes = _summed(final.attributes, self._take())
+            final.attributes = summed(final.attributes, self._take())
 
     def close(self, at_ns: int) -> None:
         """The session is over; usage that came after the last transcript gets a span of its own."""
         self.discard()
-        while self._recognized:
-            self._finish_unheard(self._recognized.popleft())
+        self.recognitions.close()
         if self._metrics:
             timestamp = self._metrics.get(attr.metric("stt", "timestamp"))
             end = self._scope.clock.inside_ns(timestamp) if isinstance(timestamp, float) else at_ns
             self._span_without_words(end, end, self._take())
 
-    # --- a non-streaming recognizer ----------------------------------------------------------------
-
-    def begin_recognition(self, stt: STT[Any]) -> Recognition:
-        now = self._scope.now_ns()
-        heard = self._heard_ns or self._speech_start()
-        recognition = Recognition(min(heard, now) if heard is not None else now)
-        recognition.attributes = named_model(stt.provider, stt.model)
-        self._running = recognition
-        if not self._scope.layers.native_shared:
-            recognition.span = self._scope.spans.start(
-                attr.KIND_STT, self._scope, recognition.start_ns, recognition.attributes
-            )
-        return recognition
-
-    def end_recognition(self, recognition: Recognition, event: SpeechEvent | None, error: BaseException | None) -> None:
-        recognition.end_ns = self._scope.now_ns()
-        if self._running is recognition:
-            self._running = None
-        recognition.attributes = _with_usage(recognition.attributes)
-        heard = bool(event is not None and event.alternatives and event.alternatives[0].text)
-        if error is None and heard:
-            self._recognized.append(recognition)
-            if len(self._recognized) > _MAX_WAITING:
-                self._finish_unheard(self._recognized.popleft())
-            return
-        span = recognition.span or self._scope.spans.start(
-            attr.KIND_STT, self._scope, recognition.start_ns, recognition.attributes
-        )
-        span.set(recognition.attributes)
-        if isinstance(error, Exception):
-            self._failure = error
-            self._failed_ns = recognition.end_ns
-            span.fail(error, content=self._scope.content)
-        span.end(recognition.end_ns, attr.OUTCOME_CANCELLED if error is not None else None)
-
-    def _finish_unheard(self, recognition: Recognition) -> None:
-        span = recognition.span or self._scope.spans.start(attr.KIND_STT, self._scope, recognition.start_ns)
-        span.end(recognition.end_ns, attributes=recognition.attributes)
-
     # --- helpers -----------------------------------------------------------------------------------
 
     def _take(self) -> dict[str, AttributeValue]:
         taken, self._metrics = self._metrics, {}
-        return _with_usage(taken)
+        return with_usage(taken)
 
     def _span_without_words(self, start: int, end: int, attributes: dict[str, AttributeValue]) -> None:
         self._scope.spans.start(attr.KIND_STT, self._scope, start, attributes).end(end)
-
-
-def _summed(before: dict[str, AttributeValue], fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    out = {**before, **fields}
-    for key in (*(attr.metric("stt", name) for name in _SUMMED), attr.STT_METRICS_COUNT):
-        if key in before and key in fields:
-            out[key] = before[key] + fields[key]  # type: ignore[operator]
-    return out
-
-
-def _with_usage(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """GenAI usage for a provider that bills STT by tokens; LiveKit's own spans have none for STT."""
-    for field, name in (("input_tokens", attr.USAGE_INPUT_TOKENS), ("output_tokens", attr.USAGE_OUTPUT_TOKENS)):
-        tokens = attributes.get(attr.metric("stt", field))
-        if tokens:
-            attributes[name] = tokens
-    return attributes

@@ -8,16 +8,16 @@ belongs to a closed turn never moves to another.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from ... import attributes as attr
 from ...containment import contain
-from ...journal import Attributes
 from .. import livekit_api
 from ..scope import SessionScope
 from ..span import SpanOwner
+from .open_turns import OpenTurns
 from .turn import Turn, joined
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["TurnTracker"]
 
 _MAX_SPEECHES = 64
-_MAX_OPEN = 16
 _REPORTED = frozenset(attr.REPORTED_METRICS)
 #: when somebody spoke: reported of both sides, kept of the user's
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
@@ -36,41 +35,21 @@ _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 _decided: ContextVar[Turn | None] = ContextVar("livekit_otel_decided_turn", default=None)
 
 
-class TurnTracker:
-    """The turns of one session.
-
-    ``before_end`` is called with a turn whose span is about to end, ``speech_over`` with a speech that is done.
-    """
+class TurnTracker(OpenTurns):
+    """The turns of one session, and whose each piece of work is."""
 
     def __init__(self, scope: SessionScope) -> None:
-        self._scope = scope
-        self._count = 0
-        self._open: list[Turn] = []
+        super().__init__(scope)
         self._by_speech: OrderedDict[str, Turn] = OrderedDict()
         self._typed: str | None = None
         #: what the user said to a realtime model that has not answered yet
         self._early_words: ChatMessage | None = None
-        self._floor_ns = 0
-        #: the turn that words not committed yet will become, once work for their answer has begun
-        self._candidate: Turn | None = None
         #: LiveKit is creating a speech for words that it has not committed
         self.preempting = False
-        self.before_end: list[Callable[[Turn], None]] = []
-        self.speech_over: list[Callable[[SpeechHandle], None]] = []
         #: when the user's speech began that no turn has claimed
         self.speech_start: Callable[[], int | None] = lambda: None
 
     # --- questions ---------------------------------------------------------------------------------
-
-    @property
-    def latest(self) -> Turn | None:
-        """The open turn that opened last."""
-        return self._open[-1] if self._open else None
-
-    @property
-    def unanswered(self) -> Turn | None:
-        """The oldest open turn of the user that the agent has not answered, else the open turn that opened last."""
-        return next((turn for turn in self._open if turn.has_user and not turn.heard), self.latest)
 
     def of_speech(self, speech_id: str | None) -> Turn | None:
         """The turn of a speech, open or closed."""
@@ -104,11 +83,6 @@ class TurnTracker:
 
     # --- the user's side ---------------------------------------------------------------------------
 
-    @property
-    def floor_ns(self) -> int:
-        """When the agent last had the floor: what the user said before that was said during another turn."""
-        return max([self._floor_ns, *(turn.last_ns for turn in self._open if turn is not self._candidate)])
-
     def commit(self, text: str, start_ns: int | None) -> Turn:
         """LiveKit committed the user's words, which began at ``start_ns``: the turn that they open."""
         turn, self._candidate = self._candidate, None
@@ -118,24 +92,6 @@ class TurnTracker:
         turn.user_text = joined("", text)
         self._supersede(turn)
         return turn
-
-    def unfinished(self) -> tuple[str, int] | None:
-        """What the reply to words that are being committed has to wait for: an earlier turn's tool, or its hook."""
-        for turn in reversed(self._open):
-            if turn is self._candidate:
-                continue
-            if turn.open_tools:
-                return attr.KIND_TOOL, turn.index
-            if turn.deciding:
-                return "hook", turn.index
-        return None
-
-    def _supersede(self, turn: Turn) -> None:
-        """The user has the floor: what came before ends with what it still says, and waits for nothing any more."""
-        for other in list(self._open):
-            if other is not turn and other.superseded_ns is None:
-                other.supersede(turn.span.start_ns)
-                self.check(other)
 
     def drop_candidate(self) -> None:
         """The words were not committed after all."""
@@ -247,43 +203,6 @@ class TurnTracker:
     #: the speech whose tool awaits the task that this speech worked in
     outer_speech: Callable[[SpeechHandle], SpeechHandle | None] = staticmethod(lambda _: None)
 
-    # --- what keeps a turn open --------------------------------------------------------------------
-
-    def hold(self, turn: Turn, why: Hashable) -> None:
-        """Something of the turn may still speak."""
-        turn.holds.add(why)
-
-    def give_up_unscheduled(self, turn: Turn) -> None:
-        """The user's turn is decided, and no reply was asked for: what was generated ahead is not used."""
-        for handle in [one for one in turn.speeches.values() if not one.scheduled]:
-            del turn.speeches[handle.id]
-            for over in self.speech_over:
-                over(handle)
-
-    def release(self, turn: Turn, why: Hashable) -> None:
-        turn.holds.discard(why)
-        self.check(turn)
-
-    def begin(self, turn: Turn | None) -> None:
-        """A decision, a request or a playout of the turn begins."""
-        if turn is not None:
-            turn.working += 1
-
-    def finish(self, turn: Turn | None) -> None:
-        """It is over."""
-        if turn is not None:
-            turn.working -= 1
-            self.check(turn)
-
-    def check(self, turn: Turn) -> None:
-        """End the turn if nothing of it is going to speak, after what LiveKit has scheduled by now."""
-        if turn.open and turn.quiet:
-            self._scope.soon(lambda: self._end_if_quiet(turn))
-
-    def _end_if_quiet(self, turn: Turn) -> None:
-        if turn.open and turn.quiet and turn is not self._candidate:
-            self._end(turn)
-
     # --- what is said ------------------------------------------------------------------------------
 
     def message(self, item: ChatMessage, turn: Turn | None) -> None:
@@ -316,55 +235,3 @@ class TurnTracker:
             return
         turn.has_user = True
         self.message(item, turn)
-
-    # --- spans -------------------------------------------------------------------------------------
-
-    def _start(self, start_ns: int, *, has_user: bool, committed: bool, source: str | None = None) -> Turn:
-        attributes: Attributes = {attr.TURN_INDEX: self._count, attr.TURN_USER_INITIATED: has_user}
-        if source is not None:
-            attributes[attr.TURN_SPEECH_END_SOURCE] = source
-        span = self._scope.spans.start(attr.KIND_TURN, self._scope, start_ns, attributes)
-        turn = Turn(self._count, span, has_user=has_user, committed=committed)
-        turn.agent_name = self._scope.agent_name
-        turn.speech_end_source = source
-        self._count += 1
-        self._open.append(turn)
-        while len(self._open) > _MAX_OPEN:
-            self._end(self._open[0])
-        return turn
-
-    def _end(self, turn: Turn, at_ns: int | None = None) -> None:
-        if not turn.open:
-            return
-        if turn in self._open:
-            self._open.remove(turn)
-        for before in self.before_end:
-            before(turn)
-        if turn.failure is not None and not turn.heard:
-            turn.span.fail(turn.failure, content=self._scope.content)
-        turn.tool_outlives = bool(turn.open_tools)
-        end = max(turn.last_ns, at_ns or 0)
-        if turn.superseded_ns is not None and turn.cut_short:
-            end = max(end, turn.superseded_ns)
-        attributes = {
-            attr.END_REASON: turn.end_reason,
-            **turn.attributes(content=self._scope.content),
-        }
-        turn.span.end(end, attributes=attributes)
-        self._floor_ns = max(self._floor_ns, turn.last_ns)
-
-    def close_called(self, at_ns: int) -> None:
-        """The session is being closed, and drains nothing: turns finish what they say, and wait for nothing."""
-        for turn in list(self._open):
-            if turn.superseded_ns is None:
-                turn.supersede(at_ns)
-                turn.closed_by_session = True
-                self.check(turn)
-
-    def close_all(self, at_ns: int) -> None:
-        """The session is over."""
-        called = self._scope.close_called_ns or at_ns
-        for turn in list(self._open):
-            if not turn.quiet:
-                turn.closed_by_session, turn.interrupted = True, False
-            self._end(turn, called)

@@ -1,0 +1,155 @@
+"""Where each event of a session goes: two tables, one of events and one of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .. import attributes as attr
+from ..containment import contained
+from . import livekit_api
+from .scope import SessionScope
+from .tool_names import ToolNames
+from .trackers import Trackers
+
+if TYPE_CHECKING:
+    from livekit.agents import (
+        AgentStateChangedEvent,
+        ConversationItemAddedEvent,
+        ErrorEvent,
+        FunctionToolsExecutedEvent,
+        MetricsCollectedEvent,
+        SpeechCreatedEvent,
+        ToolExecutionUpdatedEvent,
+        UserInputTranscribedEvent,
+        UserStateChangedEvent,
+    )
+
+__all__ = ["SessionEvents"]
+
+
+class SessionEvents:
+    """Hands a session's events to its trackers."""
+
+    def __init__(self, scope: SessionScope, trackers: Trackers, tool_names: ToolNames) -> None:
+        self._scope = scope
+        self._trackers = to = trackers
+        self._tool_names = tool_names
+        #: LiveKit is asking a realtime model to answer what the user said
+        self.answering = False
+        self._metrics: dict[str, Callable[[Any], None]] = {
+            "vad_metrics": to.vad.metrics,
+            "stt_metrics": to.stt.metrics,
+            "eou_metrics": to.eou.metrics,
+            "eot_inference_metrics": to.eou.prediction,
+            "realtime_model_metrics": to.realtime.metrics,
+            "interruption_metrics": to.interruptions.metrics,
+            "avatar_metrics": to.playback.avatar,
+            "decision_metrics": to.llm.decision,
+        }
+        self._events: dict[str, Callable[[Any], None]] = {
+            "metrics_collected": self._on_metrics,
+            "user_state_changed": self._on_user_state,
+            "agent_state_changed": self._on_agent_state,
+            "user_input_transcribed": self._on_transcript,
+            "conversation_item_added": self._on_item,
+            "speech_created": self._on_speech_created,
+            "function_tools_executed": self._on_tools_executed,
+            "tool_execution_updated": self._on_tool_updated,
+            "overlapping_speech": lambda event: to.interruptions.judged(event, to.playback.turn),
+            "agent_false_interruption": lambda event: to.interruptions.false_interruption(event, to.playback.turn),
+            "error": self._on_error,
+        }
+
+    def listen(self, kind: str, handler: Callable[[Any], None]) -> None:
+        """Metrics of this kind go to ``handler``: where a hook knows which stream they come from."""
+        self._metrics[kind] = handler
+
+    def dispatch(self, event: Any) -> None:
+        """One event of the session."""
+        handler = self._events.get(getattr(event, "type", ""))
+        if handler is not None:
+            with contained(f"event.{event.type}"):
+                handler(event)
+
+    def _on_metrics(self, event: MetricsCollectedEvent) -> None:
+        metrics = event.metrics
+        handler = self._metrics.get(getattr(metrics, "type", ""))
+        if handler is not None:
+            handler(metrics)
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        if event.new_state != "speaking":
+            return
+        to, at = self._trackers, self._scope.clock.at_ns(event.created_at)
+        if self._scope.realtime:
+            # a realtime model's server has no VAD of ours
+            to.vad.reported(at)
+        to.stt.speech_started()
+        if to.playback.audible:
+            to.interruptions.user_started(at, to.playback.turn)
+
+    def _on_agent_state(self, event: AgentStateChangedEvent) -> None:
+        if event.new_state == "speaking":
+            self._trackers.stt.settle()
+            turn = self._trackers.turns.cause()
+            if turn is not None:
+                turn.heard = True
+
+    def _on_transcript(self, event: UserInputTranscribedEvent) -> None:
+        if event.transcript.strip():
+            self._trackers.vad.words(self._scope.now_ns())
+        if event.transcript and not livekit_api.transcribes_itself(self._scope.session):
+            self._trackers.stt.transcript(event)
+
+    def _on_item(self, event: ConversationItemAddedEvent) -> None:
+        item, turns = event.item, self._trackers.turns
+        if item.type == "agent_handoff":
+            self._scope.agent_name = item.new_agent_id
+            self._tool_names.learn()
+            return
+        if item.type != "message":
+            return
+        turn = turns.cause()
+        if item.role == "user" and self._scope.realtime and turn is None:
+            turns.words_arrived(item, unclaimed=self._trackers.vad.unclaimed)
+        else:
+            turns.message(item, turn)
+
+    def _on_speech_created(self, event: SpeechCreatedEvent) -> None:
+        to, realtime = self._trackers, self._scope.realtime
+        session = self._scope.session
+        if session is not None:
+            to.playback.watch(session.output.audio)
+        answers = self.answering or (realtime and not event.user_initiated and to.vad.unclaimed)
+        turn = to.turns.speech_created(event.speech_handle, answers_speech=answers)
+        if not answers:
+            turn.by_server = realtime and not event.user_initiated
+        elif turn.has_user:
+            to.utterance.give(to.utterance.claim(False), turn)
+
+    def _on_tools_executed(self, event: FunctionToolsExecutedEvent) -> None:
+        handle = livekit_api.current_speech(self._scope.session)
+        turn = self._trackers.turns.cause()
+        if turn is not None and livekit_api.task_is_done():
+            turn.hands_back = True
+        self._trackers.tools.executed(event, handle.id if handle is not None else None)
+
+    def _on_tool_updated(self, event: ToolExecutionUpdatedEvent) -> None:
+        update = event.update
+        if update.type == "tool_call_updated":
+            self._trackers.tools.updated(update.call_id)
+        elif update.type == "tool_call_ended":
+            self._trackers.tools.ended(update.call_id, update.status, update.message)
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        error = event.error
+        if not isinstance(error, livekit_api.realtime_error()):
+            return
+        turns = self._trackers.turns
+        turn = turns.cause() or turns.unanswered
+        if (turn is None or not turn.open or turn.heard) and self._trackers.vad.unclaimed:
+            turn = self._trackers.utterance.open_turn()
+        if turn is not None and turn.open:
+            turn.failed(attr.KIND_REALTIME, error.error)
+            turns.check(turn)

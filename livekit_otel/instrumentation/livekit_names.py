@@ -1,0 +1,52 @@
+"""Every private name of LiveKit Agents that we touch, with its reason and the versions that have it.
+
+A test fails when an installed version lacks one. :mod:`livekit_otel.instrumentation.livekit_api` and
+:mod:`livekit_otel.instrumentation.livekit_telemetry` read them; the patch table wraps them.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PRIVATE_NAMES", "VERIFIED"]
+
+VERIFIED = ("1.8.3", "1.8.6", "1.8.7", "1.8.9")
+
+#: (module, dotted name, why)
+PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
+    ("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", "the one way in which a session closes"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.on_start_of_speech", "a VAD segment begins"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_speech", "a VAD segment ends"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.start", "an agent is entered"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_turn", "the user's turn is committed or not"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.on_preemptive_generation", "a reply is made ahead"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.clear_user_turn", "the user's words are discarded"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.commit_user_turn", "the user's turn is committed by code"),
+    (
+        "livekit.agents.voice.agent_activity",
+        "AgentActivity._user_turn_completed_task",
+        "the hook ran and a reply was asked for, or not",
+    ),
+    (
+        "livekit.agents.voice.agent_activity",
+        "AgentActivity._realtime_generation_task",
+        "one response of a realtime model",
+    ),
+    ("livekit.agents.voice.agent_activity", "_AgentActivityContextVar", "the session that a stream works for"),
+    ("livekit.agents.voice.agent_activity", "_SpeechHandleContextVar", "the speech that a stream works for"),
+    ("livekit.agents.voice.tool_executor", "_ToolExecutor.execute", "one function call"),
+    ("livekit.agents.voice.tool_executor", "_ToolExecutor._deliver_reply", "a late result waits to be said"),
+    ("livekit.agents.llm.llm", "LLMStream._main_task", "one LLM request, whatever the plugin"),
+    ("livekit.agents.llm.llm", "LLMStream._metrics_monitor_task", "its chunks and its metrics"),
+    ("livekit.agents.llm.llm", "LLMStream._emit_error", "a failed attempt"),
+    ("livekit.agents.tts.tts", "ChunkedStream._main_task", "one TTS request"),
+    ("livekit.agents.tts.tts", "ChunkedStream._metrics_monitor_task", "its metrics"),
+    ("livekit.agents.tts.tts", "ChunkedStream._emit_error", "a failed attempt"),
+    ("livekit.agents.tts.tts", "SynthesizeStream._main_task", "one TTS request"),
+    ("livekit.agents.tts.tts", "SynthesizeStream._metrics_monitor_task", "its metrics"),
+    ("livekit.agents.tts.tts", "SynthesizeStream._emit_error", "a failed attempt"),
+    ("livekit.agents.stt.stt", "RecognizeStream._main_task", "STT failures"),
+    ("livekit.agents.telemetry.traces", "_DynamicTracer.set_provider", "LiveKit's own spans go somewhere else now"),
+    ("livekit.agents.telemetry.traces", "tracer._tracer_provider", "where LiveKit's own spans go"),
+    ("livekit.agents.telemetry.traces", "tracer._tracer", "what begins them"),
+    ("livekit.agents.telemetry.traces", "_pii_redaction_installed", "providers that LiveKit's tracer was given"),
+    ("livekit.agents.telemetry.traces", "_MetadataSpanProcessor", "metadata that a provider's spans already get"),
+)

@@ -1,0 +1,62 @@
+"""LiveKit's own telemetry: its tracer, the provider that its spans go to, and which spans are its."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from opentelemetry import trace
+
+from .. import attributes as attr
+from . import livekit_api
+
+
+def cloud_stamp() -> Mapping[str, Any]:
+    """What LiveKit puts on each span of a job that LiveKit Cloud records, and uploads spans by; else nothing."""
+    state = getattr(livekit_api.job_context(), "_telemetry_state", None)
+    attributes = getattr(state, "attributes", None)
+    return attributes if isinstance(attributes, Mapping) else {}
+
+
+@cache
+def native_tracer() -> Any:
+    """LiveKit's own tracer, whose provider can be set."""
+    from livekit.agents.telemetry import tracer
+
+    return tracer
+
+
+def native_provider() -> trace.TracerProvider:
+    """The provider that LiveKit's own spans go to; a proxy stands for OpenTelemetry's global one."""
+    provider: trace.TracerProvider | None = getattr(native_tracer(), "_tracer_provider", None)
+    return provider if provider is not None else trace.get_tracer_provider()
+
+
+def was_given(provider: object) -> bool:
+    """Whether LiveKit's ``set_tracer_provider`` was called with this SDK provider (or its Cloud recording uses it)."""
+    from livekit.agents.telemetry import traces
+
+    try:
+        return provider in getattr(traces, "_pii_redaction_installed", ())
+    except TypeError:
+        return False
+
+
+def stamps(processor: object, metadata: Mapping[str, Any]) -> bool:
+    """Whether a processor is LiveKit's, for this very metadata."""
+    if type(processor).__name__ != "_MetadataSpanProcessor":
+        return False
+    found = getattr(processor, "_provider_metadata", None) or getattr(processor, "_metadata", None)
+    return bool(found == dict(metadata))
+
+
+def is_native(span: trace.Span) -> bool:
+    """Whether a span is one of LiveKit's own, and records."""
+    scope = getattr(span, "instrumentation_scope", None)
+    return scope is not None and scope.name == attr.NATIVE_SCOPE and span.is_recording()
+
+
+def may_be_native(span: trace.Span) -> bool:
+    """The same where a provider's spans do not say who made them: then they may be LiveKit's."""
+    return span.is_recording() and (getattr(span, "instrumentation_scope", None) is None or is_native(span))

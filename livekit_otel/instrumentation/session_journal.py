@@ -1,0 +1,65 @@
+"""Carries a session's journal out: on spans that end anyway, else on checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .. import attributes as attr
+from ..containment import contain, contained
+from ..journal import Attributes, JournalWriter, Recorder
+from .scope import SessionScope
+
+if TYPE_CHECKING:
+    from livekit.agents.llm import ChatContext
+
+__all__ = ["SessionJournal"]
+
+#: how long an event may wait for a span that carries it; a killed process loses no more
+CHECKPOINT_SECONDS = 0.3
+
+
+class SessionJournal:
+    """The journal of one session, and the timer that keeps it from waiting too long."""
+
+    def __init__(self, scope: SessionScope, *, is_tool: Callable[[str], bool]) -> None:
+        self._scope = scope
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.writer = JournalWriter(content=scope.content, is_tool=is_tool)
+        self.recorder = Recorder(self.writer)
+        scope.spans.journal = self.take
+
+    def event(self, event: Any, history: ChatContext) -> None:
+        """Record an emitted event, and what it brought into the history."""
+        with contained("journal.event"):
+            self.recorder.event(event, history)
+
+    def keep_up(self, *, at_once: bool) -> None:
+        """Let what was recorded go out: now if that is asked for or there is much of it, else soon."""
+        if self.writer.full or at_once:
+            self.checkpoint()
+        elif self._timer is None and self.writer.pending:
+            self._timer = self._loop.call_later(CHECKPOINT_SECONDS, self._on_timer)
+
+    def take(self) -> Attributes:
+        """The pending journal for the span at hand; what does not fit goes out on checkpoints at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        first, *rest = self.writer.take() or [{}]
+        point = partial(self._scope.spans.point, attr.KIND_SESSION_CHECKPOINT, self._scope)
+        for attributes in rest:
+            point(self._scope.now_ns(), attributes)
+        return first
+
+    @contain("journal.checkpoint")
+    def checkpoint(self) -> None:
+        if self.writer.pending:
+            self._scope.spans.point(attr.KIND_SESSION_CHECKPOINT, self._scope, self._scope.now_ns(), self.take())
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.checkpoint()

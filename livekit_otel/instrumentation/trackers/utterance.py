@@ -1,0 +1,41 @@
+"""What the user says until it is committed: VAD's segments and the transcripts, given to a turn together."""
+
+from __future__ import annotations
+
+from .stt import SttTracker
+from .turn import Turn
+from .turns import TurnTracker
+from .vad import Claim, VadTracker
+
+__all__ = ["Utterance"]
+
+
+class Utterance:
+    """The user's speech and words that belong to no turn yet."""
+
+    def __init__(self, vad: VadTracker, stt: SttTracker, turns: TurnTracker) -> None:
+        self._vad = vad
+        self._stt = stt
+        self._turns = turns
+        turns.speech_start = lambda: vad.began_ns(turns.floor_ns)
+
+    def claim(self, cut: bool) -> Claim:
+        """The speech of the words that are being committed. ``cut``: also what the user is still saying."""
+        return self._vad.claim(self._turns.floor_ns, cut=cut)
+
+    def give(self, claim: Claim, turn: Turn) -> None:
+        """They are this turn's."""
+        self._vad.give(claim, turn)
+        self._stt.give(turn)
+
+    def open_turn(self) -> Turn:
+        """A turn of what the user said to a realtime model, which decides itself when that is over."""
+        turn = self._turns.open_user_turn()
+        self.give(self.claim(False), turn)
+        return turn
+
+    def discard(self) -> None:
+        """What the user said will not be committed."""
+        self._turns.drop_candidate()
+        self._vad.discard()
+        self._stt.discard()

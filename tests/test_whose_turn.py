@@ -1,0 +1,173 @@
+"""Whose turn it is: calls worked by hand from their scripts (VAD is right, finals 0.1 s after, endpointing 0.3 s)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from livekit_otel import attributes as attr
+from livekit_otel import build_reports
+from livekit_otel.turns import derive_session
+
+from .kit.clock import EPOCH
+from .kit.trace import record
+
+STORY = "This is a long answer"
+ANSWER = "That is the answer"
+#: scenario -> (user's words, agent's words, end, e2e, begins, ends) of each turn; seconds of the call
+EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
+    "barge_in_without_interims": [
+        ("tell me a story", STORY, "interrupted", 0.6, 1.0, 5.3),
+        ("stop it please now", STORY, "completed", 0.6, 4.0, 10.92),
+    ],
+    "barge_in_over_a_tools_answer": [
+        ("weather please", STORY, "interrupted", 5.8, 1.0, 9.3),
+        ("stop it please now", STORY, "completed", 0.6, 8.0, 14.92),
+    ],
+    "barge_in_over_a_greeting": [
+        ("", "Welcome to this", "interrupted", None, 0.0, 2.3),
+        ("stop it please now", "You said 18", "completed", 0.72, 1.0, 4.94),
+    ],
+    "speaks_again_during_the_hook": [
+        ("first question", "", "interrupted", None, 1.0, 4.1),
+        ("second question", "You said 15", "completed", 3.22, 2.5, 8.54),
+    ],
+    "speaks_while_a_tool_runs": [
+        ("slow one please", "Let me look.", "interrupted", 0.6, 1.0, 5.0),
+        ("are you there", ANSWER, "completed", 1.8, 5.0, 9.32),
+    ],
+    "tool_with_progress_and_result": [("progress please", ANSWER, "completed", 1.8, 1.0, 8.32)],
+    "tool_outlives_its_turn": [
+        ("the late one please", ANSWER, "interrupted", 0.8, 1.0, 5.0),
+        ("another question", ANSWER, "completed", 0.6, 5.0, 8.12),
+        ("", ANSWER, "completed", None, 10.3, 12.32),
+    ],
+    "tool_with_filler": [("the filled one please", "One moment", "completed", 1.1, 1.0, 9.32)],
+    "closed_while_a_tool_runs": [("slow one please", "Let me look.", "session_closed", 0.6, 1.0, 5.0)],
+    "apology_for_a_failed_request": [("hello", "Sorry", "failed", 0.6, 1.0, 3.47)],
+    "handoff_with_words": [("transfer please", ANSWER, "completed", 0.8, 1.0, 8.19)],
+    "words_that_are_cleared": [("these are kept", "You said 14", "completed", 1.62, 12.0, 16.44)],
+    "tool_with_a_model_of_its_own": [("asking please", ANSWER, "completed", 1.8, 1.0, 5.32)],
+    "words_that_come_late": [("tell me", "You said 21", "completed", 1.22, 1.0, 5.24)],
+    "speech_that_answers_nobody": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("", "Are you still there", "completed", None, 20.0, 21.87),
+    ],
+    "words_that_nobody_may_interrupt_with": [("tell me", STORY, "completed", 0.6, 1.0, 7.52)],
+    "speech_that_vad_misses": [
+        ("hello", "You said 19", "completed", 0.72, 1.0, 4.54),
+        ("whisper this please", "You said 19", "completed", None, 9.2, 11.64),
+    ],
+    "typed_while_the_agent_speaks_on": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("written by the", STORY, "completed", 3.52, 4.0, 12.64),
+    ],
+    "barge_in": [
+        ("a long story", STORY, "interrupted", 0.6, 1.0, 5.3),
+        ("stop it now", STORY, "completed", 0.6, 4.5, 11.02),
+    ],
+    "task_inside_a_tool": [
+        ("name please", "Here you are", "interrupted", 0.88, 1.0, 6.0),
+        ("call me Ada", "Here you are", "completed", 0.88, 6.0, 9.1),
+    ],
+}
+
+
+def _turns(name: str, *, native: bool) -> list[Any]:
+    (report,) = build_reports(record(name, native_spans=native).pipeline)
+    return report.turns
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["pipeline", "both-layers"])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_turns_are_the_scripts(name: str, native: bool) -> None:
+    """Each turn has its own words, its own end and its own wait, and no turn is missing or made up."""
+    turns = _turns(name, native=native)
+    assert len(turns) == len(EXPECTED[name])
+    for turn, (user, agent, end, e2e, begins, ends) in zip(turns, EXPECTED[name], strict=True):
+        assert turn.user_text.startswith(user)
+        assert bool(turn.user_text) == bool(user)
+        assert turn.agent_text.startswith(agent)
+        assert bool(turn.agent_text) == bool(agent)
+        assert turn.end_reason == end
+        assert turn.latency.e2e_latency == (None if e2e is None else pytest.approx(e2e, abs=1e-6))
+        assert (turn.start_ns / 1e9 - EPOCH, turn.end_ns / 1e9 - EPOCH) == pytest.approx((begins, ends), abs=0.11)
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "silence"),
+    [
+        ("speaks_again_during_the_hook", 1, {"transcription": 0.1, "eou": 0.2, "hook": 2.5, "llm": 0.32, "tts": 0.1}),
+        ("speaks_while_a_tool_runs", 1, {"transcription": 0.1, "eou": 0.2, "tool": 1.2, "llm": 0.2, "tts": 0.1}),
+        ("apology_for_a_failed_request", 0, {"transcription": 0.1, "eou": 0.2, "llm": 0.2, "tts": 0.1}),
+        ("words_that_come_late", 0, {"transcription": 0.8, "llm": 0.32, "tts": 0.1}),
+        ("tool_with_a_model_of_its_own", 0, {"transcription": 0.1, "eou": 0.2, "llm": 0.4, "tool": 1.0, "tts": 0.1}),
+    ],
+)
+def test_the_wait_goes_to_what_was_waited_for(name: str, index: int, silence: dict[str, float]) -> None:
+    """What LiveKit holds a reply back for, what failed, and what came late have their part of the silence."""
+    turn = _turns(name, native=False)[index]
+    assert turn.silence == pytest.approx({**dict.fromkeys(attr.SILENCE_STAGES, 0.0), **silence}, abs=1e-6)
+
+
+def test_a_tool_that_outlives_its_turn_is_named_on_both() -> None:
+    """The turn says that its tool was still running; the speech that comes of it names that turn."""
+    turns = sorted(record("tool_outlives_its_turn").of("turn"), key=lambda turn: turn.start_ns)
+    assert [turn.attributes.get(attr.TURN_TOOL_OUTLIVES) for turn in turns] == [True, None, None]
+    assert [turn.attributes.get(attr.TURN_CONTINUES) for turn in turns] == [None, None, 0]
+
+
+def test_a_held_reply_names_the_turn_that_it_waits_for() -> None:
+    """LiveKit waits for another turn's tool, or hook, before it answers: the decision says which, and how long."""
+    tool = record("speaks_while_a_tool_runs").of("eou")[-1].attributes
+    assert (tool[attr.EOU_HELD_BY], tool[attr.EOU_HELD_TURN]) == ("tool", 0)
+    assert tool[attr.EOU_HELD] == pytest.approx(1.2)
+    hook = record("speaks_again_during_the_hook").of("eou")[-1].attributes
+    assert (hook[attr.EOU_HELD_BY], hook[attr.EOU_HELD_TURN]) == ("hook", 0)
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["pipeline", "both-layers"])
+def test_a_tools_own_request_is_below_the_tool(native: bool) -> None:
+    """A model that a tool asks is below the tool, counts as usage, and is none of the turn's models or waits."""
+    trace = record("tool_with_a_model_of_its_own", native_spans=native)
+    (own,) = [span for span in trace.of("llm") if span.attributes.get(attr.LLM_OWN)]
+    (tool,) = trace.of("tool")
+    assert own.parent_id == tool.span_id
+    (session,) = [derive_session(trace.pipeline)]
+    assert {usage.model: usage.input_tokens for usage in session.usage if usage.type == "llm_usage"} == {
+        "fake-llm": 40,
+        "own-llm": 100,
+    }
+    (turn,) = session.turns
+    assert turn.llm_model == ("kit", "fake-llm")
+    assert turn.latency.llm_node_ttft == pytest.approx(0.2)
+
+
+def test_words_that_are_not_committed_are_nobodys() -> None:
+    """Cleared words, words that LiveKit drops and mumbling have their spans below the session, and no turn."""
+    for name, words in (
+        ("words_that_are_cleared", "forget these words"),
+        ("words_that_nobody_may_interrupt_with", "what about me now"),
+        ("speech_that_answers_nobody", "uh huh"),
+    ):
+        trace = record(name)
+        (session,) = trace.of("session")
+        spans = [span for span in trace.of("stt") if str(span.attributes.get(attr.STT_TEXT, "")).startswith(words)]
+        assert [span.parent_id for span in spans] == [session.span_id]
+
+
+def test_an_end_of_speech_that_nobody_knows_gives_no_wait() -> None:
+    """VAD missed the speech, the recognizer knows no time: delays are unknown, never 0, and out of percentiles."""
+    trace = record("speech_that_vad_misses")
+    unknown = derive_session(trace.pipeline).turns[1].latency
+    assert (unknown.e2e_latency, unknown.transcription_delay, unknown.end_of_turn_delay) == (None, None, None)
+    eou = max(trace.of("eou"), key=lambda span: span.start_ns)
+    assert attr.metric("eou", "end_of_utterance_delay") not in eou.attributes
+
+
+def test_a_synthesis_that_was_cut_off_was_heard_when_it_was() -> None:
+    """LiveKit reports nothing of a voice that is cut off; its first audio says when it began."""
+    trace = record("barge_in_without_interims")
+    first = min(trace.of("tts"), key=lambda span: span.start_ns)
+    assert first.attributes[attr.TTS_FIRST_BYTE] == pytest.approx(0.1)
