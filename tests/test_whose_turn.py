@@ -9,6 +9,7 @@ import pytest
 from livekit_otel import attributes as attr
 from livekit_otel import build_reports
 from livekit_otel.turns import derive_session
+from livekit_otel.turns.usage import LLMUsage
 
 from .kit.clock import EPOCH
 from .kit.trace import record
@@ -135,7 +136,7 @@ def test_a_tools_own_request_is_below_the_tool(native: bool) -> None:
     (tool,) = trace.of("tool")
     assert own.parent_id == tool.span_id
     (session,) = [derive_session(trace.pipeline)]
-    assert {usage.model: usage.input_tokens for usage in session.usage if usage.type == "llm_usage"} == {
+    assert {usage.model: usage.input_tokens for usage in session.usage if isinstance(usage, LLMUsage)} == {
         "fake-llm": 40,
         "own-llm": 100,
     }

@@ -81,10 +81,11 @@ class LlmTracker(RequestTracker):
         if not request.has_metrics and answer.usage is not None and request.completes:
             # a model that no session listens to: LiveKit makes no metrics of it
             now = self.scope.now_ns() / 1e9
-            names = {"timestamp": now, "metadata.model_name": stream._llm.model}
-            names["metadata.model_provider"] = stream._llm.provider
-            metrics: dict[str, AttributeValue] = {attr.metric("llm", name): one for name, one in names.items()}
-            request.reported({**metrics, **_counted(answer.usage, native=request.native)})
+            counted = _counted(answer.usage, native=request.native)
+            counted[attr.metric("llm", "timestamp")] = now
+            counted[attr.metric("llm", "metadata.model_name")] = stream._llm.model
+            counted[attr.metric("llm", "metadata.model_provider")] = stream._llm.provider
+            request.reported(counted)
         request.set(answer.attributes(request.span.start_ns, content=self.scope.content))
         request.report_done()
 
