@@ -86,13 +86,14 @@ def _quiet() -> Iterator[None]:
 
 
 def normal(reports: list[dict[str, Any]]) -> str:
-    """Reports as text in which random ids are numbered in the order of their appearance."""
+    """Reports as text in which random ids are numbered in the order of their appearance, and addresses are gone."""
     known: dict[str, str] = {}
 
     def number(found: re.Match[str]) -> str:
         return known.setdefault(found.group(0), f"{found.group(1)}_{len(known)}")
 
-    return re.sub(r"\b([A-Za-z]+)_[0-9a-f]{12}\b", number, json.dumps(reports))
+    text = re.sub(r"\bat 0x[0-9a-f]+", "at 0x", json.dumps(reports))
+    return re.sub(r"\b([A-Za-z]+)_[0-9a-f]{12}\b", number, text)
 
 
 @cache

@@ -86,7 +86,8 @@ class EouTracker:
             return
         claim = self._utterance.claim(cut)
         if self._scope.closing and (claim.start_ns or 0) < self._turns.floor_ns:
-            return  # what was left over of something said long ago
+            self._utterance.release(claim)  # what was left over of something said long ago
+            return
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
         decision = Decision(end_of_turn, min(stopped or now, now), now, source)
         decision.held_by = self._turns.unfinished()

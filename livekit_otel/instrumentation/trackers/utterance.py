@@ -28,6 +28,10 @@ class Utterance:
         self._vad.give(claim, turn)
         self._stt.give(turn)
 
+    def release(self, claim: Claim) -> None:
+        """They are no turn's."""
+        self._vad.release(claim)
+
     def open_turn(self) -> Turn:
         """A turn of what the user said to a realtime model, which decides itself when that is over."""
         turn = self._turns.open_user_turn()

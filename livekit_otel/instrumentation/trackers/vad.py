@@ -148,6 +148,11 @@ class VadTracker:
         for segment in claim.segments:
             self._emit(segment, owner)
 
+    def release(self, claim: Claim) -> None:
+        """The claimed segments belong to no turn."""
+        for segment in claim.segments:
+            self._emit(segment, self._scope)
+
     def discard(self) -> None:
         """What was heard will not be committed."""
         while self._waiting:
