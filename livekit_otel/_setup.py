@@ -17,7 +17,7 @@ from .turns import TurnSpanProcessor
 logger = logging.getLogger("livekit_otel")
 
 #: the processor of each provider that takes none
-_beside: proxies.ByIdentity[TurnSpanProcessor] = proxies.ByIdentity()
+_beside: proxies.ByIdentity[TracerProvider, TurnSpanProcessor] = proxies.ByIdentity()
 
 
 class LiveKitInstrumentor(instrumentation.LiveKitInstrumentor):

@@ -388,7 +388,7 @@ def test_another_sdk_is_left_alone() -> None:
         _active_span_processor = Other()
 
     for provider in (object(), Provider()):
-        export_watch.watch(provider)
+        export_watch.watch(provider)  # type: ignore[arg-type]
     with_slots = TracerProvider(shutdown_on_exit=False)
     with_slots.add_span_processor(SimpleSpanProcessor(Slots()))
     export_watch.watch(with_slots)

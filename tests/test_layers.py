@@ -126,10 +126,11 @@ def test_a_default_exporter_survives_what_we_do_for_the_user(metadata: dict[str,
 def test_usage_counts_once_when_livekit_has_the_wrapper_or_what_it_wraps(inside: bool) -> None:
     """LiveKit's tracer has the proxy, ours what it wraps, or the other way round: they are the same provider."""
     made = kit.wrapping()
-    one, other = (made.provider, made.inner) if inside else (made.inner, made.provider)
+    pair: list[Any] = [made.provider, made.inner]
+    one, other = pair if inside else reversed(pair)
 
     def before() -> None:
-        telemetry.set_tracer_provider(one)  # type: ignore[arg-type]
+        telemetry.set_tracer_provider(one)
         livekit_otel.LiveKitInstrumentor().instrument(tracer_provider=other)
 
     outcomes = run(made, before=before)
@@ -296,9 +297,10 @@ class Slotted:
 def test_a_provider_is_recognised_through_its_wrappers() -> None:
     """Proxies of any make are the provider that they wrap, and no other; OpenTelemetry's proxy is the global one."""
     inner, other = (TracerProvider(shutdown_on_exit=False) for _ in range(2))
-    for wrap in (kit.WrappingProvider, wrapt.ObjectProxy, Slotted):
+    wrappers: tuple[Callable[[Any], Any], ...] = (kit.WrappingProvider, wrapt.ObjectProxy, Slotted)
+    for wrap in wrappers:
         assert providers.same(wrap(inner), inner)
-        assert providers.same(inner, wrap(wrap(inner)))  # type: ignore[arg-type]
+        assert providers.same(inner, wrap(wrap(inner)))
         assert not providers.same(wrap(inner), other)
         assert providers.records(wrap(inner))
         assert not providers.records(wrap(trace.NoOpTracerProvider()))
@@ -309,7 +311,7 @@ def test_a_provider_is_recognised_through_its_wrappers() -> None:
 
 def test_values_by_identity_go_with_their_objects() -> None:
     """A value is kept for the object itself, hashable or not, and forgotten with it."""
-    kept: providers.ByIdentity[int] = providers.ByIdentity()
+    kept: providers.ByIdentity[Any, int] = providers.ByIdentity()
     first, second = (kit.WrappingProvider(trace.NoOpTracerProvider()) for _ in range(2))
     kept.set(first, 1)
     kept.set(2, 2)

@@ -16,6 +16,8 @@ from ..provider.export_losses import losses
 from . import livekit_api, registry
 
 if TYPE_CHECKING:
+    from livekit.agents import AgentSession
+
     from .session import SessionState
 
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0
 
 
-async def finish(state: SessionState, session: Any, error: BaseException | None = None) -> None:
+async def finish(state: SessionState, session: AgentSession[Any], error: BaseException | None = None) -> None:
     """End the session's spans, in slices: a long call has much to compare.
 
     Who closes a session while another one does so waits until it is done: its job may end then. A close that is
@@ -42,7 +44,7 @@ async def finish(state: SessionState, session: Any, error: BaseException | None 
             pass
 
 
-def finish_now(state: SessionState, session: Any | None, error: BaseException | None = None) -> None:
+def finish_now(state: SessionState, session: AgentSession[Any] | None, error: BaseException | None = None) -> None:
     """The same at once, where nothing can be awaited."""
     if not state.closed:
         for _ in _finishing(state, session, error):
@@ -56,7 +58,7 @@ def finish_open() -> None:
             finish_now(state, None)
 
 
-def _finishing(state: SessionState, session: Any | None, error: BaseException | None) -> Iterator[None]:
+def _finishing(state: SessionState, session: AgentSession[Any] | None, error: BaseException | None) -> Iterator[None]:
     state.closed = True
     try:
         yield from _steps(state, session, error)
@@ -64,7 +66,7 @@ def _finishing(state: SessionState, session: Any | None, error: BaseException | 
         state.finished.set()
 
 
-def _steps(state: SessionState, session: Any | None, error: BaseException | None) -> Iterator[None]:
+def _steps(state: SessionState, session: AgentSession[Any] | None, error: BaseException | None) -> Iterator[None]:
     scope = state.scope
     now = scope.now_ns()
     scope.closing = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import attributes as attr
 from ..containment import contained
@@ -13,8 +13,13 @@ from .options import Options
 from .span import PipelineSpan, SpanFactory
 from .values import clip, value
 
+if TYPE_CHECKING:
+    from livekit.agents import Agent, AgentSession, JobContext
 
-def identity(session_id: str, job: Any, session: Any, options: Options, *, content: bool) -> Attributes:
+
+def identity(
+    session_id: str, job: JobContext | None, session: AgentSession[Any], options: Options, *, content: bool
+) -> Attributes:
     """Attributes of every span of a session: one id that backends group by, under both names that they know."""
     out: Attributes = {}
     asked: dict[str, object] = {}
@@ -35,7 +40,7 @@ def identity(session_id: str, job: Any, session: Any, options: Options, *, conte
 
 
 def open_session(
-    spans: SpanFactory, layers: Layers, job: Any, agent_name: str | None, clock: SessionClock
+    spans: SpanFactory, layers: Layers, job: JobContext | None, agent_name: str | None, clock: SessionClock
 ) -> PipelineSpan:
     """The session span: below the span that records now where that is sent to our provider, too, or below a remote
     parent; else a root."""
@@ -52,6 +57,6 @@ def open_session(
     return span
 
 
-def agent_id(agent: Any) -> str | None:
+def agent_id(agent: Agent | None) -> str | None:
     name = getattr(agent, "id", None)
     return name if isinstance(name, str) else None

@@ -73,7 +73,7 @@ def turn_detection(activity: AgentActivity) -> object:
     return getattr(activity, "_turn_detection", None)
 
 
-def hook_task(activity: AgentActivity) -> object:
+def hook_task(activity: AgentActivity) -> asyncio.Task[object] | None:
     """The task that runs ``on_user_turn_completed`` and asks for the reply."""
     return getattr(activity, "_user_turn_completed_atask", None)
 
@@ -170,17 +170,17 @@ def on_first_audio(stream: ChunkedStream | SynthesizeStream, callback: Callable[
     channel.send_nowait = first
 
 
-def recorded_events(session: Any) -> list[Any] | None:
+def recorded_events(session: AgentSession[Any]) -> list[Any] | None:
     """The list that LiveKit's report is made of."""
     events = getattr(session, "_recorded_events", None)
     return events if isinstance(events, list) else None
 
 
-def is_started(session: Any) -> bool:
+def is_started(session: AgentSession[Any]) -> bool:
     return bool(getattr(session, "_started", False))
 
 
-def redaction_enabled(session: Any) -> bool:
+def redaction_enabled(session: AgentSession[Any]) -> bool:
     """Whether LiveKit marked the session, its job or its project for redaction."""
     if getattr(session, "_redaction_enabled", False):
         return True
@@ -190,7 +190,7 @@ def redaction_enabled(session: Any) -> bool:
     return bool(getattr(context, "_redaction_enabled", False) or getattr(context.job, "enable_redaction", False))
 
 
-def report_head(session: Any, context: JobContext | None) -> dict[str, Any]:
+def report_head(session: AgentSession[Any], context: JobContext | None) -> dict[str, Any]:
     """LiveKit's report of the session without events and history, made by LiveKit's own class."""
     import time
 

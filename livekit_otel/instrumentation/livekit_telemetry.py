@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
 
 from .. import attributes as attr
 from . import livekit_api
@@ -33,7 +34,7 @@ def native_provider() -> trace.TracerProvider:
     return provider if provider is not None else trace.get_tracer_provider()
 
 
-def was_given(provider: object) -> bool:
+def was_given(provider: trace.TracerProvider) -> bool:
     """Whether LiveKit's ``set_tracer_provider`` was called with this SDK provider (or its Cloud recording uses it)."""
     from livekit.agents.telemetry import traces
 
@@ -43,7 +44,7 @@ def was_given(provider: object) -> bool:
         return False
 
 
-def stamps(processor: object, metadata: Mapping[str, Any]) -> bool:
+def stamps(processor: SpanProcessor, metadata: Mapping[str, Any]) -> bool:
     """Whether a processor is LiveKit's, for this very metadata."""
     if type(processor).__name__ != "_MetadataSpanProcessor":
         return False

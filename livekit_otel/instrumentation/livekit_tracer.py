@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.util.types import Attributes, AttributeValue
 
 from ..containment import contain, contained, report
 from ..provider import proxies
@@ -17,7 +17,7 @@ from . import livekit_telemetry
 logger = logging.getLogger("livekit_otel")
 
 #: providers that LiveKit's tracer was given by us, so that they are ours to take back
-_given: proxies.ByIdentity[bool] = proxies.ByIdentity()
+_given: proxies.ByIdentity[trace.TracerProvider, bool] = proxies.ByIdentity()
 _sharing = False
 _warned = False
 
@@ -41,28 +41,39 @@ class ElsewhereProvider(trace.ProxyTracerProvider):
         found = trace.get_tracer_provider()
         return self._nothing if proxies.same(found, self.ours) else found
 
-    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
-        return _ElsewhereTracer(self, args, kwargs)
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> trace.Tracer:
+        def make(provider: trace.TracerProvider) -> trace.Tracer:
+            return provider.get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+
+        return _ElsewhereTracer(self, make)
 
 
 class _ElsewhereTracer(trace.Tracer):
-    def __init__(self, provider: ElsewhereProvider, args: Any, kwargs: Any) -> None:
-        self._provider, self._args, self._kwargs = provider, args, kwargs
+    def __init__(self, provider: ElsewhereProvider, make: Callable[[trace.TracerProvider], trace.Tracer]) -> None:
+        self._provider, self._make = provider, make
         self._resolved: trace.TracerProvider | None = None
         self._made: trace.Tracer = trace.NoOpTracer()
 
     def _tracer(self) -> trace.Tracer:
         resolved = self._provider.resolved()
         if resolved is not self._resolved:
-            self._made = resolved.get_tracer(*self._args, **self._kwargs)
+            self._made = self._make(resolved)
             self._resolved = resolved
         return self._made
 
-    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
-        return self._tracer().start_span(*args, **kwargs)
+    @property
+    def start_span(self) -> Callable[..., trace.Span]:
+        return self._tracer().start_span
 
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
-        return self._tracer().start_as_current_span(*args, **kwargs)
+    @property
+    def start_as_current_span(self) -> Callable[..., Any]:
+        return self._tracer().start_as_current_span
 
 
 def share(
@@ -154,11 +165,38 @@ class _OutsideTracer(trace.Tracer):
         self.tracer = tracer
         self._without_ours = without_ours
 
-    def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> trace.Span:
-        return self.tracer.start_span(name, self._without_ours(context), *args, **kwargs)
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[trace.Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> trace.Span:
+        under = self._without_ours(context)
+        return self.tracer.start_span(
+            name, under, kind, attributes, links, start_time, record_exception, set_status_on_exception
+        )
 
-    def start_as_current_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Any:
-        return self.tracer.start_as_current_span(name, self._without_ours(context), *args, **kwargs)
+    def start_as_current_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[trace.Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> Any:
+        under = self._without_ours(context)
+        return self.tracer.start_as_current_span(
+            name, under, kind, attributes, links, start_time, record_exception, set_status_on_exception, end_on_exit
+        )
 
 
 def go_outside(without_ours: Callable[[Context | None], Context]) -> None:

@@ -13,7 +13,7 @@ from .clock import SessionClock
 from .values import clip
 
 if TYPE_CHECKING:
-    from livekit.agents.llm import CompletionUsage
+    from livekit.agents.llm import ChatContext, CompletionUsage
 
 _HEAD = 4
 _TAIL = 8
@@ -55,7 +55,7 @@ class InputDelta:
         self._tail: tuple[str, ...] = ()
         self._instructions: int | None = None
 
-    def attributes(self, chat_ctx: Any, mode: str) -> dict[str, AttributeValue]:
+    def attributes(self, chat_ctx: ChatContext, mode: str) -> dict[str, AttributeValue]:
         """Input attributes of a request: ``delta``, ``full`` or ``none``."""
         if mode == "none":
             return {}

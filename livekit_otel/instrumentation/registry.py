@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from . import livekit_api
 
 if TYPE_CHECKING:
+    from livekit.agents import AgentSession
+
     from .session import SessionState
 
 _states: weakref.WeakKeyDictionary[Any, SessionState] = weakref.WeakKeyDictionary()
@@ -16,11 +18,11 @@ _states: weakref.WeakKeyDictionary[Any, SessionState] = weakref.WeakKeyDictionar
 _session: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_session", default=None)
 
 
-def put(session: Any, state: SessionState) -> None:
+def put(session: AgentSession[Any], state: SessionState) -> None:
     _states[session] = state
 
 
-def of(session: Any) -> SessionState | None:
+def of(session: AgentSession[Any]) -> SessionState | None:
     """The state of a session that is traced, open or closed."""
     return _states.get(session)
 
@@ -34,7 +36,7 @@ def forget_all() -> None:
     _states.clear()
 
 
-def enter(session: Any) -> contextvars.Token[weakref.ref[Any] | None]:
+def enter(session: AgentSession[Any]) -> contextvars.Token[weakref.ref[Any] | None]:
     """Tasks created from here on work for this session unless LiveKit says otherwise."""
     return _session.set(weakref.ref(session))
 

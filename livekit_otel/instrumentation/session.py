@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes, Head
-from ..provider.mirror import MirroredTracer
+from ..provider.mirror import tracer_for
 from . import livekit_api, livekit_telemetry
 from .clock import SessionClock
 from .events import SessionEvents
@@ -53,9 +53,7 @@ class SessionState:
 
         content = options.content_allowed() and not livekit_api.redaction_enabled(session)
         clock = SessionClock()
-        tracer = layers.provider.get_tracer(attr.SCOPE)
-        if processor is not None:
-            tracer = MirroredTracer(tracer, attr.SCOPE, processor)
+        tracer = tracer_for(layers.provider, attr.SCOPE, processor)
         spans = SpanFactory(tracer, identity(self.session_id, self.job, session, options, content=content))
         agent_name = agent_id(agent)
         span = open_session(spans, layers, self.job, agent_name, clock)

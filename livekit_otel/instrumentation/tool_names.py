@@ -5,9 +5,12 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..containment import contained
+
+if TYPE_CHECKING:
+    from livekit.agents import Agent, AgentSession
 
 _MAX_NAMES = 4_096
 
@@ -15,7 +18,7 @@ _MAX_NAMES = 4_096
 class ToolNames:
     """Names of the tools that a session's agents have or had. Call it with a name: whether it is among them."""
 
-    def __init__(self, session: Any, agent: Any) -> None:
+    def __init__(self, session: AgentSession[Any], agent: Agent | None) -> None:
         self._session = weakref.ref(session)
         self._names: OrderedDict[str, None] = OrderedDict()
         self._collect_from(session, agent)

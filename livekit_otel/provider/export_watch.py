@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import TracerProvider
 
 from ..containment import contain, contained
 from . import proxies
@@ -152,7 +153,7 @@ class _Queue(_Watch):
 
 
 @contain("delivery.watch")
-def watch(provider: object) -> None:
+def watch(provider: TracerProvider) -> None:
     """Watch the exporters that this provider has by now; asked again, also those that were added since."""
     with _lock:
         watched = {(id(one.target), one.name) for one in _watches}

@@ -5,7 +5,7 @@ What the processor puts on a double is on the span when it ends, so that turns h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry import trace
@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.util.types import Attributes, AttributeValue
 
 
 class _SameIds(RandomIdGenerator):
@@ -39,21 +39,33 @@ class MirroredTracer(trace.Tracer):
         provider.add_span_processor(processor)
         self._doubles = provider.get_tracer(scope)
 
-    def start_span(self, name: str, context: Context | None = None, **kwargs: Any) -> trace.Span:  # type: ignore[override]
-        span = self._tracer.start_span(name, context=context, **kwargs)
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: trace.SpanKind = trace.SpanKind.INTERNAL,
+        attributes: Attributes = None,
+        links: Sequence[trace.Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> trace.Span:
+        more = (kind, attributes, links, start_time, record_exception, set_status_on_exception)
+        span = self._tracer.start_span(name, context, *more)
         if not span.is_recording():
             return span
         self._ids.context = span.get_span_context()
-        return MirroredSpan(span, self._doubles.start_span(name, context=context, **kwargs), kwargs.get("attributes"))
+        return MirroredSpan(span, self._doubles.start_span(name, context, *more), attributes)
 
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
-        return self._tracer.start_as_current_span(*args, **kwargs)
+    @property
+    def start_as_current_span(self) -> Callable[..., Any]:
+        return self._tracer.start_as_current_span
 
 
 class MirroredSpan(trace.Span):
     """A span and its double."""
 
-    def __init__(self, span: trace.Span, double: trace.Span, given: Mapping[str, AttributeValue] | None) -> None:
+    def __init__(self, span: trace.Span, double: trace.Span, given: Attributes) -> None:
         self._span = span
         self._double: Any = double
         self._given = dict(given or {})
@@ -66,9 +78,9 @@ class MirroredSpan(trace.Span):
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         self.set_attributes({key: value})
 
-    def set_status(self, *args: Any, **kwargs: Any) -> None:
-        self._span.set_status(*args, **kwargs)
-        self._double.set_status(*args, **kwargs)
+    def set_status(self, status: trace.Status | trace.StatusCode, description: str | None = None) -> None:
+        self._span.set_status(status, description)
+        self._double.set_status(status, description)
 
     def end(self, end_time: int | None = None) -> None:
         derived = {key: value for key, value in (self._double.attributes or {}).items() if key not in self._given}
@@ -83,14 +95,28 @@ class MirroredSpan(trace.Span):
     def is_recording(self) -> bool:
         return self._span.is_recording()
 
-    def add_event(self, *args: Any, **kwargs: Any) -> None:
-        self._span.add_event(*args, **kwargs)
+    def add_event(
+        self, name: str, attributes: Mapping[str, AttributeValue] | None = None, timestamp: int | None = None
+    ) -> None:
+        self._span.add_event(name, attributes, timestamp)
 
-    def add_link(self, *args: Any, **kwargs: Any) -> None:
-        self._span.add_link(*args, **kwargs)
+    def add_link(self, context: trace.SpanContext, attributes: Mapping[str, AttributeValue] | None = None) -> None:
+        self._span.add_link(context, attributes)
 
-    def record_exception(self, *args: Any, **kwargs: Any) -> None:
-        self._span.record_exception(*args, **kwargs)
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        self._span.record_exception(exception, attributes, timestamp, escaped)
 
     def update_name(self, name: str) -> None:
         self._span.update_name(name)
+
+
+def tracer_for(provider: trace.TracerProvider, scope: str, processor: SpanProcessor | None) -> trace.Tracer:
+    """The provider's tracer; with ``processor``, one that shows it every span."""
+    tracer = provider.get_tracer(scope)
+    return tracer if processor is None else MirroredTracer(tracer, scope, processor)

@@ -27,7 +27,7 @@ logger = logging.getLogger("livekit_otel")
 
 #: higher than multiprocessing's own finalizers: they tear down what an exporter may still need
 _PRIORITY = 100
-_registered: proxies.ByIdentity[util.Finalize] = proxies.ByIdentity()
+_registered: proxies.ByIdentity[TracerProvider, util.Finalize] = proxies.ByIdentity()
 
 
 @contain("shutdown.register")

@@ -6,6 +6,7 @@ needs a provider to be hashable, and nothing raises.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace import Span as SDKSpan
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 #: where the SDK keeps a provider's processors; a span knows them by the name below
@@ -26,17 +28,17 @@ _MAX_DEPTH = 8
 _MAX_VALUES = 64
 
 
-class ByIdentity(Generic[V]):
+class ByIdentity(Generic[K, V]):
     """A value for an object, whatever its ``__eq__`` and ``__hash__``; held weakly where the object allows it."""
 
     def __init__(self) -> None:
         self._values: dict[int, tuple[Callable[[], Any], V]] = {}
 
-    def get(self, key: object) -> V | None:
+    def get(self, key: K) -> V | None:
         found = self._values.get(id(key))
         return found[1] if found is not None and found[0]() is key else None
 
-    def set(self, key: object, value: V) -> None:
+    def set(self, key: K, value: V) -> None:
         held = reference(key, self._forget)
         while len(self._values) >= _MAX_VALUES:
             self._values.pop(next(iter(self._values)))
@@ -45,12 +47,12 @@ class ByIdentity(Generic[V]):
     def _forget(self, number: int) -> None:
         self._values.pop(number, None)
 
-    def discard(self, key: object) -> None:
+    def discard(self, key: K) -> None:
         if self.get(key) is not None:
             del self._values[id(key)]
 
 
-def reference(target: object, forget: Callable[[int], None] | None = None) -> Callable[[], Any]:
+def reference(target: K, forget: Callable[[int], None] | None = None) -> Callable[[], Any]:
     """A weak reference, or a strong one to what takes none. ``forget`` is called with its id when it is gone."""
     number = id(target)
     try:
@@ -59,7 +61,7 @@ def reference(target: object, forget: Callable[[int], None] | None = None) -> Ca
         return lambda: target
 
 
-def core(provider: object) -> Any:
+def core(provider: trace.TracerProvider) -> Any:
     """The provider at the end of a chain of proxies and wrappers; the global one for OpenTelemetry's own proxy."""
     for _ in range(_MAX_DEPTH):
         inner = _inner(provider)
@@ -69,7 +71,7 @@ def core(provider: object) -> Any:
     return provider
 
 
-def same(one: object, other: object) -> bool:
+def same(one: trace.TracerProvider, other: trace.TracerProvider) -> bool:
     """Whether spans of both end in the same processors."""
     if one is other:
         return True
@@ -80,7 +82,7 @@ def same(one: object, other: object) -> bool:
     return processors is not None and processors is getattr(second, _PROCESSORS, None)
 
 
-def records(provider: object) -> bool:
+def records(provider: trace.TracerProvider) -> bool:
     """Whether spans of this provider can be recorded at all."""
     kind = type(provider)
     if kind is SDKTracerProvider or kind is trace.NoOpTracerProvider:  # asked at each stage, and of these as a rule
@@ -88,14 +90,14 @@ def records(provider: object) -> bool:
     return not isinstance(core(provider), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
 
 
-def made(provider: object, span: object) -> bool | None:
+def made(provider: trace.TracerProvider, span: trace.Span) -> bool | None:
     """Whether a span is this provider's; None where neither tells."""
     theirs = getattr(innermost_span(span), _SPAN_PROCESSORS, None)
     ours = getattr(core(provider), _PROCESSORS, None)
     return None if theirs is None or ours is None else theirs is ours
 
 
-def innermost_span(span: Any) -> Any:
+def innermost_span(span: trace.Span) -> Any:
     """The span inside the wrappers that some providers put around theirs."""
     for _ in range(_MAX_DEPTH):
         if isinstance(span, SDKSpan | trace.NonRecordingSpan):
@@ -108,17 +110,17 @@ def innermost_span(span: Any) -> Any:
     return span
 
 
-def of_the_sdk(provider: object) -> bool:
+def of_the_sdk(provider: trace.TracerProvider) -> bool:
     """Whether spans of this provider are the SDK's, inside of whatever is around them."""
     return hasattr(core(provider), _PROCESSORS)
 
 
-def takes_processors(provider: object) -> bool:
+def takes_processors(provider: trace.TracerProvider) -> bool:
     """Whether a processor can be added to this provider, or to the one inside of it."""
     return any(callable(getattr(one, "add_span_processor", None)) for one in (provider, core(provider)))
 
 
-def add_processor(provider: Any, processor: SpanProcessor) -> None:
+def add_processor(provider: trace.TracerProvider, processor: SpanProcessor) -> None:
     """Add a processor beside those that are there, also where adding one replaces a default, or where a wrapper's
     method does nothing."""
     inner = core(provider)
@@ -132,25 +134,29 @@ def add_processor(provider: Any, processor: SpanProcessor) -> None:
                 return
 
 
-def processors(provider: object) -> Iterator[Any]:
+def processors(provider: trace.TracerProvider) -> Iterator[Any]:
     """The processors that a provider has now, those inside of other ones included."""
     yield from _flat(getattr(core(provider), _PROCESSORS, None))
 
 
 @contextmanager
-def keeping_processors(provider: Any) -> Iterator[None]:
+def keeping_processors(provider: trace.TracerProvider) -> Iterator[None]:
     """While this lasts, whoever adds a processor to ``provider`` adds it beside a default that it would replace."""
     target = core(provider)
-    add = getattr(target, "add_span_processor", None)
-    keywords = _beside(add) if add is not None else {}
+    add: Callable[..., Any] = getattr(target, "add_span_processor", _nothing)
+    keywords = _beside(add)
     if not keywords or "add_span_processor" in _fields(target):
         yield
         return
-    target.add_span_processor = lambda *args, **kwargs: add(*args, **{**keywords, **kwargs})  # type: ignore[misc]
+    target.add_span_processor = functools.partial(add, **keywords)
     try:
         yield
     finally:
         del target.add_span_processor
+
+
+def _nothing() -> None:
+    """Instead of a method that is not there."""
 
 
 def _beside(add: Callable[..., Any]) -> dict[str, bool]:
@@ -163,7 +169,7 @@ def _beside(add: Callable[..., Any]) -> dict[str, bool]:
     return {one.name: False for one in parameters if one.kind in named and one.name.startswith("replace")}
 
 
-def _flat(processor: Any) -> Iterator[Any]:
+def _flat(processor: SpanProcessor | None) -> Iterator[Any]:
     inner = getattr(processor, "_span_processors", None)
     if inner is not None:
         for one in inner:
@@ -172,7 +178,7 @@ def _flat(processor: Any) -> Iterator[Any]:
         yield processor
 
 
-def _inner(provider: Any) -> Any | None:
+def _inner(provider: trace.TracerProvider) -> Any | None:
     """What a provider that is only a wrapper wraps; None for one that makes spans itself."""
     kind = type(provider)
     if issubclass(kind, SDKTracerProvider):
@@ -188,7 +194,7 @@ def _inner(provider: Any) -> Any | None:
     return next((one for one in _fields(provider).values() if callable(getattr(one, "get_tracer", None))), None)
 
 
-def _fields(target: Any) -> dict[str, Any]:
+def _fields(target: K) -> dict[str, Any]:
     """What an object holds itself: not what it gets from its class or hands on from what it wraps."""
     fields: dict[str, Any] = {}
     try:

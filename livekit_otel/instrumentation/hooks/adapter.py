@@ -8,10 +8,11 @@ from typing import Any
 from ...containment import contained
 from .. import livekit_api
 from ..trackers.requests import RequestTracker, in_adapter
+from .wrapping import Args, Kwargs
 
 
 async def run_adapter(
-    wrapped: Callable[..., Awaitable[Any]], args: Any, kwargs: Any, tracker: RequestTracker, model: object
+    wrapped: Callable[..., Awaitable[Any]], args: Args, kwargs: Kwargs, tracker: RequestTracker, model: object
 ) -> Any:
     """The stream of an adapter, which is no request itself; its turn fails with it.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...containment import contain, contained
 from .. import livekit_api, registry
+from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..livekit_api import EndOfTurn
 
 
-def on_end_of_turn(wrapped: Callable[..., bool], activity: AgentActivity, args: Any, kwargs: Any) -> bool:
+def on_end_of_turn(wrapped: Callable[..., bool], activity: AgentActivity, args: Args, kwargs: Kwargs) -> bool:
     """``AgentActivity.on_end_of_turn(info)``: whether the turn was committed."""
     before = livekit_api.hook_task(activity)
     ignored = _ignored(activity)
@@ -32,7 +33,7 @@ def _ignored(activity: AgentActivity) -> bool:
 
 
 @contain("eou.decided")
-def _decided(activity: AgentActivity, info: EndOfTurn, before: object, *, taken: bool) -> None:
+def _decided(activity: AgentActivity, info: EndOfTurn, before: asyncio.Task[object] | None, *, taken: bool) -> None:
     state = registry.of(activity.session)
     if state is None or not state.recording:
         return
@@ -49,7 +50,7 @@ def _decided(activity: AgentActivity, info: EndOfTurn, before: object, *, taken:
 
 
 async def user_turn_completed_task(
-    wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Any, kwargs: Any
+    wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Args, kwargs: Kwargs
 ) -> Any:
     """``AgentActivity._user_turn_completed_task(old_task, info)``: the hook, and the request for a reply."""
     decision = state = None
@@ -68,7 +69,7 @@ async def user_turn_completed_task(
                 state.trackers.eou.hook_done(decision)
 
 
-def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
+def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.on_preemptive_generation(info)``: a reply to words that are not committed yet."""
     turns = None
     with contained("eou.preemptive"):
@@ -83,7 +84,7 @@ def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivit
             turns.preempting = False
 
 
-def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
+def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.clear_user_turn()``: what the user said is discarded."""
     with contained("eou.clear"):
         state = registry.of(activity.session)
@@ -92,7 +93,7 @@ def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: 
     return wrapped(*args, **kwargs)
 
 
-def commit_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
+def commit_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.commit_user_turn(…)``: with a realtime model the reply is asked for inside this call."""
     state = None
     with contained("eou.commit"):

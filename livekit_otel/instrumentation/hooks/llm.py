@@ -13,6 +13,7 @@ from .. import livekit_api, messages, registry
 from ..span import SpanOwner
 from . import tool
 from .adapter import run_adapter
+from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.llm import ChatChunk, LLMStream
@@ -41,7 +42,7 @@ def _owner() -> SpanOwner | None:
     return call if call is not None and handle is call.handle else None
 
 
-async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Any, kwargs: Any) -> Any:
+async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Args, kwargs: Kwargs) -> Any:
     """``LLMStream._main_task``: the request with its retries."""
     request = entered = adapter = state = None
     with contained("llm.begin"):
@@ -69,7 +70,7 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, a
 
 
 async def metrics_monitor_task(
-    wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Any, kwargs: Any
+    wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Args, kwargs: Kwargs
 ) -> Any:
     """``LLMStream._metrics_monitor_task(event_aiter)``: every chunk passes here, and the metrics come from here."""
     if livekit_api.delegates_metrics(stream, _stream_base()):
@@ -103,7 +104,7 @@ async def _tap(chunks: AsyncIterator[ChatChunk], answer: messages.Answer) -> Asy
         yield chunk
 
 
-def emit_error(wrapped: Callable[..., Any], stream: LLMStream, args: Any, kwargs: Any) -> Any:
+def emit_error(wrapped: Callable[..., Any], stream: LLMStream, args: Args, kwargs: Kwargs) -> Any:
     """``_emit_error(error, recoverable)``: a failed attempt."""
     with contained("llm.attempt"):
         state = registry.current()

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import Span, SpanProcessor
 from ...containment import contain, contained
 from ...provider import proxies
 from .. import layers, livekit_api, livekit_telemetry, livekit_tracer, registry
+from .wrapping import Args, Kwargs
 
 
 @contain("layers.native_provider")
@@ -56,7 +57,7 @@ class NearestParent(SpanProcessor):
                 if self._layers.foreign(parent):
                     self._adopt(span, parent.get_span_context())
 
-    def _adopt(self, span: Any, native: trace.SpanContext) -> None:
+    def _adopt(self, span: Span, native: trace.SpanContext) -> None:
         nearest = nearest_span()
         span.add_link(native)
         if nearest is None:
@@ -84,7 +85,7 @@ def nearest_span() -> trace.Span | None:
     return state.scope.span.otel if state is not None else None
 
 
-def set_provider(wrapped: Callable[..., Any], tracer: Any, args: Any, kwargs: Any) -> Any:
+def set_provider(wrapped: Callable[..., Any], tracer: Any, args: Args, kwargs: Kwargs) -> Any:
     """``set_provider(tracer_provider)`` of LiveKit's own tracer: its spans go somewhere else from now on."""
     result = wrapped(*args, **kwargs)
     with contained("native.set_provider"):

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...containment import contained
 from .. import livekit_api, registry
+from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
 
 
 async def generation_task(
-    wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Any, kwargs: Any
+    wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Args, kwargs: Kwargs
 ) -> Any:
     """``AgentActivity._realtime_generation_task(speech_handle=…, generation_ev=…)``: one response."""
     tracker = response = None

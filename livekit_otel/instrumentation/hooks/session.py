@@ -15,6 +15,7 @@ from ..layers import Layers
 from ..options import Options
 from ..session import SessionState
 from . import llm, native, tool, tts
+from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents import Agent, AgentSession
@@ -28,7 +29,7 @@ def configure(options: Options) -> None:
     _options = options
 
 
-async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
+async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
     """``AgentSession.start(agent, …)``: opens the trace of the session."""
     state = entered = None
     with contained("session.open"):
@@ -84,7 +85,7 @@ def _dropped(state: SessionState) -> None:
     closing.finish_now(state, None)
 
 
-def emit(wrapped: Callable[..., Any], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
+def emit(wrapped: Callable[..., Any], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
     """``AgentSession.emit(event, arg)``: everything that happens passes here."""
     with contained("session.event"):
         state = registry.of(session)
@@ -102,7 +103,7 @@ def _state_of(session: AgentSession[Any]) -> SessionState | None:
 
 
 async def aclose_impl(
-    wrapped: Callable[..., Awaitable[Any]], session: AgentSession[Any], args: Any, kwargs: Any
+    wrapped: Callable[..., Awaitable[Any]], session: AgentSession[Any], args: Args, kwargs: Kwargs
 ) -> Any:
     """``AgentSession._aclose_impl(reason=…)``: the one way in which a session closes."""
     state = _state_of(session)
@@ -127,7 +128,7 @@ async def aclose_impl(
     return result
 
 
-def generate_reply(wrapped: Callable[..., Any], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
+def generate_reply(wrapped: Callable[..., Any], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
     """``AgentSession.generate_reply(user_input=…)``: a typed input of the user begins an exchange."""
     state = _state_of(session)
     with contained("session.generate_reply"):
@@ -143,7 +144,7 @@ def generate_reply(wrapped: Callable[..., Any], session: AgentSession[Any], args
                 state.trackers.turns.next_typed(None)
 
 
-def update_agent(wrapped: Callable[..., Any], session: AgentSession[Any], args: Any, kwargs: Any) -> Any:
+def update_agent(wrapped: Callable[..., Any], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
     """``AgentSession.update_agent(agent)``: the next agent works for this session, and for the turn that led to it."""
     token = None
     with contained("session.update_agent"):

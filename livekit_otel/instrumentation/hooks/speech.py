@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 from ...containment import contain, contained
 from .. import livekit_api, registry
 from ..clock import to_ns
+from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
 
 
-def on_start_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
+def on_start_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.on_start_of_speech(ev, speech_start_time)``; ``ev`` is VAD's, or None for STT's own detection."""
     _speech_started(activity, args, kwargs)
     return wrapped(*args, **kwargs)
 
 
 @contain("vad.started")
-def _speech_started(activity: AgentActivity, args: Any, kwargs: Any) -> None:
+def _speech_started(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
     state = registry.of(activity.session)
     if state is None or not state.recording:
         return
@@ -33,14 +34,14 @@ def _speech_started(activity: AgentActivity, args: Any, kwargs: Any) -> None:
         state.trackers.vad.reported(start)
 
 
-def on_end_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Any, kwargs: Any) -> Any:
+def on_end_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.on_end_of_speech(ev)``: back-dated by the silence that VAD waited for."""
     _speech_ended(activity, args, kwargs)
     return wrapped(*args, **kwargs)
 
 
 @contain("vad.ended")
-def _speech_ended(activity: AgentActivity, args: Any, kwargs: Any) -> None:
+def _speech_ended(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
     state = registry.of(activity.session)
     if state is None or not state.recording:
         return
@@ -55,7 +56,7 @@ def _speech_ended(activity: AgentActivity, args: Any, kwargs: Any) -> None:
 
 
 async def start_activity(
-    wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Any, kwargs: Any
+    wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Args, kwargs: Kwargs
 ) -> Any:
     """``AgentActivity.start(…)``: what ``on_enter`` says belongs to the exchange that led to this agent."""
     turns = turn = None

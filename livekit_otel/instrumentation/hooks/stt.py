@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...containment import contained
 from .. import livekit_api, registry
+from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.stt import STT, RecognizeStream
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _in_stream: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_stt_stream", default=False)
 
 
-async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args: Any, kwargs: Any) -> Any:
+async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args: Args, kwargs: Kwargs) -> Any:
     """``STT.recognize`` inside a pipeline's recognizer stream."""
     tracker = recognition = entered = None
     if _in_stream.get() and not livekit_api.delegates_recognition(stt):
@@ -54,7 +55,7 @@ def _stream_base() -> type:
 
 
 async def stream_main_task(
-    wrapped: Callable[..., Awaitable[Any]], stream: RecognizeStream, args: Any, kwargs: Any
+    wrapped: Callable[..., Awaitable[Any]], stream: RecognizeStream, args: Args, kwargs: Kwargs
 ) -> Any:
     """``RecognizeStream._main_task``: records a failed stream, and marks the recognizers that run inside it."""
     nested = _in_stream.get()

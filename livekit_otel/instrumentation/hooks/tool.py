@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...containment import contained
 from .. import livekit_api, registry
 from ..trackers.tool import ToolCall
+from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents import ToolExecutionUpdatedEvent
@@ -26,7 +27,7 @@ def current_call() -> ToolCall | None:
     return call if call is not None and not call.span.ended else None
 
 
-async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecutor, args: Any, kwargs: Any) -> Any:
+async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecutor, args: Args, kwargs: Kwargs) -> Any:
     """``_ToolExecutor.execute(tool=…, run_ctx=…, …)``: returns when the tool does, or with its first update."""
     tracker = call = entered = reset = None
     with contained("tool.begin"):
@@ -55,7 +56,9 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecuto
                 tracker.returned(call, result, error)
 
 
-async def deliver_reply(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecutor, args: Any, kwargs: Any) -> Any:
+async def deliver_reply(
+    wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecutor, args: Args, kwargs: Kwargs
+) -> Any:
     """``_ToolExecutor._deliver_reply(session)``: a result that came after its turn's first answer waits to be said."""
     turns = turn = None
     with contained("tool.reply"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ...containment import contained
 from .. import livekit_api, registry
 from .adapter import run_adapter
+from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
@@ -42,7 +43,7 @@ def _text(stream: Stream) -> str:
     return getattr(stream, "_pushed_text", None) or getattr(stream, "_input_text", None) or ""
 
 
-async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Any, kwargs: Any) -> Any:
+async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Args, kwargs: Kwargs) -> Any:
     """``ChunkedStream._main_task`` and ``SynthesizeStream._main_task``: the request with its retries."""
     request = entered = adapter = state = None
     with contained("tts.begin"):
@@ -70,7 +71,9 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args
                 state.trackers.tts.ended(request, _text(stream), error, reports=reports)
 
 
-async def metrics_monitor_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Any, kwargs: Any) -> Any:
+async def metrics_monitor_task(
+    wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Args, kwargs: Kwargs
+) -> Any:
     """``_metrics_monitor_task``: the metrics come from here."""
     with contained("tts.report"):
         _reporting.set(weakref.ref(stream))
@@ -84,7 +87,7 @@ async def metrics_monitor_task(wrapped: Callable[..., Awaitable[Any]], stream: S
                 request.report_done()
 
 
-def emit_error(wrapped: Callable[..., Any], stream: Stream, args: Any, kwargs: Any) -> Any:
+def emit_error(wrapped: Callable[..., Any], stream: Stream, args: Args, kwargs: Kwargs) -> Any:
     """``_emit_error(error, recoverable)``: a failed attempt."""
     with contained("tts.attempt"):
         state = registry.current()

@@ -160,7 +160,7 @@ class EouTracker:
             self._turns.give_up_unscheduled(decision.turn)
             self._turns.finish(decision.turn)
 
-    def of(self, end_of_turn: EndOfTurn) -> Decision | None:
+    def of(self, end_of_turn: EndOfTurn | None) -> Decision | None:
         return next((one for one in self._decisions if one.end_of_turn is end_of_turn), None)
 
     def close(self, at_ns: int) -> None:
