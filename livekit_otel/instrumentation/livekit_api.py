@@ -176,6 +176,11 @@ def recorded_events(session: AgentSession[Any]) -> list[Any] | None:
     return events if isinstance(events, list) else None
 
 
+def speaks(session: AgentSession[Any] | None) -> bool:
+    """Whether answers are played, not only written."""
+    return session is not None and session.output.audio is not None and session.output.audio_enabled
+
+
 def is_started(session: AgentSession[Any]) -> bool:
     return bool(getattr(session, "_started", False))
 

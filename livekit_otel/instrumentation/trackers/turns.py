@@ -214,7 +214,9 @@ class TurnTracker(OpenTurns):
             turn.user_text = joined("", text) or turn.user_text
         elif item.role == "assistant":
             turn.agent_text = joined(turn.agent_text, text)
-            turn.answered = turn.heard = True
+            turn.answered = True
+            # before 1.8.8 an answer is in the conversation, too, where its voice failed
+            turn.heard = turn.heard or turn.failure is None or not livekit_api.speaks(self._scope.session)
             if item.interrupted and not self._scope.closing and turn.failure is None:
                 turn.interrupted = True
         for name, number in (item.metrics or {}).items():
