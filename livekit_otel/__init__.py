@@ -31,11 +31,10 @@ if TYPE_CHECKING:
         SessionNotFoundError,
         SourceError,
     )
+    from .processor import SessionSpans, TurnSpanProcessor
     from .readers import read_spans
     from .report import SessionReport, build_report, build_reports
-    from .session_spans import SessionSpans
     from .spans import SpanRecord
-    from .turns import TurnSpanProcessor
 
 __version__ = "0.1.0"
 
@@ -62,9 +61,9 @@ __all__ = [
 _HOMES = {
     "LiveKitInstrumentor": "_setup",
     "SessionReport": "report",
-    "SessionSpans": "session_spans",
+    "SessionSpans": "processor",
     "SpanRecord": "spans",
-    "TurnSpanProcessor": "turns",
+    "TurnSpanProcessor": "processor",
     "build_report": "report",
     "build_reports": "report",
     "read_spans": "readers",

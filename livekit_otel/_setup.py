@@ -11,8 +11,8 @@ from opentelemetry.util.types import AttributeValue
 
 from . import instrumentation
 from .instrumentation.options import LLMInput, SessionAttributes
+from .processor import TurnSpanProcessor
 from .provider import proxies
-from .turns import TurnSpanProcessor
 
 logger = logging.getLogger("livekit_otel")
 

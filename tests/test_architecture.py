@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "transport": BASE,
     "provider": BASE,
     "turns": BASE,
-    "session_spans": BASE,
+    "processor": {*BASE, "turns"},
     "instrumentation": {*BASE, "journal", "provider"},
     "exporters": {*BASE, "provider"},
     "report": {*BASE, "turns", "journal"},
@@ -37,8 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "doctor": {*BASE, "otlp", "transport", "instrumentation"},
     "demo": {*BASE, "report", "__init__"},
     "cli": {*BASE, "demo", "doctor", "readers", "replay", "report", "transport"},
-    "_setup": {"instrumentation", "provider", "turns"},
-    "__init__": {"_setup", "errors", "readers", "report", "session_spans", "spans", "turns"},
+    "_setup": {"instrumentation", "processor", "provider"},
+    "__init__": {"_setup", "errors", "processor", "readers", "report", "spans", "turns"},
     "__main__": {"cli"},
 }
 #: Layers of the instrumentation: arrows between them go down this list.

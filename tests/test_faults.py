@@ -29,8 +29,8 @@ from livekit_otel.instrumentation.trackers.turn import Turn
 from livekit_otel.instrumentation.trackers.turns import TurnTracker
 from livekit_otel.instrumentation.trackers.vad import VadTracker
 from livekit_otel.journal import JournalWriter, recorder
+from livekit_otel.processor import TurnSpanProcessor
 from livekit_otel.provider import export_losses
-from livekit_otel.turns import TurnSpanProcessor
 from tests.kit.run import run_scenario
 from tests.kit.trace import names, switch_off
 

@@ -10,8 +10,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from livekit_otel import TurnSpanProcessor
 from livekit_otel import attributes as attr
-from livekit_otel.turns import metrics as module
-from livekit_otel.turns.metrics import BUCKETS, TurnMetrics
+from livekit_otel.processor import metrics as module
+from livekit_otel.processor.metrics import BUCKETS, TurnMetrics
 
 from .test_turns_session import answered
 from .turns_kit import Script, llm_metrics

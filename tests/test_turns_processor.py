@@ -11,8 +11,8 @@ import pytest
 
 from livekit_otel import TurnSpanProcessor
 from livekit_otel import attributes as attr
-from livekit_otel.turns import live
-from livekit_otel.turns.encode import Corrections
+from livekit_otel.processor import live
+from livekit_otel.processor.corrections import Corrections
 from livekit_otel.turns.recorded import read_corrections
 
 from .test_turns_session import answered

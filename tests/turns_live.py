@@ -13,8 +13,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from livekit_otel import attributes as attr
+from livekit_otel.processor import TurnSpanProcessor
 from livekit_otel.spans import SpanRecord, from_sdk
-from livekit_otel.turns import TurnSpanProcessor, derive_session
+from livekit_otel.turns import derive_session
 from livekit_otel.turns.encode import session_attributes, turn_attributes
 from livekit_otel.turns.recorded import read_corrections
 

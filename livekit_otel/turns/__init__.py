@@ -1,11 +1,10 @@
-"""What a turn is: its latency, where its silence went, what it used; and the processor that says so while calls run."""
+"""What a turn is: its latency, where its silence went, what it used. Pure functions over span records."""
 
 from __future__ import annotations
 
 from .attribution import TurnSpans, turns_of
 from .derive import derive_session, derive_turn
 from .model import Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
-from .processor import TurnSpanProcessor
 from .usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "TTSUsage",
     "TurnDerivation",
     "TurnLatency",
-    "TurnSpanProcessor",
     "TurnSpans",
     "derive_session",
     "derive_turn",

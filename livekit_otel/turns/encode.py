@@ -1,8 +1,8 @@
-"""Derived numbers as span attributes, and the corrections that come after a turn's span has ended."""
+"""Derived numbers as span attributes, and corrections of them; ``recorded`` reads both back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -12,7 +12,7 @@ from .. import attributes as attr
 from .model import SessionDerivation, TurnDerivation
 from .usage import ModelUsage, total
 
-__all__ = ["Corrections", "session_attributes", "turn_attributes"]
+__all__ = ["Attributes", "correction", "correction_piece", "session_attributes", "turn_attributes"]
 
 Attributes = dict[str, AttributeValue]
 
@@ -91,61 +91,21 @@ def _by_model(usage: Sequence[ModelUsage]) -> str:
             break
         parts.append(part)
         size += len(part) + 1
-    return (b"[" + b",".join(parts) + b"]").decode()
+    return _array(parts)
 
 
-class Corrections:
-    """What later spans changed in turns whose own span had ended, until a span of the session can carry it."""
+def correction(index: int, name: str, value: AttributeValue | None) -> bytes:
+    """One correction, as JSON: turn ``index`` has ``value`` for an attribute, or no longer has it (None).
 
-    LIMIT = 1_024
-
-    def __init__(self) -> None:
-        self._pending: dict[tuple[int, str], AttributeValue | None] = {}
-        self.lost = 0
-
-    def __len__(self) -> int:
-        return len(self._pending)
-
-    def add(self, index: int, before: Mapping[str, AttributeValue], after: Mapping[str, AttributeValue]) -> None:
-        """The turn said ``before`` and should say ``after``."""
-        for name in {**before, **after}:
-            value = after.get(name)
-            if before.get(name) != value:
-                key = (index, name.removeprefix(attr.TURN_PREFIX))
-                self._pending.pop(key, None)
-                if len(self._pending) >= self.LIMIT:
-                    self.lost += 1
-                else:
-                    self._pending[key] = value
-
-    def take(self, room: int) -> Attributes:
-        """As much as ``room`` attributes can carry; the rest stays pending."""
-        out: Attributes = {}
-        parts: list[bytes] = []
-        size = 2
-        for key, value in list(self._pending.items()):
-            part = msgspec.json.encode([*key, value])
-            if len(part) + 2 > attr.PIECE_BYTES:
-                self.lost += 1
-                del self._pending[key]
-                continue
-            if size + len(part) + 1 > attr.PIECE_BYTES:
-                if len(out) + 1 >= room:
-                    break
-                out[_piece(len(out))] = _array(parts)
-                parts, size = [], 2
-            if room <= 0:
-                break
-            parts.append(part)
-            size += len(part) + 1
-            del self._pending[key]
-        if parts:
-            out[_piece(len(out))] = _array(parts)
-        return out
+    Args:
+        name: of the attribute, without ``livekit_otel.turn.``.
+    """
+    return msgspec.json.encode([index, name, value])
 
 
-def _piece(number: int) -> str:
-    return f"{attr.TURN_LATE_PREFIX}{number:03d}"
+def correction_piece(number: int, corrections: Iterable[bytes]) -> Attributes:
+    """The attribute that carries corrections: piece ``number`` of a span, from 0."""
+    return {f"{attr.TURN_LATE_PREFIX}{number:03d}": _array(corrections)}
 
 
 def _array(parts: Iterable[bytes]) -> str:

@@ -1,7 +1,7 @@
 """A turn's numbers as its own span says them, with later corrections: for traces that lack stages of it.
 
 People filter stage spans out on the way, to store less (VAD and playback above all). What
-:class:`~livekit_otel.turns.TurnSpanProcessor` put on the turn while the call ran is then all that is known.
+:class:`~livekit_otel.TurnSpanProcessor` put on the turn while the call ran is then all that is known.
 """
 
 from __future__ import annotations

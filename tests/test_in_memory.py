@@ -16,8 +16,8 @@ from opentelemetry.trace import Span, set_span_in_context
 import livekit_otel
 from livekit_otel import OptionError, SessionSpans
 from livekit_otel import attributes as attr
-from livekit_otel import session_spans as module
 from livekit_otel.demo.compare import differences
+from livekit_otel.processor import in_memory as module
 from tests.kit import clock
 from tests.kit.run import run_scenario
 from tests.kit.trace import switch_off

@@ -9,11 +9,12 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord
-from .derive import Totals, derive_turn, with_turn
-from .encode import Attributes, Corrections, turn_attributes
-from .model import TurnDerivation
-from .stages import STAGE_ATTRIBUTES
-from .usage import USAGE_ATTRIBUTES, Use, use_of
+from ..turns.derive import Totals, derive_turn, with_turn
+from ..turns.encode import Attributes, turn_attributes
+from ..turns.model import TurnDerivation
+from ..turns.stages import STAGE_ATTRIBUTES
+from ..turns.usage import USAGE_ATTRIBUTES, Use, use_of
+from .corrections import Corrections
 
 __all__ = ["TURN_ATTRIBUTES", "LiveTurn", "plain", "slim"]
 

@@ -10,12 +10,13 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord
-from .attribution import owner
-from .derive import Totals, summary
-from .encode import Attributes, Corrections, session_attributes
+from ..turns.attribution import owner
+from ..turns.derive import Totals, summary
+from ..turns.encode import Attributes, session_attributes
+from ..turns.model import SessionDerivation
+from ..turns.stats import LatencyStats
+from .corrections import Corrections
 from .live_turn import TURN_ATTRIBUTES, LiveTurn, plain, slim
-from .model import SessionDerivation
-from .stats import LatencyStats
 
 __all__ = ["LiveSession"]
 

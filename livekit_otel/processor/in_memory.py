@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from . import attributes as attr
-from .errors import OptionError
-from .spans import SpanRecord, from_sdk, is_ours, session_of
+from .. import attributes as attr
+from ..errors import OptionError
+from ..spans import SpanRecord, from_sdk, is_ours, session_of
 
 __all__ = ["SessionSpans"]
 
