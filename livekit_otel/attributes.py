@@ -252,7 +252,7 @@ TURN_USER_TEXT = _define(
 TURN_AGENT_TEXT = _define(
     "livekit_otel.pii.turn.agent_text", "string", "What the agent said, cut at 1,900 bytes.", content=True
 )
-TURN_USER_INITIATED = _define(
+TURN_HAS_USER = _define(
     "livekit_otel.turn.has_user", "boolean", "Whether the turn has a user side (a greeting has none)."
 )
 

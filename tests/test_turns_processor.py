@@ -25,7 +25,7 @@ def turn_span(records: list[Any], index: int = 0) -> dict[str, Any]:
 
 
 def derived(attributes: dict[str, Any]) -> dict[str, Any]:
-    known = {attr.TURN_INDEX, attr.TURN_USER_INITIATED}
+    known = {attr.TURN_INDEX, attr.TURN_HAS_USER}
     prefix = attr.TURN_PREFIX
     return {k.removeprefix(prefix): v for k, v in attributes.items() if k.startswith(prefix) and k not in known}
 

@@ -39,7 +39,7 @@ class Script:
         return record
 
     def turn(self, start: float, end: float, *, has_user: bool = True, **attributes: Any) -> Exchange:
-        more = {attr.TURN_INDEX: self._turns, attr.TURN_USER_INITIATED: has_user, **attributes}
+        more = {attr.TURN_INDEX: self._turns, attr.TURN_HAS_USER: has_user, **attributes}
         self._turns += 1
         return Exchange(self, self.span(attr.KIND_TURN, start, end, SESSION, **more).span_id)
 

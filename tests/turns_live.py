@@ -53,7 +53,7 @@ class Live:
         turns = [one for one in spans if one.kind == attr.KIND_TURN]
         session = self.open()
         live: dict[str, trace.Span] = {SESSION: session}
-        early = (attr.KIND, attr.SESSION_ID, attr.TURN_INDEX, attr.TURN_USER_INITIATED)
+        early = (attr.KIND, attr.SESSION_ID, attr.TURN_INDEX, attr.TURN_HAS_USER)
         for turn in turns:
             known = {name: turn.attributes[name] for name in early}
             live[turn.span_id] = self.start(turn, session, known)

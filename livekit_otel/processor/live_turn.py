@@ -24,7 +24,7 @@ MAX_ARRIVED = 32
 _LATER = 1 << 62
 _STAGE = STAGE_ATTRIBUTES | USAGE_ATTRIBUTES
 TURN_ATTRIBUTES = frozenset(
-    {attr.KIND, attr.TURN_INDEX, attr.TURN_USER_INITIATED, attr.TURN_SPEECH_IDS, attr.AGENT_NAME}
+    {attr.KIND, attr.TURN_INDEX, attr.TURN_HAS_USER, attr.TURN_SPEECH_IDS, attr.AGENT_NAME}
     | {attr.TURN_SPEECH_END_SOURCE}
     | {attr.reported(name) for name in attr.REPORTED_METRICS}
 )

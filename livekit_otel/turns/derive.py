@@ -67,7 +67,7 @@ def derive_turn(
     """
     sorted_out = Stages(stages)
     if turn is not None:
-        has_user, opened = flag(turn.attributes, attr.TURN_USER_INITIATED), turn.start_ns
+        has_user, opened = flag(turn.attributes, attr.TURN_HAS_USER), turn.start_ns
         own = whole(turn.attributes, attr.TURN_INDEX)
         index, span_id = index if own is None else own, turn.span_id
     else:

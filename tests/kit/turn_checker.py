@@ -62,7 +62,7 @@ def _no_overlap(turns: Sequence[SpanRecord], ours: Sequence[SpanRecord]) -> None
             continue
         reason = before.attributes.get(attr.END_REASON)
         typed = after.attributes.get(attr.TURN_SPEECH_END_SOURCE) == "typed"
-        spoken_over = after.attributes.get(attr.TURN_USER_INITIATED) and any(
+        spoken_over = after.attributes.get(attr.TURN_HAS_USER) and any(
             span.kind == attr.KIND_PLAYBACK and span.parent_id == before.span_id and span.end_ns > after.start_ns
             for span in ours
         )

@@ -108,7 +108,7 @@ class OpenTurns:
     # --- spans -------------------------------------------------------------------------------------
 
     def _start(self, start_ns: int, *, has_user: bool, committed: bool, source: str | None = None) -> Turn:
-        attributes: Attributes = {attr.TURN_INDEX: self._count, attr.TURN_USER_INITIATED: has_user}
+        attributes: Attributes = {attr.TURN_INDEX: self._count, attr.TURN_HAS_USER: has_user}
         if source is not None:
             attributes[attr.TURN_SPEECH_END_SOURCE] = source
         span = self._scope.spans.start(attr.KIND_TURN, self._scope, start_ns, attributes)

@@ -146,7 +146,7 @@ class Turn:
     def attributes(self, *, content: bool) -> dict[str, AttributeValue]:
         """What the span says of the turn, besides why it ended."""
         out: dict[str, AttributeValue] = {
-            attr.TURN_USER_INITIATED: self.has_user,
+            attr.TURN_HAS_USER: self.has_user,
             attr.TURN_SPEECH_IDS: tuple(self.speech_ids),
         }
         if self.agent_name:
