@@ -10,7 +10,6 @@ import msgspec
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, number, seconds, text, whole
 from .attribution import TurnSpans, turns_of
-from .bounds import wait_of
 from .latency import latency_of, notes_of, spoken_of
 from .model import SessionDerivation, TurnDerivation
 from .recorded import read_corrections, says_more, with_recorded
@@ -18,6 +17,7 @@ from .silence import critical_path
 from .stages import Stages
 from .stats import LatencyStats
 from .usage import UsageTally, Use, use_of
+from .wait import wait_of
 
 __all__ = ["Totals", "derive_session", "derive_turn"]
 

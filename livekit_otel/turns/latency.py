@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from .. import attributes as attr
 from ..spans import SpanRecord, number, seconds
-from .bounds import Wait, user_started
 from .model import TurnLatency
 from .stages import Stages, avatar_ns, first_audio, first_token, hook_ns, provider_start, speech_of
+from .wait import Wait, user_started
 
 __all__ = ["TOLERANCE", "Spoken", "latency_of", "notes_of", "spoken_of"]
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from .. import attributes as attr
 from ..spans import SpanRecord
-from .bounds import Wait
 from .model import Segment
 from .stages import Stages, avatar_ns, first_audio, first_token, provider_start, speech_of
+from .wait import Wait
 
 __all__ = ["critical_path"]
 
