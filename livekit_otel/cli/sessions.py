@@ -9,8 +9,8 @@ import typer
 
 from ..errors import SessionNotFoundError
 from ..report import SessionReport, build_reports
-from ..report.rows import one_line
 from ..report.values import clock
+from ..report.view import one_line
 from ..transport.credentials import shown
 from .output import to_json, write
 from .support import Source, opened

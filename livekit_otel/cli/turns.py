@@ -18,7 +18,7 @@ from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..report import SessionReport, build_report, build_reports
 from ..report.render_json import turn_document
 from ..report.render_text import align
-from ..report.rows import offset, one_line
+from ..report.view import offset, one_line
 from ..spans import SpanRecord
 from ..transport.credentials import shown
 from .output import to_json, write

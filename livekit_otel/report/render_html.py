@@ -18,7 +18,7 @@ from .. import attributes as attr
 from .._display import visible
 from .._install_hint import install_hint
 from ..errors import MissingDependencyError
-from . import rows
+from . import view
 from .model import SessionReport
 from .turns import Turn
 
@@ -50,14 +50,14 @@ def to_html(report: SessionReport) -> str:
     style, script, template = (_file(name) for name in ("report.css", "report.js", "report.html.j2"))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_inert)
     return environment.from_string(template).render(
-        title=f"Voice call of {rows.one_line(report.agent_name)}" if report.agent_name else "Voice call",
-        facts={"session": report.session_id, **rows.facts(report)},
-        warnings=[rows.one_line(warning) for warning in report.warnings],
+        title=f"Voice call of {view.one_line(report.agent_name)}" if report.agent_name else "Voice call",
+        facts={"session": report.session_id, **view.facts(report)},
+        warnings=[view.one_line(warning) for warning in report.warnings],
         stages=_STAGES,
-        latencies=rows.latencies(report),
-        usage=rows.usage(report),
+        latencies=view.latencies(report),
+        usage=view.usage(report),
         tools=list(_tools(report)),
-        interruptions=rows.interruptions(report),
+        interruptions=view.interruptions(report),
         data=_embedded(_data(report)),
         style=style,
         script=script,
@@ -120,9 +120,9 @@ def _tools(report: SessionReport) -> Any:
         at = _ms(span.start_ns - begin) // 1000
         yield (
             f"{at // 60}:{at % 60:02d}",
-            rows.one_line(_tool(found)),
-            rows.one_line(found.get(attr.TOOL_CALL_ARGUMENTS, "")),
-            rows.one_line(found.get(attr.TOOL_CALL_RESULT) or found.get(attr.TOOL_STATUS, "")),
+            view.one_line(_tool(found)),
+            view.one_line(found.get(attr.TOOL_CALL_ARGUMENTS, "")),
+            view.one_line(found.get(attr.TOOL_CALL_RESULT) or found.get(attr.TOOL_STATUS, "")),
             f"{span.duration:.2f}",
         )
 

@@ -12,8 +12,8 @@ from rich.text import Text
 from .. import attributes as attr
 from .bars import SHADES, Scale, parts
 from .model import SessionReport
-from .rows import Entry, conversation, errors, facts, interruptions, latencies, offset, one_line, usage
 from .turns import Turn
+from .view import Entry, conversation, errors, facts, interruptions, latencies, offset, one_line, usage
 
 __all__ = ["COLOURS", "show"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .bars import LETTERS, SHADES, Scale, parts
 from .model import SessionReport
-from .rows import conversation, errors, facts, interruptions, latencies, offset, one_line, usage
 from .turns import Turn
+from .view import conversation, errors, facts, interruptions, latencies, offset, one_line, usage
 
 __all__ = ["LABELS", "align", "to_text"]
 

@@ -1,4 +1,4 @@
-"""What the text renderers show, before it is laid out: facts, the conversation with its waits, figures.
+"""The view model of the text renderers: facts, the conversation with its waits, and figures, before they are laid out.
 
 All strings are one line that a terminal shows and does not obey, whatever a caller or a tool said (:func:`one_line`).
 """
