@@ -15,10 +15,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
 from livekit_otel import attributes as attr
-from livekit_otel.exporters import langfuse_ancestry
-from livekit_otel.exporters.langfuse_export import LangfuseExporter
-from livekit_otel.exporters.langfuse_processor import LangfuseBatchProcessor, LangfuseSimpleProcessor
-from livekit_otel.exporters.langfuse_spans import Settings
+from livekit_otel.exporters.langfuse_preset import ancestry as module
+from livekit_otel.exporters.langfuse_preset.export import LangfuseExporter
+from livekit_otel.exporters.langfuse_preset.processor import LangfuseBatchProcessor, LangfuseSimpleProcessor
+from livekit_otel.exporters.langfuse_preset.spans import Settings
 
 from .kit.run import SCENARIOS, Call
 from .kit.trace import names
@@ -259,9 +259,9 @@ def test_a_flush_does_not_wait_for_a_request() -> None:
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans that never end, or end without end, do not pile up; none that waits is lost."""
-    monkeypatch.setattr(langfuse_ancestry, "_MAX_OPEN", 50)
-    monkeypatch.setattr(langfuse_ancestry, "_MAX_ENDED", 20)
-    monkeypatch.setattr(langfuse_ancestry, "_MAX_WAITING", 10)
+    monkeypatch.setattr(module, "_MAX_OPEN", 50)
+    monkeypatch.setattr(module, "_MAX_ENDED", 20)
+    monkeypatch.setattr(module, "_MAX_WAITING", 10)
     it = Provider()
     for number in range(200):
         request = it.span(OURS, "llm", **{attr.KIND: attr.KIND_LLM})  # type: ignore[arg-type]
@@ -305,7 +305,7 @@ def test_a_failure_reaches_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("boom")
 
     it = Provider()
-    monkeypatch.setattr(langfuse_ancestry.Ancestry, "started", fail)
-    monkeypatch.setattr(langfuse_ancestry.Ancestry, "ended", fail)
+    monkeypatch.setattr(module.Ancestry, "started", fail)
+    monkeypatch.setattr(module.Ancestry, "ended", fail)
     it.span("user", "one").end()
     assert it.parents() == {"one": None}

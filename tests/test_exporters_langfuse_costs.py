@@ -11,7 +11,7 @@ from livekit.agents import Agent
 from livekit.agents.metrics import RealtimeModelMetrics
 from opentelemetry.sdk.trace import TracerProvider
 
-from livekit_otel.exporters.langfuse_prices import Prices
+from livekit_otel.exporters.langfuse_preset.prices import Prices
 
 from .kit import realtime
 from .kit.realtime import Answer, FakeRealtimeModel

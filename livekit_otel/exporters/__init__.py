@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .files import rotating_files
-from .langfuse import langfuse
+from .langfuse_preset import langfuse
 
 __all__ = ["langfuse", "rotating_files"]

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from .. import attributes as attr
+from ... import attributes as attr
 
 __all__ = ["Attributes", "exact", "first_token", "level", "request", "size_of", "text", "transportable"]
 

@@ -10,11 +10,11 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from ..containment import where
-from .langfuse_ancestry import Ancestry
-from .langfuse_fields import size_of
-from .langfuse_spans import Mapping, Settings
-from .langfuse_usage import bills, usage_buckets
+from ...containment import where
+from .ancestry import Ancestry
+from .fields import size_of
+from .spans import Mapping, Settings
+from .usage import bills, usage_buckets
 
 __all__ = ["LangfuseExporter"]
 
@@ -27,7 +27,7 @@ _MAX_REQUEST = 1_500_000
 class LangfuseExporter(SpanExporter):
     """Maps copies of spans and hands them to ``inner``.
 
-    A processor of :mod:`.langfuse_processor` says which spans start and end; without it a span whose parent is left
+    A processor of :mod:`.processor` says which spans start and end; without it a span whose parent is left
     out keeps that parent.
     """
 

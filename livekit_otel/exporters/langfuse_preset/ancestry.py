@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
-from .. import attributes as attr
+from ... import attributes as attr
 
 __all__ = ["Ancestry", "Place"]
 

@@ -1,7 +1,7 @@
 """Usage as Langfuse counts it: buckets of whole numbers that do not overlap, since their sum is the total it shows.
 
 A bucket costs what the price of that name says, and nothing where there is none: tokens are split into buckets that
-are priced for the model (:mod:`.langfuse_prices`), and what has no bucket of its own stays in the next wider one.
+are priced for the model (:mod:`.prices`), and what has no bucket of its own stays in the next wider one.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import attributes as attr
-from .langfuse_prices import PLAIN, Prices
+from ... import attributes as attr
+from .prices import PLAIN, Prices
 
 __all__ = ["bills", "model_of", "usage_buckets"]
 

@@ -14,12 +14,12 @@ from typing import Any, Literal
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Link, SpanContext
 
-from .. import attributes as attr
-from .langfuse_ancestry import Ancestry, Place
-from .langfuse_calls import Calls
-from .langfuse_fields import Attributes, exact, first_token, level, request, text, transportable
-from .langfuse_prices import Prices
-from .langfuse_usage import bills, model_of, usage_buckets
+from ... import attributes as attr
+from .ancestry import Ancestry, Place
+from .calls import Calls
+from .fields import Attributes, exact, first_token, level, request, text, transportable
+from .prices import Prices
+from .usage import bills, model_of, usage_buckets
 
 __all__ = ["Mapping", "Settings"]
 

@@ -6,7 +6,7 @@
 
     provider.add_span_processor(langfuse())
 
-Other exporters get the spans as they are: copies are mapped (see :mod:`.langfuse_spans`), in the thread of the batch
+Other exporters get the spans as they are: copies are mapped (see :mod:`.spans`), in the thread of the batch
 processor. What it does beside LiveKit's spans and those of other instrumentations: docs/langfuse.md.
 """
 
@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from ..errors import OptionError
-from .langfuse_export import LangfuseExporter
-from .langfuse_prices import Prices
-from .langfuse_processor import LangfuseBatchProcessor, LangfuseSimpleProcessor
-from .langfuse_spans import Settings
+from ...errors import OptionError
+from .export import LangfuseExporter
+from .prices import Prices
+from .processor import LangfuseBatchProcessor, LangfuseSimpleProcessor
+from .spans import Settings
 
 __all__ = ["LangfuseExporter", "langfuse"]
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from ..errors import OptionError
+from ...errors import OptionError
 
 __all__ = ["PLAIN", "Prices"]
 

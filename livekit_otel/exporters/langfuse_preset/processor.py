@@ -7,8 +7,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-from ..containment import report
-from .langfuse_export import LangfuseExporter
+from ...containment import report
+from .export import LangfuseExporter
 
 __all__ = ["LangfuseBatchProcessor", "LangfuseSimpleProcessor"]
 
