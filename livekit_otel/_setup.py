@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from . import instrumentation
-from .instrumentation.options import LLMInput, SessionAttributes
+from .instrumentation import LLMInput, Options, SessionAttributes
 from .processor import TurnSpanProcessor
 from .provider import proxies
+
+__all__ = ["LiveKitInstrumentor", "set_tracer_provider"]
 
 logger = logging.getLogger("livekit_otel")
 
@@ -20,11 +23,34 @@ logger = logging.getLogger("livekit_otel")
 _beside: proxies.ByIdentity[TracerProvider, TurnSpanProcessor] = proxies.ByIdentity()
 
 
-class LiveKitInstrumentor(instrumentation.LiveKitInstrumentor):
-    __doc__ = instrumentation.LiveKitInstrumentor.__doc__
+class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Instruments LiveKit Agents, as every OpenTelemetry instrumentor does.
+
+    ``instrument(tracer_provider=None, **options)`` takes the options of :func:`set_tracer_provider` as keywords, and
+    leaves LiveKit's own spans where they are. Without a ``tracer_provider`` pipeline spans go to OpenTelemetry's
+    global one. ``uninstrument()`` ends the traces of sessions that run, and unwraps LiveKit.
+
+    Raises:
+        MissingDependencyError: livekit-agents is not installed, or not a supported version.
+        OptionError: an option has a value that cannot work.
+    """
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """What has to be installed, for OpenTelemetry's own check."""
+        return (instrumentation.REQUIREMENT,)
 
     def instrument(self, **kwargs: Any) -> None:
-        super().instrument(**{"prepare": _prepare, **kwargs})
+        """Start tracing. Does nothing where LiveKit is instrumented already."""
+        # checked before: BaseInstrumentor only logs what is missing
+        instrumentation.check_livekit()
+        Options.checked(kwargs)
+        super().instrument(**kwargs)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        self._applied = instrumentation.activate(Options.checked({"prepare": _prepare, **kwargs}))
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        instrumentation.deactivate(self._applied)
 
 
 def _prepare(provider: TracerProvider) -> TurnSpanProcessor | None:
@@ -90,15 +116,22 @@ def set_tracer_provider(
         MissingDependencyError: livekit-agents is not installed, or not a supported version.
         OptionError: an option has a value that cannot work.
     """
-    instrumentation.configure(
-        LiveKitInstrumentor(),
-        provider,
-        native_spans=native_spans,
-        metadata=metadata,
-        allow_pii=allow_pii,
-        session_attributes=session_attributes,
-        llm_input=llm_input,
-        flush_timeout=flush_timeout,
-        prepare=_prepare,
-    )
+    values = {
+        "tracer_provider": provider,
+        "metadata": metadata,
+        "allow_pii": allow_pii,
+        "native_spans": native_spans,
+        "session_attributes": session_attributes,
+        "llm_input": llm_input,
+        "flush_timeout": flush_timeout,
+        "prepare": _prepare,
+    }
+    instrumentation.check_livekit()
+    options = Options.checked(values)
+    instrumentation.place_native_spans(provider, options)
+    instrumentor = LiveKitInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentation.configure(options)
+    else:
+        instrumentor.instrument(skip_dep_check=True, **values)
     _prepare(provider)

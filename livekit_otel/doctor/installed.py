@@ -79,7 +79,7 @@ def _version(name: str) -> str | None:
 
 def instrumentation() -> Iterator[Check]:
     """Whether livekit-agents is one that we know, and every name that we touch is in it."""
-    from ..instrumentation.instrumentor import check_livekit
+    from ..instrumentation import check_livekit
 
     try:
         check_livekit()

@@ -1,5 +1,18 @@
 """The instrumentation of LiveKit Agents. The only package that imports livekit or wrapt."""
 
-from .instrumentor import LiveKitInstrumentor, configure
+from __future__ import annotations
 
-__all__ = ["LiveKitInstrumentor", "configure"]
+from .instrumentor import REQUIREMENT, activate, check_livekit, configure, deactivate, place_native_spans
+from .options import LLMInput, Options, SessionAttributes
+
+__all__ = [
+    "REQUIREMENT",
+    "LLMInput",
+    "Options",
+    "SessionAttributes",
+    "activate",
+    "check_livekit",
+    "configure",
+    "deactivate",
+    "place_native_spans",
+]

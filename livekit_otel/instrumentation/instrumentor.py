@@ -1,13 +1,11 @@
-"""``LiveKitInstrumentor`` and ``set_tracer_provider``: how the instrumentation is switched on and off."""
+"""How the instrumentation is switched on and off. Nothing of it is loaded before."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
 from importlib import metadata as package_metadata
-from typing import Any
+from typing import TYPE_CHECKING
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.trace import TracerProvider
 
 from .._install_hint import install_hint
@@ -16,6 +14,11 @@ from ..errors import MissingDependencyError
 from ..provider import export_watch, process_exit, proxies
 from . import livekit_api, livekit_telemetry, livekit_tracer
 from .options import Options
+
+if TYPE_CHECKING:
+    from .patches import Applied
+
+__all__ = ["REQUIREMENT", "activate", "check_livekit", "configure", "deactivate", "place_native_spans"]
 
 logger = logging.getLogger("livekit_otel")
 
@@ -41,95 +44,46 @@ def check_livekit() -> None:
         )
 
 
-class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Instruments LiveKit Agents, as every OpenTelemetry instrumentor does.
+def activate(options: Options) -> list[Applied]:
+    """Wrap LiveKit, for sessions that start from now on. Returns what :func:`deactivate` takes away again."""
+    from . import patches
 
-    ``instrument(tracer_provider=None, metadata=None, allow_pii=None, session_attributes=None, llm_input="delta")``:
-
-    - ``tracer_provider``: where pipeline spans go; None for OpenTelemetry's global provider.
-    - ``metadata``: attributes for every pipeline span.
-    - ``allow_pii``: whether content is recorded; None for ``LIVEKIT_TELEMETRY_ALLOW_PII``, else True.
-    - ``session_attributes``: ``(job_context_or_None, agent_session) -> attributes``, asked once per session.
-    - ``llm_input``: ``"delta"`` (messages since the last request), ``"full"`` or ``"none"``.
-    - ``flush_timeout``: seconds that the end of a process may wait for the exporter, 5 by default; 0 for never.
-
-    Raises :class:`~livekit_otel.errors.MissingDependencyError` without a supported livekit-agents, and
-    :class:`~livekit_otel.errors.OptionError` for a wrong option.
-    """
-
-    def instrumentation_dependencies(self) -> Collection[str]:
-        return (REQUIREMENT,)
-
-    def instrument(self, **kwargs: Any) -> None:
-        """Check first: BaseInstrumentor only logs what is missing."""
-        check_livekit()
-        _options_from(kwargs)
-        super().instrument(**kwargs)
-
-    def _instrument(self, **kwargs: Any) -> None:
-        from . import closing, patches
-        from .hooks import session as session_hooks
-
-        options = _options_from(kwargs)
-        session_hooks.configure(options)
-        if options.tracer_provider is not None:
-            process_exit.flush_at_exit(options.tracer_provider, options.flush_timeout, closing.finish_open)
-            export_watch.watch(options.tracer_provider)
-        self._applied = patches.apply()
-
-    def _uninstrument(self, **kwargs: Any) -> None:
-        from . import closing, patches, registry
-
-        for state in registry.all_states():
-            if not state.closed:
-                closing.finish_now(state, state.scope.session)
-        registry.forget_all()
-        patches.restore(self._applied)
-        livekit_tracer.restore()
-        export_watch.unwatch()
+    configure(options)
+    return patches.apply()
 
 
-def _options_from(kwargs: Mapping[str, Any]) -> Options:
-    known = (
-        "tracer_provider",
-        "metadata",
-        "allow_pii",
-        "session_attributes",
-        "llm_input",
-        "flush_timeout",
-        "native_spans",
-        "prepare",
-    )
-    return Options.checked(**{name: kwargs[name] for name in known if name in kwargs})
-
-
-def configure(
-    instrumentor: LiveKitInstrumentor,
-    provider: TracerProvider,
-    *,
-    native_spans: bool,
-    **options: Any,
-) -> None:
-    """Instrument for this provider, or change the options of an instrumentation that is on."""
+def configure(options: Options) -> None:
+    """Options of the sessions that start from now on."""
     from . import closing
     from .hooks import session as session_hooks
 
-    check_livekit()
-    options["native_spans"] = native_spans
-    checked = _options_from({**options, "tracer_provider": provider})
-    if native_spans:
+    session_hooks.configure(options)
+    if options.tracer_provider is not None:
+        process_exit.flush_at_exit(options.tracer_provider, options.flush_timeout, closing.finish_open)
+        export_watch.watch(options.tracer_provider)
+
+
+def deactivate(applied: list[Applied]) -> None:
+    """End the traces of sessions that run, and unwrap LiveKit."""
+    from . import closing, patches, registry
+
+    for state in registry.all_states():
+        if not state.closed:
+            closing.finish_now(state, state.scope.session)
+    registry.forget_all()
+    patches.restore(applied)
+    livekit_tracer.restore()
+    export_watch.unwatch()
+
+
+def place_native_spans(provider: TracerProvider, options: Options) -> None:
+    """Send LiveKit's own spans to the provider, too, or keep them from it."""
+    if options.native_spans:
         _warn_inside_a_job(provider)
-        livekit_tracer.share(
-            provider, options.get("metadata"), allow_pii=checked.allow_pii, content=checked.content_allowed()
-        )
+        allowed = options.content_allowed()
+        livekit_tracer.share(provider, options.metadata, allow_pii=options.allow_pii, content=allowed)
     else:
         livekit_tracer.keep_away(provider)
-    if instrumentor.is_instrumented_by_opentelemetry:
-        session_hooks.configure(checked)
-        process_exit.flush_at_exit(provider, checked.flush_timeout, closing.finish_open)
-        export_watch.watch(provider)
-    else:
-        instrumentor.instrument(skip_dep_check=True, tracer_provider=provider, **options)
 
 
 def _warn_inside_a_job(provider: TracerProvider) -> None:

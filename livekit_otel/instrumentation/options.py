@@ -1,10 +1,13 @@
-"""What the user asked for, checked once."""
+"""What the user asks for: each option once, with its check and its meaning.
+
+The docstring of :func:`livekit_otel.set_tracer_provider` and README's table say the same; a test compares them.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from opentelemetry.sdk.trace import SpanProcessor
@@ -12,6 +15,8 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from ..errors import OptionError
+
+__all__ = ["ALLOW_PII_VARIABLE", "OPTIONS", "LLMInput", "Option", "Options", "SessionAttributes"]
 
 LLMInput: TypeAlias = Literal["delta", "full", "none"]
 SessionAttributes: TypeAlias = Callable[[Any, Any], Mapping[str, AttributeValue]]
@@ -21,64 +26,129 @@ _FALSY = frozenset({"0", "false", "no", "off"})
 _LLM_INPUTS = ("delta", "full", "none")
 
 
+def _is_provider(value: object) -> bool:
+    return value is None or callable(getattr(value, "get_tracer", None))
+
+
+def _is_mapping(value: object) -> bool:
+    return value is None or isinstance(value, Mapping)
+
+
+def _is_switch(value: object) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _is_function(value: object) -> bool:
+    return value is None or callable(value)
+
+
+def _is_llm_input(value: object) -> bool:
+    return isinstance(value, str) and value in _LLM_INPUTS
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        meaning: what it does, in Markdown, as the documentation has it.
+        must: what a value must be, as errors say it.
+        check: whether a value is that.
+        plain: values are short words and numbers, which errors may show.
+    """
+
+    meaning: str
+    must: str
+    check: Callable[[object], bool]
+    plain: bool = False
+
+
+#: The options by name, in the order in which they are documented.
+OPTIONS: dict[str, Option] = {
+    "tracer_provider": Option(
+        "an OpenTelemetry `TracerProvider`; its exporters are yours", "a TracerProvider", _is_provider
+    ),
+    "metadata": Option("attributes for every span of this process", "a mapping of attributes", _is_mapping),
+    "allow_pii": Option(
+        "whether exporters receive content: words, payloads, job tags, names of rooms and people, and of tools that a "
+        "model made up. None means the environment variable `LIVEKIT_TELEMETRY_ALLOW_PII`, else True. LiveKit's "
+        "redaction always wins",
+        "True, False or None",
+        _is_switch,
+        plain=True,
+    ),
+    "native_spans": Option(
+        "whether LiveKit's own spans go to the provider, too. False keeps them from it, also where it is "
+        "OpenTelemetry's global one, and your own spans nest below ours; another provider that LiveKit's tracer was "
+        "given (LiveKit Cloud's) stays",
+        "True or False",
+        _is_switch,
+        plain=True,
+    ),
+    "session_attributes": Option(
+        "`(job_context_or_None, agent_session) -> attributes` for every span of that session, called once per session; "
+        "may replace `session.id` and add `user.id`, tags and the like",
+        "a callable (job_context, agent_session) -> mapping",
+        _is_function,
+    ),
+    "llm_input": Option(
+        'what an `llm` span records of its request: `"delta"` (messages since the agent\'s last request), `"full"` or '
+        '`"none"`',
+        f"one of {', '.join(_LLM_INPUTS)}",
+        _is_llm_input,
+        plain=True,
+    ),
+    "flush_timeout": Option(
+        "seconds that the end of a process may wait for the exporters, so that the last spans of a job arrive although "
+        "nobody flushes; 0 leaves that to you",
+        "a number of seconds, 0 or more",
+        _is_seconds,
+        plain=True,
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Options:
-    """Options of the instrumentation. ``tracer_provider`` None means OpenTelemetry's global one."""
+    """The options of a call of ``set_tracer_provider`` or ``instrument``; ``OPTIONS`` says what each means.
+
+    Attributes:
+        tracer_provider: None means OpenTelemetry's global one.
+        native_spans: None leaves LiveKit's tracer alone.
+        prepare: called with the provider of each session before it opens: adds what must be on it, once. Returns a
+            processor for the session's spans where the provider takes none.
+    """
 
     tracer_provider: TracerProvider | None = None
     metadata: Mapping[str, AttributeValue] = field(default_factory=dict)
     allow_pii: bool | None = None
+    native_spans: bool | None = None
     session_attributes: SessionAttributes | None = None
     llm_input: LLMInput = "delta"
-    #: seconds that the end of a process may wait for the exporter; 0 leaves flushing to the user
     flush_timeout: float = 5.0
-    #: whether LiveKit's own spans go to the provider; None leaves LiveKit's tracer alone
-    native_spans: bool | None = None
-    #: called with the provider of each session before it opens: adds what must be on it, once. Returns a processor
-    #: for the session's spans where the provider takes none
     prepare: Callable[[TracerProvider], SpanProcessor | None] | None = None
 
     @classmethod
-    def checked(
-        cls,
-        *,
-        tracer_provider: object = None,
-        metadata: object = None,
-        allow_pii: object = None,
-        session_attributes: object = None,
-        llm_input: object = "delta",
-        flush_timeout: object = 5.0,
-        native_spans: object = None,
-        prepare: Callable[[TracerProvider], SpanProcessor | None] | None = None,
-    ) -> Options:
-        """Options, or :class:`OptionError` that names the wrong one."""
-        if tracer_provider is not None and not callable(getattr(tracer_provider, "get_tracer", None)):
-            raise OptionError(f"tracer_provider must be a TracerProvider, not {type(tracer_provider).__name__}")
-        if metadata is not None and not isinstance(metadata, Mapping):
-            raise OptionError(f"metadata must be a mapping of attributes, not {type(metadata).__name__}")
-        if allow_pii is not None and not isinstance(allow_pii, bool):
-            raise OptionError(f"allow_pii must be True, False or None, not {allow_pii!r}")
-        if session_attributes is not None and not callable(session_attributes):
-            raise OptionError(
-                "session_attributes must be a callable (job_context, agent_session) -> mapping, "
-                f"not {type(session_attributes).__name__}"
-            )
-        if llm_input not in _LLM_INPUTS:
-            raise OptionError(f"llm_input must be one of {', '.join(_LLM_INPUTS)}, not {llm_input!r}")
-        if native_spans is not None and not isinstance(native_spans, bool):
-            raise OptionError(f"native_spans must be True or False, not {native_spans!r}")
-        if isinstance(flush_timeout, bool) or not isinstance(flush_timeout, int | float) or flush_timeout < 0:
-            raise OptionError(f"flush_timeout must be a number of seconds, 0 or more, not {flush_timeout!r}")
-        return cls(
-            tracer_provider=tracer_provider,  # type: ignore[arg-type]
-            metadata=dict(metadata or {}),
-            allow_pii=allow_pii,
-            session_attributes=session_attributes,
-            llm_input=llm_input,  # type: ignore[arg-type]
-            flush_timeout=float(flush_timeout),
-            native_spans=native_spans,
-            prepare=prepare,
-        )
+    def checked(cls, values: Mapping[str, Any]) -> Options:
+        """Options from keywords; names that are no option are ignored, as by OpenTelemetry's own instrumentors.
+
+        Args:
+            values: by name; one that is missing has its default.
+
+        Raises:
+            OptionError: a value cannot work; the message names the option.
+        """
+        for name, option in OPTIONS.items():
+            if name in values and not option.check(values[name]):
+                shown = _shown(values[name], plain=option.plain)
+                raise OptionError(f"{name} must be {option.must}, not {shown}")
+        options = cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
+        # a copy: the caller may change the mapping afterwards
+        return replace(options, metadata=dict(options.metadata or {}), flush_timeout=float(options.flush_timeout))
 
     def content_allowed(self) -> bool:
         """``allow_pii``, else the environment variable that LiveKit reads, else True."""
@@ -86,3 +156,8 @@ class Options:
             return self.allow_pii
         raw = os.environ.get(ALLOW_PII_VARIABLE)
         return raw is None or raw.strip().lower() not in _FALSY
+
+
+def _shown(value: object, *, plain: bool) -> str:
+    """A plain value as it is; of anything else the type, since it may be long, or hold what nobody may see."""
+    return repr(value) if plain and (value is None or isinstance(value, str | int | float)) else type(value).__name__
