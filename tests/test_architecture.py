@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "replay": {*BASE, "otlp", "transport"},
     "doctor": {*BASE, "otlp", "transport", "instrumentation"},
     "demo": {*BASE, "report", "__init__"},
-    "cli": {*BASE, "demo", "doctor", "readers", "replay", "report", "transport"},
+    "cli": {*BASE, "__init__", "demo", "doctor", "readers", "replay", "report", "transport"},
     "_setup": {"instrumentation", "processor", "provider"},
     "__init__": {"_setup", "errors", "processor", "readers", "report", "spans", "turns"},
     "__main__": {"cli"},

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from .. import __version__
 from .._install_hint import install_hint
 from ..errors import LiveKitOtelError
 from ..transport.credentials import without_arguments
-from .commands import short_help, shown_version
+from .commands import short_help
 from .output import inert_logs, say, write
 
 __all__ = ["main"]
@@ -66,7 +67,7 @@ def _run(arguments: list[str]) -> int:
 def _without_extra(arguments: list[str], needed: str) -> int:
     """What can be answered without the packages of the extra."""
     if arguments[:1] == ["--version"]:
-        write(f"{shown_version()}\n")
+        write(f"{__version__}\n")
         return 0
     if not arguments or "--help" in arguments:
         write(short_help(f"Every command {needed}"))

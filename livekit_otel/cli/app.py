@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .commands import COMMANDS, DESCRIPTION, shown_version
+from .. import __version__
+from .commands import COMMANDS, DESCRIPTION
 from .output import write
 
 __all__ = ["app"]
@@ -23,7 +24,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        write(f"{shown_version()}\n")
+        write(f"{__version__}\n")
         raise typer.Exit
 
 

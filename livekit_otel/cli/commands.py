@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
-__all__ = ["COMMANDS", "DESCRIPTION", "short_help", "shown_version"]
+__all__ = ["COMMANDS", "DESCRIPTION", "short_help"]
 
 DESCRIPTION = "Session reports of LiveKit agents, rebuilt from OpenTelemetry traces."
 #: Modules of this package, in the order of the help; each has ``register(app)``.
@@ -16,14 +14,6 @@ COMMANDS = {
     "replay": "Send stored spans to an OTLP endpoint.",
     "doctor": "Say what is installed and configured, whether it works, and what to change.",
 }
-
-
-def shown_version() -> str:
-    """The installed version."""
-    try:
-        return version("livekit-otel")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
 
 
 def short_help(note: str) -> str:
