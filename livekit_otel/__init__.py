@@ -8,6 +8,9 @@ and rebuild any session's report from what was exported::
 
     report = livekit_otel.build_report(livekit_otel.read_spans("trace.jsonl"))
 
+Public are the names that ``livekit_otel`` and :mod:`livekit_otel.exporters` export; docs/api.md lists them. All other
+modules are internal, whatever their names: they change without notice.
+
 Reading, deriving and reporting work where livekit-agents is not installed; names are loaded when they are first used.
 """
 
@@ -32,25 +35,52 @@ if TYPE_CHECKING:
         SourceError,
     )
     from .processor import SessionSpans, TurnSpanProcessor
-    from .readers import read_spans
-    from .report import SessionReport, build_report, build_reports
+    from .readers import Problem, SpanStream, read_spans
+    from .report import SessionReport, Turn, build_report, build_reports
     from .spans import SpanRecord
+    from .turns import (
+        EOTUsage,
+        InterruptionUsage,
+        LLMUsage,
+        ModelUsage,
+        Percentiles,
+        Segment,
+        SessionDerivation,
+        STTUsage,
+        TTSUsage,
+        TurnDerivation,
+        TurnLatency,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AmbiguousSessionError",
+    "EOTUsage",
     "EndpointError",
+    "InterruptionUsage",
+    "LLMUsage",
     "LiveKitInstrumentor",
     "LiveKitOtelError",
     "MissingDependencyError",
+    "ModelUsage",
     "OptionError",
     "PartialReadError",
+    "Percentiles",
+    "Problem",
+    "STTUsage",
+    "Segment",
+    "SessionDerivation",
     "SessionNotFoundError",
     "SessionReport",
     "SessionSpans",
     "SourceError",
     "SpanRecord",
+    "SpanStream",
+    "TTSUsage",
+    "Turn",
+    "TurnDerivation",
+    "TurnLatency",
     "TurnSpanProcessor",
     "build_report",
     "build_reports",
@@ -58,17 +88,19 @@ __all__ = [
     "set_tracer_provider",
 ]
 
-_HOMES = {
-    "LiveKitInstrumentor": "_setup",
-    "SessionReport": "report",
-    "SessionSpans": "processor",
-    "SpanRecord": "spans",
-    "TurnSpanProcessor": "processor",
-    "build_report": "report",
-    "build_reports": "report",
-    "read_spans": "readers",
-    "set_tracer_provider": "_setup",
+#: module -> what is loaded from it
+_EXPORTS = {
+    "_setup": ("LiveKitInstrumentor", "set_tracer_provider"),
+    "processor": ("SessionSpans", "TurnSpanProcessor"),
+    "readers": ("Problem", "SpanStream", "read_spans"),
+    "report": ("SessionReport", "Turn", "build_report", "build_reports"),
+    "spans": ("SpanRecord",),
+    "turns": (
+        *("ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"),
+        *("Percentiles", "Segment", "SessionDerivation", "TurnDerivation", "TurnLatency"),
+    ),
 }
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 
 logging.getLogger(__name__).addFilter(InertLogs())

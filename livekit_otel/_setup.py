@@ -101,12 +101,14 @@ def set_tracer_provider(
     Args:
         provider: an OpenTelemetry ``TracerProvider``; its exporters are yours.
         metadata: attributes for every span of this process.
-        allow_pii: whether exporters receive content (what people said, tool payloads, names). None means the
-            environment variable ``LIVEKIT_TELEMETRY_ALLOW_PII``, else True. LiveKit's redaction always wins.
-        native_spans: whether LiveKit's own spans go to ``provider``, too. False keeps them from it, also where it is
-            OpenTelemetry's global one; another provider that LiveKit's tracer was given (LiveKit Cloud's) stays.
+        allow_pii: whether exporters receive content: words, payloads, job tags, names of rooms and people, and of
+            tools that a model made up. None means the environment variable ``LIVEKIT_TELEMETRY_ALLOW_PII``, else
+            True. LiveKit's redaction always wins.
+        native_spans: whether LiveKit's own spans go to the provider, too. False keeps them from it, also where it is
+            OpenTelemetry's global one, and your own spans nest below ours; another provider that LiveKit's tracer was
+            given (LiveKit Cloud's) stays.
         session_attributes: ``(job_context_or_None, agent_session) -> attributes`` for every span of that session,
-            asked once per session; may replace ``session.id`` and add ``user.id`` and the like.
+            called once per session; may replace ``session.id`` and add ``user.id``, tags and the like.
         llm_input: what an ``llm`` span records of its request: ``"delta"`` (messages since the agent's last
             request), ``"full"`` or ``"none"``.
         flush_timeout: seconds that the end of a process may wait for the exporters, so that the last spans of a job

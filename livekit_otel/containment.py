@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
+__all__ = ["contain", "contained", "faults", "report", "where"]
+
 logger = logging.getLogger("livekit_otel")
 
 P = ParamSpec("P")

@@ -12,6 +12,22 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+__all__ = [
+    "CONTENT",
+    "IDENTIFIER",
+    "MEASURE",
+    "METRICS",
+    "MODEL_USAGE",
+    "OBJECT",
+    "OBJECTS",
+    "REPORT",
+    "TOOL_NAME",
+    "UNKNOWN",
+    "Mark",
+    "Rule",
+    "Shape",
+]
+
 
 class Mark(Enum):
     """What a field's value is."""

@@ -309,7 +309,7 @@ def test_a_span_that_cannot_be_mapped_is_sent_as_it_is(
     def fail(*args: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("livekit_otel.exporters.langfuse_preset.spans.Mapping._observation", fail)
+    monkeypatch.setattr("livekit_otel.exporters.langfuse_preset.spans.SpanMapping._observation", fail)
     trace = record("one_tool")
     with caplog.at_level(logging.WARNING, logger="livekit_otel"):
         sent = send(trace.exported)

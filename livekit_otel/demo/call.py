@@ -16,6 +16,8 @@ from .espeak import Engine, EspeakTTS
 from .rules import RuleLLM
 from .sphinx import SphinxSTT
 
+__all__ = ["Caller", "FlowerShop", "run_call"]
+
 Echo = Callable[[str], None]
 _PATIENCE = 20.0
 

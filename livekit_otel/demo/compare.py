@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+__all__ = ["differences"]
+
 #: when the report was made: seconds and milliseconds that may lie between the two
 TOLERANCE = {"timestamp": 1.0, "duration_ms": 1000}
 

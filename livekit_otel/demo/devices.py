@@ -8,6 +8,8 @@ import time
 from livekit import rtc
 from livekit.agents.voice import io
 
+__all__ = ["Loudspeaker", "Microphone"]
+
 _FRAME_SECONDS = 0.02
 
 

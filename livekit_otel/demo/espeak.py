@@ -11,6 +11,8 @@ import espeakng_loader
 from livekit.agents import APIConnectOptions, tts, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
+__all__ = ["Engine", "EspeakTTS"]
+
 _RETRIEVAL, _POSITION_CHARACTER, _UTF8 = 1, 1, 1
 _DONE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 

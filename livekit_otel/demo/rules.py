@@ -10,6 +10,8 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from . import script
 
+__all__ = ["RuleLLM"]
+
 _THINKING = 0.15
 _PER_WORD = 0.01
 

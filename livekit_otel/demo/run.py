@@ -14,6 +14,8 @@ from .._display import escape_json
 from .._private_files import make_directory, write_private
 from .compare import differences
 
+__all__ = ["run_demo"]
+
 _SHOWN = 10
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["order_sentence"]
+
 QUESTION = "where is my order number seven"
 STORY = "please tell me the history of your company"
 BARGE_IN = "stop thank you very much"

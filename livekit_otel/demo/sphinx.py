@@ -11,6 +11,8 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions, stt, utils
 from pocketsphinx import Decoder
 
+__all__ = ["SphinxSTT", "resample"]
+
 _RATE = 16_000
 #: VAD cuts closely; the decoder wants to hear the silence around a sentence
 _SILENCE = b"\0\0" * (_RATE // 10)

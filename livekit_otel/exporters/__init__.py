@@ -1,8 +1,8 @@
-"""Exporters: one module per destination that needs more than a plain OTLP exporter."""
+"""Exporters for what a plain OTLP exporter does not do: durable files, and Langfuse's own view of a call."""
 
 from __future__ import annotations
 
-from .files import rotating_files
+from .files import RotatingFileExporter, rotating_files
 from .langfuse_preset import langfuse
 
-__all__ = ["langfuse", "rotating_files"]
+__all__ = ["RotatingFileExporter", "langfuse", "rotating_files"]

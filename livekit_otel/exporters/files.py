@@ -91,7 +91,7 @@ class RotatingFileExporter(SpanExporter):
     """What :func:`rotating_files` makes.
 
     Attributes:
-        path: the file being written; None before the first span and after shutdown.
+        directory: where the files are.
         failed_spans: how many spans could not be written.
         failures: how many exports failed.
     """
@@ -123,6 +123,7 @@ class RotatingFileExporter(SpanExporter):
 
     @property
     def path(self) -> Path | None:
+        """The file being written; None before the first span and after shutdown."""
         return self._sink.path if self._sink is not None else None
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -38,6 +38,8 @@ from .format import (
 from .model_dump import dump
 from .writer import JournalWriter
 
+__all__ = ["Recorder", "item_form"]
+
 _RECENT_ITEMS = 256
 #: Events whose objects LiveKit shares with the history or changes later; the others are values.
 _MUTABLE = frozenset({"conversation_item_added", "function_tools_executed", "tool_execution_updated"})

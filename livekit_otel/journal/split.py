@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 from ..privacy import CONTENT, IDENTIFIER, MEASURE, MODEL_USAGE, OBJECT, OBJECTS, REPORT, UNKNOWN, Mark, Rule, Shape
 from .format import Path
 
+__all__ = ["Found", "Splitter", "plain", "text"]
+
 #: content that was taken out, with the place where it was
 Found: TypeAlias = list[tuple[Path, Any]]
 

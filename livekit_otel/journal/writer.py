@@ -25,6 +25,8 @@ from .format import (
 )
 from .split import Found, Splitter
 
+__all__ = ["Attributes", "JournalWriter"]
+
 _SPILL_BYTES = 40_000
 _MAX_ENTRY_BYTES = 4_000_000
 _MAX_WAITING = 64

@@ -18,7 +18,7 @@ import msgspec
 
 from ..errors import SourceError
 
-__all__ = ["MAX_RECORD_BYTES", "SAMPLE_BYTES", "STDIN", "Damaged", "Line", "LineFile", "TooLong", "mebibytes"]
+__all__ = ["MAX_RECORD_BYTES", "SAMPLE_BYTES", "STDIN", "Damaged", "Line", "LineFile", "TooLong", "mebibytes", "reason"]
 
 STDIN = "standard input"
 #: The longest line, or JSON document over several lines, that is read.

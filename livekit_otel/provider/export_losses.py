@@ -9,6 +9,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
+__all__ = ["Losses", "losses"]
+
 logger = logging.getLogger("livekit_otel")
 
 SAY_INTERVAL = 60.0

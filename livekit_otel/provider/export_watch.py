@@ -23,6 +23,8 @@ from ..containment import contain, contained
 from . import proxies
 from .export_losses import losses
 
+__all__ = ["unwatch", "waiting", "watch"]
+
 logger = logging.getLogger("livekit_otel")
 
 #: private names of the SDK that the queue's count needs: (attribute of, name)

@@ -15,6 +15,8 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.util.types import Attributes, AttributeValue
 
+__all__ = ["MirroredSpan", "MirroredTracer"]
+
 
 class _SameIds(RandomIdGenerator):
     """Doubles have the ids of the spans that they stand for."""

@@ -23,6 +23,8 @@ from ..containment import contain
 from . import export_watch, proxies
 from .export_losses import losses
 
+__all__ = ["flush_at_exit"]
+
 logger = logging.getLogger("livekit_otel")
 
 #: higher than multiprocessing's own finalizers: they tear down what an exporter may still need

@@ -18,6 +18,21 @@ from opentelemetry.sdk.trace import Span as SDKSpan
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
 
+__all__ = [
+    "ByIdentity",
+    "add_processor",
+    "core",
+    "innermost_span",
+    "keeping_processors",
+    "made",
+    "of_the_sdk",
+    "processors",
+    "records",
+    "reference",
+    "same",
+    "takes_processors",
+]
+
 K = TypeVar("K")
 V = TypeVar("V")
 

@@ -87,6 +87,7 @@ class SpanStream(Iterator[SpanRecord]):
         return next(self._records)
 
     def problem(self, problem: Problem) -> None:
+        """For the reader: something could not be read, and was left out."""
         self.problem_count += 1
         if len(self.problems) < _KEPT_PROBLEMS:
             self.problems.append(problem)
@@ -94,6 +95,7 @@ class SpanStream(Iterator[SpanRecord]):
             self._on_problem(problem)
 
     def advance(self, size: int) -> None:
+        """For the reader: ``size`` bytes more of the source were read."""
         self.bytes_read += size
         if self.on_advance is not None:
             self.on_advance(size)

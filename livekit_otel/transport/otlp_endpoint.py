@@ -17,7 +17,7 @@ from .client import Answer, Client, Unanswered
 from .credentials import secrets_of, shown
 from .retry import RetryPolicy
 
-__all__ = ["Accepted", "Endpoint", "Rejected"]
+__all__ = ["NO_ANSWER", "Accepted", "Endpoint", "Rejected"]
 
 _TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _LONGEST_ANSWER = 1 << 20

@@ -19,7 +19,7 @@ from .stats import LatencyStats
 from .usage import UsageTally, Use, use_of
 from .wait import wait_of
 
-__all__ = ["Totals", "derive_session", "derive_turn"]
+__all__ = ["Totals", "derive_session", "derive_turn", "summary", "with_turn"]
 
 _REPORTED = tuple((name, attr.reported(name)) for name in attr.REPORTED_METRICS)
 _VERDICTS = (attr.VERDICT_INTERRUPTION, attr.VERDICT_FALSE_INTERRUPTION, attr.VERDICT_BACKCHANNEL)

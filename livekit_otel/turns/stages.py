@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
 
-__all__ = ["Stages", "avatar_ns", "first_audio", "first_token", "held_ns", "hook_ns", "provider_start", "speech_of"]
+__all__ = [
+    "STAGE_ATTRIBUTES",
+    "Stages",
+    "avatar_ns",
+    "first_audio",
+    "first_token",
+    "held_ns",
+    "hook_ns",
+    "provider_start",
+    "speech_of",
+]
 
 #: a fallback follows the failure within this time
 _AT_ONCE = 20_000_000

@@ -16,6 +16,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord, number, text
 
 __all__ = [
+    "USAGE_ATTRIBUTES",
     "EOTUsage",
     "InterruptionUsage",
     "LLMUsage",
@@ -45,6 +46,8 @@ class _Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LLMUsage(_Usage, frozen=True, kw_only=True):
+    """Use of an LLM or a realtime model. ``session_duration`` is that of the connection, where the model bills it."""
+
     type: ClassVar[str] = "llm_usage"
     input_tokens: int = 0
     input_cached_tokens: int = 0
@@ -63,6 +66,8 @@ class LLMUsage(_Usage, frozen=True, kw_only=True):
 
 
 class TTSUsage(_Usage, frozen=True, kw_only=True):
+    """Use of a speech synthesis."""
+
     type: ClassVar[str] = "tts_usage"
     input_tokens: int = 0
     output_tokens: int = 0
@@ -71,6 +76,8 @@ class TTSUsage(_Usage, frozen=True, kw_only=True):
 
 
 class STTUsage(_Usage, frozen=True, kw_only=True):
+    """Use of a speech recognition."""
+
     type: ClassVar[str] = "stt_usage"
     input_tokens: int = 0
     input_audio_tokens: int = 0
@@ -79,16 +86,21 @@ class STTUsage(_Usage, frozen=True, kw_only=True):
 
 
 class InterruptionUsage(_Usage, frozen=True, kw_only=True):
+    """Use of a model that tells interruptions from backchannels."""
+
     type: ClassVar[str] = "interruption_usage"
     total_requests: int = 0
 
 
 class EOTUsage(_Usage, frozen=True, kw_only=True):
+    """Use of an end-of-turn model."""
+
     type: ClassVar[str] = "eot_usage"
     total_requests: int = 0
 
 
 ModelUsage: TypeAlias = LLMUsage | TTSUsage | STTUsage | InterruptionUsage | EOTUsage
+"""Use of one model, by its type. Each has ``provider``, ``model`` and ``to_dict()``."""
 
 #: in LiveKit's order of usage types
 _TYPES: tuple[type[ModelUsage], ...] = (LLMUsage, TTSUsage, STTUsage, InterruptionUsage, EOTUsage)

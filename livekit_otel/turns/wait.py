@@ -8,7 +8,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord, text
 from .stages import Stages, held_ns, hook_ns
 
-__all__ = ["Wait", "wait_of"]
+__all__ = ["Wait", "user_started", "wait_of"]
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):

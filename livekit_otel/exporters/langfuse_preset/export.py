@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from ...containment import where
 from .ancestry import Ancestry
 from .fields import size_of
-from .spans import Mapping, Settings
+from .spans import Settings, SpanMapping
 from .usage import bills, usage_buckets
 
 __all__ = ["LangfuseExporter"]
@@ -39,7 +39,7 @@ class LangfuseExporter(SpanExporter):
             return bool(usage_buckets(kind, attributes, metrics=True, units=False, prices=settings.prices))  # type: ignore[arg-type]
 
         self._ancestry = Ancestry(native=settings.native == "keep", usage=counts)
-        self._mapping = Mapping(settings, self._ancestry)
+        self._mapping = SpanMapping(settings, self._ancestry)
         # a simple processor exports in whatever thread a span ends
         self._lock = threading.Lock()
         self._warned = False

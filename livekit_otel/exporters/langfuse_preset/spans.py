@@ -21,7 +21,7 @@ from .fields import Attributes, exact, first_token, level, request, text, transp
 from .prices import Prices
 from .usage import bills, model_of, usage_buckets
 
-__all__ = ["Mapping", "Settings"]
+__all__ = ["Settings", "SpanMapping"]
 
 _TYPES = {
     attr.KIND_TURN: "agent",
@@ -55,7 +55,7 @@ class Settings:
     prices: Prices = field(default_factory=Prices)
 
 
-class Mapping:
+class SpanMapping:
     """Maps spans one by one; ``learn`` first hears of the batch that they come in."""
 
     def __init__(self, settings: Settings, ancestry: Ancestry) -> None:
