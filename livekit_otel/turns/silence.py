@@ -1,4 +1,4 @@
-"""Where the silence went: the critical path, walked backwards from the first audio to the moment the user stopped.
+"""Where the silence went: the critical path, followed backwards from the first audio to the moment the user stopped.
 
 Each interval belongs to what the next step was waiting for::
 
@@ -29,14 +29,14 @@ def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
     """Intervals without gaps from ``wait.stopped_ns`` to the start of ``wait.playback``; empty without these two."""
     if wait.stopped_ns is None or wait.playback is None:
         return ()
-    walk = _Walk(stages, wait, wait.stopped_ns, wait.playback)
-    walk.answer()
-    walk.before_answer()
-    return tuple(reversed(walk.segments))
+    path = _CriticalPath(stages, wait, wait.stopped_ns, wait.playback)
+    path.answer()
+    path.before_answer()
+    return tuple(reversed(path.segments))
 
 
-class _Walk:
-    """A walk back in time. ``at`` is where it is, ``floor`` how far stages may go."""
+class _CriticalPath:
+    """The path so far, from its end backwards. ``at`` is where it begins, ``floor`` how far back a stage may reach."""
 
     def __init__(self, stages: Stages, wait: Wait, stopped_ns: int, playback: SpanRecord) -> None:
         self.segments: list[Segment] = []
@@ -48,7 +48,7 @@ class _Walk:
         self.floor = stopped_ns
         self._seen: set[str] = set()
 
-    def to(self, stage: str, ns: int) -> None:
+    def extend(self, stage: str, ns: int) -> None:
         """Everything between ``ns`` and here was spent on ``stage``."""
         ns = max(ns, self.floor)
         if ns >= self.at:
@@ -63,7 +63,7 @@ class _Walk:
         """From the voice to the first request that worked for it."""
         playback = self._playback
         speech = speech_of(playback)
-        self._enter(playback)
+        self._set_floor(playback)
         tts = self._stages.synthesis(playback)
         source = self._stages.text_source(speech, self.at)
         if tts is not None:
@@ -71,39 +71,39 @@ class _Walk:
         elif source is None:
             self._wait_for(None, speech)
         elif source.kind == attr.KIND_REALTIME:
-            self.to(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
+            self.extend(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
             self._request(source)
         else:
             # a tts_node that makes its own audio: nothing tells when
-            self.to(_OTHER, first_token(source) or source.start_ns)
+            self.extend(_OTHER, first_token(source) or source.start_ns)
             self._request(source)
 
     def _synthesis(self, tts: SpanRecord, speech: str | None) -> None:
-        self._enter(tts)
+        self._set_floor(tts)
         audio = first_audio(tts)
         if audio is not None:
-            self.to(_PLAYBACK, audio)
+            self.extend(_PLAYBACK, audio)
         failed = self._stages.failed_before(tts)
         begin = tts.start_ns if failed is not None else provider_start(tts)
-        self.to(_TTS, tts.start_ns if begin is None else begin)
+        self.extend(_TTS, tts.start_ns if begin is None else begin)
         if failed is not None:
-            self.to(_TTS, failed.start_ns)
+            self.extend(_TTS, failed.start_ns)
         start = min(tts.start_ns, failed.start_ns) if failed is not None else tts.start_ns
         source = self._stages.text_source(speech, self.at)
         if source is None:
-            self.to(_TTS, start)
+            self.extend(_TTS, start)
             self._wait_for(None, speech)
             return
         if source.end_ns < self.at:
             # all text was there: the rest is the provider's, or nobody's
-            self.to(_TTS, max(source.end_ns, start))
-            self.to(_OTHER, source.end_ns)
+            self.extend(_TTS, max(source.end_ns, start))
+            self.extend(_OTHER, source.end_ns)
         self._request(source)
 
     def _request(self, request: SpanRecord) -> None:
-        self._enter(request)
+        self._set_floor(request)
         self._seen.add(request.span_id)
-        self.to(_LLM, request.start_ns)
+        self.extend(_LLM, request.start_ns)
         self._wait_for(request, speech_of(request))
 
     def _wait_for(self, request: SpanRecord | None, speech: str | None) -> None:
@@ -112,23 +112,23 @@ class _Walk:
         tool = self._tool_before(before.start_ns if before is not None else None)
         end = min(tool.end_ns, self.at) if tool is not None else None
         if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):
-            self._enter(tool)
+            self._set_floor(tool)
             self._seen.add(tool.span_id)
-            self.to(_OTHER, end)
-            self.to(_TOOL, tool.start_ns)
+            self.extend(_OTHER, end)
+            self.extend(_TOOL, tool.start_ns)
             caller = self._request_before(speech_of(tool))
             if caller is not None:
-                self.to(_OTHER, min(caller.end_ns, self.at))
+                self.extend(_OTHER, min(caller.end_ns, self.at))
                 self._request(caller)
         elif request is None and tool is None:
             failed = self._failed_before()
             if failed is not None:
                 # what is said because the answer failed
-                self.to(_OTHER, min(failed.end_ns, self.at))
+                self.extend(_OTHER, min(failed.end_ns, self.at))
                 self._request(failed)
         elif before is not None and before.end_ns <= self.at:
             # a request that failed, or that the next one builds on
-            self.to(_OTHER, before.end_ns)
+            self.extend(_OTHER, before.end_ns)
             self._request(before)
 
     def _failed_before(self) -> SpanRecord | None:
@@ -165,7 +165,7 @@ class _Walk:
         ]
         return max(found, key=lambda one: (min(one.end_ns, self.at), one.start_ns, one.span_id), default=None)
 
-    def _enter(self, stage: SpanRecord) -> None:
+    def _set_floor(self, stage: SpanRecord) -> None:
         """Stages of the speech that the commit released cannot have been waited for before that."""
         wait = self._wait
         if wait.eou is None or wait.released_ns is None:
@@ -180,11 +180,11 @@ class _Walk:
         wait = self._wait
         if wait.commit_ns is None or wait.released_ns is None:
             realtime = any(one.kind == attr.KIND_REALTIME for one in self._stages.llm)
-            self.to(_EOU if realtime else _OTHER, self._stopped)
+            self.extend(_EOU if realtime else _OTHER, self._stopped)
             return
-        self.to(_OTHER, wait.released_ns)
-        self.to(_HOOK, wait.hook_ns or wait.commit_ns)
-        self.to(_TOOL if wait.held_by == _TOOL else _HOOK, wait.commit_ns)
+        self.extend(_OTHER, wait.released_ns)
+        self.extend(_HOOK, wait.hook_ns or wait.commit_ns)
+        self.extend(_TOOL if wait.held_by == _TOOL else _HOOK, wait.commit_ns)
         transcript = self._stages.transcript_ns(wait.commit_ns)
-        self.to(_EOU, self._stopped if transcript is None else transcript)
-        self.to(_TRANSCRIPTION, self._stopped)
+        self.extend(_EOU, self._stopped if transcript is None else transcript)
+        self.extend(_TRANSCRIPTION, self._stopped)
