@@ -99,7 +99,7 @@ def test_every_ended_span_arrives(context: str, place: str, native: bool, tmp_pa
 
 @pytest.mark.slow
 def test_the_documented_way_loses_the_root(tmp_path: Path) -> None:
-    """force_flush in a shutdown callback loses spans under forkserver; when this fails, LiveKit has mended it."""
+    """force_flush in a shutdown callback loses spans under forkserver; when this fails, LiveKit has fixed it."""
     import livekit.agents
 
     version = tuple(int(part) for part in livekit.agents.__version__.split(".")[:3])

@@ -13,7 +13,7 @@ from .. import attributes as attr
 from ..spans import AttributeValue, SpanRecord, SpanStatus
 from .message import KeyValue, Message, PartialMessage, ResourceSpans, Span, Value
 from .parse import FAULTS
-from .repair import mend
+from .repair import without_lone_surrogates
 
 __all__ = ["Messages", "records"]
 
@@ -90,7 +90,7 @@ def _decoded(data: msgspec.Raw, complain: Complain) -> Iterator[Span]:
             yield _span.decode(raw)
         except FAULTS as error:
             try:
-                yield _span.decode(mend(bytes(raw)))
+                yield _span.decode(without_lone_surrogates(bytes(raw)))
             except FAULTS:
                 complain(f"a span was skipped: {error}")
 

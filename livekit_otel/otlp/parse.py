@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from .repair import concatenated, mend
+from .repair import concatenated, without_lone_surrogates
 
 __all__ = ["FAULTS", "SHAPE", "Malformed", "NotAMessage", "parse"]
 
@@ -38,8 +38,8 @@ def parse(decode: Callable[[bytes], T], data: bytes) -> list[T]:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError as error:
-            mended = mend(data)
-            pieces = concatenated(mended) if "trailing characters" in str(error) else [mended]
+            readable = without_lone_surrogates(data)
+            pieces = concatenated(readable) if "trailing characters" in str(error) else [readable]
             if pieces == [data]:
                 raise
             return [decode(piece) for piece in pieces]

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-__all__ = ["BOM", "balance", "concatenated", "mend", "salvage"]
+__all__ = ["BOM", "balance", "concatenated", "salvage", "without_lone_surrogates"]
 
 BOM = b"\xef\xbb\xbf"
 _HALF = re.compile(rb"(?<!\\)((?:\\\\)*)\\u(?:[dD][89abAB]..(?!\\u[dD][c-fC-F])|[dD][c-fC-F]..)")
@@ -22,7 +22,7 @@ _CLOSERS = {b"{": b"}", b"[": b"]"}
 _BETWEEN = b"{[{[{["
 
 
-def mend(data: bytes) -> bytes:
+def without_lone_surrogates(data: bytes) -> bytes:
     """Text with halves of surrogate pairs, which Python's encoder writes and UTF-8 cannot carry, made readable."""
     if b"\\ud" not in data and b"\\uD" not in data:
         return data

@@ -9,7 +9,7 @@ import msgspec
 from requests.auth import AuthBase
 
 from ..errors import PartialReadError, SourceError
-from ..otlp.repair import mend
+from ..otlp.repair import without_lone_surrogates
 from ..transport.client import Answer, Client, Parameters, Unanswered
 from ..transport.credentials import secrets_of, shown
 from ..transport.failure import Failure
@@ -95,7 +95,7 @@ class Backend:
             try:
                 return decode(data)
             except msgspec.DecodeError:
-                return decode(mend(data))
+                return decode(without_lone_surrogates(data))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             page = data.lstrip()[:1] == b"<"
             found = "a web page" if page else f"something else ({error})"

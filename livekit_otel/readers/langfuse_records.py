@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
-from ..otlp.repair import mend
+from ..otlp.repair import without_lone_surrogates
 from ..spans import AttributeValue, SpanRecord
 from .remote import restored
 
@@ -105,7 +105,7 @@ def _text(value: Any) -> str:
 def _request(value: Any) -> dict[str, AttributeValue]:
     """Messages of a request; a leading system message is the instructions, put there by us or by Langfuse."""
     try:
-        messages = msgspec.json.decode(mend(value.encode())) if isinstance(value, str) else value
+        messages = msgspec.json.decode(without_lone_surrogates(value.encode())) if isinstance(value, str) else value
     except (msgspec.DecodeError, UnicodeEncodeError):
         return {attr.INPUT_MESSAGES: str(value)}
     if not isinstance(messages, list) or not messages:
