@@ -1,4 +1,4 @@
-"""What the processor keeps of a session while it runs: slim records of the latest turns, and sums of all."""
+"""What the processor keeps of a session while it runs: reduced records of the latest turns, and sums of all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..turns.encode import Attributes, session_attributes
 from ..turns.model import SessionDerivation
 from ..turns.stats import LatencyStats
 from .corrections import Corrections
-from .live_turn import TURN_ATTRIBUTES, LiveTurn, plain, slim
+from .live_turn import TURN_ATTRIBUTES, LiveTurn, plain, reduced_record
 
 __all__ = ["LiveSession"]
 
@@ -50,13 +50,13 @@ class LiveSession:
     # --- turns -------------------------------------------------------------------------------------
 
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
-        turn = LiveTurn(span, slim(span, attributes, TURN_ATTRIBUTES), self.totals)
+        turn = LiveTurn(span, reduced_record(span, attributes, TURN_ATTRIBUTES), self.totals)
         self.open[int(turn.span_id, 16)] = turn
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
 
     def turn_ended(self, span: ReadableSpan, attributes: Mapping[str, Any]) -> LiveTurn | None:
-        record = slim(span, attributes, TURN_ATTRIBUTES)
+        record = reduced_record(span, attributes, TURN_ATTRIBUTES)
         number = int(record.span_id, 16)
         turn = self.open.pop(number, None)
         if turn is None:
@@ -85,7 +85,7 @@ class LiveSession:
         parent = span.parent.span_id if span.parent is not None else 0
         turn = self.open.get(parent) or self.kept.get(parent)
         if turn is None:
-            record = slim(span, plain(span))
+            record = reduced_record(span, plain(span))
             self.totals.add(record)
             if record.attributes.get(attr.SPEECH_ID):
                 self._loose.append((record, None))
@@ -98,12 +98,12 @@ class LiveSession:
             turn.add(span)
             self._refresh(turn, span)
         if self._ended:
-            self.tell_session()
+            self.write_session()
 
     def _refresh(self, turn: LiveTurn, span: ReadableSpan) -> None:
         """Derive the turn anew, unless it is sure to be soon: its voice is heard, or to be expected, or not yet asked.
 
-        Where the expectation fails, the turn's end finds out and tells what is missing on a later span.
+        Where the expectation fails, the turn's end finds out and writes what is missing to a later span.
         """
         if turn.span is None:
             turn.correct(self.corrections)
@@ -162,9 +162,9 @@ class LiveSession:
         if lost := self.corrections.lost + len(self.corrections):
             span.set_attribute(attr.SESSION_LATE_LOST, lost)
         _set_if_room(span, each)
-        self.tell_session(totals, each)
+        self.write_session(totals, each)
 
-    def tell_session(self, *parts: Attributes) -> None:
+    def write_session(self, *parts: Attributes) -> None:
         """The session's own span, which is still live."""
         if self.span is not None and self.span.is_recording():
             for part in parts or session_attributes(self.summary()):

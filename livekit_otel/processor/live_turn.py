@@ -1,4 +1,4 @@
-"""One turn while it goes on and shortly after: slim records of its stages, and what its span was told."""
+"""One turn while it goes on and shortly after: reduced records of its stages, and what was written to its span."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..turns.stages import STAGE_ATTRIBUTES
 from ..turns.usage import USAGE_ATTRIBUTES, Use, use_of
 from .corrections import Corrections
 
-__all__ = ["TURN_ATTRIBUTES", "LiveTurn", "plain", "slim"]
+__all__ = ["TURN_ATTRIBUTES", "LiveTurn", "plain", "reduced_record"]
 
 MAX_RUNNING = 32
 MAX_STAGES = 512
@@ -36,7 +36,7 @@ def plain(span: ReadableSpan) -> dict[str, Any]:
     return cast("Any", attributes).copy() if attributes else {}
 
 
-def slim(
+def reduced_record(
     span: ReadableSpan, attributes: Mapping[str, Any], keep: frozenset[str] = _STAGE, end_ns: int | None = None
 ) -> SpanRecord:
     """The record of a span with only what derivation reads: long calls keep some hundreds of them."""
@@ -66,16 +66,16 @@ class LiveTurn:
         "_derived",
         "_session",
         "_stages",
-        "_told",
         "_totals",
+        "_written_from",
         "asked",
         "fell_silent_ns",
         "running",
-        "said",
         "span",
         "span_id",
         "speaking",
         "turn",
+        "written",
     )
 
     def __init__(self, span: Span, record: SpanRecord, session: Totals) -> None:
@@ -92,10 +92,10 @@ class LiveTurn:
         #: tools and realtime responses that go on: an answer can wait for one that outlives its turn
         self.running: dict[int, Span] = {}
         self._totals = Totals()
-        self.said: Attributes = {}
+        self.written: Attributes = {}
         self._derived: TurnDerivation | None = None
-        #: what ``said`` says
-        self._told: TurnDerivation | None = None
+        #: what ``written`` was made of
+        self._written_from: TurnDerivation | None = None
 
     def started(self, span: Span) -> None:
         if len(self.running) < MAX_RUNNING:
@@ -114,7 +114,7 @@ class LiveTurn:
         """Take what derivation needs from the stages that arrived, and let the spans go."""
         arrived, self._arrived = self._arrived, []
         for span in arrived:
-            record = slim(span, plain(span))
+            record = reduced_record(span, plain(span))
             use = use_of(record)
             self._session.add(record, use)
             self.take(record, use)
@@ -141,7 +141,7 @@ class LiveTurn:
         if self._arrived:
             self.read()
         if self._derived is None:
-            going_on = [slim(span, plain(span), end_ns=_LATER) for span in self.running.values()]
+            going_on = [reduced_record(span, plain(span), end_ns=_LATER) for span in self.running.values()]
             self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals)
         return self._derived
 
@@ -149,27 +149,27 @@ class LiveTurn:
         """The turn's own span has ended."""
         self.span, self.turn = None, record
         if self._derived is not None:
-            told, self._derived = self._derived is self._told, with_turn(self._derived, record)
-            if told and not self._derived.notes:
-                self._told = self._derived
+            same, self._derived = self._derived is self._written_from, with_turn(self._derived, record)
+            if same and not self._derived.notes:
+                self._written_from = self._derived
 
     def update(self) -> None:
-        """Tell the live span what is known by now."""
+        """Write what is known by now to the live span."""
         if self.span is None or not self.span.is_recording():
             return
         derived = self.derive()
         now = turn_attributes(derived)
-        changed = {name: value for name, value in now.items() if self.said.get(name) != value}
+        changed = {name: value for name, value in now.items() if self.written.get(name) != value}
         if changed:
             self.span.set_attributes(changed)
-        # a live span keeps what it was told: what no longer holds is taken back by a correction
-        self._told = derived if self.said.keys() <= now.keys() else None
-        self.said = {**self.said, **now}
+        # a live span keeps what was written to it: what no longer holds is taken back by a correction
+        self._written_from = derived if self.written.keys() <= now.keys() else None
+        self.written = {**self.written, **now}
 
     def correct(self, corrections: Corrections) -> None:
         """The turn's span has ended; what it does not say goes out on a later span."""
         derived = self.derive()
-        if derived is self._told:
+        if derived is self._written_from:
             return
-        self._told, before, self.said = derived, self.said, turn_attributes(derived)
-        corrections.add(derived.index, before, self.said)
+        self._written_from, before, self.written = derived, self.written, turn_attributes(derived)
+        corrections.add(derived.index, before, self.written)

@@ -16,7 +16,7 @@ from .. import attributes as attr
 from ..containment import where
 from ..spans import is_ours, session_of
 from .live import LiveSession
-from .live_turn import plain, slim
+from .live_turn import plain, reduced_record
 from .metrics import TurnMetrics
 
 __all__ = ["TurnSpanProcessor"]
@@ -24,7 +24,7 @@ __all__ = ["TurnSpanProcessor"]
 logger = logging.getLogger("livekit_otel")
 
 MAX_SESSIONS = 1_024
-#: kinds of which the start tells something, and kinds of which the end does
+#: kinds of which the start is of interest, and kinds of which the end is
 _STARTS = frozenset(
     {
         attr.KIND_SESSION,
@@ -45,7 +45,7 @@ class TurnSpanProcessor(SpanProcessor):
     Add it to the ``TracerProvider`` that the pipeline spans go to, before or after the exporters'. It uses the SDK's
     public hooks only: it learns from stage spans as they end, and sets attributes on spans that are live (the turn's,
     ``session.end``, ``session``). What becomes known when the turn's span has ended (usage of a realtime model, notes
-    on LiveKit's own values) is told by the session's next checkpoint or its end, in ``livekit_otel.turn_late.*``.
+    on LiveKit's own values) is on the next checkpoint of the session or its end, in ``livekit_otel.turn_late.*``.
 
     Nothing that it keeps grows with the length of a call. It never raises.
 
@@ -102,7 +102,7 @@ class TurnSpanProcessor(SpanProcessor):
                 session.stage_ended(span)
                 parent = span.parent.span_id if span.parent is not None else 0
                 if self._metrics.enabled and parent not in session.open:
-                    self._metrics.stage(slim(span, plain(span)), session.agent(parent), span)
+                    self._metrics.stage(reduced_record(span, plain(span)), session.agent(parent), span)
         elif kind == attr.KIND_TURN:
             session = self._session(span)
             turn = session.turn_ended(span, plain(span)) if session is not None else None
