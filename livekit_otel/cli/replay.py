@@ -19,7 +19,7 @@ from .output import write
 
 __all__ = ["register"]
 
-_TOLD = 20
+_SHOWN = 20
 _T = TypeVar("_T")
 
 
@@ -84,7 +84,7 @@ def replay(
         disable=not sys.stderr.isatty(),
     ) as progress:  # fmt: skip
         job = Replay(
-            source, url, state=state, batch=batch, on_note=notes.tell,
+            source, url, state=state, batch=batch, on_note=notes.add,
             on_advance=lambda size: progress.update(task, advance=size, spans=job.summary.spans),
         )  # fmt: skip
         task = progress.add_task("", total=job.bytes_total, spans=0)
@@ -125,14 +125,14 @@ class _Notes:
         self.console = InertConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
         self._count = 0
 
-    def tell(self, level: str, text: str) -> None:
+    def add(self, level: str, text: str) -> None:
         self._count += 1
-        if self._count <= _TOLD:
+        if self._count <= _SHOWN:
             self.print(f"{level}: {text}")
 
     def print(self, text: str) -> None:
         self.console.print(visible(text))
 
     def close(self) -> None:
-        if self._count > _TOLD:
-            self.print(f"warning: {self._count - _TOLD} more such problems")
+        if self._count > _SHOWN:
+            self.print(f"warning: {self._count - _SHOWN} more such problems")

@@ -26,7 +26,7 @@ Source = Annotated[
         show_default=False,
     ),
 ]
-_TOLD_PROBLEMS = 10
+_SHOWN_PROBLEMS = 10
 
 
 @contextmanager
@@ -45,13 +45,13 @@ def opened(source: str) -> Iterator[SpanStream]:
             if isinstance(error, BrokenPipeError):
                 raise
             raise SourceError(f"{shown(source)}: reading failed: {error}") from error
-    _tell(stream)
+    _show_problems(stream)
 
 
-def _tell(stream: SpanStream) -> None:
+def _show_problems(stream: SpanStream) -> None:
     """Warnings first: what is normal after a crash is said only where there is room."""
     problems: list[Problem] = sorted(stream.problems, key=lambda problem: problem.level != "warning")
-    for problem in problems[:_TOLD_PROBLEMS]:
+    for problem in problems[:_SHOWN_PROBLEMS]:
         say(f"{'warning' if problem.level == 'warning' else 'note'}: {problem}")
-    if stream.problem_count > _TOLD_PROBLEMS:
-        say(f"warning: {stream.problem_count - _TOLD_PROBLEMS} more such problems")
+    if stream.problem_count > _SHOWN_PROBLEMS:
+        say(f"warning: {stream.problem_count - _SHOWN_PROBLEMS} more such problems")

@@ -52,7 +52,7 @@ class Caller:
 
     async def agent(self, state: str) -> None:
         """Wait until the agent is in this state."""
-        async with asyncio.timeout(_PATIENCE) if hasattr(asyncio, "timeout") else _no_timeout():
+        async with asyncio.timeout(_PATIENCE) if hasattr(asyncio, "timeout") else _NoTimeout():
             while self._session.agent_state != state:  # noqa: ASYNC110 (the state is not awaitable)
                 await asyncio.sleep(0.05)
 
@@ -80,7 +80,7 @@ class Caller:
         await asyncio.sleep(0.6)
 
 
-class _no_timeout:
+class _NoTimeout:
     """Python 3.10 has no ``asyncio.timeout``; there the demo as a whole has the only limit."""
 
     async def __aenter__(self) -> None:
@@ -112,7 +112,7 @@ async def run_call(echo: Echo) -> dict[str, Any]:
         )
         session.input.audio = microphone
         session.output.audio = Loudspeaker(voice.sample_rate)
-        session.on("conversation_item_added", lambda event: _tell(event.item, echo))
+        session.on("conversation_item_added", lambda event: _echo_item(event.item, echo))
         await session.start(FlowerShop())
         await asyncio.wait_for(Caller(session, microphone).talk(), timeout=75.0)
         await session.aclose()
@@ -120,7 +120,7 @@ async def run_call(echo: Echo) -> dict[str, Any]:
     return json.loads(json.dumps(report, default=lambda _: None))  # type: ignore[no-any-return]
 
 
-def _tell(item: Any, echo: Echo) -> None:
+def _echo_item(item: Any, echo: Echo) -> None:
     if item.type == "message" and item.text_content:
         who = "caller" if item.role == "user" else "agent "
         echo(f"  {who}: {item.text_content}{' (cut off)' if item.interrupted else ''}")

@@ -117,7 +117,7 @@ class RotatingFileExporter(SpanExporter):
         self._cleaned = 0.0
         self._not_before = 0.0
         self._shut_down = False
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork(weakref.ref(self)))
 
@@ -133,7 +133,7 @@ class RotatingFileExporter(SpanExporter):
                 if not self._shut_down and self._export(spans):
                     return SpanExportResult.SUCCESS
             except Exception as error:
-                self._tell(error)
+                self._warn(error)
             self.failures += 1
             self.failed_spans += len(spans)
             return SpanExportResult.FAILURE
@@ -164,7 +164,7 @@ class RotatingFileExporter(SpanExporter):
         if sink.error is not None:
             error, sink.error = sink.error, None
             self._close()
-            self._tell(error)
+            self._warn(error)
             return False
         self._not_before = 0.0
         return written
@@ -172,7 +172,7 @@ class RotatingFileExporter(SpanExporter):
     def _current_sink(self) -> FileSink:
         sink = self._sink
         if sink is not None and not sink.in_place():
-            self._tell_once("gone", f"{sink.path} was removed while it was written to; a new file is begun")
+            self._warn_once("gone", f"{sink.path} was removed while it was written to; a new file is begun")
             self._close()
             sink = None
         if sink is not None and self._max_age is not None and sink.age() > self._max_age:
@@ -202,20 +202,20 @@ class RotatingFileExporter(SpanExporter):
         try:
             clean(self.directory, sink.path, self._max_age, room)
         except OSError as error:
-            self._tell(error)
+            self._warn(error)
 
     def _close(self, *, keep_empty: bool = False) -> None:
         sink, self._sink, self._inner = self._sink, None, None
         if sink is not None:
             sink.close(keep_empty=keep_empty)
 
-    def _tell(self, error: BaseException) -> None:
+    def _warn(self, error: BaseException) -> None:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else repr(error)
-        self._tell_once(reason, f"spans cannot be written to {self.directory}: {reason}; they are counted as failed")
+        self._warn_once(reason, f"spans cannot be written to {self.directory}: {reason}; they are counted as failed")
 
-    def _tell_once(self, kind: str, message: str) -> None:
-        if kind not in self._told:
-            self._told.add(kind)
+    def _warn_once(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
             logger.warning("livekit_otel: %s", message)
 
     def _forked(self) -> None:

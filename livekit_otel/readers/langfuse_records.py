@@ -138,6 +138,6 @@ def _moment(text: str) -> int:
 
 def _message(observation: Observation, attributes: Mapping[str, AttributeValue]) -> str:
     """The status message of the span, unless it is what our preset made of the error's attributes."""
-    told = observation.statusMessage or ""
+    message = observation.statusMessage or ""
     kind = str(attributes.get(attr.ERROR_TYPE, ""))
-    return "" if kind and (told == kind or told.startswith(f"{kind}: ")) else told
+    return "" if kind and (message == kind or message.startswith(f"{kind}: ")) else message

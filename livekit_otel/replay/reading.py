@@ -25,10 +25,12 @@ class Step(msgspec.Struct):
 
 
 class Reading:
-    """Reads from ``position`` on. ``tell`` is called with ``warning`` or ``note``, and a message."""
+    """Reads from ``position`` on. ``on_note`` is called with ``warning`` or ``note``, and a message."""
 
-    def __init__(self, file: StoredFile, position: Position, part_size: int, tell: Callable[[str, str], None]) -> None:
-        self._file, self._position, self._part_size, self._tell = file, position, part_size, tell
+    def __init__(
+        self, file: StoredFile, position: Position, part_size: int, on_note: Callable[[str, str], None]
+    ) -> None:
+        self._file, self._position, self._part_size, self._note = file, position, part_size, on_note
 
     def steps(self) -> Iterator[Step]:
         """Raises NotATrace."""
@@ -50,10 +52,10 @@ class Reading:
         before = self._position
         skip = before.skip
         if skip and protobuf.mark_of(found, skip - 1) != before.mark:
-            self._tell("note", f"{self._file.path}: was replaced since the last replay; it is sent from its start")
+            self._note("note", f"{self._file.path}: was replaced since the last replay; it is sent from its start")
             skip = 0
         for problem in () if skip else protobuf.left_out(found):
-            self._tell("warning", f"{where}: {problem}")
+            self._note("warning", f"{where}: {problem}")
         last: protobuf.Part | None = None
         size = len(line.data)
         for part in protobuf.parts(found, where, skip=skip, size=self._part_size):
@@ -64,7 +66,7 @@ class Reading:
             self._position = advanced(before, line)
         elif last is not None:
             self._position = self._inside(last)
-            self._tell("note", f"{where}: the last line is cut off (was the writer killed?); its whole spans are sent")
+            self._note("note", f"{where}: the last line is cut off (was the writer killed?); its whole spans are sent")
         yield Step(last, self._position, 0 if last is None else self._bytes(last, size))
 
     def _inside(self, part: protobuf.Part) -> Position:
@@ -78,4 +80,4 @@ class Reading:
 
     def _report(self, line: Line | None, reason: str, level: Level) -> None:
         where = self._file.path.name if line is None else self._where(line)
-        self._tell("note" if level == "info" else "warning", f"{where}: {reason}")
+        self._note("note" if level == "info" else "warning", f"{where}: {reason}")

@@ -54,7 +54,7 @@ class Replay:
         url: the endpoint, as :func:`~.send.traces_url` returns it: positions are kept for each.
         state: where to keep positions; None for beside the source.
         batch: spans in one request, at most.
-        on_note: called with (``warning`` or ``note``, a message) for what was passed over.
+        on_note: called with (``warning`` or ``note``, a message) for what was left out.
         on_advance: called with a number of bytes when some more of the source is done.
 
     Raises:
@@ -159,11 +159,11 @@ class Replay:
                 return
             if position == Position() and file.name in self._state.positions:
                 self._note("note", f"{path}: was replaced since the last replay; it is sent from its start")
-            told = 0
-            for step in Reading(file, position, self._batch, self._tell).steps():
+            done = 0
+            for step in Reading(file, position, self._batch, self._count_note).steps():
                 self._add(step, file)
-                before, told = told, file.lines.stored_position()
-                self._advance(told - before)
+                before, done = done, file.lines.stored_position()
+                self._advance(done - before)
             self.summary.files += 1
         except NotATrace:
             self._pending.pop(file.name, None)
@@ -185,7 +185,7 @@ class Replay:
         part = step.part
         if part is not None:
             for problem in part.problems:
-                self._tell("warning", f"{part.where}: {problem}")
+                self._count_note("warning", f"{part.where}: {problem}")
         if part is not None and (spans := part.spans):
             if self._parts and (self._waiting + spans > self._batch or self._bytes + step.size > _MAX_BYTES):
                 self._flush()
@@ -194,7 +194,7 @@ class Replay:
             self._bytes += step.size
         self._pending[file.name] = step.position
 
-    def _tell(self, level: str, text: str) -> None:
+    def _count_note(self, level: str, text: str) -> None:
         self.summary.damaged += level == "warning"
         self._note(level, text)
 
