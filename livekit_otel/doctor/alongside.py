@@ -8,13 +8,13 @@ from importlib import metadata
 
 from .model import Check, Level
 
-__all__ = ["NEIGHBOURS", "Neighbour", "check"]
+__all__ = ["TRACING_PACKAGES", "TracingPackage", "check"]
 
 _AREA = "alongside"
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class TracingPackage:
     """A package that traces in the same process.
 
     Attributes:
@@ -32,86 +32,86 @@ class Neighbour:
     level: Level = "note"
 
 
-NEIGHBOURS = (
-    Neighbour(
+TRACING_PACKAGES = (
+    TracingPackage(
         "Langfuse SDK",
         "langfuse",
         "its client joins OpenTelemetry's global provider and leaves out spans that are not about a model",
         "give it should_export_span=lambda span: True, or send with livekit_otel.exporters.langfuse instead",
     ),
-    Neighbour(
+    TracingPackage(
         "Phoenix register()",
         "arize-phoenix-otel",
         "its register() makes a provider with an exporter, which stays when you hand the provider over",
         level="ok",
     ),
-    Neighbour(
+    TracingPackage(
         "Logfire",
         "logfire",
         "its scrubbing masks names of ours (the word session), which damages reports",
         "give logfire.configure() the scrubbing callback of docs/redaction.md",
     ),
-    Neighbour(
+    TracingPackage(
         "Traceloop",
         "traceloop-sdk",
         "it instruments the openai client, whose tokens then count again",
         "call Traceloop.init(…, block_instruments={Instruments.OPENAI})",
     ),
-    Neighbour(
+    TracingPackage(
         "Sentry",
         "sentry-sdk",
         "its OTLPIntegration adds an exporter to OpenTelemetry's global provider; hand that provider over",
         level="ok",
     ),
-    Neighbour(
+    TracingPackage(
         "ddtrace",
         "ddtrace",
         "its TracerProvider takes no span processors; reports cannot be read back from Datadog",
         "send to a provider of OpenTelemetry's SDK, beside or instead, where you need reports",
     ),
-    Neighbour(
+    TracingPackage(
         "zero-code",
         "opentelemetry-distro",
         "opentelemetry-instrument sets the global provider, to which LiveKit's own spans go, too",
         level="ok",
     ),
-    Neighbour(
+    TracingPackage(
         "OpenInference openai",
         "openinference-instrumentation-openai",
         "its spans nest below ours or LiveKit's and count tokens under names of their own (llm.token_count.*)",
         level="ok",
     ),
-    Neighbour(
+    TracingPackage(
         "OpenInference langchain",
         "openinference-instrumentation-langchain",
         "its spans nest below ours or LiveKit's and count tokens under names of their own (llm.token_count.*)",
         level="ok",
     ),
-    Neighbour(
+    TracingPackage(
         "openai-v2",
         "opentelemetry-instrumentation-openai-v2",
         "where it is switched on, a backend that adds up all spans counts tokens twice",
         "send with livekit_otel.exporters.langfuse, which counts once, or leave it off",
     ),
-    Neighbour(
+    TracingPackage(
         "OpenLLMetry openai",
         "opentelemetry-instrumentation-openai",
         "where it is switched on, a backend that adds up all spans counts tokens twice",
         "send with livekit_otel.exporters.langfuse, which counts once, or leave it off",
     ),
-    Neighbour(
+    TracingPackage(
         "httpx",
         "opentelemetry-instrumentation-httpx",
         "requests nest below the stage or the tool that makes them (httpx and httpx2 are switched on apart)",
         level="ok",
     ),
-    Neighbour("MCP", "mcp", "calls of MCP tools are tool spans like any other", level="ok"),
+    TracingPackage("MCP", "mcp", "calls of MCP tools are tool spans like any other", level="ok"),
 )
 
 
 def check() -> Iterator[Check]:
     """One check for each package that is installed and known to trace beside us."""
-    for one in NEIGHBOURS:
+    for one in TRACING_PACKAGES:
         try:
             version = metadata.version(one.distribution)
         except metadata.PackageNotFoundError:

@@ -14,7 +14,7 @@ from ..errors import EndpointError
 __all__ = ["send_grpc"]
 
 
-class _Kept(SpanExporter):
+class _SpanCollector(SpanExporter):
     spans: Sequence[ReadableSpan] = ()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -22,7 +22,7 @@ class _Kept(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-class _Heard(logging.Handler):
+class _LastMessage(logging.Handler):
     """The exporter says why only in its log."""
 
     reason = ""
@@ -40,21 +40,21 @@ def send_grpc(url: str, headers: Mapping[str, str], timeout: float) -> None:
             "the gRPC exporter is not installed",
             "pip install opentelemetry-exporter-otlp-proto-grpc, or set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf",
         ) from None
-    kept = _Kept()
+    collector = _SpanCollector()
     provider = TracerProvider(resource=Resource({"service.name": "livekit-otel-doctor"}), shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(kept))
+    provider.add_span_processor(SimpleSpanProcessor(collector))
     provider.get_tracer("livekit-otel-doctor").start_span("livekit-otel doctor").end()
-    heard, logger = _Heard(), logging.getLogger("opentelemetry.exporter.otlp.proto.grpc")
+    last, logger = _LastMessage(), logging.getLogger("opentelemetry.exporter.otlp.proto.grpc")
     propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(heard)
+    logger.addHandler(last)
     try:
         exporter = OTLPSpanExporter(endpoint=url, headers=dict(headers) or None, timeout=max(1, round(timeout)))
-        result = exporter.export(kept.spans)
+        result = exporter.export(collector.spans)
         exporter.shutdown()
     except ValueError:
         raise EndpointError("the address cannot be read", "give one like http://host:4317") from None
     finally:
-        logger.removeHandler(heard)
+        logger.removeHandler(last)
         logger.propagate = propagate
     if result is not SpanExportResult.SUCCESS:
-        raise EndpointError(f"did not acknowledge the test span ({heard.reason or 'no answer in time'})")
+        raise EndpointError(f"did not acknowledge the test span ({last.reason or 'no answer in time'})")

@@ -51,7 +51,7 @@ def test_the_order_is_the_tested_one() -> None:
 
 def test_the_doctor_knows_each_row() -> None:
     """The doctor has an entry for each row but those that are no package, under its distribution."""
-    known = {one.row: one.distribution for one in alongside.NEIGHBOURS}
+    known = {one.row: one.distribution for one in alongside.TRACING_PACKAGES}
     assert set(known) == set(table()) - {"LiveKit Cloud", "Langfuse preset"}
     assert {name: known[name] for name in ROWS} == {name: row.packages[0] for name, row in ROWS.items()}
 
@@ -73,13 +73,13 @@ def test_the_doctor_names_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_advice_belongs_to_notes() -> None:
     """Where something has to be set up there is a note and advice, else neither."""
-    assert [one.row for one in alongside.NEIGHBOURS if (one.level == "note") != bool(one.advice)] == []
+    assert [one.row for one in alongside.TRACING_PACKAGES if (one.level == "note") != bool(one.advice)] == []
 
 
 @pytest.mark.company
 def test_the_doctor_with_the_real_packages() -> None:
     """In the tier's environment the doctor names every package of the table, and finds no problem with any."""
-    need(*(one.distribution for one in alongside.NEIGHBOURS if not _installed(one.distribution)))
+    need(*(one.distribution for one in alongside.TRACING_PACKAGES if not _installed(one.distribution)))
     checks = list(alongside.check())
-    assert [check.text.split()[0] for check in checks] == [one.distribution for one in alongside.NEIGHBOURS]
+    assert [check.text.split()[0] for check in checks] == [one.distribution for one in alongside.TRACING_PACKAGES]
     assert {check.level for check in checks} == {"ok", "note"}

@@ -14,7 +14,7 @@ from ...containment import where
 from .ancestry import Ancestry
 from .fields import size_of
 from .spans import Settings, SpanMapping
-from .usage import bills, usage_buckets
+from .usage import is_billed, usage_buckets
 
 __all__ = ["LangfuseExporter"]
 
@@ -50,7 +50,7 @@ class LangfuseExporter(SpanExporter):
 
     def ended(self, span: ReadableSpan) -> list[ReadableSpan]:
         """The spans to export now that ``span`` has ended."""
-        return self._ancestry.ended(span, repeats=self._repeated and bills(span.attributes or {}))
+        return self._ancestry.ended(span, repeats=self._repeated and is_billed(span.attributes or {}))
 
     def release(self) -> list[ReadableSpan]:
         """The spans that wait for the end of another."""

@@ -19,7 +19,7 @@ from .ancestry import Ancestry, Place
 from .calls import Calls
 from .fields import Attributes, exact, first_token, level, request, text, transportable
 from .prices import Prices
-from .usage import bills, model_of, usage_buckets
+from .usage import is_billed, model_of, usage_buckets
 
 __all__ = ["Settings", "SpanMapping"]
 
@@ -157,7 +157,7 @@ class SpanMapping:
         """Whether the request above a span of another instrumentation counts its tokens."""
         if kind or scope == attr.NATIVE_SCOPE or self._settings.foreign_usage == "keep" or place is None:
             return False
-        return place.request is not None and place.request.counts is not False and bills(attributes)
+        return place.request is not None and place.request.counts is not False and is_billed(attributes)
 
     def _observation(
         self, span: ReadableSpan, kind: str, attributes: Attributes, parent: SpanContext | None

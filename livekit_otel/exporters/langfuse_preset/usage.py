@@ -12,7 +12,7 @@ from typing import Any
 from ... import attributes as attr
 from .prices import PLAIN, Prices
 
-__all__ = ["bills", "model_of", "usage_buckets"]
+__all__ = ["is_billed", "model_of", "usage_buckets"]
 
 _MODALITIES = ("text", "audio", "image")
 _MODEL = (attr.LANGFUSE_MODEL, attr.RESPONSE_MODEL, attr.REQUEST_MODEL)
@@ -27,7 +27,7 @@ def model_of(attributes: Mapping[str, Any]) -> str:
     return next((str(attributes[name]) for name in _MODEL if attributes.get(name)), "")
 
 
-def bills(attributes: Mapping[str, Any]) -> bool:
+def is_billed(attributes: Mapping[str, Any]) -> bool:
     """Whether Langfuse counts tokens or costs of a span, or makes some up from the texts of its model."""
     if model_of(attributes) or attr.LANGFUSE_USAGE in attributes or attr.LANGFUSE_COST in attributes:
         return True
