@@ -16,7 +16,7 @@ import docstring_parser
 import livekit_otel
 import livekit_otel.exporters
 from livekit_otel.instrumentation import options
-from livekit_otel.turns import usage
+from livekit_otel.turns import model_usage
 
 HEADER = """# Public API
 
@@ -38,7 +38,7 @@ SECTIONS = {
 }
 EXPORTERS = ["rotating_files", "RotatingFileExporter", "langfuse"]
 #: type aliases, which have no docstring at run time: module that has it
-_ALIASES: dict[str, ModuleType] = {"ModelUsage": usage}
+_ALIASES: dict[str, ModuleType] = {"ModelUsage": model_usage}
 _WIDTH = 100
 ROOT = Path(__file__).parent.parent
 _TABLE = re.compile(r"(?<=<!-- options -->\n).*?(?=<!-- /options -->)", re.DOTALL)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from livekit_otel.cli import main
-from livekit_otel.readers import read_spans
+from livekit_otel.readers import SCHEMES, read_spans
 from livekit_otel.report import build_report
 from livekit_otel.report.render_json import to_document
 from livekit_otel.report.render_text import to_text
@@ -128,7 +128,7 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "No such file or directory; choose another -o",
         ("report", "gopher://y"): (
             "gopher://y: no reader for gopher:// sources; give a path, "
-            "or one of file://, jaeger://, langfuse://, phoenix://"
+            f"or one of {', '.join(f'{name}://' for name in sorted(SCHEMES))}"
         ),
     }  # fmt: skip
     assert {case: failure(capsys, *case) for case in cases} == {case: (1, line) for case, line in cases.items()}

@@ -18,7 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from .. import attributes as attr
 from ..spans import SpanRecord, nanoseconds, seconds
 from ..turns.model import TurnDerivation
-from ..turns.usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage, UsageTally, use_of
+from ..turns.model_usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
+from ..turns.usage import UsageTally, use_of
 
 __all__ = ["TurnMetrics"]
 

@@ -1,7 +1,7 @@
 """Readers: one module per kind of source, each a ``read`` function that yields span records and knows no meaning.
 
 To add a backend, write ``readers/<name>.py`` with ``read(source, context)`` (see :class:`~.base.Reader`) and name its
-URL scheme in ``_SCHEMES``.
+URL scheme in ``SCHEMES``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ..transport.address import scheme_of
 from ..transport.credentials import shown
 from .base import OnProblem, Problem, Reader, SpanStream
 
-__all__ = ["Problem", "SpanStream", "read_spans"]
+__all__ = ["SCHEMES", "Problem", "SpanStream", "read_spans"]
 
 #: URL scheme -> module of this package; servers also take ``+http`` and ``+https`` behind it, or ``s`` for TLS
-_SCHEMES = {"file": "files", "jaeger": "jaeger", "langfuse": "langfuse", "phoenix": "phoenix"}
+SCHEMES = {"file": "files", "jaeger": "jaeger", "langfuse": "langfuse", "phoenix": "phoenix"}
 
 
 def read_spans(
@@ -52,8 +52,8 @@ def read_spans(
 def _reader(source: str) -> Reader:
     scheme = scheme_of(source) or "file"
     name = re.sub(r"\+https?$", "", scheme)
-    module = _SCHEMES.get(name) or (_SCHEMES.get(name[:-1]) if name.endswith("s") else None)
+    module = SCHEMES.get(name) or (SCHEMES.get(name[:-1]) if name.endswith("s") else None)
     if module is None or (module == "files" and scheme != "file"):
-        known = ", ".join(f"{name}://" for name in sorted(_SCHEMES))
+        known = ", ".join(f"{name}://" for name in sorted(SCHEMES))
         raise SourceError(f"{shown(source)}: no reader for {scheme}:// sources; give a path, or one of {known}")
     return cast(Reader, importlib.import_module(f".{module}", __package__).read)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .attribution import TurnSpans, turns_of
 from .derive import derive_session, derive_turn
 from .model import Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
-from .usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
+from .model_usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
 
 __all__ = [
     "EOTUsage",

@@ -10,7 +10,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from .model import SessionDerivation, TurnDerivation
-from .usage import ModelUsage, total
+from .model_usage import ModelUsage, total
 
 __all__ = ["Attributes", "correction", "correction_piece", "session_attributes", "turn_attributes"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from .usage import ModelUsage
+from .model_usage import ModelUsage
 
 __all__ = ["Latencies", "Percentiles", "Segment", "SessionDerivation", "TurnDerivation", "TurnLatency"]
 

@@ -15,7 +15,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord, number, text, whole
 from .latency import notes_of
 from .model import TurnDerivation, TurnLatency
-from .usage import ModelUsage, usage_from
+from .model_usage import ModelUsage, usage_from
 
 __all__ = ["read_corrections", "says_more", "with_recorded"]
 

@@ -7,120 +7,19 @@ Sums do not depend on the order in which spans arrive: integers are added, and s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from .. import attributes as attr
 from ..spans import SpanRecord, number, text
+from .model_usage import SECONDS, USAGE_TYPES, ModelUsage
 
-__all__ = [
-    "USAGE_ATTRIBUTES",
-    "EOTUsage",
-    "InterruptionUsage",
-    "LLMUsage",
-    "ModelUsage",
-    "STTUsage",
-    "TTSUsage",
-    "UsageTally",
-    "Use",
-    "total",
-    "usage_from",
-    "use_of",
-]
+__all__ = ["USAGE_ATTRIBUTES", "UsageTally", "Use", "use_of"]
 
-
-class _Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Use of one model. Durations are seconds; all else counts."""
-
-    type: ClassVar[str]
-    provider: str
-    model: str
-
-    def to_dict(self, *, zeros: bool = True) -> dict[str, Any]:
-        """LiveKit's ``model_dump()``; without ``zeros`` like the usage in its report."""
-        fields = msgspec.structs.asdict(self)
-        kept = {name: value for name, value in fields.items() if zeros or value or isinstance(value, str)}
-        return {"type": self.type, **kept}
-
-
-class LLMUsage(_Usage, frozen=True, kw_only=True):
-    """Use of an LLM or a realtime model. ``session_duration`` is that of the connection, where the model bills it."""
-
-    type: ClassVar[str] = "llm_usage"
-    input_tokens: int = 0
-    input_cached_tokens: int = 0
-    input_cache_creation_tokens: int = 0
-    input_audio_tokens: int = 0
-    input_cached_audio_tokens: int = 0
-    input_text_tokens: int = 0
-    input_cached_text_tokens: int = 0
-    input_image_tokens: int = 0
-    input_cached_image_tokens: int = 0
-    output_tokens: int = 0
-    output_audio_tokens: int = 0
-    output_text_tokens: int = 0
-    output_reasoning_tokens: int = 0
-    session_duration: float = 0.0
-
-
-class TTSUsage(_Usage, frozen=True, kw_only=True):
-    """Use of a speech synthesis."""
-
-    type: ClassVar[str] = "tts_usage"
-    input_tokens: int = 0
-    output_tokens: int = 0
-    characters_count: int = 0
-    audio_duration: float = 0.0
-
-
-class STTUsage(_Usage, frozen=True, kw_only=True):
-    """Use of a speech recognition."""
-
-    type: ClassVar[str] = "stt_usage"
-    input_tokens: int = 0
-    input_audio_tokens: int = 0
-    output_tokens: int = 0
-    audio_duration: float = 0.0
-
-
-class InterruptionUsage(_Usage, frozen=True, kw_only=True):
-    """Use of a model that tells interruptions from backchannels."""
-
-    type: ClassVar[str] = "interruption_usage"
-    total_requests: int = 0
-
-
-class EOTUsage(_Usage, frozen=True, kw_only=True):
-    """Use of an end-of-turn model."""
-
-    type: ClassVar[str] = "eot_usage"
-    total_requests: int = 0
-
-
-ModelUsage: TypeAlias = LLMUsage | TTSUsage | STTUsage | InterruptionUsage | EOTUsage
-"""Use of one model, by its type. Each has ``provider``, ``model`` and ``to_dict()``."""
-
-#: in LiveKit's order of usage types
-_TYPES: tuple[type[ModelUsage], ...] = (LLMUsage, TTSUsage, STTUsage, InterruptionUsage, EOTUsage)
-_SECONDS = frozenset({"session_duration", "audio_duration"})
 #: exact for every amount above a millisecond, and the same everywhere below
 _SCALE = 128
-
-
-_BY_TYPE = {one.type: one for one in _TYPES}
-
-
-def usage_from(fields: Mapping[str, Any]) -> ModelUsage | None:
-    """The usage that ``to_dict`` gave; None for what is no usage. Fields that are not known here are left out."""
-    usage_type = _BY_TYPE.get(str(fields.get("type")))
-    if usage_type is None:
-        return None
-    try:
-        return msgspec.convert(fields, usage_type)
-    except msgspec.ValidationError:
-        return None
 
 
 class _Source:
@@ -133,7 +32,7 @@ class _Source:
         self.model = attr.metric(stage, "metadata.model_name")
         #: RealtimeModelMetrics are stamped with the response's beginning, all others when they are sent
         self.late_by = attr.metric(stage, "duration") if stage == attr.KIND_REALTIME else None
-        self.fields = tuple((field, attr.metric(stage, source), field in _SECONDS) for field, source in fields.items())
+        self.fields = tuple((field, attr.metric(stage, source), field in SECONDS) for field, source in fields.items())
 
 
 def _same(*names: str) -> dict[str, str]:
@@ -242,13 +141,6 @@ class UsageTally:
 
 def _usage(rank: int, provider: str, model: str, sums: Mapping[str, int]) -> ModelUsage:
     amounts: dict[str, Any] = {
-        field: amount / (1 << _SCALE) if field in _SECONDS else amount for field, amount in sums.items()
+        field: amount / (1 << _SCALE) if field in SECONDS else amount for field, amount in sums.items()
     }
-    return _TYPES[rank](provider=provider, model=model, **amounts)
-
-
-def total(usage: Sequence[ModelUsage], name: str) -> int | float:
-    """Sum over models of one of ``attributes.USAGE_SUMS``."""
-    type_, field = attr.USAGE_SUMS[name]
-    values = [getattr(one, field) for one in usage if one.type == type_]
-    return math.fsum(values) if field in _SECONDS else sum(values)
+    return USAGE_TYPES[rank](provider=provider, model=model, **amounts)
