@@ -14,6 +14,7 @@ from livekit_otel import PartialReadError, SourceError, SpanRecord
 from livekit_otel import attributes as attr
 from livekit_otel.readers import backend
 from livekit_otel.transport import client
+from livekit_otel.transport.retry import READING
 
 from .bad_servers import hanging_up_server, hung_server
 from .json_server import Asked, Failing, JsonServer, Reply, serving
@@ -221,7 +222,7 @@ def test_a_server_that_dies_in_the_middle() -> None:
         said = failure(url(server), PartialReadError)
     assert said == (
         f"jaeger://127.0.0.1:{server.port}?{SINCE}: reading broke off after {count} spans, not all are here: "
-        "Jaeger answered 503 (Service Unavailable), 6 times; try again later"
+        f"Jaeger answered 503 (Service Unavailable), {READING.attempts} times; try again later"
     )
 
 
@@ -335,7 +336,7 @@ def test_a_port_that_speaks_no_http(no_waiting: list[float]) -> None:
         said = failure(address.replace("http://", "jaeger://"))
     assert f"{address} hangs up instead of answering" in said
     assert said.endswith("; is it the port of Jaeger's pages, and not one for gRPC or TLS?")
-    assert len(no_waiting) == 5
+    assert len(no_waiting) == READING.attempts - 1
 
 
 def test_a_hung_server_is_given_up(no_waiting: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,8 +344,8 @@ def test_a_hung_server_is_given_up(no_waiting: list[float], monkeypatch: pytest.
     monkeypatch.setattr(backend, "_READ_SECONDS", 0.2)
     with hung_server() as address:
         said = failure(address.replace("http://", "jaeger://"))
-    assert said.endswith(f"Jaeger at {address} did not answer within 0 s, 2 times; try again later")
-    assert len(no_waiting) == 1
+    assert said.endswith(f"Jaeger at {address} did not answer within 0 s, {READING.timeouts} times; try again later")
+    assert len(no_waiting) == READING.timeouts - 1
 
 
 def test_times_of_a_source() -> None:

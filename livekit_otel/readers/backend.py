@@ -13,7 +13,7 @@ from ..otlp.repair import without_lone_surrogates
 from ..transport.client import Answer, Client, Parameters, Unanswered
 from ..transport.credentials import secrets_of, shown
 from ..transport.failure import Failure
-from ..transport.retry import RetryPolicy
+from ..transport.retry import READING
 from .base import Context
 
 __all__ = ["Backend", "NotFound"]
@@ -22,8 +22,6 @@ T = TypeVar("T")
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
-#: Of requests that get no answer at all each waits for a minute.
-_POLICY = RetryPolicy(attempts=6, timeouts=2, longest_asked=120.0)
 _LONGEST_ANSWER = 512 << 20
 
 
@@ -54,7 +52,7 @@ class Backend:
         self._base, self._keys, self._context = base, keys, context
         self._where = shown(base)
         self._client = Client(
-            _POLICY,
+            READING,
             timeout=(_CONNECT_SECONDS, _READ_SECONDS),
             longest=_LONGEST_ANSWER,
             headers={"Accept": "application/json"},
@@ -118,7 +116,7 @@ class Backend:
         elif unanswered.answer is not None:
             reason = self._reason(unanswered.answer)
             asked = unanswered.asked or 0.0
-            if asked > (_POLICY.longest_asked or 0.0):
+            if asked > (READING.longest_asked or 0.0):
                 return f"{reason} and asks to wait {asked:.0f} s; try again then"
         return reason + ("" if ";" in reason else f", {unanswered.attempts} times; try again later")
 

@@ -15,14 +15,12 @@ from .address import tls_of_exporters, without_credentials
 from .auth import NoCredentials
 from .client import Answer, Client, Unanswered
 from .credentials import secrets_of, shown
-from .retry import RetryPolicy
+from .retry import SENDING
 
 __all__ = ["NO_ANSWER", "Accepted", "Endpoint", "Rejected"]
 
 _TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _LONGEST_ANSWER = 1 << 20
-#: An endpoint that is away is waited for.
-_POLICY = RetryPolicy(longest_wait=30.0, unreachable=True)
 _REJECTED = frozenset({400, 413, 422})
 NO_ANSWER = "no answer in time"
 _HINTS = {
@@ -78,7 +76,7 @@ class Endpoint:
         own = {"content-type": _TYPES[encoding], "user-agent": "livekit-otel"}
         self._url, credentials = without_credentials(url)
         self._client = Client(
-            replace(_POLICY, patience=patience),
+            replace(SENDING, patience=patience),
             timeout=(timeout, timeout),
             longest=_LONGEST_ANSWER,
             headers={**own, **credentials, **headers, **({"content-encoding": "gzip"} if compress else {})},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 
-__all__ = ["RetryPolicy", "may_pass", "retry_after"]
+__all__ = ["READING", "SENDING", "RetryPolicy", "may_pass", "retry_after"]
 
 _AGAIN = frozenset({408, 425, 429})
 _NOT_AGAIN = frozenset({501, 505})
@@ -54,6 +54,12 @@ class RetryPolicy:
             or (self.longest_asked is not None and (asked or 0.0) > self.longest_asked)
             or (self.patience is not None and elapsed + wait > self.patience)
         )
+
+
+#: Of readers. Of requests that get no answer at all each waits for a minute.
+READING = RetryPolicy(attempts=6, timeouts=2, longest_asked=120.0)
+#: Of what sends spans: an endpoint that is away is waited for, as long as the caller has patience.
+SENDING = RetryPolicy(longest_wait=30.0, unreachable=True)
 
 
 def retry_after(value: str | None) -> float | None:
