@@ -142,6 +142,27 @@ def test_importing_the_module_of_an_exporter_gives_a_module() -> None:
             assert isinstance(getattr(importlib.import_module(parent), name), ModuleType), module
 
 
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("examples/**/*.py")), ids=lambda path: path.name)
+def test_examples_use_what_is_public(path: Path) -> None:
+    """What people copy imports nothing internal."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    modules = {one.name for node in nodes if isinstance(node, ast.Import) for one in node.names}
+    modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {one for one in modules if one.split(".")[0] == ROOT} <= {"livekit_otel", "livekit_otel.exporters"}
+
+
+@pytest.mark.parametrize(
+    "path", [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))], ids=lambda path: path.name
+)
+def test_documents_use_what_is_public(path: Path) -> None:
+    """Code in the documents imports nothing internal, and names of livekit_otel that there are."""
+    text = path.read_text(encoding="utf-8")
+    modules = set(re.findall(r"^\s*(?:from|import) (livekit_otel[\w.]*)", text, re.MULTILINE))
+    assert modules <= {"livekit_otel", "livekit_otel.exporters"}
+    named = set(re.findall(r"\blivekit_otel\.([A-Za-z_]\w*)\(", text))
+    assert named <= {*livekit_otel.__all__, "exporters"}
+
+
 def test_options_have_one_home() -> None:
     """The signature and docstring of set_tracer_provider say of each option what the table of options says."""
     generator = _generator()
