@@ -142,7 +142,7 @@ def test_importing_the_module_of_an_exporter_gives_a_module() -> None:
             assert isinstance(getattr(importlib.import_module(parent), name), ModuleType), module
 
 
-@pytest.mark.parametrize("path", sorted(PROJECT.glob("examples/**/*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("examples/**/*.py")), ids=lambda one: one.name)
 def test_examples_use_what_is_public(path: Path) -> None:
     """What people copy imports nothing internal."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
