@@ -9,7 +9,7 @@ import pytest
 from livekit_otel import attributes as attr
 from livekit_otel import build_reports
 from livekit_otel.turns import derive_session
-from livekit_otel.turns.usage import LLMUsage
+from livekit_otel.turns.model_usage import LLMUsage
 
 from .kit.clock import EPOCH
 from .kit.trace import record
