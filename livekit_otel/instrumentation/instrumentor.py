@@ -10,6 +10,7 @@ from typing import Any
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.trace import TracerProvider
 
+from .. import attributes as attr
 from .._install_hint import install_hint
 from ..containment import contained
 from ..errors import MissingDependencyError
@@ -82,7 +83,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
         for state in registry.all_states():
             if not state.closed:
-                closing.finish_now(state, state.scope.session)
+                closing.finish_now(state, state.scope.session, attr.ENDED_UNINSTRUMENTED)
         registry.forget_all()
         patches.restore(self._applied)
         livekit_tracer.restore()
