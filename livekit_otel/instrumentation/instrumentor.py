@@ -14,7 +14,7 @@ from .. import attributes as attr
 from .._install_hint import install_hint
 from ..containment import contained
 from ..errors import MissingDependencyError
-from ..provider import export_watch, process_exit, proxies
+from ..provider import export_watch, process_exit, proxies, shutdown_watch
 from . import livekit_api, livekit_telemetry, livekit_tracer
 from .options import Options
 
@@ -68,7 +68,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
-        from . import closing, patches
+        from . import closing, patches, registry
         from .hooks import session as session_hooks
 
         options = _options_from(kwargs)
@@ -76,6 +76,7 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         if options.tracer_provider is not None:
             process_exit.flush_at_exit(options.tracer_provider, options.flush_timeout, closing.finish_open)
             export_watch.watch(options.tracer_provider)
+            shutdown_watch.watch(options.tracer_provider, registry.running_on)
         self._applied = patches.apply()
 
     def _uninstrument(self, **kwargs: Any) -> None:
@@ -112,7 +113,7 @@ def configure(
     **options: Any,
 ) -> None:
     """Instrument for this provider, or change the options of an instrumentation that is on."""
-    from . import closing
+    from . import closing, registry
     from .hooks import session as session_hooks
 
     check_livekit()
@@ -121,7 +122,7 @@ def configure(
     if native_spans:
         _warn_inside_a_job(provider)
         livekit_tracer.share(
-            provider, options.get("metadata"), allow_pii=checked.allow_pii, content=checked.content_allowed()
+            provider, checked.metadata or None, allow_pii=checked.allow_pii, content=checked.content_allowed()
         )
     else:
         livekit_tracer.keep_away(provider)
@@ -129,6 +130,7 @@ def configure(
         session_hooks.configure(checked)
         process_exit.flush_at_exit(provider, checked.flush_timeout, closing.finish_open)
         export_watch.watch(provider)
+        shutdown_watch.watch(provider, registry.running_on)
     else:
         instrumentor.instrument(skip_dep_check=True, tracer_provider=provider, **options)
 

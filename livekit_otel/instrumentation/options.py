@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,14 +12,40 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
+from .. import attributes as attr
+from .._display import visible
 from ..errors import OptionError
+
+logger = logging.getLogger("livekit_otel")
 
 LLMInput: TypeAlias = Literal["delta", "full", "none"]
 SessionAttributes: TypeAlias = Callable[[Any, Any], Mapping[str, AttributeValue]]
 
 ALLOW_PII_VARIABLE = "LIVEKIT_TELEMETRY_ALLOW_PII"
 _FALSY = frozenset({"0", "false", "no", "off"})
+_MAX_REFUSED = 100
 _LLM_INPUTS = ("delta", "full", "none")
+
+
+_refused: set[tuple[str, str]] = set()
+
+
+def users_attributes(option: str, given: Mapping[Any, Any]) -> dict[str, Any]:
+    """What a user gives for every span, without what only the library sets; that is logged once for each name."""
+    found = {str(key): one for key, one in given.items()}
+    refused = [name for name in found if not name or attr.is_reserved(name)]
+    for name in refused:
+        del found[name]
+    unsaid = [name for name in refused if (option, name) not in _refused and len(_refused) < _MAX_REFUSED]
+    if unsaid:
+        _refused.update((option, name) for name in unsaid)
+        logger.warning(
+            "livekit_otel: %s cannot set %s: only livekit_otel sets attributes of its own schema; give yours other "
+            "names (session.id, gen_ai.conversation.id and user.id may be set)",
+            option,
+            visible(", ".join(map(repr, unsaid))),
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,7 +98,7 @@ class Options:
             raise OptionError(f"flush_timeout must be a number of seconds, 0 or more, not {flush_timeout!r}")
         return cls(
             tracer_provider=tracer_provider,  # type: ignore[arg-type]
-            metadata=dict(metadata or {}),
+            metadata=users_attributes("metadata", metadata or {}),
             allow_pii=allow_pii,
             session_attributes=session_attributes,
             llm_input=llm_input,  # type: ignore[arg-type]
