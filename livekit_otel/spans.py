@@ -54,6 +54,7 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         status: ``unset``, ``ok`` or ``error``; ``status_message`` belongs to it.
         scope: name of the instrumentation scope.
         resource: resource attributes, shared between the spans of one resource.
+        dropped_attributes: how many attributes a limit of the SDK took from the span.
     """
 
     trace_id: str
@@ -67,6 +68,7 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     status_message: str = ""
     scope: str = attr.SCOPE
     resource: Mapping[str, AttributeValue] = {}
+    dropped_attributes: int = 0
 
     @property
     def kind(self) -> str:
@@ -95,6 +97,12 @@ def session_of(span: ReadableSpan) -> str:
     return str((span.attributes or {}).get(attr.SESSION_ID, ""))
 
 
+def attribute_limit(span: ReadableSpan) -> int | None:
+    """How many attributes a span of the SDK keeps; None where that is not limited, or it does not say."""
+    limit = getattr(getattr(span, "_limits", None), "max_span_attributes", None)
+    return limit if isinstance(limit, int) else None
+
+
 def from_sdk(span: ReadableSpan) -> SpanRecord:
     """The record of a span of the OpenTelemetry SDK that has ended (an open one ends where it starts)."""
     context = span.get_span_context()
@@ -111,6 +119,7 @@ def from_sdk(span: ReadableSpan) -> SpanRecord:
         status_message=span.status.description or "",
         scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
         resource=cast("Mapping[str, AttributeValue]", span.resource.attributes),
+        dropped_attributes=span.dropped_attributes,
     )
 
 

@@ -9,7 +9,7 @@ from ..containment import contained
 from ..journal import Attributes
 from .clock import SessionClock
 from .layers import Layers
-from .options import Options
+from .options import Options, users_attributes
 from .span import PipelineSpan, SpanFactory
 from .values import clip, value
 
@@ -25,7 +25,7 @@ def identity(
     asked: dict[str, object] = {}
     if options.session_attributes is not None:
         with contained("session_attributes"):
-            asked = dict(options.session_attributes(job, session) or {})
+            asked = users_attributes("session_attributes", options.session_attributes(job, session) or {})
     for key, raw in [*options.metadata.items(), *asked.items()]:
         if not content and attr.is_content(str(key)):
             continue

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 
+from ... import attributes as attr
 from ...containment import contain, contained
-from ...provider import export_watch, process_exit, proxies
+from ...provider import export_watch, process_exit, proxies, shutdown_watch
 from .. import closing, livekit_api, livekit_tracer, registry
 from ..layers import Layers
 from ..options import Options
@@ -46,7 +47,7 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[An
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
         with contained("session.start_failed"):
-            closing.finish_now(state, session, error)
+            closing.finish_now(state, session, attr.ENDED_FAILED_START, error)
         raise
     finally:
         with contained("session.leave"):
@@ -75,6 +76,7 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
     state.events.listen("llm_metrics", lambda metrics: state.trackers.llm.metrics(metrics, llm.reporting_stream()))
     state.events.listen("tts_metrics", lambda metrics: state.trackers.tts.metrics(metrics, tts.reporting_stream()))
     registry.put(session, state)
+    shutdown_watch.watch(provider, registry.running_on)
     # a session that is dropped without a close still gets its end
     weakref.finalize(session, _dropped, state)
     return state
@@ -82,7 +84,7 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
 
 @contain("session.dropped")
 def _dropped(state: SessionState) -> None:
-    closing.finish_now(state, None)
+    closing.finish_now(state, None, attr.ENDED_COLLECTED)
 
 
 def emit(wrapped: Callable[..., Any], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
@@ -120,7 +122,8 @@ async def aclose_impl(
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
         with contained("session.close_failed"):
-            closing.finish_now(state, session, error if isinstance(error, Exception) else None)
+            reason = error if isinstance(error, Exception) else None
+            closing.finish_now(state, session, attr.ENDED_FAILED_CLOSE, reason)
         raise
     if not livekit_api.is_started(session) and (state.close_reason is not None or state.scope.closing):
         with contained("session.finish"):
