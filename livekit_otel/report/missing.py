@@ -170,6 +170,8 @@ def _differences(seen: Seen) -> list[ReportWarning]:
         explained = not seen.journal.whole or seen.dropped or seen.masks
         why = "" if explained else ": written by a newer version?"
         found.append(loss(f"{restored.unreadable} journal entries could not be understood{why}"))
+    if restored.beyond:
+        found.append(loss(f"{restored.beyond} entries of usage were left out: beyond the limits of a session"))
     for what, expected, have in (
         ("events", restored.expected_events, len(restored.events)),
         ("history items", restored.expected_items, len(restored.items)),

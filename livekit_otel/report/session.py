@@ -12,6 +12,7 @@ from .head import close_reason, complete_head
 from .masks import is_mask, masks_of, own_session, unmasked
 from .missing import Seen, warnings
 from .model import SessionReport
+from .values import plain
 
 __all__ = ["OpenSession"]
 
@@ -91,10 +92,10 @@ class OpenSession:
             conversation_id=self.conversation_id,
             started_at=started_at,
             ended_at=ended_at,
-            job_id=str(head.get("job_id") or ""),
-            room_id=str(head.get("room_id") or ""),
-            room=str(head.get("room") or ""),
-            agent_name=str(head.get("agent_name") or ""),
+            job_id=plain(head.get("job_id")),
+            room_id=plain(head.get("room_id")),
+            room=plain(head.get("room")),
+            agent_name=plain(head.get("agent_name")),
             close_reason=close_reason(restored.events),
             redacted=withheld,
             findings=warnings(seen),
@@ -110,5 +111,6 @@ def _usage(restored: RestoredSession) -> list[dict[str, Any]]:
     """The last usage state; after a gap the head knows which model a figure belongs to."""
     usage, final = restored.usage, (restored.head or {}).get("usage") if restored.closed else None
     if isinstance(final, list) and len(final) == len(usage):
-        usage = [one if "type" in one else {**known, **one} for known, one in zip(final, usage, strict=True)]
+        models = [one if isinstance(one, dict) else {} for one in final]
+        usage = [one if "type" in one else {**known, **one} for known, one in zip(models, usage, strict=True)]
     return [one for one in usage if one]
