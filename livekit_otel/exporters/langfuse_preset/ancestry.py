@@ -29,7 +29,7 @@ _Key = tuple[int, int]
 
 
 @dataclass(eq=False)
-class Request:
+class ModelRequest:
     """A request to a model. ``counts``: whether it says its usage itself; None while it is open."""
 
     counts: bool | None = None
@@ -50,7 +50,7 @@ class Place:
     sent: bool
     moved: bool = False
     parent: SpanContext | None = None
-    request: Request | None = None
+    request: ModelRequest | None = None
 
 
 class Ancestry:
@@ -64,7 +64,7 @@ class Ancestry:
         self._open: OrderedDict[_Key, Place] = OrderedDict()
         self._ended: OrderedDict[_Key, Place] = OrderedDict()
         self._sessions: OrderedDict[int, SpanContext] = OrderedDict()
-        self._waiting: dict[int, Request] = {}
+        self._waiting: dict[int, ModelRequest] = {}
         self._count = 0
 
     def started(self, span: ReadableSpan, parent: trace.Span) -> None:
@@ -83,7 +83,7 @@ class Ancestry:
                 # LiveKit's spans of a call stand beside our session, not below it
                 place.parent = self._sessions.get(context.trace_id)
             if _counts(span):
-                place.request = Request()
+                place.request = ModelRequest()
             if _is_ours(span) and kind == attr.KIND_SESSION:
                 _put(self._sessions, context.trace_id, context, _MAX_TRACES)
             _put(self._open, (context.trace_id, context.span_id), place, _MAX_OPEN)
@@ -131,7 +131,7 @@ class Ancestry:
         with self._lock:
             return self._ended.get(key) or self._open.get(key)
 
-    def _taken(self, request: Request) -> list[ReadableSpan]:
+    def _taken(self, request: ModelRequest) -> list[ReadableSpan]:
         taken, request.waiting = request.waiting, []
         self._waiting.pop(id(request), None)
         self._count -= len(taken)
