@@ -22,15 +22,17 @@ from .format import (
     Unknown,
     Usage,
     history_form,
-    slot_of,
 )
+from .history import History
 
 __all__ = ["RestoredSession"]
 
 #: What an entry of unexpected shape leads to.
 _SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 #: LiveKit counts usage by provider and model: a place beyond this is no usage of a session
-_MAX_MODELS = 1_000
+MAX_MODELS = 100
+#: models over all usage events of a session: ten models, each second of three days
+MAX_USAGE_PLACES = 3_000_000
 
 
 class RestoredSession:
@@ -42,6 +44,7 @@ class RestoredSession:
         head: the report without events and history; None when no entry had it.
         closed: the final part of the journal is there.
         unreadable: entries that made no sense.
+        beyond: usage that was left out, as no session has so many models or so much of it.
         expected_events, expected_items: counts that the session itself recorded when it closed.
     """
 
@@ -52,14 +55,20 @@ class RestoredSession:
         self.head: Fields | None = None
         self.closed = False
         self.unreadable = 0
+        self.beyond = 0
         self.expected_events: int | None = None
         self.expected_items: int | None = None
-        self._ids: set[str] = set()
+        self._history = History()
+        self._shown: list[Fields] = []
+        self._places = 0
         self._gaps = False
+        #: what was emitted when -> number of the first such event; made when it is needed
+        self._numbers: dict[tuple[Any, Any], int] | None = None
 
     def play(self, batches: Iterable[Iterable[Entry | Unknown]], *, gaps: bool) -> None:
         """Apply all entries. With ``gaps`` some entries are missing, so positions cannot be trusted."""
         self._gaps = gaps
+        self._history = History(gaps=gaps)
         corrections: list[Entry | Unknown] = []
         for batch in batches:
             for entry in batch:
@@ -76,6 +85,7 @@ class RestoredSession:
                 _CORRECTIONS[type(entry)](self, entry)
             except _SENSELESS:
                 self.unreadable += 1
+        self.items = self._history.items()
 
     def _batch(self, entry: Batch) -> None:
         pass
@@ -94,21 +104,28 @@ class RestoredSession:
         self.events.append(entry.event)
 
     def _usage(self, entry: Usage) -> None:
-        usage = list(self.usage)
-        for one in entry.changes:
-            number, change = one.number, one.fields
-            if not 0 <= number < _MAX_MODELS:
-                raise ValueError(f"usage of a model at place {number}")
-            # only after a gap is there more than one to add
-            usage += [{} for _ in range(number + 1 - len(usage))]
-            # a change that names its kind is another model at this place: LiveKit sorts them by kind
-            usage[number] = change if "type" in change else {**usage[number], **change}
-        self.usage = usage
-        entry.event["usage"] = {"model_usage": [one for one in usage if one]}
+        # most usage events of a call change nothing: they share what they show
+        if entry.changes or not self.events:
+            usage = list(self.usage)
+            for one in entry.changes:
+                number, change = one.number, one.fields
+                if not 0 <= number < MAX_MODELS:
+                    self.beyond += 1
+                    continue
+                # only after a gap is there more than one to add
+                usage += [{} for _ in range(number + 1 - len(usage))]
+                # a change that names its kind is another model at this place: LiveKit sorts them by kind
+                usage[number] = change if "type" in change else {**usage[number], **change}
+            self.usage, self._shown = usage, [one for one in usage if one]
+        self._places += len(self._shown)
+        if self._places > MAX_USAGE_PLACES:
+            self.beyond += 1
+        else:
+            entry.event["usage"] = {"model_usage": self._shown}
         self.events.append(entry.event)
 
     def _conversation(self, entry: Conversation) -> None:
-        self._insert(entry.previous, history_form(entry.event["item"]))
+        self._history.insert(entry.previous, history_form(entry.event["item"]))
         self.events.append(entry.event)
 
     def _correct_event(self, entry: EventCorrection) -> None:
@@ -116,66 +133,31 @@ class RestoredSession:
             self.events[entry.number] = entry.event
             return
         # positions have moved: the event that was emitted at the same time is the one
-        for at, one in enumerate(self.events):
-            if one.get("created_at") == entry.event["created_at"] and one.get("type") == entry.event["type"]:
-                self.events[at] = entry.event
-                return
+        if self._numbers is None:
+            self._numbers = {}
+            for number, one in enumerate(self.events):
+                when, what = one.get("created_at"), one.get("type")
+                if isinstance(when, int | float) and isinstance(what, str):
+                    self._numbers.setdefault((when, what), number)
+        found = self._numbers.get((entry.event["created_at"], entry.event["type"]))
+        if found is not None:
+            self.events[found] = entry.event
 
     # --- history
     def _item(self, entry: Item) -> None:
-        self._insert(entry.previous, entry.item)
-
-    def _insert(self, previous: str | None, item: Fields) -> None:
-        items = self.items
-        if item["id"] in self._ids:
-            self._replace(item)
-        elif items and items[-1]["id"] == previous:
-            items.append(item)
-        elif previous is None and not self._gaps:
-            items.insert(0, item)
-        else:
-            at = next((n for n in reversed(range(len(items))) if items[n]["id"] == previous), None)
-            items.insert(self._by_time(item) if at is None else at + 1, item)
-        self._ids.add(item["id"])
-
-    def _by_time(self, item: Fields) -> int:
-        at = len(self.items)
-        while at and self.items[at - 1].get("created_at", 0) > item.get("created_at", 0):
-            at -= 1
-        return at
-
-    def _replace(self, item: Fields) -> None:
-        at = next(n for n in reversed(range(len(self.items))) if self.items[n]["id"] == item["id"])
-        self.items[at] = item
+        self._history.insert(entry.previous, entry.item)
 
     def _correct_item(self, entry: ItemCorrection) -> None:
-        item = entry.item
-        if item["id"] in self._ids:
-            self._replace(item)
-        else:
-            self.items.insert(self._by_time(item), item)
-            self._ids.add(item["id"])
+        self._history.correct(entry.item)
 
     def _correct_slot(self, entry: SlotCorrection) -> None:
-        kept = set(entry.ids)
-        self._keep([i for i in self.items if i["id"] in kept or slot_of(i["id"], entry.slots) != entry.slot])
+        self._history.correct_slot(entry)
 
     def _correct_order(self, entry: OrderCorrection) -> None:
-        place = {item_id: number for number, item_id in enumerate(entry.ids)}
-        self._keep(sorted((item for item in self.items if item["id"] in place), key=lambda item: place[item["id"]]))
+        self._history.correct_order(entry.ids)
 
     def _correct_tie(self, entry: TieCorrection) -> None:
-        place = {item_id: number for number, item_id in enumerate(entry.ids)}
-        tied = [(at, item) for at, item in enumerate(self.items) if item["id"] in place]
-        if tied:
-            ordered = sorted((item for _, item in tied), key=lambda item: place[item["id"]])
-            first = tied[0][0]
-            rest = [item for item in self.items[first:] if item["id"] not in place]
-            self._keep([*self.items[:first], *ordered, *rest])
-
-    def _keep(self, items: list[Fields]) -> None:
-        self.items[:] = items
-        self._ids = {item["id"] for item in items}
+        self._history.correct_tie(entry.ids)
 
 
 _ENTRIES: dict[type, Callable[[RestoredSession, Any], None]] = {

@@ -141,6 +141,8 @@ def _differences(restored: RestoredSession, journal: JournalReader, end: object)
         found.append("the report's head is missing: options, tags and the like are unknown")
     if restored.unreadable:
         found.append(f"{restored.unreadable} journal entries could not be understood: written by a newer version?")
+    if restored.beyond:
+        found.append(f"{restored.beyond} entries of usage were left out: beyond the limits of a session")
     for what, expected, have in (
         ("events", restored.expected_events, len(restored.events)),
         ("history items", restored.expected_items, len(restored.items)),
