@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from .format import (
 
 __all__ = ["JournalReader"]
 
+_MAX_GAPS = 1_000
 _NAMES = frozenset(attr.journal_piece(number, pii=pii) for number in range(1_000) for pii in (False, True))
 
 
@@ -54,7 +55,8 @@ class JournalReader:
         whole: whether every batch that ought to be there was. Known after :meth:`entries`.
         withheld: content was recorded, and none of it is in the spans. Known after :meth:`entries`.
         has_content: some content is there. Known after :meth:`entries`.
-        gaps: numbers of the batches that are missing, whole or in part. Known after :meth:`entries`.
+        gaps: numbers of the batches that are missing, whole (the first thousand of them) or in part. Known after
+            :meth:`entries`.
     """
 
     def __init__(self) -> None:
@@ -98,15 +100,15 @@ class JournalReader:
         ``batches`` is how many there ought to be, where that is known.
         """
         last = max([*self._main, *self._pii, -1])
-        expected = range(max(last + 1, min(batches or 0, MAX_BATCHES)))
-        absent = [number for number in expected if number not in self._main]
+        numbers = sorted(self._main)
+        absent = _between(numbers, max(last + 1, min(batches or 0, MAX_BATCHES)))
         if absent:
-            self._lost(f"journal batch{_numbers(absent)} missing: events and history have gaps there")
+            self._lost(f"journal batch{_named(absent)} missing: events and history have gaps there")
         if self._unreadable:
             self._lost(f"{self._unreadable} journal pieces are unreadable: were they masked on the way?")
-        self.gaps = absent
+        self.gaps = list(islice(chain.from_iterable(absent), _MAX_GAPS))
         unsaid: list[int] = []
-        found = [self._batch(number, unsaid) for number in expected if number in self._main]
+        found = [self._batch(number, unsaid) for number in numbers]
         self.has_content = any(stream.payloads for stream in self._pii.values())
         if unsaid:
             self.withheld = not self._pii
@@ -203,14 +205,24 @@ def _put(entries: list[Entry | Unknown], place: Any) -> None:
         pass
 
 
+def _between(numbers: list[int], end: int) -> list[range]:
+    """What is missing of 0 to ``end``; how many there ought to be is what the trace claims: no list is made of it."""
+    missing = [range(before + 1, number) for before, number in zip([-1, *numbers], [*numbers, end], strict=True)]
+    return [one for one in missing if one]
+
+
 def _numbers(numbers: Iterable[int]) -> str:
     """`` 3 is`` or ``es 1, 4-6 are``."""
-    runs: list[list[int]] = []
+    runs: list[range] = []
     for number in sorted(numbers):
-        if runs and runs[-1][1] == number - 1:
-            runs[-1][1] = number
+        if runs and runs[-1].stop == number:
+            runs[-1] = range(runs[-1].start, number + 1)
         else:
-            runs.append([number, number])
-    text = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs[:10])
-    one = len(runs) == 1 and runs[0][0] == runs[0][1]
-    return f" {text} is" if one else f"es {text}{', …' if len(runs) > 10 else ''} are"
+            runs.append(range(number, number + 1))
+    return _named(runs)
+
+
+def _named(runs: list[range]) -> str:
+    text = ", ".join(f"{one[0]}" if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in runs[:10])
+    single = len(runs) == 1 and len(runs[0]) == 1
+    return f" {text} is" if single else f"es {text}{', …' if len(runs) > 10 else ''} are"
