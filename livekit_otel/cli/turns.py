@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -182,7 +183,11 @@ def _figure(value: float | None) -> str:
 
 def _short(ids: set[str]) -> dict[str, str]:
     """The beginnings of ids that still tell them apart."""
-    length = 8
-    while len({one[:length] for one in ids}) < len(ids):
-        length += 4
+    shared = max((_shared(*pair) for pair in pairwise(sorted(ids))), default=0)
+    length = 8 + 4 * max(0, -(-(shared - 7) // 4))
     return {one: one_line(one[:length]) for one in ids}
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters two texts begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

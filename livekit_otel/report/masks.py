@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -107,14 +108,34 @@ def _by_session_span(spans: dict[str, SpanRecord]) -> dict[str, list[SpanRecord]
     if len(parents) <= 1:
         return {next(iter(parents), ""): list(spans.values())}
     groups: dict[str, list[SpanRecord]] = {parent: [] for parent in parents}
-    starts = sorted((min(s.start_ns for s in spans.values() if p in (s.span_id, s.parent_id)), p) for p in parents)
+    starts = sorted(_starts(spans, parents))
+    above = {parent: parent for parent in parents}
     for span in spans.values():
-        above, seen = span.span_id, set[str]()
-        # a damaged file may hold circles
-        while above and above not in groups and above not in seen:
-            seen.add(above)
-            above = spans[above].parent_id or "" if above in spans else ""
-        if above not in groups:
-            above = next((p for start, p in reversed(starts) if start <= span.start_ns), starts[0][1])
-        groups[above].append(span)
+        own = _above(span.span_id, spans, above)
+        if own not in groups:
+            began = bisect_right(starts, span.start_ns, key=lambda one: one[0])
+            own = starts[max(began - 1, 0)][1]
+        groups[own].append(span)
     return groups
+
+
+def _starts(spans: Mapping[str, SpanRecord], parents: Collection[str]) -> Iterator[tuple[int, str]]:
+    """When the session began that is below each of these spans, or is the span itself."""
+    starts: dict[str, int] = {}
+    for span in spans.values():
+        for parent in {span.span_id, span.parent_id or ""}.intersection(parents):
+            starts[parent] = min(starts.get(parent, span.start_ns), span.start_ns)
+    return ((start, parent) for parent, start in starts.items())
+
+
+def _above(span_id: str, spans: Mapping[str, SpanRecord], known: dict[str, str]) -> str:
+    """The session above a span, or the end of the way up where there is none; ``known`` has what was found before."""
+    way: list[str] = []
+    # a damaged file may hold circles
+    while span_id in spans and span_id not in known:
+        known[span_id] = ""
+        way.append(span_id)
+        span_id = spans[span_id].parent_id or ""
+    found = known.get(span_id, "")
+    known.update(dict.fromkeys(way, found))
+    return found

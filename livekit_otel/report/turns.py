@@ -15,6 +15,8 @@ __all__ = ["Turn", "build_turns", "message_text"]
 
 #: Texts on turn spans are cut at 1,900 bytes; near that length the history knows better.
 _CUT_BYTES = attr.PIECE_BYTES - 20
+#: characters; a text of that many bytes has more
+_BEGINNING = 400
 
 
 @dataclass
@@ -108,6 +110,35 @@ class Turn:
         return self.derivation.backchannels
 
 
+class _Said:
+    """What the history says of texts that were cut."""
+
+    def __init__(self, history: Sequence[Mapping[str, Any]]) -> None:
+        self._history = history
+        self._found: dict[tuple[str, str], list[str]] | None = None
+
+    def whole(self, value: Any, role: str) -> str:
+        """A text as it was before it was cut."""
+        if value is None:
+            return ""
+        text = str(value)
+        if len(text.encode("utf-8", "replace")) < _CUT_BYTES:
+            return text
+        start = text.rstrip("…\ufffd")
+        found = self._beginnings().get((role, start[:_BEGINNING]), ())
+        return next((one for one in found if one.startswith(start)), text)
+
+    def _beginnings(self) -> dict[tuple[str, str], list[str]]:
+        """The long texts by role and beginning: a call may have thousands of them."""
+        if self._found is None:
+            self._found = {}
+            for item in self._history:
+                text, role = message_text(item), item.get("role")
+                if len(text) >= _BEGINNING and isinstance(role, str):
+                    self._found.setdefault((role, text[:_BEGINNING]), []).append(text)
+        return self._found
+
+
 def build_turns(
     spans: Sequence[SpanRecord],
     history: Sequence[Mapping[str, Any]],
@@ -120,13 +151,14 @@ def build_turns(
         history: completes texts that were cut.
         derivations: gives what is derived of each turn, by the id of its span; called when that is first read.
     """
-    found = [_turn(one, history) for one in turns_of(spans)]
+    said = _Said(history)
+    found = [_turn(one, said) for one in turns_of(spans)]
     for turn in found:
         turn.derivations = derivations
     return found
 
 
-def _turn(one: TurnSpans, history: Sequence[Mapping[str, Any]]) -> Turn:
+def _turn(one: TurnSpans, said: _Said) -> Turn:
     span, stages = one.turn, sorted(one.stages, key=lambda stage: (stage.start_ns, stage.end_ns, stage.span_id))
     if span is None:
         return _open_turn(one.index, one.span_id, stages)
@@ -137,8 +169,8 @@ def _turn(one: TurnSpans, history: Sequence[Mapping[str, Any]]) -> Turn:
         span_id=span.span_id,
         span=span,
         speech_ids=texts(values, attr.TURN_SPEECH_IDS),
-        user_text=_text(values.get(attr.TURN_USER_TEXT), "user", history),
-        agent_text=_text(values.get(attr.TURN_AGENT_TEXT), "assistant", history),
+        user_text=said.whole(values.get(attr.TURN_USER_TEXT), "user"),
+        agent_text=said.whole(values.get(attr.TURN_AGENT_TEXT), "assistant"),
         end_reason=str(values[attr.END_REASON]) if attr.END_REASON in values else None,
         start_ns=span.start_ns,
         end_ns=span.end_ns,
@@ -166,19 +198,6 @@ def _open_turn(index: int, span_id: str, stages: list[SpanRecord]) -> Turn:
 
 def _values(spans: Sequence[SpanRecord], name: str) -> list[str]:
     return [str(span.attributes[name]) for span in spans if name in span.attributes]
-
-
-def _text(value: Any, role: str, history: Sequence[Mapping[str, Any]]) -> str:
-    if value is None:
-        return ""
-    text = str(value)
-    if len(text.encode("utf-8", "replace")) < _CUT_BYTES:
-        return text
-    start = text.rstrip("…\ufffd")
-    for item in history:
-        if item.get("role") == role and (whole_text := message_text(item)).startswith(start):
-            return whole_text
-    return text
 
 
 def message_text(item: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from .. import attributes as attr
 from .._display import visible
+from ..turns import ModelUsage
 from .model import SessionReport
 from .turns import Turn, message_text
 from .values import clock
@@ -143,12 +144,14 @@ def usage(report: SessionReport) -> list[tuple[str, str, str, str]]:
     """Kind, model, figures, and the part of them that discarded preemptive generations had."""
     # a call that broke off early may have nothing but its stage spans
     known = report.head.get("usage") or report.usage or [one.to_dict() for one in report.derivation.usage]
+    thrown: dict[tuple[str, str, str], ModelUsage] = {}
+    for own in report.discarded:
+        thrown.setdefault((own.type, own.provider, own.model), own)
+        thrown.setdefault(("", own.provider, own.model), own)
     rows = []
     for one in known:
         kind, provider, model = (str(one.get(name) or "") for name in ("type", "provider", "model"))
-        wasted = next(
-            (w for w in report.discarded if (w.provider, w.model) == (provider, model) and kind in ("", w.type)), None
-        )
+        wasted = thrown.get((kind, provider, model))
         name = one_line("/".join(part for part in (provider, model) if part))
         figures = _figures(wasted.to_dict().items()) if wasted is not None else ""
         rows.append((one_line(kind.removesuffix("_usage")), name, _figures(one.items()), figures))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -54,8 +55,9 @@ def turns_of(spans: Iterable[SpanRecord]) -> list[TurnSpans]:
             sessions.add(span.parent_id)
         if kind == attr.KIND_TURN:
             turns.append(span)
+    above: dict[str, str] = {}
     for stage in stages.values():
-        below[_above(stage, stages)].append(stage)
+        below[_above(stage, stages, above)].append(stage)
     turns.sort(key=lambda one: (index_of(one), one.start_ns, one.span_id))
     loose = [stage for parent in sessions & below.keys() for stage in below.pop(parent)]
     if loose:
@@ -66,20 +68,27 @@ def turns_of(spans: Iterable[SpanRecord]) -> list[TurnSpans]:
     return found + [TurnSpans(following + n, parent, None, own) for n, (parent, own) in enumerate(broken)]
 
 
-def _above(stage: SpanRecord, stages: dict[str, SpanRecord]) -> str:
-    """The span above a stage that is no stage itself: a tool's own requests are below the tool."""
-    seen = {stage.span_id}
-    parent = stage.parent_id or ""
-    while parent in stages and parent not in seen:
-        seen.add(parent)
-        parent = stages[parent].parent_id or ""
-    return parent
+def _above(stage: SpanRecord, stages: dict[str, SpanRecord], known: dict[str, str]) -> str:
+    """The span above a stage that is no stage itself: a tool's own requests are below the tool.
+
+    ``known`` has what was found for the stages before: a stage below another has the same span above it.
+    """
+    way: list[str] = []
+    at = stage.span_id
+    # in a circle the first stage that is met again stands above it
+    while at in stages and at not in known:
+        known[at] = at
+        way.append(at)
+        at = stages[at].parent_id or ""
+    found = known.get(at, at)
+    known.update(dict.fromkeys(way, found))
+    return found
 
 
 def _settle(loose: list[SpanRecord], turns: list[SpanRecord], below: defaultdict[str, list[SpanRecord]]) -> None:
     """Give stages below the session to their turns."""
     by_speech: defaultdict[str, list[SpanRecord]] = defaultdict(list)
-    for turn in turns:
+    for turn in sorted(turns, key=_begin):
         for speech in set(texts(turn.attributes, attr.TURN_SPEECH_IDS)):
             by_speech[speech].append(turn)
     for stage in loose:
@@ -93,15 +102,18 @@ def owner(stage: SpanRecord, turns: Iterable[SpanRecord]) -> SpanRecord | None:
     speech = stage.attributes.get(attr.SPEECH_ID)
     if not speech:
         return None
-    return _choose(stage, [turn for turn in turns if speech in texts(turn.attributes, attr.TURN_SPEECH_IDS)])
+    named = [turn for turn in turns if speech in texts(turn.attributes, attr.TURN_SPEECH_IDS)]
+    return _choose(stage, sorted(named, key=_begin))
+
+
+def _begin(turn: SpanRecord) -> tuple[int, str]:
+    return turn.start_ns, turn.span_id
 
 
 def _choose(stage: SpanRecord, named: Sequence[SpanRecord]) -> SpanRecord | None:
-    """Of the turns that name a stage's speech, the latest that began before it, else the first."""
-    before = [turn for turn in named if turn.start_ns <= stage.start_ns]
-    if before:
-        return max(before, key=lambda turn: (turn.start_ns, turn.span_id))
-    return min(named, key=lambda turn: (turn.start_ns, turn.span_id), default=None)
+    """Of the turns that name a stage's speech, by start, the latest that began before it, else the first."""
+    before = bisect_right(named, stage.start_ns, key=lambda turn: turn.start_ns)
+    return named[max(before - 1, 0)] if named else None
 
 
 def index_of(turn: SpanRecord) -> int:

@@ -14,6 +14,8 @@ __all__ = ["TOLERANCE", "Spoken", "latency_of", "notes_of", "spoken_of"]
 
 #: seconds by which a reported value may differ from a derived one before it is noted
 TOLERANCE = 0.005
+#: in how many playouts of one turn a request is looked for: code may say a few fillers before an answer
+_MAX_PLAYOUTS = 100
 _MOMENTS = ("started_speaking_at", "stopped_speaking_at")
 _COMPLETION = attr.metric("llm", "completion_tokens")
 
@@ -36,7 +38,7 @@ def spoken_of(stages: Stages, wait: Wait) -> Spoken:
     """
     tts = stages.synthesis(wait.playback) if wait.playback is not None else None
     request = None
-    for playback in stages.playback:
+    for playback in stages.playback[:_MAX_PLAYOUTS]:
         if wait.playback is None or playback.start_ns < wait.playback.start_ns:
             continue
         synthesis = tts if playback is wait.playback else stages.synthesis(playback)

@@ -14,6 +14,8 @@ hook was over) hid behind that wait, so the silence of that time is the wait's.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+
 from .. import attributes as attr
 from ..spans import SpanRecord
 from .model import Segment
@@ -47,6 +49,12 @@ class _CriticalPath:
         self.at = playback.start_ns
         self.floor = stopped_ns
         self._seen: set[str] = set()
+        self._tool_starts = [one.start_ns for one in stages.tool]
+        #: by speech, None for all of them
+        self._requests: dict[str | None, list[SpanRecord]] = {None: list(stages.llm)}
+        for one in stages.llm:
+            if (speech := speech_of(one)) is not None:
+                self._requests.setdefault(speech, []).append(one)
 
     def extend(self, stage: str, ns: int) -> None:
         """Everything between ``ns`` and here was spent on ``stage``."""
@@ -67,18 +75,21 @@ class _CriticalPath:
         tts = self._stages.synthesis(playback)
         source = self._stages.text_source(speech, self.at)
         if tts is not None:
-            self._synthesis(tts, speech)
-        elif source is None:
-            self._wait_for(None, speech)
-        elif source.kind == attr.KIND_REALTIME:
+            source = self._synthesis(tts, speech)
+        elif source is not None and source.kind == attr.KIND_REALTIME:
             self.extend(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
-            self._request(source)
-        else:
+        elif source is not None:
             # a tts_node that makes its own audio: nothing tells when
             self.extend(_OTHER, first_token(source) or source.start_ns)
-            self._request(source)
+        request = source if source is not None else self._wait_for(None, speech)
+        while request is not None:
+            self._set_floor(request)
+            self._seen.add(request.span_id)
+            self.extend(_LLM, request.start_ns)
+            request = self._wait_for(request, speech_of(request))
 
-    def _synthesis(self, tts: SpanRecord, speech: str | None) -> None:
+    def _synthesis(self, tts: SpanRecord, speech: str | None) -> SpanRecord | None:
+        """A synthesis, back to the request whose text it spoke."""
         self._set_floor(tts)
         audio = first_audio(tts)
         if audio is not None:
@@ -92,22 +103,17 @@ class _CriticalPath:
         source = self._stages.text_source(speech, self.at)
         if source is None:
             self.extend(_TTS, start)
-            self._wait_for(None, speech)
-            return
-        if source.end_ns < self.at:
+        elif source.end_ns < self.at:
             # all text was there: the rest is the provider's, or nobody's
             self.extend(_TTS, max(source.end_ns, start))
             self.extend(_OTHER, source.end_ns)
-        self._request(source)
+        return source
 
-    def _request(self, request: SpanRecord) -> None:
-        self._set_floor(request)
-        self._seen.add(request.span_id)
-        self.extend(_LLM, request.start_ns)
-        self._wait_for(request, speech_of(request))
+    def _wait_for(self, request: SpanRecord | None, speech: str | None) -> SpanRecord | None:
+        """What the step at hand (a request, or a speech without one) had to wait for: a tool, or a request before.
 
-    def _wait_for(self, request: SpanRecord | None, speech: str | None) -> None:
-        """What the step at hand (a request, or a speech without one) had to wait for: a tool, or a request before."""
+        Returns the next request on the way back.
+        """
         before = self._request_before(speech) if request is not None else None
         tool = self._tool_before(before.start_ns if before is not None else None)
         end = min(tool.end_ns, self.at) if tool is not None else None
@@ -119,17 +125,18 @@ class _CriticalPath:
             caller = self._request_before(speech_of(tool))
             if caller is not None:
                 self.extend(_OTHER, min(caller.end_ns, self.at))
-                self._request(caller)
-        elif request is None and tool is None:
+            return caller
+        if request is None and tool is None:
             failed = self._failed_before()
             if failed is not None:
                 # what is said because the answer failed
                 self.extend(_OTHER, min(failed.end_ns, self.at))
-                self._request(failed)
-        elif before is not None and before.end_ns <= self.at:
+            return failed
+        if before is not None and before.end_ns <= self.at:
             # a request that failed, or that the next one builds on
             self.extend(_OTHER, before.end_ns)
-            self._request(before)
+            return before
+        return None
 
     def _failed_before(self) -> SpanRecord | None:
         """The latest request, whatever its speech, that failed before this."""
@@ -144,24 +151,25 @@ class _CriticalPath:
 
     def _request_before(self, speech: str | None) -> SpanRecord | None:
         """The latest request of a speech; one that fails later (a fallback adapter's probe) had no part in this."""
-        found = [
-            one
-            for one in self._stages.llm
-            if one.start_ns <= self.at
-            and one.span_id not in self._seen
-            and (speech is None or speech_of(one) == speech)
-            and (one.end_ns <= self.at or one.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR)
-        ]
+        found = self._requests.get(speech, [])
+        # the path only goes back: what is no such request now never becomes one
+        while found and not self._may_precede(found[-1]):
+            found.pop()
         return found[-1] if found else None
+
+    def _may_precede(self, request: SpanRecord) -> bool:
+        if request.start_ns > self.at or request.span_id in self._seen:
+            return False
+        return request.end_ns <= self.at or request.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR
 
     def _tool_before(self, since_ns: int | None) -> SpanRecord | None:
         """The tool that answered last (or still runs and said something) since the request that called it."""
+        since = self.floor if since_ns is None else max(since_ns, self.floor)
+        starts = self._tool_starts
         found = [
             one
-            for one in self._stages.tool
-            if self.floor <= one.start_ns <= self.at
-            and one.span_id not in self._seen
-            and (since_ns is None or one.start_ns >= since_ns)
+            for one in self._stages.tool[bisect_left(starts, since) : bisect_right(starts, self.at)]
+            if one.span_id not in self._seen
         ]
         return max(found, key=lambda one: (min(one.end_ns, self.at), one.start_ns, one.span_id), default=None)
 

@@ -11,6 +11,10 @@ from .stages import Stages, held_ns, hook_ns
 __all__ = ["Wait", "user_started", "wait_of"]
 
 
+#: how many decisions of one turn are tried for the one that was answered: a turn has one, rarely a few
+_MAX_DECISIONS = 100
+
+
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """From the user's silence to the agent's voice, unix nanoseconds; None where the turn has no such moment.
 
@@ -50,7 +54,7 @@ def wait_of(stages: Stages, *, has_user: bool, opened_ns: int, typed: bool = Fal
         return Wait(playback=first)
     if typed:
         return Wait(stopped_ns=opened_ns, playback=first)
-    for eou in reversed(stages.eou):
+    for eou in reversed(stages.eou[-_MAX_DECISIONS:]):
         wait = _committed(stages, eou)
         if wait.playback is not None:
             return wait
