@@ -30,9 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LiveKitOtelError as error:
         return _fail(str(error), 1)
     except BrokenPipeError:
-        # whoever read our output has what they wanted
-        _give_up_stdout()
-        return 0
+        return _read_enough()
+    except SystemExit as stop:
+        # typer and rich leave by themselves when nobody reads what is printed
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        return _read_enough()
     except OSError as error:
         _give_up_stdout()
         place = f"{error.filename}: " if error.filename else "writing the output failed: "
@@ -73,6 +76,12 @@ def _without_extra(arguments: list[str], needed: str) -> int:
         write(short_help(f"Every command {needed}"))
         return 0 if arguments else 2
     return _fail(f"the command line {needed}", 1)
+
+
+def _read_enough() -> int:
+    """Whoever read our output has what they wanted."""
+    _give_up_stdout()
+    return 0
 
 
 def _give_up_stdout() -> None:

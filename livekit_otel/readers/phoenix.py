@@ -7,7 +7,7 @@ a moment later, keeps no resource and no scope, and has its own spelling of OTLP
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -112,19 +112,15 @@ class _Search:
 
     def _records(self, spans: list[dict[str, Any]]) -> Iterator[SpanRecord]:
         """Rewritten as OTLP JSON, so that one decoder knows what a span is."""
-        ours: list[Any] = []
-        others: list[Any] = []
-        for span in spans:
-            names = [pair.get("key") for pair in span.get("attributes") or ()]
-            (ours if attr.KIND in names else others).append(_camel(span))
-        scopes: list[Any] = [{"scope": {"name": attr.SCOPE}, "spans": ours}]
-        if self._context.all_scopes:
-            scopes.append({"scope": {"name": ""}, "spans": others})
-        message = decode_message(msgspec.json.encode({"resourceSpans": [{"scopeSpans": scopes}]}))
 
         def complain(reason: str) -> None:
             self._context.problem(Problem(self._remote.shown, None, reason))
 
+        scopes = _scopes(spans, complain)
+        if not self._context.all_scopes:
+            scopes.pop()
+        data = msgspec.json.encode({"resourceSpans": [{"scopeSpans": scopes}]})
+        message = self._backend.decode(data, decode_message)
         for record in records(message, all_scopes=self._context.all_scopes, complain=complain):
             yield msgspec.structs.replace(
                 record,
@@ -133,6 +129,20 @@ class _Search:
                 end_ns=round(record.end_ns, -3),
                 attributes=restored(record.attributes),
             )
+
+
+def _scopes(spans: list[dict[str, Any]], complain: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Our spans, and the others, which Phoenix keeps without their scopes."""
+    ours: list[Any] = []
+    others: list[Any] = []
+    for span in spans:
+        pairs = span.get("attributes")
+        names = [pair.get("key") for pair in pairs if isinstance(pair, dict)] if isinstance(pairs, list) else []
+        try:
+            (ours if attr.KIND in names else others).append(_camel(span))
+        except RecursionError:
+            complain("a span was skipped: its values are nested too deep")
+    return [{"scope": {"name": attr.SCOPE}, "spans": ours}, {"scope": {"name": ""}, "spans": others}]
 
 
 def _camel(value: Any) -> Any:

@@ -130,7 +130,8 @@ def _usage(restored: RestoredSession) -> list[dict[str, Any]]:
     """The last usage state; after a gap the head knows which model a figure belongs to."""
     usage, final = restored.usage, (restored.head or {}).get("usage") if restored.closed else None
     if isinstance(final, list) and len(final) == len(usage):
-        usage = [one if "type" in one else {**known, **one} for known, one in zip(final, usage, strict=True)]
+        models = [one if isinstance(one, dict) else {} for one in final]
+        usage = [one if "type" in one else {**known, **one} for known, one in zip(models, usage, strict=True)]
     return [one for one in usage if one]
 
 

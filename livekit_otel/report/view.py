@@ -143,7 +143,7 @@ def latencies(report: SessionReport) -> list[tuple[str, ...]]:
 def usage(report: SessionReport) -> list[tuple[str, str, str, str]]:
     """Kind, model, figures, and the part of them that discarded preemptive generations had."""
     # a call that broke off early may have nothing but its stage spans
-    known = report.head.get("usage") or report.usage or [one.to_dict() for one in report.derivation.usage]
+    known = _objects(report.head.get("usage")) or report.usage or [one.to_dict() for one in report.derivation.usage]
     thrown: dict[tuple[str, str, str], ModelUsage] = {}
     for own in report.discarded:
         thrown.setdefault((own.type, own.provider, own.model), own)
@@ -156,6 +156,10 @@ def usage(report: SessionReport) -> list[tuple[str, str, str, str]]:
         figures = _figures(wasted.to_dict().items()) if wasted is not None else ""
         rows.append((one_line(kind.removesuffix("_usage")), name, _figures(one.items()), figures))
     return rows
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _figures(values: Iterable[tuple[str, Any]]) -> str:
