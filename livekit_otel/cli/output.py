@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,44 @@ from ..errors import LiveKitOtelError
 
 __all__ = ["inert_logs", "say", "to_json", "write"]
 
+#: levels that are indented; a report of LiveKit's has ten
+_INDENTED = 32
+#: levels that what is too deep for the encoder is cut at
+_DEEPEST = 200
+
 
 def to_json(value: Any) -> str:
-    """JSON for people and programs; what a terminal would obey is escaped, what is not finite is null."""
+    """JSON for people and programs; what a terminal would obey is escaped, what is not finite is null.
+
+    What is nested very deep is on one line, as indents would take the square of its length; beyond what Python's
+    encoder can do it is null.
+    """
+    indent = None if _is_deep(value) else 2
     try:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(value), indent=2, ensure_ascii=False)
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        text = json.dumps(_finite(value, _DEEPEST), indent=indent, ensure_ascii=False)
     return escape_json(text) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_INDENTED):
+        level = [one for outer in level if isinstance(outer, dict | list | tuple) for one in _inside(outer)]
+    return bool(level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _finite(value: Any, deepest: int) -> Any:
+    if not deepest:
+        return None
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: _finite(one, deepest - 1) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(one, deepest - 1) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -195,7 +195,7 @@ def to_entry(value: Any) -> Entry | Unknown:
     """One decoded array as an entry."""
     try:
         return msgspec.convert(value, Entry)  # type: ignore[no-any-return]
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
         return Unknown(value)
 
 

@@ -73,7 +73,7 @@ def _dict(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return {}
     return value if isinstance(value, dict) else {}
 
@@ -106,7 +106,7 @@ def _request(value: Any) -> dict[str, AttributeValue]:
     """Messages of a request; a leading system message is the instructions, put there by us or by Langfuse."""
     try:
         messages = msgspec.json.decode(without_lone_surrogates(value.encode())) if isinstance(value, str) else value
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return {attr.INPUT_MESSAGES: str(value)}
     if not isinstance(messages, list) or not messages:
         return {}

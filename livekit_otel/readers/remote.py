@@ -144,7 +144,7 @@ def _typed(kind: attr.AttributeType | None, value: Any) -> AttributeValue:
             return [str(one) for one in found] if isinstance(found, list | tuple) else [str(found)]
         if isinstance(value, dict):
             return msgspec.json.encode(value).decode()
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         pass
     return value  # type: ignore[no-any-return]
 

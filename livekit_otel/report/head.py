@@ -8,6 +8,7 @@ from typing import Any
 from .. import attributes as attr
 from ..journal import RestoredSession
 from ..spans import text
+from .values import plain
 
 __all__ = ["close_reason", "complete_head"]
 
@@ -62,7 +63,7 @@ def close_reason(events: Iterable[Dict]) -> str | None:
     found = None
     for event in events:
         if event.get("type") == "close":
-            found = _REASONS.get(str(event.get("reason")), "CR_UNKNOWN")
+            found = _REASONS.get(plain(event.get("reason")), "CR_UNKNOWN")
     return found
 
 
@@ -70,7 +71,7 @@ def _errors(events: Iterable[Dict]) -> dict[str, int]:
     counts = dict.fromkeys(_ERRORS.values(), 0)
     for event in events:
         if event.get("type") == "error" and isinstance(error := event.get("error"), dict):
-            kind = _ERRORS.get(str(error.get("type")))
+            kind = _ERRORS.get(plain(error.get("type")))
             if kind is not None:
                 counts[kind] += 1
     return counts

@@ -12,7 +12,7 @@ from ..turns import turns_of
 from .head import close_reason, complete_head
 from .masks import is_mask, masks_of, own_session, unmasked, warnings_of
 from .model import SessionReport
-from .values import clock
+from .values import clock, plain
 
 __all__ = ["OpenSession"]
 
@@ -96,10 +96,10 @@ class OpenSession:
             conversation_id=self.conversation_id,
             started_at=started_at,
             ended_at=ended_at,
-            job_id=str(head.get("job_id") or ""),
-            room_id=str(head.get("room_id") or ""),
-            room=str(head.get("room") or ""),
-            agent_name=str(head.get("agent_name") or ""),
+            job_id=plain(head.get("job_id")),
+            room_id=plain(head.get("room_id")),
+            room=plain(head.get("room")),
+            agent_name=plain(head.get("agent_name")),
             close_reason=close_reason(restored.events),
             complete=complete,
             redacted=withheld,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-__all__ = ["clock"]
+__all__ = ["clock", "plain"]
 
 
 def clock(seconds: float | None) -> str:
@@ -15,3 +15,8 @@ def clock(seconds: float | None) -> str:
         return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, OSError, ValueError):
         return "unknown"
+
+
+def plain(value: object) -> str:
+    """A word or a number as text; empty for what is neither."""
+    return str(value) if value and isinstance(value, str | int | float) else ""

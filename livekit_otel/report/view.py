@@ -35,7 +35,10 @@ class Entry:
 
 def one_line(value: Any, limit: int = LONG) -> str:
     """Any text on one line, cut at ``limit`` characters."""
-    text = " ".join(visible(value or "").split())
+    try:
+        text = " ".join(visible(value or "").split())
+    except RecursionError:
+        text = ""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -150,7 +153,7 @@ def usage(report: SessionReport) -> list[tuple[str, str, str, str]]:
         thrown.setdefault(("", own.provider, own.model), own)
     rows = []
     for one in known:
-        kind, provider, model = (str(one.get(name) or "") for name in ("type", "provider", "model"))
+        kind, provider, model = (one_line(one.get(name)) for name in ("type", "provider", "model"))
         wasted = thrown.get((kind, provider, model))
         name = one_line("/".join(part for part in (provider, model) if part))
         figures = _figures(wasted.to_dict().items()) if wasted is not None else ""

@@ -109,7 +109,7 @@ def usage_from(fields: Mapping[str, Any]) -> ModelUsage | None:
         return None
     try:
         return msgspec.convert(fields, usage_type)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         return None
 
 

@@ -38,7 +38,7 @@ def read_corrections(spans: Iterable[SpanRecord]) -> dict[int, Values]:
         for name in sorted(name for name in span.attributes if name.startswith(attr.TURN_LATE_PREFIX)):
             try:
                 changes = _pieces.decode(text(span.attributes, name))
-            except (msgspec.DecodeError, UnicodeEncodeError):
+            except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
                 continue
             for index, short, value in changes:
                 out.setdefault(index, {})[attr.TURN_PREFIX + short] = value
@@ -88,7 +88,7 @@ def _count(values: Values, name: str) -> int:
 def _usage(by_model: str) -> Iterator[ModelUsage]:
     try:
         models = _models.decode(by_model) if by_model else []
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return
     for one in models:
         usage = usage_from(one)

@@ -25,6 +25,8 @@ SECONDS = 5.0
 _STUCK = 60
 #: what a run may add to the most memory so far: by itself, and for each byte of its input
 MEMORY, MEMORY_PER_BYTE = 48 << 20, 40
+#: characters that may be printed: by themselves, and for each byte of the input
+OUTPUT, OUTPUT_PER_BYTE = 200_000, 40
 _DATA = re.compile(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', re.DOTALL)
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -105,8 +107,11 @@ def _output(kind: str) -> _Stream | None:
     return _Stream("ascii" if kind == "ascii" else "utf-8", terminal=kind == "terminal", error=error)
 
 
-def command(arguments: list[str], *, output: str = "pipe", stdin: bytes = b"") -> str | None:
-    """Run a command in this process and hold its output against its format; returns what it printed, if it worked."""
+def command(arguments: list[str], *, size: int, output: str = "pipe", stdin: bytes = b"") -> str | None:
+    """Run a command in this process and hold its output against its format; returns what it printed, if it worked.
+
+    ``size`` is the number of bytes that it reads.
+    """
     out, err = _output(output), _Stream(terminal=output == "terminal")
     kept = sys.stdout, sys.stderr, sys.stdin
     sys.stdout, sys.stderr, sys.stdin = out, err, io.TextIOWrapper(io.BytesIO(stdin))
@@ -124,6 +129,8 @@ def command(arguments: list[str], *, output: str = "pipe", stdin: bytes = b"") -
     if output in ("full", "broken", "closed"):
         return None
     text = out.text if out is not None else ""
+    if len(text) > OUTPUT + OUTPUT_PER_BYTE * size:
+        raise Wrong(f"printed {len(text):,} characters for {size:,} bytes")
     if output == "pipe" and _OBEYED.search(text + said):
         raise Wrong("a terminal would obey something of it")
     if code == 0 and output == "pipe":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,7 +65,15 @@ def _command(run: Run, data: bytes, arguments: tuple[str, ...], output: str, pip
     name, *options = arguments
     stdin = piped and name != "replay"
     with oracle.limits(len(data)):
-        oracle.command([name, "-" if stdin else str(path), *options], output=output, stdin=data if stdin else b"")
+        whole = [name, "-" if stdin else str(path), *options]
+        oracle.command(whole, size=_unpacked(data), output=output, stdin=data if stdin else b"")
+
+
+def _unpacked(data: bytes) -> int:
+    try:
+        return len(gzip.decompress(data)) if data[:2] == b"\x1f\x8b" else len(data)
+    except (OSError, EOFError, zlib.error):
+        return len(data) * 20
 
 
 def everything(run: Run) -> None:
@@ -110,7 +120,7 @@ def _directory(run: Run, data: bytes) -> None:
     (folder / "a.jsonl").write_bytes(data)
     (folder / "b.jsonl").write_bytes(corpus.data("question_and_answer"))
     with oracle.limits(len(data) + 100_000):
-        text = oracle.command(["sessions", str(folder), "-f", "json"])
+        text = oracle.command(["sessions", str(folder), "-f", "json"], size=len(data))
     wanted = {str(_session(span)) for span in corpus.spans(corpus.messages("question_and_answer"))}
     if text is None or not wanted & {row["session_id"] for row in json.loads(text)}:
         raise oracle.Wrong("the whole file's session is not there")
@@ -170,7 +180,7 @@ def _ask(run: Run, backend: str, name: str, number: int, damaged: Callable[[Repl
         arguments = [command, url, *options]
     begin = 4 << 20
     with oracle.limits(begin):
-        oracle.command(arguments)
+        oracle.command(arguments, size=begin)
 
 
 #: target -> how often it is run, in proportion
