@@ -112,6 +112,16 @@ def test_time_follows_the_spans(make: Callable[[], list[SpanRecord]]) -> None:
     assert time.process_time() - begin < 4.0
 
 
+@pytest.mark.parametrize("text", [" ", "\n", "*", "#", "x", "[redacted ", "* "])
+def test_ids_of_one_character(text: str) -> None:
+    """Whether a long id is a mask is seen at once."""
+    span = _span(1, "session", 0, 1, None, {attr.SESSION_ID: text * 100_000})
+    begin = time.process_time()
+    [report] = build_reports([span])
+    to_text(report)
+    assert time.process_time() - begin < 1.0
+
+
 def test_batches_that_a_piece_claims() -> None:
     """A piece of batch 999,999 costs no list of a million numbers, and what is missing is said."""
     begin = time.process_time()
