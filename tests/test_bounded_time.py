@@ -37,7 +37,7 @@ def tool_rounds(rounds: int) -> list[SpanRecord]:
     """A turn whose answer waited for so many requests and tools, one after the other."""
     spoken = {attr.SPEECH_ID: "sp"}
     spans = [_span(1, "session", 0, rounds + 10, None)]
-    turn = _span(2, "turn", 0, rounds + 9, 1, {attr.TURN_USER_INITIATED: True, attr.TURN_SPEECH_IDS: ["sp"]})
+    turn = _span(2, "turn", 0, rounds + 9, 1, {attr.TURN_HAS_USER: True, attr.TURN_SPEECH_IDS: ["sp"]})
     spans += [turn, _span(3, "eou", 0.5, 1, 2, {attr.EOU_COMMITTED: True, **spoken})]
     for number in range(rounds):
         begin = 1 + number
@@ -78,7 +78,7 @@ def _masked() -> list[SpanRecord]:
 
 
 def _decisions() -> list[SpanRecord]:
-    turn = _span(2, "turn", 0, 9, 1, {attr.TURN_USER_INITIATED: True})
+    turn = _span(2, "turn", 0, 9, 1, {attr.TURN_HAS_USER: True})
     decided = {attr.EOU_COMMITTED: True}
     eous = [_span(n, "eou", n, n, 2, decided) for n in range(10, 9_000)]
     return [turn, *eous, *(_span(n, "vad", n - 9_000, n - 8_999, 2) for n in range(9_010, 18_000))]
