@@ -207,8 +207,35 @@ SESSION_CLOSE_REASON = _define("livekit_otel.session.close_reason", "string", "L
 SESSION_SPAN_COUNT = _define(
     "livekit_otel.session.span_count", "int", "On session.end: pipeline spans of the session, all kinds included."
 )
+SESSION_ENDED_BY = _define(
+    "livekit_otel.session.ended_by",
+    "string",
+    "On session.end: what ended the trace: close (LiveKit closed the session), failed_close, failed_start, "
+    "uninstrumented, garbage_collected or process_exit.",
+)
+ENDED_CLOSE = "close"
+ENDED_FAILED_CLOSE = "failed_close"
+ENDED_FAILED_START = "failed_start"
+ENDED_UNINSTRUMENTED = "uninstrumented"
+ENDED_COLLECTED = "garbage_collected"
+ENDED_PROCESS_EXIT = "process_exit"
+SESSION_CLOCK_STEP = _define(
+    "livekit_otel.session.clock_step",
+    "double",
+    "On session.end: how far the wall clock was moved during the session, negative when it was set back; absent below "
+    "50 ms.",
+    unit="s",
+)
 SESSION_LOST = _define(
-    "livekit_otel.session.lost_entries", "int", "On session.end: journal entries that a limit made us drop."
+    "livekit_otel.session.lost_entries",
+    "int",
+    "On session.end: journal entries that are missing, whole or in part, because they were too large or could not be "
+    "written as JSON.",
+)
+SESSION_FAILED = _define(
+    "livekit_otel.session.failed_entries",
+    "int",
+    "On session.end, where there are lost_entries: those of them that could not be written as JSON.",
 )
 SESSION_DROPPED = _define(
     "livekit_otel.session.dropped_spans",

@@ -54,6 +54,7 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         status: ``unset``, ``ok`` or ``error``; ``status_message`` belongs to it.
         scope: name of the instrumentation scope.
         resource: resource attributes, shared between the spans of one resource.
+        dropped_attributes: how many attributes a limit of the SDK took from the span.
     """
 
     trace_id: str
@@ -67,6 +68,7 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     status_message: str = ""
     scope: str = attr.SCOPE
     resource: Mapping[str, AttributeValue] = {}
+    dropped_attributes: int = 0
 
     @property
     def kind(self) -> str:
@@ -111,6 +113,7 @@ def from_sdk(span: ReadableSpan) -> SpanRecord:
         status_message=span.status.description or "",
         scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
         resource=cast("Mapping[str, AttributeValue]", span.resource.attributes),
+        dropped_attributes=span.dropped_attributes,
     )
 
 

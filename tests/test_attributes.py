@@ -17,6 +17,8 @@ NOT_SCRIPTED = {
     attr.USER_ID: "a user's session_attributes",
     attr.SESSION_DROPPED: "an exporter that loses spans",
     attr.SESSION_LOST: "a journal entry above the limit",
+    attr.SESSION_FAILED: "a journal entry that cannot be written",
+    attr.SESSION_CLOCK_STEP: "a wall clock that is moved",
     attr.SESSION_LATE_LOST: "more corrections than spans of the session can carry",
     attr.TURN_NOTES: "LiveKit's values, which a turn's span gets as it ends: notes are corrections, always",
 }

@@ -148,6 +148,7 @@ def test_entries_that_make_no_sense(entry: list[Any]) -> None:
     report = build_report(kit.records(call.close().spans))
     assert [item["content"] for item in report.history] == [["before"], ["after"]]
     assert report.warnings == ["1 journal entries could not be understood: written by a newer version?"]
+    assert not report.complete
 
 
 def test_truncated_at_2048_bytes() -> None:
@@ -355,11 +356,21 @@ def test_older_livekit() -> None:
 
 
 def test_dropped_entries() -> None:
-    """Entries that the process itself had to drop are told of."""
-    call = kit.call()
-    call.spans[-2]["attributes"]["livekit_otel.session.lost_entries"] = 2
-    report = build_report(kit.records(call.spans))
-    assert report.warnings == ["2 journal entries were dropped within the process: they were too large"]
+    """Entries that the process itself had to drop are named with the cause, if it said which; the report lacks them."""
+    dropped = "journal entries were dropped within the process: they"
+    for failed, expected in (
+        (None, [f"2 {dropped} were too large, or could not be written as JSON"]),
+        (0, [f"2 {dropped} were too large"]),
+        (1, [f"1 {dropped} were too large", f"1 {dropped} could not be written as JSON"]),
+        (2, [f"2 {dropped} could not be written as JSON"]),
+    ):
+        call = kit.call()
+        end = call.spans[-2]["attributes"]
+        end["livekit_otel.session.lost_entries"] = 2
+        if failed is not None:
+            end["livekit_otel.session.failed_entries"] = failed
+        report = build_report(kit.records(call.spans))
+        assert (report.warnings, report.complete) == (expected, False)
 
 
 def test_count_mismatch() -> None:
@@ -372,10 +383,12 @@ def test_count_mismatch() -> None:
     place, _, payload = end["livekit_otel.journal.p000"].partition("|")
     changed = json.dumps([entry if entry[0] != "n" else ["n", 7, 3] for entry in json.loads(payload)])
     end["livekit_otel.journal.p000"] = f"{place.rpartition('.')[0]}.{len(changed)}|{changed}"
-    assert build_report(kit.records(spans)).warnings == [
+    report = build_report(kit.records(spans))
+    assert report.warnings == [
         "the session counted 7 events, and 2 are here",
         "the session counted 3 history items, and 1 are here",
     ]
+    assert not report.complete
 
 
 def test_usage_of_a_model_that_moves_another() -> None:

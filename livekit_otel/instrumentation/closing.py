@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 #: how long one close waits for another, which never sleeps: only a loop that stopped keeps it from ending
 _PATIENCE = 5.0
+#: how far the wall clock may be moved before the session says so: what keeps clocks right moves them by less
+_STEP_NS = 50_000_000
 
 
-async def finish(state: SessionState, session: AgentSession[Any], error: BaseException | None = None) -> None:
+async def finish(state: SessionState, session: AgentSession[Any]) -> None:
     """End the session's spans, in slices: a long call has much to compare.
 
     Who closes a session while another one does so waits until it is done: its job may end then. A close that is
@@ -35,7 +37,7 @@ async def finish(state: SessionState, session: AgentSession[Any], error: BaseExc
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(state.finished.wait(), _PATIENCE)
         return
-    steps = _finishing(state, session, error)
+    steps = _finishing(state, session, attr.ENDED_CLOSE)
     try:
         for _ in steps:
             await asyncio.sleep(0)
@@ -44,10 +46,12 @@ async def finish(state: SessionState, session: AgentSession[Any], error: BaseExc
             pass
 
 
-def finish_now(state: SessionState, session: AgentSession[Any] | None, error: BaseException | None = None) -> None:
-    """The same at once, where nothing can be awaited."""
+def finish_now(
+    state: SessionState, session: AgentSession[Any] | None, by: str, error: BaseException | None = None
+) -> None:
+    """The same at once, where nothing can be awaited. ``by``: what ends the trace, for ``session.ended_by``."""
     if not state.closed:
-        for _ in _finishing(state, session, error):
+        for _ in _finishing(state, session, by, error):
             pass
 
 
@@ -55,18 +59,22 @@ def finish_open() -> None:
     """End every session of this process that is still open, at once."""
     for state in registry.all_states():
         if not state.closed:
-            finish_now(state, None)
+            finish_now(state, None, attr.ENDED_PROCESS_EXIT)
 
 
-def _finishing(state: SessionState, session: AgentSession[Any] | None, error: BaseException | None) -> Iterator[None]:
+def _finishing(
+    state: SessionState, session: AgentSession[Any] | None, by: str, error: BaseException | None = None
+) -> Iterator[None]:
     state.closed = True
     try:
-        yield from _steps(state, session, error)
+        yield from _steps(state, session)
+        with contained("session.end"):
+            _end(state, by, error)
     finally:
         state.finished.set()
 
 
-def _steps(state: SessionState, session: AgentSession[Any] | None, error: BaseException | None) -> Iterator[None]:
+def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[None]:
     scope = state.scope
     now = scope.now_ns()
     scope.closing = True
@@ -102,19 +110,20 @@ def _steps(state: SessionState, session: AgentSession[Any] | None, error: BaseEx
             yield
         with contained("session.head"):
             state.journal.writer.add(Head(livekit_api.report_head(session, state.job)))
-    with contained("session.end"):
-        _end(state, error)
 
 
-def _end(state: SessionState, error: BaseException | None) -> None:
+def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     scope = state.scope
     end = scope.now_ns()
     attributes: dict[str, AttributeValue] = dict(state.journal.take())
     attributes[attr.JOURNAL_BATCHES] = state.journal.writer.batches
     attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
     attributes[attr.SESSION_REDACTED] = not scope.content
-    if state.journal.writer.lost:
-        attributes[attr.SESSION_LOST] = state.journal.writer.lost
+    attributes[attr.SESSION_ENDED_BY] = by
+    if lost := state.journal.writer.too_large + state.journal.writer.failed:
+        attributes[attr.SESSION_LOST], attributes[attr.SESSION_FAILED] = lost, state.journal.writer.failed
+    if abs(step := scope.clock.step_ns) > _STEP_NS:
+        attributes[attr.SESSION_CLOCK_STEP] = step / 1e9
     if dropped := losses.of_trace(scope.span.otel.get_span_context().trace_id):
         attributes[attr.SESSION_DROPPED] = dropped
     if state.close_reason is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.trace import TracerProvider
 
+from .. import attributes as attr
 from .._install_hint import install_hint
 from ..containment import contained
 from ..errors import MissingDependencyError
@@ -69,7 +70,7 @@ def deactivate(applied: list[Applied]) -> None:
 
     for state in registry.all_states():
         if not state.closed:
-            closing.finish_now(state, state.scope.session)
+            closing.finish_now(state, state.scope.session, attr.ENDED_UNINSTRUMENTED)
     registry.forget_all()
     patches.restore(applied)
     livekit_tracer.restore()

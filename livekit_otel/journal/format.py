@@ -3,7 +3,7 @@
 A *batch* is what was recorded since the last one. It has a main stream, a JSON array of entries, and a content stream,
 a JSON array of ``[entry, path, value]``: where in which entry a value was taken out that is content. ``path`` begins
 with the position in the entry's own array. Each stream is cut into pieces ``<batch>.<part>.<parts>.<bytes>|<payload>``
-that fit what the meanest backend keeps of a value; a piece is one span attribute.
+that fit what the meanest backend keeps of a value; a piece is one span attribute (see ``pieces``).
 
 An entry is written as an array with its tag first:
 
@@ -14,7 +14,8 @@ An entry is written as an array with its tag first:
 ``u``  :class:`Usage`, a usage event, as the difference to the last usage
 ``c``  :class:`Conversation`, an event that also inserts its item in the history after the item with the given id
 ``i``  :class:`Item`, a history item that no event announced
-``fe`` ``fi`` ``fb`` ``fo`` ``ft`` ``n``  final corrections: event, item, ids of a slot, order, ties, counts
+``fe`` ``fi`` ``fb`` ``fo`` ``ft`` ``fp`` ``n``  final corrections: event, item, ids of a slot, order, ties, the item
+       at a place, counts
 =====  =====================================================================================================
 
 An entry may get more fields at its end (an older reader ignores them); an entry of an unknown tag is counted and left
@@ -30,12 +31,6 @@ from zlib import crc32
 
 import msgspec
 
-from .. import attributes as attr
-
-#: what a payload may have, so that a piece with its header stays under ``attributes.MAX_VALUE_BYTES``
-PAYLOAD_BYTES = attr.PIECE_BYTES
-#: numbers beyond these are no journal of ours
-MAX_BATCHES, MAX_PARTS = 1_000_000, 100_000
 #: digests of events and items are kept in so many slots: by number, and by :func:`slot_of` of the item's id
 EVENT_SLOTS, ITEM_SLOTS = 1_024, 256
 
@@ -113,7 +108,7 @@ class SlotCorrection(msgspec.Struct, array_like=True, tag="fb"):
 
 
 class OrderCorrection(msgspec.Struct, array_like=True, tag="fo"):
-    """The history's ids, all of them, in order."""
+    """The history's ids, all of them, in order; one that is there twice stands there twice."""
 
     ids: list[str]
 
@@ -122,6 +117,13 @@ class TieCorrection(msgspec.Struct, array_like=True, tag="ft"):
     """Ids of items with one ``created_at``, in order."""
 
     ids: list[str]
+
+
+class PlaceCorrection(msgspec.Struct, array_like=True, tag="fp"):
+    """The item at a place of the ordered history, where several items have its id."""
+
+    place: int
+    item: Fields
 
 
 class Counts(msgspec.Struct, array_like=True, tag="n"):
@@ -149,6 +151,7 @@ Entry: TypeAlias = (
     | SlotCorrection
     | OrderCorrection
     | TieCorrection
+    | PlaceCorrection
     | Counts
 )
 
@@ -197,39 +200,6 @@ def to_entry(value: Any) -> Entry | Unknown:
         return msgspec.convert(value, Entry)  # type: ignore[no-any-return]
     except (msgspec.ValidationError, RecursionError):
         return Unknown(value)
-
-
-def cut(batch: int, stream: bytes) -> list[str]:
-    """A stream as the values of numbered pieces, cut between characters."""
-    cuts = [0]
-    while len(stream) - cuts[-1] > PAYLOAD_BYTES:
-        at = cuts[-1] + PAYLOAD_BYTES
-        while stream[at] & 0xC0 == 0x80:
-            at -= 1
-        cuts.append(at)
-    cuts.append(len(stream))
-    parts = len(cuts) - 1
-    return [
-        f"{batch}.{part}.{parts}.{cuts[part + 1] - cuts[part]}|{stream[cuts[part] : cuts[part + 1]].decode()}"
-        for part in range(parts)
-    ]
-
-
-def parse_piece(value: Any) -> tuple[int, int, int, int, str] | None:
-    """Batch, part, parts, written bytes and payload of a piece; None where the value is no piece."""
-    try:
-        place, _, payload = value.partition("|")
-        batch, part, parts, size = map(int, place.split("."))
-    except (AttributeError, TypeError, ValueError):
-        return None
-    if not (0 <= batch < MAX_BATCHES and 0 <= part < parts < MAX_PARTS):
-        return None
-    return batch, part, parts, size, payload
-
-
-def payload_bytes(payload: str) -> int:
-    """What a payload has now; fewer than were written when it was cut on the way."""
-    return len(payload) if payload.isascii() else len(payload.encode("utf-8", "surrogatepass"))
 
 
 def slot_of(item_id: str, slots: int = ITEM_SLOTS) -> int:

@@ -11,17 +11,15 @@ import msgspec
 from .. import attributes as attr
 from .format import (
     LENIENT,
-    MAX_BATCHES,
     Batch,
     Change,
     Entry,
     Unknown,
     decode_array,
     decode_entries,
-    parse_piece,
-    payload_bytes,
     to_entry,
 )
+from .pieces import MAX_BATCHES, parse_piece, payload_bytes
 
 __all__ = ["JournalReader"]
 

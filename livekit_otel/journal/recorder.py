@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-import msgspec
-
+from .digest import digest
 from .format import (
     BINARY_PARTS,
     EVENT_SLOTS,
@@ -28,10 +27,10 @@ from .format import (
     Item,
     ItemCorrection,
     OrderCorrection,
+    PlaceCorrection,
     SlotCorrection,
     TieCorrection,
     Usage,
-    encode,
     history_form,
     slot_of,
 )
@@ -89,7 +88,7 @@ class Recorder:
             yield Emitted(dump(event))
             return
         form = event.model_dump()
-        self._event_digests[number % EVENT_SLOTS] ^= _digest(number, form)
+        self._event_digests[number % EVENT_SLOTS] ^= digest(number, form)
         item = event.item if kind == "conversation_item_added" else None
         if item is not None and added and added[-1][0] is item and _simple(form["item"]):
             yield from self._item_entries(added[:-1])
@@ -142,7 +141,7 @@ class Recorder:
             self._written(item.id, form)
 
     def _written(self, item_id: str, form: dict[str, Any]) -> None:
-        self._item_digests[slot_of(item_id)] ^= _digest(item_id, form)
+        self._item_digests[slot_of(item_id)] ^= digest(item_id, form)
 
     def corrections(self, recorded: list[Any] | None, history: Any) -> Iterator[None]:
         """Write what LiveKit's final state says otherwise than the journal; yields now and then, to be spread out."""
@@ -151,16 +150,19 @@ class Recorder:
         # also what still waits has to be written before it can be compared
         self._journal.later(partial(self._item_entries, added))
         self._journal.settle()
+        events = self._events
         if recorded is not None:
-            yield from self._correct_events([e for e in recorded if getattr(e, "type", None) not in _UNREPORTED])
+            reported = [e for e in recorded if getattr(e, "type", None) not in _UNREPORTED]
+            events = len(reported)
+            yield from self._correct_events(reported)
         yield from self._correct_items(items)
-        self._journal.add(Counts(self._events, len(items)))
+        self._journal.add(Counts(events, len(items)))
 
     def _correct_events(self, events: list[Any]) -> Iterator[None]:
         now = array("Q", bytes(8 * EVENT_SLOTS))
         mutable = [number for number, event in enumerate(events) if event.type in _MUTABLE]
         for done, number in enumerate(mutable):
-            now[number % EVENT_SLOTS] ^= _digest(number, events[number].model_dump())
+            now[number % EVENT_SLOTS] ^= digest(number, events[number].model_dump())
             if done % 32 == 31:
                 yield
         for number in mutable:
@@ -171,7 +173,7 @@ class Recorder:
     def _correct_items(self, items: list[Any]) -> Iterator[None]:
         now = array("Q", bytes(8 * ITEM_SLOTS))
         for done, item in enumerate(items):
-            now[slot_of(item.id)] ^= _digest(item.id, item_form(item))
+            now[slot_of(item.id)] ^= digest(item.id, item_form(item))
             if done % 32 == 31:
                 yield
         stale = {slot for slot in range(ITEM_SLOTS) if now[slot] != self._item_digests[slot]}
@@ -189,8 +191,11 @@ class Recorder:
 
     def _correct_order(self, items: list[Any]) -> None:
         """Items are sorted by their time, ties in the order of insertion; say so where this does not tell the order."""
-        if any(before.created_at > after.created_at for before, after in itertools.pairwise(items)):
+        repeated = len({item.id for item in items}) < len(items)
+        if repeated or any(before.created_at > after.created_at for before, after in itertools.pairwise(items)):
             self._journal.add(OrderCorrection([item.id for item in items]))
+            if repeated:
+                self._correct_repeated(items)
             return
         tie: list[str] = []
         for number, item in enumerate(items):
@@ -202,6 +207,14 @@ class Recorder:
                 tie = []
         if tie:
             self._journal.add(TieCorrection(tie))
+
+    def _correct_repeated(self, items: list[Any]) -> None:
+        """Several objects may have one id; the same object twice needs no more than its id."""
+        first: dict[str, Any] = {}
+        differ = {item.id for item in items if first.setdefault(item.id, item) is not item}
+        for place, item in enumerate(items):
+            if item.id in differ:
+                self._journal.add(PlaceCorrection(place, item_form(item)))
 
 
 def item_form(item: Any) -> dict[str, Any]:
@@ -216,30 +229,3 @@ def _simple(dump: dict[str, Any]) -> bool:
         isinstance(part, str) or (isinstance(part, dict) and part.get("type") in BINARY_PARTS)
         for part in dump.get("content") or ()
     )
-
-
-def _digest(key: int | str, dump: dict[str, Any]) -> int:
-    try:
-        data = _ENCODER.encode(dump)
-    except Exception:
-        # what msgspec will not take: lone surrogates, keys that are no strings, numbers beyond 64 bits
-        data = encode(_plain(dump))
-    return hash((key, data)) & 0xFFFFFFFFFFFFFFFF
-
-
-def _no_json(value: Any) -> str | None:
-    return str.__str__(value) if isinstance(value, str) else None
-
-
-_ENCODER = msgspec.json.Encoder(enc_hook=_no_json)
-
-
-def _plain(value: Any) -> Any:
-    """A JSON-ready copy; what JSON cannot hold is null."""
-    if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if value is None or type(value) in (str, bool, int, float):
-        return value
-    return str.__str__(value) if isinstance(value, str) else None

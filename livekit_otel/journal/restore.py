@@ -17,6 +17,7 @@ from .format import (
     Item,
     ItemCorrection,
     OrderCorrection,
+    PlaceCorrection,
     SlotCorrection,
     TieCorrection,
     Unknown,
@@ -40,7 +41,7 @@ class RestoredSession:
         events, items: as LiveKit's report has them (``items`` is the chat history).
         usage: the last usage state, one dictionary per model, all fields.
         head: the report without events and history; None when no entry had it.
-        closed: the final part of the journal is there.
+        closed: the head is the final one, as LiveKit's report has it when the session has closed.
         unreadable: entries that made no sense.
         expected_events, expected_items: counts that the session itself recorded when it closed.
     """
@@ -56,12 +57,15 @@ class RestoredSession:
         self.expected_items: int | None = None
         self._ids: set[str] = set()
         self._gaps = False
+        self._heads = self._number = 0
+        #: batches with the last head, and with the final counts
+        self._head_in, self._counts_in = -1, -2
 
     def play(self, batches: Iterable[Iterable[Entry | Unknown]], *, gaps: bool) -> None:
         """Apply all entries. With ``gaps`` some entries are missing, so positions cannot be trusted."""
         self._gaps = gaps
         corrections: list[Entry | Unknown] = []
-        for batch in batches:
+        for self._number, batch in enumerate(batches):
             for entry in batch:
                 play = _ENTRIES.get(type(entry))
                 if play is None:
@@ -71,6 +75,8 @@ class RestoredSession:
                     play(self, entry)
                 except _SENSELESS:
                     self.unreadable += 1
+        # the first head is written at the start, the final one with the counts when the session has closed
+        self.closed = self._heads > 1 or self._head_in == self._counts_in
         for entry in corrections:
             try:
                 _CORRECTIONS[type(entry)](self, entry)
@@ -81,13 +87,13 @@ class RestoredSession:
         pass
 
     def _head(self, entry: Head) -> None:
-        # the first head is written at the start, the second when the session has closed
-        self.closed = self.closed or self.head is not None
+        self._heads += 1
+        self._head_in = self._number
         self.head = entry.head
 
     def _counts(self, entry: Counts) -> None:
         self.expected_events, self.expected_items = entry.events, entry.items
-        self.closed = True
+        self._counts_in = self._number
 
     # --- events
     def _emitted(self, entry: Emitted) -> None:
@@ -161,8 +167,8 @@ class RestoredSession:
         self._keep([i for i in self.items if i["id"] in kept or slot_of(i["id"], entry.slots) != entry.slot])
 
     def _correct_order(self, entry: OrderCorrection) -> None:
-        place = {item_id: number for number, item_id in enumerate(entry.ids)}
-        self._keep(sorted((item for item in self.items if item["id"] in place), key=lambda item: place[item["id"]]))
+        items = {item["id"]: item for item in self.items}
+        self._keep([items[item_id] for item_id in entry.ids if item_id in items])
 
     def _correct_tie(self, entry: TieCorrection) -> None:
         place = {item_id: number for number, item_id in enumerate(entry.ids)}
@@ -172,6 +178,13 @@ class RestoredSession:
             first = tied[0][0]
             rest = [item for item in self.items[first:] if item["id"] not in place]
             self._keep([*self.items[:first], *ordered, *rest])
+
+    def _correct_place(self, entry: PlaceCorrection) -> None:
+        # where items are missing, places have moved
+        if self.items[entry.place]["id"] == entry.item["id"]:
+            self.items[entry.place] = entry.item
+        elif not self._gaps:
+            raise ValueError(f"another item at place {entry.place}")
 
     def _keep(self, items: list[Fields]) -> None:
         self.items[:] = items
@@ -193,4 +206,5 @@ _CORRECTIONS: dict[type, Callable[[RestoredSession, Any], None]] = {
     SlotCorrection: RestoredSession._correct_slot,
     OrderCorrection: RestoredSession._correct_order,
     TieCorrection: RestoredSession._correct_tie,
+    PlaceCorrection: RestoredSession._correct_place,
 }

@@ -19,10 +19,11 @@ from .format import (
     Head,
     Item,
     ItemCorrection,
+    PlaceCorrection,
     Usage,
-    cut,
     encode,
 )
+from .pieces import cut
 from .split import Found, Splitter
 
 __all__ = ["Attributes", "JournalWriter"]
@@ -42,6 +43,7 @@ _HOLDS: dict[type[Entry], tuple[str, int, Rule]] = {
     Item: ("item", 2, OBJECT),
     EventCorrection: ("event", 2, OBJECT),
     ItemCorrection: ("item", 1, OBJECT),
+    PlaceCorrection: ("item", 2, OBJECT),
 }
 _CHANGES = 2
 
@@ -64,7 +66,9 @@ class JournalWriter:
         self._pii: list[bytes] = []
         self._bytes = 0
         self.batches = 0
-        self.lost = 0
+        #: entries that were too large, and those that could not be made or encoded
+        self.too_large = 0
+        self.failed = 0
 
     def withhold_content(self) -> None:
         """Record no content from here on, and none of what is still pending."""
@@ -94,11 +98,11 @@ class JournalWriter:
         """Encode what waits."""
         waiting, self._waiting = self._waiting, []
         for make in waiting:
-            self.lost += 1
+            self.failed += 1
             with contained("journal.entry"):
                 for entry in make():
                     self._encode_one(entry)
-                self.lost -= 1
+                self.failed -= 1
 
     def _encode_one(self, entry: Entry) -> None:
         number = len(self._entries) + 1
@@ -108,7 +112,7 @@ class JournalWriter:
         size = len(main) + len(pii)
         if size > _MAX_ENTRY_BYTES:
             # without its content an entry is small, unless it is absurd: then it is left out
-            self.lost += 1
+            self.too_large += 1
             pii, size = b"", len(main)
             if size > _MAX_ENTRY_BYTES:
                 return

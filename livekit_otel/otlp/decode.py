@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .. import attributes as attr
-from ..spans import AttributeValue, SpanRecord, SpanStatus
-from .message import KeyValue, Message, PartialMessage, ResourceSpans, Span, Value
+from ..spans import AttributeValue, SpanRecord, SpanStatus, finite
+from .message import NO_COUNT, KeyValue, Message, PartialMessage, ResourceSpans, Span, Value
 from .parse import FAULTS
 from .repair import without_lone_surrogates
 
@@ -111,12 +111,18 @@ def _record(span: Span, scope: str, resource: Attributes) -> SpanRecord:
         status_message=(status.message or "") if status is not None else "",
         scope=scope,
         resource=resource,
+        dropped_attributes=0 if span.droppedAttributesCount is NO_COUNT else _count(span.droppedAttributesCount),
     )
 
 
 _STATUS: dict[int | str | None, SpanStatus] = {
     1: "ok", "1": "ok", "STATUS_CODE_OK": "ok", 2: "error", "2": "error", "STATUS_CODE_ERROR": "error",
 }  # fmt: skip
+
+
+def _count(raw: msgspec.Raw) -> int:
+    """A count, also from its text; none where it is something else."""
+    return max(0, int(finite(bytes(raw).decode("ascii", "replace").strip('"')) or 0))
 
 
 def _hex(text: str, digits: int) -> str:

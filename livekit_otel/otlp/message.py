@@ -17,6 +17,8 @@ __all__ = ["KeyValue", "Message", "PartialMessage", "ResourceSpans", "Span", "Va
 
 _Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _T = TypeVar("_T")
+#: a count that is not there, or nothing; it stays undecoded: a strange one costs no span
+NO_COUNT = msgspec.Raw(b"0")
 
 
 class Value(msgspec.Struct, gc=False):
@@ -55,6 +57,7 @@ class Span(msgspec.Struct, gc=False):
     startTimeUnixNano: _Time = 0
     endTimeUnixNano: _Time = 0
     attributes: list[KeyValue] | None = None
+    droppedAttributesCount: msgspec.Raw = NO_COUNT
     status: _Status | None = None
 
 

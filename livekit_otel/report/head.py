@@ -42,8 +42,8 @@ def complete_head(restored: RestoredSession, start: Mapping[str, Any], started_a
     """
     head = dict(restored.head) if restored.head is not None else _from_span(start)
     if not restored.closed:
-        _fill(head, "timestamp", ended_at)
-        _fill(head, "duration_ms", int((ended_at - started_at) * 1000))
+        # the head that was written at the start says how long the session had lasted by then
+        head |= {name: one for name, one in _times(started_at, ended_at).items() if name in head}
         if "usage" in head:
             # the kind of each usage is in LiveKit's report since the release that added agent_name
             kept = ("type", "provider", "model") if "agent_name" in head else ("provider", "model")
@@ -80,9 +80,8 @@ def _without_defaults(usage: Dict, kept: tuple[str, ...]) -> Dict:
     return {name: value for name, value in usage.items() if name in kept or (value != 0 and name != "type")}
 
 
-def _fill(head: Dict, name: str, value: Any) -> None:
-    if head.get(name, 0) is None:
-        head[name] = value
+def _times(started_at: float, ended_at: float) -> Dict:
+    return {"timestamp": ended_at, "duration_ms": int(max(0.0, ended_at - started_at) * 1000)}
 
 
 def _from_span(start: Mapping[str, Any]) -> Dict:

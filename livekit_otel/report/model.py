@@ -9,6 +9,7 @@ from typing import Any
 
 from ..spans import SpanRecord
 from ..turns import ModelUsage, Percentiles, SessionDerivation, TurnDerivation, derive_session
+from .missing import ReportWarning
 from .turns import Turn, build_turns
 
 __all__ = ["SessionReport"]
@@ -24,9 +25,8 @@ class SessionReport:
         started_at, ended_at: unix time in seconds; the end is that of the last span when the call broke off.
         job_id, room_id, room, agent_name: as in LiveKit's report; empty where there is no job.
         close_reason: name of LiveKit's reason, like ``CR_USER_INITIATED``; None when the call broke off.
-        complete: the session's end was seen, and nothing that it counted is missing.
         redacted: content was not recorded, or was removed on the way; texts are empty then.
-        warnings: what is missing or damaged, one line each.
+        findings: what is missing or damaged, and what else a reader should know.
         events: the session's events, as in LiveKit's report.
         history: the items of the chat history, as in LiveKit's report.
         usage: the last usage state, one dictionary per model with all its fields.
@@ -47,14 +47,23 @@ class SessionReport:
     room: str
     agent_name: str
     close_reason: str | None
-    complete: bool
     redacted: bool
-    warnings: list[str]
+    findings: list[ReportWarning]
     events: list[dict[str, Any]]
     history: list[dict[str, Any]]
     usage: list[dict[str, Any]]
     spans: list[SpanRecord] = field(repr=False)
     head: dict[str, Any] = field(repr=False)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The findings, one line each."""
+        return [one.message for one in self.findings]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the session is known to be missing: no finding is a loss."""
+        return not any(one.loss for one in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """The report in the shape of LiveKit's ``SessionReport.to_dict()``, keys in its order."""

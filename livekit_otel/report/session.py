@@ -8,11 +8,10 @@ from typing import Any
 from .. import attributes as attr
 from ..journal import JournalReader, RestoredSession
 from ..spans import SpanRecord, flag, number, whole
-from ..turns import turns_of
 from .head import close_reason, complete_head
-from .masks import is_mask, masks_of, own_session, unmasked, warnings_of
+from .masks import is_mask, masks_of, own_session, unmasked
+from .missing import Seen, warnings
 from .model import SessionReport
-from .values import clock
 
 __all__ = ["OpenSession"]
 
@@ -82,15 +81,11 @@ class OpenSession:
         started_at = number(start, attr.SESSION_STARTED_AT) or spans[0].start_ns / 1e9
         ended_at = max(span.end_ns for span in spans) / 1e9
         withheld = flag(start, attr.SESSION_REDACTED) or journal.withheld
-        missing = max(0, (self._count or 0) - len(spans))
         head = complete_head(restored, start, started_at, ended_at)
-        complete = self._end is not None and not missing and journal.whole
-        warnings = [*self._broken_off(ended_at, missing), *journal.warnings, *_differences(restored, journal, end)]
-        if withheld:
-            why = "was removed from the spans" if journal.withheld else "was withheld by the session's settings"
-            warnings.append(f"content was redacted: it {why}; texts are empty")
-        warnings += warnings_of(self._masks, no_id=self._nameless)
-        warnings += [str(one) for one in problems if getattr(one, "level", "") != "info" or not complete]
+        seen = Seen(
+            spans, self._end, self._count, journal, restored, ended_at, withheld, self._masks, self._nameless,
+            list(problems),
+        )  # fmt: skip
         return SessionReport(
             session_id=self.session_id,
             conversation_id=self.conversation_id,
@@ -101,29 +96,14 @@ class OpenSession:
             room=str(head.get("room") or ""),
             agent_name=str(head.get("agent_name") or ""),
             close_reason=close_reason(restored.events),
-            complete=complete,
             redacted=withheld,
-            warnings=warnings,
+            findings=warnings(seen),
             events=restored.events,
             history=restored.items,
             usage=_usage(restored),
             spans=spans,
             head=head,
         )
-
-    def _broken_off(self, ended_at: float, missing: int) -> list[str]:
-        if self._end is None:
-            stages = sum(len(one.stages) for one in turns_of(self._spans.values()) if one.turn is None)
-            within = f", and the turn of the last {stages} stage spans" if stages else ""
-            return [
-                f"session.end is missing{within}: the process died, or its last spans were not exported; "
-                f"what happened after {clock(ended_at)} is unknown"
-            ]
-        if self._count is None:
-            return ["session.end does not say how many spans there are: whether some are missing is unknown"]
-        lost = whole(self._end.attributes, attr.SESSION_DROPPED)
-        why = f"; when the session ended, its exporters had lost {lost} spans of the trace" if lost else ""
-        return [f"{missing} of {self._count} spans are missing{why}"] if missing else []
 
 
 def _usage(restored: RestoredSession) -> list[dict[str, Any]]:
@@ -132,22 +112,3 @@ def _usage(restored: RestoredSession) -> list[dict[str, Any]]:
     if isinstance(final, list) and len(final) == len(usage):
         usage = [one if "type" in one else {**known, **one} for known, one in zip(final, usage, strict=True)]
     return [one for one in usage if one]
-
-
-def _differences(restored: RestoredSession, journal: JournalReader, end: object) -> list[str]:
-    """What the session counted and the journal does not hold."""
-    found: list[str] = []
-    if restored.head is None:
-        found.append("the report's head is missing: options, tags and the like are unknown")
-    if restored.unreadable:
-        found.append(f"{restored.unreadable} journal entries could not be understood: written by a newer version?")
-    for what, expected, have in (
-        ("events", restored.expected_events, len(restored.events)),
-        ("history items", restored.expected_items, len(restored.items)),
-    ):
-        if expected is not None and expected != have:
-            found.append(f"the session counted {expected:,} {what}, and {have:,} are here")
-    lost = whole(end, attr.SESSION_LOST) if isinstance(end, dict) else None
-    if lost:
-        found.append(f"{lost} journal entries were dropped within the process: they were too large")
-    return found

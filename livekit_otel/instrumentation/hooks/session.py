@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 
+from ... import attributes as attr
 from ...containment import contain, contained
 from ...provider import export_watch, process_exit, proxies
 from .. import closing, livekit_api, livekit_tracer, registry
@@ -46,7 +47,7 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[An
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
         with contained("session.start_failed"):
-            closing.finish_now(state, session, error)
+            closing.finish_now(state, session, attr.ENDED_FAILED_START, error)
         raise
     finally:
         with contained("session.leave"):
@@ -82,7 +83,7 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
 
 @contain("session.dropped")
 def _dropped(state: SessionState) -> None:
-    closing.finish_now(state, None)
+    closing.finish_now(state, None, attr.ENDED_COLLECTED)
 
 
 def emit(wrapped: Callable[..., Any], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
@@ -120,7 +121,8 @@ async def aclose_impl(
         result = await wrapped(*args, **kwargs)
     except BaseException as error:
         with contained("session.close_failed"):
-            closing.finish_now(state, session, error if isinstance(error, Exception) else None)
+            reason = error if isinstance(error, Exception) else None
+            closing.finish_now(state, session, attr.ENDED_FAILED_CLOSE, reason)
         raise
     if not livekit_api.is_started(session) and (state.close_reason is not None or state.scope.closing):
         with contained("session.finish"):

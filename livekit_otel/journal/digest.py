@@ -1,0 +1,37 @@
+"""Digests of what was written to a journal, so that what changed since is found without keeping it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .format import encode
+
+
+def digest(key: int | str, dump: dict[str, Any]) -> int:
+    """64 bits that stand for a dump under its key."""
+    try:
+        data = _ENCODER.encode(dump)
+    except Exception:
+        # what msgspec will not take: lone surrogates, keys that are no strings, numbers beyond 64 bits
+        data = encode(_plain(dump))
+    return hash((key, data)) & 0xFFFFFFFFFFFFFFFF
+
+
+def _no_json(value: Any) -> str | None:
+    return str.__str__(value) if isinstance(value, str) else None
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_no_json)
+
+
+def _plain(value: Any) -> Any:
+    """A JSON-ready copy; what JSON cannot hold is null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if value is None or type(value) in (str, bool, int, float):
+        return value
+    return str.__str__(value) if isinstance(value, str) else None
