@@ -100,26 +100,32 @@ class Layers:
 
     def enter_session(self, stage: PipelineSpan) -> Entered | None:
         """``AgentSession.start()`` runs: where no span records yet, the session's is current, unless LiveKit's go
-        elsewhere; they would be below a span that is not sent there."""
+        elsewhere; they would be below a span that is not sent there.
+
+        A session that was not sampled is current where there is no other parent, so that what LiveKit and users begin
+        below it is not sampled either."""
+        current = trace.get_current_span()
+        if not stage.otel.is_recording() and _decides(current):
+            return None
         native = livekit_telemetry.native_provider()
         elsewhere = proxies.records(native) and not proxies.same(native, self.provider)
         _nearest.set(stage)
         if elsewhere and self._adopt_orphans is not None:
             self._adopt_orphans(self.provider)
-        if elsewhere or trace.get_current_span().is_recording():
+        if elsewhere or current.is_recording():
             return None
         _entered.set((stage.otel, self.provider))
         return Entered(stage.otel, _attach(stage.otel), None)
 
     def session_parent(self) -> tuple[Context, Sequence[trace.Link], bool]:
-        """Below which span a session's goes: the current one, if it records on our provider or is remote; else the
-        nearest of ours. Returns also links, and whether the span is to be a root although the context has a parent
+        """Below which span a session's goes: the current one, if it records on our provider; else the nearest of ours.
+        One that was not sampled, or is remote, is the parent, too: the decision to sample is made once, at the root.
+        One that has ended is of another call. Returns also links, and whether the span is to be a root although the context has a parent
         (LiveKit's, on another provider: the trace is shared, the parent is never sent here)."""
         current = trace.get_current_span()
         context = current.get_span_context()
         if not current.is_recording():
-            remote = context.is_valid and context.is_remote
-            return (trace.set_span_in_context(current, Context()) if remote else Context()), (), False
+            return (trace.set_span_in_context(current, Context()) if _decides(current) else Context()), (), False
         if not self.foreign(current):
             return trace.set_span_in_context(current, Context()), (), False
         links = (trace.Link(context),)
@@ -134,6 +140,12 @@ class Layers:
         """Whether a span is not sent to our provider."""
         made = proxies.made(self.provider, span)
         return (livekit_telemetry.is_native(span) and not self.native_shared) if made is None else not made
+
+
+def _decides(span: trace.Span) -> bool:
+    """Whether a span that does not record says if what is below it is sampled: it is remote, or was not sampled."""
+    context = span.get_span_context()
+    return context.is_valid and not span.is_recording() and (context.is_remote or not context.trace_flags.sampled)
 
 
 def _attach(span: trace.Span) -> Token[Context]:
