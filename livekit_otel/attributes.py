@@ -549,6 +549,17 @@ def is_content(name: str) -> bool:
     return name in GENAI_CONTENT or "pii" in name.split(".")
 
 
+#: Names of the schema that users may give their sessions values for.
+USERS_NAMES = frozenset({BACKEND_SESSION_ID, CONVERSATION_ID, USER_ID})
+
+
+def is_reserved(name: str) -> bool:
+    """Whether only the library sets an attribute of this name: the schema's, its prefix, what is counted or billed."""
+    if name in USERS_NAMES:
+        return False
+    return name in REGISTRY or f"{name}.".startswith(f"{SCOPE}.") or name.startswith((*BILLED_PREFIXES, *COST_PREFIXES))
+
+
 def type_of(name: str) -> AttributeType | None:
     """Declared type of a pipeline attribute, or None for names the schema does not know."""
     known = REGISTRY.get(name)

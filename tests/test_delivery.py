@@ -446,3 +446,67 @@ def test_the_meter_tells_who_held_up_the_loop() -> None:
     assert asyncio.run(hold(lambda: None)) < 0.02
     assert asyncio.run(hold(lambda: time.sleep(0.02))) >= 0.02
     assert asyncio.run(hold(compute)) >= 0.02
+
+
+class Around(SpanProcessor):
+    """A processor around another one, as users write them."""
+
+    def __init__(self, inner: SpanProcessor) -> None:
+        self._inner = inner
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        self._inner.on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._inner.on_end(span)
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return self._inner.force_flush(timeout_millis)
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [BatchSpanProcessor, SimpleSpanProcessor, lambda exporter: Around(SimpleSpanProcessor(exporter)),
+     lambda exporter: Around(BatchSpanProcessor(exporter))],
+    ids=["batch", "simple", "around simple", "around batch"],
+)  # fmt: skip
+def test_a_provider_that_is_shut_down_during_a_call(processor: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A shutdown in the middle of a call is logged once, whatever processor the provider has; one after it never is."""
+    provider, memory = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(processor(memory))
+
+    def logged() -> list[str]:
+        return [one.getMessage() for one in caplog.records if one.name == "livekit_otel"]
+
+    class Quitter(Agent):
+        async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+            provider.shutdown()
+
+    async def cut(call: Call) -> None:
+        call.caller.says("first", 1.0).says("second", 6.0)
+        session = call.session()
+        await call.start(session, Quitter(instructions="Answer."))
+        await call.until(12.0)
+        await call.close(session)
+
+    SCENARIOS["shut_down"] = type(SCENARIOS["question_and_answer"])("shut_down", "", cut)
+    try:
+        run_scenario("shut_down", before=lambda: trace_to(provider))
+    finally:
+        del SCENARIOS["shut_down"]
+    assert ["shut down while sessions ran (1)" in one for one in logged()] == [True]
+    assert "shutdown" in vars(provider)
+    switch_off()
+    assert "shutdown" not in vars(provider)
+
+
+def test_a_provider_that_is_shut_down_after_the_call(caplog: pytest.LogCaptureFixture) -> None:
+    """A provider that is shut down when its sessions have closed is nothing to log."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    spoken_call(1, lambda: trace_to(provider))
+    provider.shutdown()
+    assert not [one for one in caplog.records if one.name == "livekit_otel"]

@@ -11,6 +11,7 @@ from .clock import SessionClock
 from .layers import Layers
 from .options import Options
 from .span import PipelineSpan, SpanFactory
+from .users_attributes import users_attributes
 from .values import clip, value
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def identity(
     asked: dict[str, object] = {}
     if options.session_attributes is not None:
         with contained("session_attributes"):
-            asked = dict(options.session_attributes(job, session) or {})
+            asked = users_attributes("session_attributes", options.session_attributes(job, session) or {})
     for key, raw in [*options.metadata.items(), *asked.items()]:
         if not content and attr.is_content(str(key)):
             continue

@@ -12,7 +12,7 @@ from .. import attributes as attr
 from .._install_hint import install_hint
 from ..containment import contained
 from ..errors import MissingDependencyError
-from ..provider import export_watch, process_exit, proxies
+from ..provider import export_watch, process_exit, proxies, shutdown_watch
 from . import livekit_api, livekit_telemetry, livekit_tracer
 from .options import Options
 
@@ -55,13 +55,14 @@ def activate(options: Options) -> list[Applied]:
 
 def configure(options: Options) -> None:
     """Options of the sessions that start from now on."""
-    from . import closing
+    from . import closing, registry
     from .hooks import session as session_hooks
 
     session_hooks.configure(options)
     if options.tracer_provider is not None:
         process_exit.flush_at_exit(options.tracer_provider, options.flush_timeout, closing.finish_open)
         export_watch.watch(options.tracer_provider)
+        shutdown_watch.watch(options.tracer_provider, registry.running_on)
 
 
 def deactivate(applied: list[Applied]) -> None:

@@ -120,8 +120,10 @@ class Layers:
     def session_parent(self) -> tuple[Context, Sequence[trace.Link], bool]:
         """Below which span a session's goes: the current one, if it records on our provider; else the nearest of ours.
         One that was not sampled, or is remote, is the parent, too: the decision to sample is made once, at the root.
-        One that has ended is of another call. Returns also links, and whether the span is to be a root although the context has a parent
-        (LiveKit's, on another provider: the trace is shared, the parent is never sent here)."""
+        One that has ended is of another call.
+
+        Returns also links, and whether the span is to be a root although the context has a parent (LiveKit's, on
+        another provider: the trace is shared, the parent is never sent here)."""
         current = trace.get_current_span()
         context = current.get_span_context()
         if not current.is_recording():

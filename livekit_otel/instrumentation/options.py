@@ -15,6 +15,7 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from ..errors import OptionError
+from .users_attributes import users_attributes
 
 __all__ = ["ALLOW_PII_VARIABLE", "OPTIONS", "LLMInput", "Option", "Options", "SessionAttributes"]
 
@@ -148,7 +149,11 @@ class Options:
                 raise OptionError(f"{name} must be {option.must}, not {shown}")
         options = cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
         # a copy: the caller may change the mapping afterwards
-        return replace(options, metadata=dict(options.metadata or {}), flush_timeout=float(options.flush_timeout))
+        return replace(
+            options,
+            metadata=users_attributes("metadata", options.metadata or {}),
+            flush_timeout=float(options.flush_timeout),
+        )
 
     def content_allowed(self) -> bool:
         """``allow_pii``, else the environment variable that LiveKit reads, else True."""

@@ -6,6 +6,7 @@ import contextvars
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ..provider import proxies
 from . import livekit_api
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ def of(session: AgentSession[Any]) -> SessionState | None:
 
 def all_states() -> list[SessionState]:
     return list(_states.values())
+
+
+def running_on(provider: object) -> int:
+    """How many sessions are traced to this provider now."""
+    return sum(
+        state.recording and not state.closed and proxies.same(state.scope.layers.provider, provider)
+        for state in all_states()
+    )
 
 
 def forget_all() -> None:

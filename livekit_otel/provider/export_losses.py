@@ -30,15 +30,19 @@ class Losses:
         self._said_at: float | None = None
         self.total = 0
 
-    def add(self, spans: Iterable[Any], cause: str) -> None:
-        """Count lost spans; the first ones are logged at once, later ones when a minute has passed."""
+    def add(self, spans: Iterable[Any], cause: str, *, quiet: bool = False) -> None:
+        """Count lost spans; the first ones are logged at once, later ones when a minute has passed.
+
+        ``quiet``: only count, as the cause was logged.
+        """
         now = time.monotonic()
         with self._lock:
             for span in spans:
                 context = getattr(span, "context", None)
                 trace_id = context.trace_id if context is not None else 0
                 self._by_trace[trace_id] = self._by_trace.get(trace_id, 0) + 1
-                self._unsaid[cause] += 1
+                if not quiet:
+                    self._unsaid[cause] += 1
                 self.total += 1
             while len(self._by_trace) > _MAX_TRACES:
                 self._by_trace.popitem(last=False)

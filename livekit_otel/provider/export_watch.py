@@ -41,17 +41,19 @@ _SLOW_EXPORT = 0.1
 _ABSENT = object()
 
 
-_watches: weakref.WeakSet[_Watch] = weakref.WeakSet()
+_watches: weakref.WeakSet[Watch] = weakref.WeakSet()
 _lock = threading.Lock()
 
 
-class _Watch:
+class Watch:
     """A method of ours in front of one of ``target``'s; the two objects live and die together."""
 
     name = ""
 
     def __init__(self, target: Any) -> None:
         self.target, self.active = target, True
+        #: the provider was shut down, which was logged: what is lost now is only counted
+        self.shut_down = False
         self._before = vars(target).get(self.name, _ABSENT)
         original = getattr(target, self.name)
 
@@ -80,7 +82,7 @@ class _Watch:
             setattr(self.target, self.name, self._before)
 
 
-class _Exports(_Watch):
+class _Exports(Watch):
     """``exporter.export(spans)``: a batch that fails is lost, the SDK does not keep it."""
 
     name = "export"
@@ -116,7 +118,7 @@ class _Exports(_Watch):
     def _lost(self, spans: Any, cause: str) -> None:
         # an export that was under way when it was switched off is not ours to count any more
         if self.active:
-            losses.add(spans, cause)
+            losses.add(spans, cause, quiet=self.shut_down)
 
     def _blocks(self) -> None:
         self._in_call = False
@@ -128,7 +130,7 @@ class _Exports(_Watch):
         )
 
 
-class _Queue(_Watch):
+class _Queue(Watch):
     """``emit(span)`` of the queue in a batch processor: when it is full, its oldest span goes."""
 
     name = "emit"
@@ -149,7 +151,7 @@ class _Queue(_Watch):
     def _look(self, span: Any) -> None:
         queue = self.target._queue
         if getattr(self.target, "_shutdown", False):
-            losses.add((span,), f"{self._exporter} (after its shutdown)")
+            losses.add((span,), f"{self._exporter} (after its shutdown)", quiet=self.shut_down)
         elif len(queue) == queue.maxlen:
             losses.add((queue[-1],), f"{self._exporter} (queue full)")
 
@@ -165,12 +167,13 @@ def watch(provider: TracerProvider) -> None:
                 continue
             batch = getattr(processor, "_batch_processor", None)
             if (id(exporter), "export") not in watched:
-                _put(lambda: _Exports(exporter, in_call=batch is None))  # noqa: B023 (called at once)
+                put(lambda: _Exports(exporter, in_call=batch is None))  # noqa: B023 (called at once)
             if batch is not None and (id(batch), "emit") not in watched and hasattr(batch, "_queue"):
-                _put(lambda: _Queue(batch, type(exporter).__name__))  # noqa: B023
+                put(lambda: _Queue(batch, type(exporter).__name__))  # noqa: B023
 
 
-def _put(make: Callable[[], _Watch]) -> None:
+def put(make: Callable[[], Watch]) -> None:
+    """Put a watch in place, until :func:`unwatch`."""
     # an object that takes no attributes of its own is left alone
     with contained("delivery.put"):
         _watches.add(make())
@@ -183,6 +186,11 @@ def _processors(processor: Any) -> Iterator[Any]:
     else:
         for one in inner:
             yield from _processors(one)
+
+
+def watches() -> list[Watch]:
+    """All watches that are in place."""
+    return list(_watches)
 
 
 def unwatch() -> None:

@@ -10,7 +10,7 @@ from opentelemetry import trace
 
 from ... import attributes as attr
 from ...containment import contain, contained
-from ...provider import export_watch, process_exit, proxies
+from ...provider import export_watch, process_exit, proxies, shutdown_watch
 from .. import closing, livekit_api, livekit_tracer, registry
 from ..layers import Layers
 from ..options import Options
@@ -76,6 +76,7 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
     state.events.listen("llm_metrics", lambda metrics: state.trackers.llm.metrics(metrics, llm.reporting_stream()))
     state.events.listen("tts_metrics", lambda metrics: state.trackers.tts.metrics(metrics, tts.reporting_stream()))
     registry.put(session, state)
+    shutdown_watch.watch(provider, registry.running_on)
     # a session that is dropped without a close still gets its end
     weakref.finalize(session, _dropped, state)
     return state

@@ -1,0 +1,71 @@
+"""Watches the user's provider for a shutdown while sessions run: then nothing of them is exported any more.
+
+Processors need not say so (the SDK's simple one drops spans without a count, as one around an exporter may).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..containment import contain
+from . import export_watch, proxies
+
+logger = logging.getLogger("livekit_otel")
+
+
+class _Shutdown(export_watch.Watch):
+    """``provider.shutdown()``."""
+
+    name = "shutdown"
+
+    def __init__(self, provider: Any, running: Callable[[object], int]) -> None:
+        self._running = running
+        self._said = False
+        super().__init__(provider)
+
+    @property
+    def waiting(self) -> int:
+        return 0
+
+    def around(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            return original(*args, **kwargs)
+        finally:
+            self.shut_down = True
+            self.look()
+
+    @contain("shutdown.look")
+    def look(self) -> None:
+        """Log it, once, if the provider is shut down and sessions are traced to it."""
+        if self._said or not self.shut_down or not (running := self._running(self.target)):
+            return
+        self._said = True
+        parts = {
+            id(getattr(one, name, None))
+            for one in proxies.processors(self.target)
+            for name in ("span_exporter", "_batch_processor")
+        }
+        for watch in export_watch.watches():
+            watch.shut_down = watch.shut_down or id(watch.target) in parts
+        logger.warning(
+            "livekit_otel: the tracer provider was shut down while sessions ran (%d): their calls are not affected, "
+            "what happens in them from here on is in no trace. Shut it down when they have closed",
+            running,
+        )
+
+
+@contain("shutdown.watch")
+def watch(provider: object, running: Callable[[object], int]) -> None:
+    """Watch a provider, once; where it was shut down before a session of it began, that is logged now.
+
+    ``running``: how many sessions are traced to a provider.
+    """
+    core = proxies.core(provider)
+    for one in export_watch.watches():
+        if isinstance(one, _Shutdown) and one.target is core:
+            one.look()
+            return
+    if callable(getattr(core, "shutdown", None)):
+        export_watch.put(lambda: _Shutdown(core, running))
