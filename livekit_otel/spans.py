@@ -97,6 +97,12 @@ def session_of(span: ReadableSpan) -> str:
     return str((span.attributes or {}).get(attr.SESSION_ID, ""))
 
 
+def attribute_limit(span: ReadableSpan) -> int | None:
+    """How many attributes a span of the SDK keeps; None where that is not limited, or it does not say."""
+    limit = getattr(getattr(span, "_limits", None), "max_span_attributes", None)
+    return limit if isinstance(limit, int) else None
+
+
 def from_sdk(span: ReadableSpan) -> SpanRecord:
     """The record of a span of the OpenTelemetry SDK that has ended (an open one ends where it starts)."""
     context = span.get_span_context()

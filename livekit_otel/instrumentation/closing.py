@@ -115,19 +115,22 @@ def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[N
 def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     scope = state.scope
     end = scope.now_ns()
-    attributes: dict[str, AttributeValue] = dict(state.journal.take())
-    attributes[attr.JOURNAL_BATCHES] = state.journal.writer.batches
-    attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
-    attributes[attr.SESSION_REDACTED] = not scope.content
-    attributes[attr.SESSION_ENDED_BY] = by
-    if lost := state.journal.writer.too_large + state.journal.writer.failed:
-        attributes[attr.SESSION_LOST], attributes[attr.SESSION_FAILED] = lost, state.journal.writer.failed
+    writer = state.journal.writer
+    said: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not scope.content}
+    if lost := writer.too_large + writer.failed:
+        said[attr.SESSION_LOST], said[attr.SESSION_FAILED] = lost, writer.failed
     if abs(step := scope.clock.step_ns) > _STEP_NS:
-        attributes[attr.SESSION_CLOCK_STEP] = step / 1e9
+        said[attr.SESSION_CLOCK_STEP] = step / 1e9
     if dropped := losses.of_trace(scope.span.otel.get_span_context().trace_id):
-        attributes[attr.SESSION_DROPPED] = dropped
+        said[attr.SESSION_DROPPED] = dropped
     if state.close_reason is not None:
-        attributes[attr.SESSION_CLOSE_REASON] = state.close_reason
+        said[attr.SESSION_CLOSE_REASON] = state.close_reason
+    said[attr.SESSION_ENDED_BY] = by
+    pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + 2)
+    # where attributes are dropped, the first go first: the counts are last
+    attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}
+    attributes[attr.JOURNAL_BATCHES] = writer.batches
+    attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
     scope.spans.point(attr.KIND_SESSION_END, scope, end, attributes)
     if state.close_reason is not None:
         scope.span.set({attr.SESSION_CLOSE_REASON: state.close_reason})

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes, Head
+from ..provider.limits import limits_of
 from ..provider.mirror import tracer_for
 from . import livekit_api, livekit_telemetry
 from .clock import SessionClock
@@ -54,7 +55,8 @@ class SessionState:
         content = options.content_allowed() and not livekit_api.redaction_enabled(session)
         clock = SessionClock()
         tracer = tracer_for(layers.provider, attr.SCOPE, processor)
-        spans = SpanFactory(tracer, identity(self.session_id, self.job, session, options, content=content))
+        who = identity(self.session_id, self.job, session, options, content=content)
+        spans = SpanFactory(tracer, who, limits_of(layers.provider))
         agent_name = agent_id(agent)
         span = open_session(spans, layers, self.job, agent_name, clock)
         self.scope = SessionScope(session, options, layers, spans, span, clock, agent_name=agent_name, content=content)
@@ -91,7 +93,7 @@ class SessionState:
             attributes[attr.SESSION_SDK_VERSION] = clip(str(head.get("sdk_version", "")))
             if scope.content and head.get("room"):
                 attributes[attr.SESSION_ROOM] = clip(head["room"])
-            attributes.update(self.journal.take())
+            attributes.update(self.journal.take(scope.spans.pieces(attr.KIND_SESSION_START, len(attributes))))
         if scope.layers.native_shared and (stamp := livekit_telemetry.cloud_stamp()):
             # recording begins when this span has begun: without its mark Cloud would not get the parent of LiveKit's
             scope.span.set(stamp)

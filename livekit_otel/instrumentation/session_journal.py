@@ -28,7 +28,8 @@ class SessionJournal:
         self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self.writer = JournalWriter(content=scope.content, is_tool=is_tool)
+        value_length = scope.spans.budget.value_length
+        self.writer = JournalWriter(content=scope.content, is_tool=is_tool, value_length=value_length)
         self.recorder = Recorder(self.writer)
         scope.spans.journal = self.take
 
@@ -44,21 +45,26 @@ class SessionJournal:
         elif self._timer is None and self.writer.pending:
             self._timer = self._loop.call_later(CHECKPOINT_SECONDS, self._on_timer)
 
-    def take(self) -> Attributes:
-        """The pending journal for the span at hand; what does not fit goes out on checkpoints at once."""
+    def take(self, pieces: int = attr.MAX_JOURNAL_PIECES) -> Attributes:
+        """The pending journal for the span at hand; what is more than ``pieces`` goes out on checkpoints at once."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        first, *rest = self.writer.take() or [{}]
+        first, *rest = self.writer.take(pieces, self._pieces()) or [{}]
         point = partial(self._scope.spans.point, attr.KIND_SESSION_CHECKPOINT, self._scope)
         for attributes in rest:
             point(self._scope.now_ns(), attributes)
         return first
 
+    def _pieces(self) -> int:
+        """How many a checkpoint carries."""
+        return max(1, self._scope.spans.pieces(attr.KIND_SESSION_CHECKPOINT))
+
     @contain("journal.checkpoint")
     def checkpoint(self) -> None:
         if self.writer.pending:
-            self._scope.spans.point(attr.KIND_SESSION_CHECKPOINT, self._scope, self._scope.now_ns(), self.take())
+            attributes = self.take(self._pieces())
+            self._scope.spans.point(attr.KIND_SESSION_CHECKPOINT, self._scope, self._scope.now_ns(), attributes)
 
     def _on_timer(self) -> None:
         self._timer = None

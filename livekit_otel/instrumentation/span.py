@@ -13,6 +13,8 @@ from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
 from ..provider import proxies
+from ..provider.limits import NO_LIMITS, Limits
+from .budget import Budget
 from .values import clip
 
 __all__ = ["PipelineSpan", "SpanFactory", "SpanOwner"]
@@ -52,7 +54,9 @@ class SpanOwner(Protocol):
 class PipelineSpan:
     """A span of the pipeline layer with the times that it will be given, in unix nanoseconds."""
 
-    __slots__ = ("_context", "_journal", "end_ns", "ended", "kind", "otel", "outcome", "owner", "start_ns")
+    __slots__ = (
+        "_budget", "_context", "_journal", "_known", "end_ns", "ended", "kind", "otel", "outcome", "owner", "start_ns",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -60,8 +64,12 @@ class PipelineSpan:
         otel: trace.Span,
         start_ns: int,
         owner: SpanOwner | None = None,
-        journal: Callable[[], Attributes] | None = None,
+        journal: Callable[[int], Attributes] | None = None,
+        budget: Budget | None = None,
+        known: Attributes | None = None,
     ) -> None:
+        """``known``: what has to survive of its attributes where the budget is tight."""
+        self._budget, self._known = budget or Budget({}), known
         self.kind = kind
         self.owner = owner
         self._journal = journal
@@ -81,6 +89,11 @@ class PipelineSpan:
 
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
         self.otel.set_attributes(attributes)
+        self._budget.keep(self.otel, self._known, attributes)
+
+    def kept(self, last: Mapping[str, AttributeValue]) -> None:
+        """Its identity, and ``last``, are there, also where processors set more than there is room for."""
+        self._budget.keep(self.otel, self._known, last)
 
     def fail(self, error: BaseException | None, *, content: bool, error_type: str | None = None) -> None:
         """Status ERROR; the message may quote people, so it is content and never the status description."""
@@ -119,8 +132,8 @@ class PipelineSpan:
         last = {**(attributes or {}), attr.OUTCOME: self.outcome}
         if self._journal is not None and self.otel.is_recording():
             with contained("journal.carry"):
-                last.update(self._journal())
-        self.otel.set_attributes(last)
+                last.update(self._journal(self._budget.pieces_beside(self.otel, last)))
+        self.set(last)
         if self.owner is not None:
             self.owner.stage_ended(self)
         self.otel.end(end_time=self.end_ns)
@@ -129,12 +142,15 @@ class PipelineSpan:
 class SpanFactory:
     """Makes the spans of one session: every one carries the identity attributes, and is counted."""
 
-    def __init__(self, tracer: trace.Tracer, identity: Mapping[str, AttributeValue]) -> None:
+    def __init__(
+        self, tracer: trace.Tracer, identity: Mapping[str, AttributeValue], limits: Limits = NO_LIMITS
+    ) -> None:
         self._tracer = tracer
         self._identity = dict(identity)
+        self.budget = Budget(identity, limits)
         self._common: dict[str, Attributes] = {}
-        #: gives what is pending of the session's journal, for a span that ends
-        self.journal: Callable[[], Attributes] | None = None
+        #: gives what is pending of the session's journal, for a span that ends and can carry so many pieces
+        self.journal: Callable[[int], Attributes] | None = None
         self.count = 0
 
     def start(
@@ -166,7 +182,13 @@ class SpanFactory:
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> None:
         """A span of zero length, ended at once."""
-        self.start(kind, owner, at_ns, attributes).otel.end(end_time=at_ns)
+        span = self.start(kind, owner, at_ns, attributes)
+        span.kept(attributes or {})
+        span.otel.end(end_time=at_ns)
+
+    def pieces(self, kind: str, others: int = 0) -> int:
+        """How many journal pieces a span of ``kind`` can carry beside ``others`` attributes of its own."""
+        return self.budget.pieces(len(self._common.get(kind) or self._common_to(kind)) + others)
 
     def _start(
         self,
@@ -183,7 +205,8 @@ class SpanFactory:
             kind, context=parent, attributes=all_attributes, start_time=start_ns, links=links
         )
         self.count += 1
-        return PipelineSpan(kind, otel, start_ns, owner, self.journal if kind in _CARRIERS else None)
+        journal = self.journal if kind in _CARRIERS else None
+        return PipelineSpan(kind, otel, start_ns, owner, journal, self.budget, self.budget.known(all_attributes))
 
     def withhold_content(self, session: PipelineSpan) -> None:
         """No content on spans from here on; what the open session span had from the user is emptied."""
@@ -194,7 +217,8 @@ class SpanFactory:
 
     def _common_to(self, kind: str) -> Attributes:
         """What every span of a kind has."""
-        common: Attributes = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION, **self._identity}
+        common: Attributes = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION}
+        common.update(self.budget.identity(kind, self._identity))
         if operation := OPERATIONS.get(kind):
             common[attr.OPERATION_NAME] = operation
         if kind in _CHAINS:

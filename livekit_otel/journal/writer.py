@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -56,10 +57,14 @@ class JournalWriter:
     Args:
         content: whether content may be recorded.
         is_tool: whether a tool of this name was registered; other names were made up by a model, and are content.
+        value_length: how many characters the SDK keeps of an attribute, where that is limited.
     """
 
-    def __init__(self, *, content: bool, is_tool: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self, *, content: bool, is_tool: Callable[[str], bool] | None = None, value_length: int | None = None
+    ) -> None:
         self._content = content
+        self._value_length = value_length
         self._split = Splitter(is_tool).split
         self._waiting: list[Callable[[], Iterable[Entry]]] = []
         self._entries: list[bytes] = []
@@ -137,20 +142,24 @@ class JournalWriter:
         for at, change in enumerate(entry.changes):
             change.fields = self._split(change.fields, MODEL_USAGE, [_CHANGES, at, 1], found)
 
-    def take(self) -> list[Attributes]:
-        """Everything recorded since the last call, as the attributes of one span each (mostly one)."""
+    def take(self, first: int = attr.MAX_JOURNAL_PIECES, others: int = attr.MAX_JOURNAL_PIECES) -> list[Attributes]:
+        """Everything recorded since the last call, as the attributes of one span each (mostly one).
+
+        The first can carry ``first`` pieces, which may be none, the others ``others``.
+        """
         self.settle()
         if not self._entries:
             return []
         main = b"[" + b",".join([encode(Batch(bool(self._pii))), *self._entries]) + b"]"
-        pieces = [(False, piece) for piece in cut(self.batches, main)]
+        pieces = [(False, piece) for piece in cut(self.batches, main, self._value_length)]
         if self._pii:
-            pieces += [(True, piece) for piece in cut(self.batches, b"[" + b",".join(self._pii) + b"]")]
+            content = b"[" + b",".join(self._pii) + b"]"
+            pieces += [(True, piece) for piece in cut(self.batches, content, self._value_length)]
         self.batches += 1
         self._entries, self._pii, self._bytes = [], [], 0
+        first = min(first, attr.MAX_JOURNAL_PIECES)
+        cuts = [0, *range(first, len(pieces), min(others, attr.MAX_JOURNAL_PIECES)), len(pieces)]
         return [
             {attr.journal_piece(number, pii=pii): piece for number, (pii, piece) in enumerate(pieces[start:end])}
-            for start, end in (
-                (at, at + attr.MAX_JOURNAL_PIECES) for at in range(0, len(pieces), attr.MAX_JOURNAL_PIECES)
-            )
+            for start, end in itertools.pairwise(cuts)
         ]

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
-from ..spans import SpanRecord
+from ..spans import SpanRecord, attribute_limit
 from ..turns.attribution import owner
 from ..turns.derive import Totals, summary
 from ..turns.encode import Attributes, session_attributes
@@ -178,7 +178,10 @@ class LiveSession:
 
 def _room(span: ReadableSpan, more: Attributes | None = None) -> int:
     """How many attributes a span can take besides ``more`` before the SDK drops its oldest."""
-    return SPAN_ATTRIBUTES - len(plain(span).keys() | (more or {}).keys())
+    limit = attribute_limit(span)
+    return (SPAN_ATTRIBUTES if limit is None else min(limit, SPAN_ATTRIBUTES)) - len(
+        plain(span).keys() | (more or {}).keys()
+    )
 
 
 def _set_if_room(span: Span, attributes: Attributes) -> None:

@@ -151,7 +151,7 @@ def _close(seen: Seen) -> list[ReportWarning]:
         return []
     ended_by = text(end, attr.SESSION_ENDED_BY)
     closed = bool(text(end, attr.SESSION_CLOSE_REASON))
-    if not ended_by:  # an older version
+    if ended_by in ("", attr.ENDED_CLOSE):  # an older version did not say it, the reason may have been dropped
         closed = closed or close_reason(restored.events) is not None
     if not closed or ended_by == attr.ENDED_FAILED_START:
         why = f": {_ENDED_BY[ended_by]}" if ended_by in _ENDED_BY else ""

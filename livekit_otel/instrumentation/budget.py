@@ -1,0 +1,100 @@
+"""Which attributes a span can have where the SDK limits their number, and which are to survive where it drops some."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.util.types import AttributeValue
+
+from .. import attributes as attr
+from ..journal import Attributes
+from ..provider import proxies
+from ..provider.limits import NO_LIMITS, Limits
+
+__all__ = ["Budget"]
+
+logger = logging.getLogger("livekit_otel")
+
+#: what our own attributes of a kind of span can come to, journal pieces not included
+_OWN = {attr.KIND_REALTIME: 90, attr.KIND_TURN: 84, attr.KIND_LLM: 70, attr.KIND_TTS: 56, attr.KIND_STT: 56}
+_OWN_AT_MOST = 48
+#: the SDK drops what was set first, so these are set last, the most important one at the end
+_SURVIVE = (attr.AGENT_NAME, attr.OPERATION_NAME, attr.SPEECH_ID)
+_IDS = (attr.USER_ID, attr.CONVERSATION_ID, attr.BACKEND_SESSION_ID, attr.SCHEMA)
+_SURVIVE_ALL = (attr.END_REASON, attr.TURN_INDEX, attr.KIND, attr.SESSION_ID)
+#: from here on there is room for the ids and for what a span is there for, a piece of the journal for example
+_ROOM_FOR_IDS = 10
+_EVERY = frozenset({*_SURVIVE, *_IDS, *_SURVIVE_ALL})
+_warned = False
+
+
+class Budget:
+    """The limits of one session's spans. ``identity``: what users and the library say on every span."""
+
+    def __init__(self, identity: Mapping[str, AttributeValue], limits: Limits = NO_LIMITS) -> None:
+        self._limit = limits.attributes
+        self.value_length = limits.value_length
+        self._ids = {name: one for name, one in identity.items() if name in _EVERY}
+        self._users = [name for name in identity if name not in _EVERY]
+
+    def identity(self, kind: str, identity: Mapping[str, AttributeValue]) -> Attributes:
+        """What every span of a kind has of ``identity``: users' attributes as far as our own leave room for them."""
+        if self._limit is None:
+            return dict(identity)
+        room = max(0, self._limit - _OWN.get(kind, _OWN_AT_MOST))
+        if room < len(self._users):
+            self._warn(len(self._users) - room, kind)
+        left_out = set(self._users[room:])
+        return {name: one for name, one in identity.items() if name not in left_out}
+
+    def pieces(self, taken: int) -> int:
+        """How many journal pieces a span can carry beside ``taken`` other attributes."""
+        return (
+            attr.MAX_JOURNAL_PIECES
+            if self._limit is None
+            else max(0, min(attr.MAX_JOURNAL_PIECES, self._limit - taken))
+        )
+
+    def pieces_beside(self, span: trace.Span, last: Mapping[str, AttributeValue]) -> int:
+        """The same for a span that is live, and gets ``last`` with them."""
+        return (
+            attr.MAX_JOURNAL_PIECES if self._limit is None else self.pieces(len(_attributes(span).keys() | last.keys()))
+        )
+
+    def known(self, attributes: Mapping[str, AttributeValue]) -> Attributes | None:
+        """Of a span's first attributes, those that :meth:`keep` keeps; None where there is no limit."""
+        return None if self._limit is None else {name: one for name, one in attributes.items() if name in _EVERY}
+
+    def keep(self, span: trace.Span, known: Attributes | None, last: Mapping[str, AttributeValue]) -> None:
+        """``last`` was set on a span: where others were dropped for it, set the identity again, and ``last`` too."""
+        if self._limit is None or known is None:
+            return
+        now = _attributes(span)
+        if len(now) < self._limit:
+            return
+        before, after = (_SURVIVE, _IDS) if self._limit >= _ROOM_FOR_IDS else ((*_SURVIVE, *_IDS), ())
+        kept: dict[str, Any] = {name: now.get(name, known.get(name)) for name in before}
+        kept.update(last)
+        for name in (*after, *_SURVIVE_ALL):
+            kept[name] = kept.pop(name, None) or now.get(name, known.get(name))
+        span.set_attributes({name: one for name, one in kept.items() if one is not None})
+
+    def _warn(self, count: int, kind: str) -> None:
+        global _warned
+        if not _warned:
+            _warned = True
+            logger.warning(
+                "livekit_otel: %d of your attributes are left out of spans like %r: the provider keeps %d attributes of"
+                " a span (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT)",
+                count,
+                kind,
+                self._limit,
+            )
+
+
+def _attributes(span: trace.Span) -> Mapping[str, Any]:
+    found = getattr(proxies.innermost_span(span), "attributes", None)
+    return found if isinstance(found, Mapping) else {}
