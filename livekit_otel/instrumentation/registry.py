@@ -6,6 +6,8 @@ import contextvars
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import trace
+
 from ..provider import proxies
 from . import livekit_api
 
@@ -32,7 +34,7 @@ def all_states() -> list[SessionState]:
     return list(_states.values())
 
 
-def running_on(provider: object) -> int:
+def running_on(provider: trace.TracerProvider) -> int:
     """How many sessions are traced to this provider now."""
     return sum(
         state.recording and not state.closed and proxies.same(state.scope.layers.provider, provider)

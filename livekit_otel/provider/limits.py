@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from opentelemetry import trace
+
 from . import proxies
 
 __all__ = ["NO_LIMITS", "Limits", "limits_of"]
@@ -24,7 +26,7 @@ class Limits(NamedTuple):
 NO_LIMITS = Limits()
 
 
-def limits_of(provider: object) -> Limits:
+def limits_of(provider: trace.TracerProvider) -> Limits:
     """The limits of a provider's spans; none where it does not say."""
     limits = getattr(proxies.core(provider), "_span_limits", None)
     found = (getattr(limits, name, None) for name in ("max_span_attributes", "max_span_attribute_length"))

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
+
+from opentelemetry import trace
 
 from ..containment import contain
 from . import export_watch, proxies
 
 logger = logging.getLogger("livekit_otel")
+
+Running: TypeAlias = Callable[[trace.TracerProvider], int]
 
 
 class _Shutdown(export_watch.Watch):
@@ -20,7 +24,7 @@ class _Shutdown(export_watch.Watch):
 
     name = "shutdown"
 
-    def __init__(self, provider: Any, running: Callable[[object], int]) -> None:
+    def __init__(self, provider: Any, running: Running) -> None:
         self._running = running
         self._said = False
         super().__init__(provider)
@@ -57,7 +61,7 @@ class _Shutdown(export_watch.Watch):
 
 
 @contain("shutdown.watch")
-def watch(provider: object, running: Callable[[object], int]) -> None:
+def watch(provider: trace.TracerProvider, running: Running) -> None:
     """Watch a provider, once; where it was shut down before a session of it began, that is logged now.
 
     ``running``: how many sessions are traced to a provider.
