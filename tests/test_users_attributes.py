@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import livekit_otel
 from livekit_otel import attributes as attr
-from livekit_otel.instrumentation import options
+from livekit_otel.instrumentation import users_attributes
 from livekit_otel.spans import from_sdk
 from tests.kit.run import assert_same_report, run_scenario
 from tests.kit.trace import switch_off
@@ -47,7 +47,7 @@ def test_the_schema_is_the_librarys(
     option: str, native: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No name of the schema can be overwritten, which is logged once for all; the user's own are on every span."""
-    monkeypatch.setattr(options, "_refused", set())
+    monkeypatch.setattr(users_attributes, "_refused", set())
     memory, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
     given: dict[str, Any] = {**REFUSED, **TAKEN}

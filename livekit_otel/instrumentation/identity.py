@@ -11,6 +11,7 @@ from .clock import SessionClock
 from .layers import Layers
 from .options import Options, users_attributes
 from .span import PipelineSpan, SpanFactory
+from .users_attributes import users_attributes
 from .values import clip, value
 
 if TYPE_CHECKING:

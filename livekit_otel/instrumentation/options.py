@@ -5,7 +5,6 @@ The docstring of :func:`livekit_otel.set_tracer_provider` and README's table say
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -15,43 +14,17 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
-from .. import attributes as attr
-from .._display import visible
 from ..errors import OptionError
+from .users_attributes import users_attributes
 
 __all__ = ["ALLOW_PII_VARIABLE", "OPTIONS", "LLMInput", "Option", "Options", "SessionAttributes"]
-
-logger = logging.getLogger("livekit_otel")
 
 LLMInput: TypeAlias = Literal["delta", "full", "none"]
 SessionAttributes: TypeAlias = Callable[[Any, Any], Mapping[str, AttributeValue]]
 
 ALLOW_PII_VARIABLE = "LIVEKIT_TELEMETRY_ALLOW_PII"
 _FALSY = frozenset({"0", "false", "no", "off"})
-_MAX_REFUSED = 100
 _LLM_INPUTS = ("delta", "full", "none")
-
-
-#: names that were refused and logged, with the option that gave them
-_refused: set[tuple[str, str]] = set()
-
-
-def users_attributes(option: str, given: Mapping[Any, Any]) -> dict[str, Any]:
-    """What a user gives for every span, without what only the library sets; that is logged once for each name."""
-    found = {str(key): one for key, one in given.items()}
-    refused = [name for name in found if not name or attr.is_reserved(name)]
-    for name in refused:
-        del found[name]
-    unsaid = [name for name in refused if (option, name) not in _refused and len(_refused) < _MAX_REFUSED]
-    if unsaid:
-        _refused.update((option, name) for name in unsaid)
-        logger.warning(
-            "livekit_otel: %s cannot set %s: only livekit_otel sets attributes of its own schema; give yours other "
-            "names (session.id, gen_ai.conversation.id and user.id may be set)",
-            option,
-            visible(", ".join(map(repr, unsaid))),
-        )
-    return found
 
 
 def _is_provider(value: object) -> bool:
