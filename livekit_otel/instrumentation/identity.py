@@ -9,7 +9,7 @@ from ..containment import contained
 from ..journal import Attributes
 from .clock import SessionClock
 from .layers import Layers
-from .options import Options, users_attributes
+from .options import Options
 from .span import PipelineSpan, SpanFactory
 from .users_attributes import users_attributes
 from .values import clip, value
