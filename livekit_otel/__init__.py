@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from .processor import SessionSpans, TurnSpanProcessor
     from .readers import Problem, SpanStream, read_spans
-    from .report import SessionReport, Turn, build_report, build_reports
+    from .report import ReportWarning, SessionReport, Turn, build_report, build_reports
     from .spans import SpanRecord
     from .turns import (
         EOTUsage,
@@ -68,6 +68,7 @@ __all__ = [
     "PartialReadError",
     "Percentiles",
     "Problem",
+    "ReportWarning",
     "STTUsage",
     "Segment",
     "SessionDerivation",
@@ -93,7 +94,7 @@ _EXPORTS = {
     "_setup": ("LiveKitInstrumentor", "set_tracer_provider"),
     "processor": ("SessionSpans", "TurnSpanProcessor"),
     "readers": ("Problem", "SpanStream", "read_spans"),
-    "report": ("SessionReport", "Turn", "build_report", "build_reports"),
+    "report": ("ReportWarning", "SessionReport", "Turn", "build_report", "build_reports"),
     "spans": ("SpanRecord",),
     "turns": (
         *("ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"),
