@@ -31,7 +31,7 @@ _ERRORS = [name for name in livekit_otel.__all__ if name.endswith("Error")]
 SECTIONS = {
     "Tracing": ["set_tracer_provider", "LiveKitInstrumentor", "TurnSpanProcessor", "SessionSpans"],
     "Reading": ["read_spans", "SpanStream", "Problem", "SpanRecord"],
-    "Reports": ["build_report", "build_reports", "SessionReport", "Turn"],
+    "Reports": ["build_report", "build_reports", "SessionReport", "ReportWarning", "Turn"],
     "Derived numbers": ["TurnLatency", "Segment", "TurnDerivation", "Percentiles", "SessionDerivation"],
     "Usage": ["ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"],
     "Errors": ["LiveKitOtelError", *(name for name in _ERRORS if name != "LiveKitOtelError")],

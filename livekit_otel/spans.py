@@ -20,6 +20,7 @@ __all__ = [
     "AttributeValue",
     "SpanRecord",
     "SpanStatus",
+    "attribute_limit",
     "finite",
     "flag",
     "from_sdk",

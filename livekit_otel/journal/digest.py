@@ -8,6 +8,8 @@ import msgspec
 
 from .format import encode
 
+__all__ = ["digest"]
+
 
 def digest(key: int | str, dump: dict[str, Any]) -> int:
     """64 bits that stand for a dump under its key."""

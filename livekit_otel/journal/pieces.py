@@ -6,6 +6,8 @@ from typing import Any
 
 from .. import attributes as attr
 
+__all__ = ["MAX_BATCHES", "cut", "parse_piece", "payload_bytes"]
+
 #: what a payload may have, so that a piece with its header stays under ``attributes.MAX_VALUE_BYTES``
 PAYLOAD_BYTES = attr.PIECE_BYTES
 #: numbers beyond these are no journal of ours

@@ -13,7 +13,17 @@ import msgspec
 
 from .parse import FAULTS, SHAPE, NotAMessage, parse
 
-__all__ = ["KeyValue", "Message", "PartialMessage", "ResourceSpans", "Span", "Value", "decode_file", "decode_message"]
+__all__ = [
+    "NO_COUNT",
+    "KeyValue",
+    "Message",
+    "PartialMessage",
+    "ResourceSpans",
+    "Span",
+    "Value",
+    "decode_file",
+    "decode_message",
+]
 
 _Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _T = TypeVar("_T")

@@ -23,7 +23,7 @@ from ..containment import contain, contained
 from . import proxies
 from .export_losses import losses
 
-__all__ = ["unwatch", "waiting", "watch"]
+__all__ = ["Watch", "put", "unwatch", "waiting", "watch", "watches"]
 
 logger = logging.getLogger("livekit_otel")
 

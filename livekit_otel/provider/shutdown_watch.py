@@ -14,6 +14,8 @@ from opentelemetry import trace
 from ..containment import contain
 from . import export_watch, proxies
 
+__all__ = ["watch"]
+
 logger = logging.getLogger("livekit_otel")
 
 Running: TypeAlias = Callable[[trace.TracerProvider], int]
