@@ -130,9 +130,6 @@ class SessionEvents:
 
     def _on_tools_executed(self, event: FunctionToolsExecutedEvent) -> None:
         handle = livekit_api.current_speech(self._scope.session)
-        turn = self._trackers.turns.cause()
-        if turn is not None and livekit_api.task_is_done():
-            turn.hands_back = True
         self._trackers.tools.executed(event, handle.id if handle is not None else None)
 
     def _on_tool_updated(self, event: ToolExecutionUpdatedEvent) -> None:

@@ -1,7 +1,7 @@
 """Scripted sessions that cover what happens in a call. Importing this registers them all."""
 
 from tests.kit.run import SCENARIOS, Scenario
-from tests.scenarios import attribution, failures, interruptions, plain, realtime, text, tools, turns
+from tests.scenarios import attribution, failures, interruptions, plain, realtime, tasks, text, tools, turns
 
 __all__ = [
     "SCENARIOS",
@@ -11,6 +11,7 @@ __all__ = [
     "interruptions",
     "plain",
     "realtime",
+    "tasks",
     "text",
     "tools",
     "turns",
