@@ -8,10 +8,8 @@ from typing import Any
 from livekit.agents import Agent, AgentTask, RunContext, function_tool
 from livekit.agents.llm import ChatContext, ToolFlag
 
-from tests.kit.run import INSTRUCTIONS, Call, scenario
+from tests.kit.run import AHEAD, INSTRUCTIONS, Call, scenario
 from tests.kit.voice import last_text
-
-AHEAD = {"preemptive_generation": {"enabled": True}}
 
 
 class Question(AgentTask[str]):
@@ -82,7 +80,7 @@ async def _notes(stream: Any, items: list[Any]) -> None:
 
 
 async def _play(call: Call, agent: Agent, until: float) -> None:
-    session = call.session(_notes, turn_handling=AHEAD)
+    session = call.session(_notes, turn_handling=AHEAD, llm_delay=0.1)
     await call.start(session, agent)
     await call.until(until)
     await call.close(session)
@@ -92,7 +90,7 @@ async def _play(call: Call, agent: Agent, until: float) -> None:
 async def task_after_a_reply_made_ahead(call: Call) -> None:
     """A reply that was made ahead calls a tool, the tool asks in a task, and a reminder comes before the answer."""
     call.caller.says("register me", 1.0).says("Ada", 12.0)
-    session = call.session(_notes, turn_handling=AHEAD)
+    session = call.session(_notes, turn_handling=AHEAD, llm_delay=0.1)
     await call.start(session, Desk())
     await call.until(8.0)
     session.say("Are you still there?")

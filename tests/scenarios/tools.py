@@ -52,13 +52,6 @@ class Clerk(Agent):
         return "done"
 
     @function_tool
-    async def search(self, ctx: RunContext[Any]) -> str | None:
-        """Takes long, and gives up when the user speaks."""
-        found = asyncio.ensure_future(asyncio.sleep(5.0))
-        await ctx.speech_handle.wait_if_not_interrupted([found])
-        return None if ctx.speech_handle.interrupted else "found"
-
-    @function_tool
     async def archive(self, ctx: RunContext[Any]) -> str:
         """Returns a lot."""
         return f"{CANARY} " + "x" * 100_000
@@ -211,10 +204,3 @@ async def task_inside_a_tool(call: Call) -> None:
     call.caller.says(f"name please {CANARY}", 1.0).says("call me Ada", 6.0)
     steps = (("name please", "ask_name", "{}"), ("Ada", "record_name", '{"name": "Ada"}'))
     await _ask(call, calls(*steps), until=14.0)
-
-
-@scenario()
-async def tool_that_gives_up(call: Call) -> None:
-    """The user speaks while a tool runs, and the tool gives up for it."""
-    call.caller.says("search it", 1.0).says("never mind", 4.0)
-    await _ask(call, calls(("search", "search", "{}")), until=9.0)

@@ -50,6 +50,8 @@ class Turn:
         self.speech_ids: list[str] = []
         self.speeches: dict[str, SpeechHandle] = {}
         self.holds: dict[Hashable, Callable[[], bool] | None] = {}
+        #: speeches that were interrupted, and that another one of the turn came after
+        self.replaced: set[str] = set()
         self.working = 0
         self.answered = False
         self.heard = False
@@ -141,6 +143,10 @@ class Turn:
         if self.interrupted or self.cut_short:
             return attr.END_INTERRUPTED
         return attr.END_NO_REPLY if self.has_user and not self.heard else attr.END_COMPLETED
+
+    def goes_on(self) -> None:
+        """Something else is going to be said: what code has interrupted for it by now cuts nothing short."""
+        self.replaced.update(handle.id for handle in self.speeches.values() if handle.interrupted)
 
     def add_speech(self, handle: SpeechHandle) -> None:
         self.speeches[handle.id] = handle

@@ -114,6 +114,7 @@ class TurnTracker(OpenTurns):
         """A speech came into being. ``answers_speech``: a realtime model answers what the user said."""
         typed, self._typed = self._typed, None
         turn = self._turn_of_new_speech(typed, answers_speech=answers_speech)
+        turn.goes_on()
         self._bind(handle, turn)
         turn.add_speech(handle)
         handle.add_done_callback(self._speech_done)
@@ -199,7 +200,7 @@ class TurnTracker(OpenTurns):
             turn.answered = True
             if handle.interrupted and self._scope.closing and not turn.interrupted:
                 turn.closed_by_session = True
-            elif handle.interrupted:
+            elif handle.interrupted and handle.id not in turn.replaced:
                 turn.interrupted = True
         self.check(turn)
 
