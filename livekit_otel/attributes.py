@@ -263,8 +263,8 @@ TURN_SPEECH_IDS = _define("livekit_otel.turn.speech_ids", "string[]", "LiveKit S
 TURN_SPEECH_END_SOURCE = _define(
     "livekit_otel.turn.speech_end_source",
     "string",
-    "Who says when the user stopped speaking: vad, stt, commit (the user was still speaking), typed (the input's "
-    "arrival) or unknown.",
+    "Who says when the user stopped speaking: vad, stt, server (a realtime model's), commit (the user was still "
+    "speaking), typed (the input's arrival) or unknown.",
 )
 TURN_CONTINUES = _define(
     "livekit_otel.turn.continues", "int", "Index of the turn whose tool outlived it: the speech comes of that tool."
@@ -331,6 +331,9 @@ LLM_PREEMPTIVE = _define(
     "livekit_otel.llm.preemptive", "boolean", "The request was made before the user's turn was committed."
 )
 VAD_SPEECH = _define("livekit_otel.vad.speech", "boolean", "False on a span that only carries metrics of silence.")
+VAD_SERVER = _define(
+    "livekit_otel.vad.server", "boolean", "A realtime model's server heard the speech; no VAD of the session did."
+)
 VAD_METRICS_COUNT = _define("livekit_otel.vad.metrics_count", "int", "VADMetrics events summed on the span.")
 STT_METRICS_COUNT = _define("livekit_otel.stt.metrics_count", "int", "STTMetrics events summed on the span.")
 STT_TEXT = _define("livekit_otel.pii.stt.text", "string", "The final transcript.", content=True)

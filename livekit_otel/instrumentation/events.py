@@ -37,6 +37,7 @@ class SessionEvents:
         self._tool_names = tool_names
         #: LiveKit is asking a realtime model to answer what the user said
         self.answering = False
+        self._heard_item: str | None = None
         self._metrics: dict[str, Callable[[Any], None]] = {
             "vad_metrics": to.vad.metrics,
             "stt_metrics": to.stt.metrics,
@@ -82,9 +83,6 @@ class SessionEvents:
         if event.new_state != "speaking":
             return
         to, at = self._trackers, self._scope.clock.at_ns(event.created_at)
-        if self._scope.realtime:
-            # a realtime model's server has no VAD of ours
-            to.vad.reported(at)
         to.stt.speech_started()
         if to.playback.audible:
             to.interruptions.user_started(at, to.playback.turn)
@@ -99,6 +97,8 @@ class SessionEvents:
     def _on_transcript(self, event: UserInputTranscribedEvent) -> None:
         if event.transcript.strip():
             self._trackers.vad.words(self._scope.now_ns())
+        # an item that a realtime model's server transcribes; the task that says so may work for any turn
+        self._heard_item = getattr(event, "item_id", None)
         if event.transcript and not livekit_api.transcribes_itself(self._scope.session):
             self._trackers.stt.transcript(event)
 
@@ -111,7 +111,7 @@ class SessionEvents:
         if item.type != "message":
             return
         turn = turns.cause()
-        if item.role == "user" and self._scope.realtime and turn is None:
+        if item.role == "user" and self._scope.realtime and (turn is None or item.id == self._heard_item):
             turns.words_arrived(item, unclaimed=self._trackers.vad.unclaimed)
         else:
             turns.message(item, turn)
@@ -126,13 +126,10 @@ class SessionEvents:
         if not answers:
             turn.by_server = realtime and not event.user_initiated
         elif turn.has_user:
-            to.utterance.give(to.utterance.claim(False), turn)
+            to.utterance.give_heard(turn)
 
     def _on_tools_executed(self, event: FunctionToolsExecutedEvent) -> None:
         handle = livekit_api.current_speech(self._scope.session)
-        turn = self._trackers.turns.cause()
-        if turn is not None and livekit_api.task_is_done():
-            turn.hands_back = True
         self._trackers.tools.executed(event, handle.id if handle is not None else None)
 
     def _on_tool_updated(self, event: ToolExecutionUpdatedEvent) -> None:

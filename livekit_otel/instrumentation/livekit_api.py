@@ -127,16 +127,6 @@ def realtime_error() -> type[RealtimeModelError]:
     return RealtimeModelError
 
 
-def task_is_done() -> bool:
-    """Whether the agent that the current task works for is a task that has completed, and hands back."""
-    from livekit.agents import AgentTask
-
-    variable = _context_variable("_AgentActivityContextVar")
-    activity = variable.get(None) if variable is not None else None
-    agent = getattr(activity, "agent", None)
-    return isinstance(agent, AgentTask) and agent.done()
-
-
 def job_context() -> JobContext | None:
     from livekit.agents import get_job_context
 

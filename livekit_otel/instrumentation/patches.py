@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from .hooks import eou, llm, native, realtime, session, speech, stt, tool, tts
+from .hooks import agent_task, eou, llm, native, realtime, session, speech, stt, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -45,7 +45,11 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_ACTIVITY, "AgentActivity", "clear_user_turn", eou.clear_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "commit_user_turn", eou.commit_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "_user_turn_completed_task", eou.user_turn_completed_task),
+    Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_started", realtime.input_speech_started),
+    Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_stopped", realtime.input_speech_stopped),
     Patch(_ACTIVITY, "AgentActivity", "_realtime_generation_task", realtime.generation_task),
+    Patch("livekit.agents.voice.agent", "AgentTask", "__await__", agent_task.await_task),
+    Patch("livekit.agents.voice.agent", "AgentTask", "complete", agent_task.complete),
     Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "execute", tool.execute),
     Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "_deliver_reply", tool.deliver_reply),
     Patch(_LLM, "LLMStream", "_main_task", llm.main_task),

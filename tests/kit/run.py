@@ -18,6 +18,8 @@ from .voice import Caller, FakeAudioOutput, FakeLLM, FakeSTT, FakeTextOutput, Fa
 
 #: a word that is in everything people say, write and own; privacy tests look for it
 CANARY = "kanarienvogel"
+#: LiveKit's own default, which the kit leaves off
+AHEAD = {"preemptive_generation": {"enabled": True}}
 INSTRUCTIONS = f"You are a {CANARY} of few words."
 
 

@@ -86,6 +86,10 @@ def switch_off() -> None:
     tracer.set_provider(trace.NoOpTracerProvider())
 
 
+#: scenarios in which a tool asks a model that no session listens to: LiveKit's usage has none of its tokens
+OWN_MODELS = ("tool_with_a_model_of_its_own", "tool_that_thinks_while_the_user_speaks")
+
+
 def names() -> list[str]:
     """Scenarios that the installed LiveKit can play."""
     import livekit.agents

@@ -86,7 +86,7 @@ def _words_once(turns: Sequence[SpanRecord], ours: Sequence[SpanRecord]) -> None
     spoken = [
         turn
         for turn in turns
-        if texts[turn.span_id] and turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) not in ("typed", None)
+        if texts[turn.span_id] and turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) not in ("typed", "server", None)
     ]
     words = sum(len(texts[turn.span_id].split()) for turn in spoken)
     if heard:

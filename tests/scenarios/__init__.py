@@ -1,16 +1,18 @@
 """Scripted sessions that cover what happens in a call. Importing this registers them all."""
 
 from tests.kit.run import SCENARIOS, Scenario
-from tests.scenarios import attribution, failures, interruptions, plain, realtime, text, tools, turns
+from tests.scenarios import ahead, attribution, failures, interruptions, plain, realtime, tasks, text, tools, turns
 
 __all__ = [
     "SCENARIOS",
     "Scenario",
+    "ahead",
     "attribution",
     "failures",
     "interruptions",
     "plain",
     "realtime",
+    "tasks",
     "text",
     "tools",
     "turns",

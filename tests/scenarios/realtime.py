@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from livekit.agents import Agent, RunContext, function_tool
+
 from tests.kit.realtime import Answer, FakeRealtimeModel, Step
-from tests.kit.run import CANARY, Call, scenario
+from tests.kit.run import CANARY, INSTRUCTIONS, Call, scenario
 from tests.scenarios.plain import GeneratingGreeter
-from tests.scenarios.tools import Clerk
+from tests.scenarios.tools import Clerk, calls
 
 REPLY = Answer(f"Generated for the {CANARY}")
 
@@ -67,3 +71,54 @@ async def realtime_barge_in(call: Call) -> None:
     steps = _asked(1.0, Answer(f"A very long answer for the {CANARY}", 5.0), "tell me")
     steps += _asked(4.0, Answer("All right"), "stop")
     await _talk(call, steps, until=9.0)
+
+
+class Switchboard(Agent):
+    """Hands the caller to an agent that speaks through a realtime model."""
+
+    def __init__(self, model: FakeRealtimeModel) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+        self.model = model
+
+    @function_tool
+    async def connect(self, ctx: RunContext[Any]) -> Agent:
+        """Connects the caller."""
+        return Voice(self.model)
+
+
+class Voice(Agent):
+    def __init__(self, model: FakeRealtimeModel) -> None:
+        super().__init__(instructions=INSTRUCTIONS, llm=model, tts=None, turn_detection="realtime_llm")
+
+    async def on_enter(self) -> None:
+        self.session.generate_reply()
+
+    @function_tool
+    async def weather(self, ctx: RunContext[Any], city: str) -> None:
+        """Interrupts what is being said, and says something else."""
+        ctx.session.interrupt()
+        await ctx.session.generate_reply(allow_interruptions=False)
+
+
+@scenario()
+async def handoff_to_a_realtime_model(call: Call) -> None:
+    """A pipeline agent hands over to a realtime one; a tool of that one says something else and returns nothing."""
+    steps = _asked(7.0, Answer("I hear you"), "hello") + _asked(11.0, Answer(call="weather"), "goodbye")
+    model = FakeRealtimeModel(steps, reply=REPLY, truth=call.truth)
+    call.caller.says("connect me", 1.0)
+    session = call.session(calls(("connect", "connect", "{}")))
+    await call.start(session, Switchboard(model))
+    await call.until(16.0)
+    await call.close(session)
+
+
+@scenario()
+async def realtime_false_start(call: Call) -> None:
+    """The server hears something that was nothing; the user speaks much later, and pauses within a sentence."""
+    steps = [Step(1.0, "start"), Step(1.3, "stop"), Step(9.0, "start"), Step(9.5, "stop"), Step(9.9, "start")]
+    steps += [
+        Step(10.6, "stop"),
+        Step(10.8, "transcript", "what time is it"),
+        Step(11.0, "answer", answer=Answer("Noon")),
+    ]
+    await _talk(call, steps, until=15.0)

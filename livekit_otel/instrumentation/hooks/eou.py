@@ -21,7 +21,8 @@ def on_end_of_turn(wrapped: Callable[..., bool], activity: AgentActivity, args: 
     before = livekit_api.hook_task(activity)
     ignored = _ignored(activity)
     committed = wrapped(*args, **kwargs)
-    _decided(activity, args[0] if args else kwargs["info"], before, taken=bool(committed) and not ignored)
+    info = args[0] if args else kwargs["info"]
+    _decided(activity, info, before, taken=bool(committed) and not ignored, cleared=bool(committed))
     return committed
 
 
@@ -33,19 +34,25 @@ def _ignored(activity: AgentActivity) -> bool:
 
 
 @contain("eou.decided")
-def _decided(activity: AgentActivity, info: EndOfTurn, before: asyncio.Task[object] | None, *, taken: bool) -> None:
+def _decided(
+    activity: AgentActivity, info: EndOfTurn, before: asyncio.Task[object] | None, *, taken: bool, cleared: bool
+) -> None:
+    """``taken``: LiveKit answers the words. ``cleared``: answered or not, it will not hear them again."""
     state = registry.of(activity.session)
     if state is None or not state.recording:
         return
-    if not taken and not info.skip_reply:
+    hook = livekit_api.hook_task(activity) is not before
+    if not info.skip_reply and (not taken or not (hook or state.scope.closing)):
         state.trackers.eou.dropped(info)
+        if cleared:
+            state.trackers.utterance.discard()
         return
     mode = livekit_api.turn_detection(activity)
     state.trackers.eou.committed(
         info,
         has_vad=activity.vad is not None,
         cut=mode == "manual",
-        hook=livekit_api.hook_task(activity) is not before,
+        hook=hook,
     )
 
 

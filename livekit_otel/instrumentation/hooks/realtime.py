@@ -13,6 +13,24 @@ if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
 
 
+def input_speech_started(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity._on_input_speech_started(ev)``: the server hears the user, whatever a VAD beside it hears."""
+    with contained("realtime.speech_started"):
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            state.trackers.vad.reported(state.scope.now_ns())
+    return wrapped(*args, **kwargs)
+
+
+def input_speech_stopped(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity._on_input_speech_stopped(ev)``."""
+    with contained("realtime.speech_stopped"):
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            state.trackers.vad.reported_end(state.scope.now_ns())
+    return wrapped(*args, **kwargs)
+
+
 async def generation_task(
     wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Args, kwargs: Kwargs
 ) -> Any:

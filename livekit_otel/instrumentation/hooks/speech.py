@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...containment import contain, contained
 from .. import livekit_api, registry
 from ..clock import to_ns
+from . import agent_task
 from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
@@ -76,3 +77,4 @@ async def start_activity(
                     tracker.hold(owner, task)
                     task.add_done_callback(contain("agent.on_enter")(lambda done: tracker.release(owner, done)))
                 tracker.release(owner, activity)
+            agent_task.entered(activity.agent)

@@ -10,6 +10,7 @@ from .llm import LlmTracker
 from .playback import PlaybackTracker
 from .realtime import RealtimeTracker
 from .stt import SttTracker
+from .tasks import TaskTracker
 from .tool import ToolTracker
 from .tts import TtsTracker
 from .turn import Turn
@@ -32,13 +33,14 @@ class Trackers:
         self.tts = TtsTracker(scope, turns)
         self.realtime = RealtimeTracker(scope, turns)
         self.tools = ToolTracker(scope, turns, tool_names)
+        self.tasks = TaskTracker(turns, self.tools)
         self.interruptions = InterruptionTracker(scope, vad)
         self.eou = EouTracker(scope, turns, self.utterance)
         self.playback = PlaybackTracker(
             scope, turns, voice_starts=self._voice_starts, cut_off=self.interruptions.cut_off
         )
-        turns.outer_speech = self.tools.outer_speech
         turns.speech_over += [self.llm.settle, self.tts.settle]
+        turns.speech_used += [self.llm.used, self.tts.used]
         turns.before_end += [
             self.llm.turn_ends,
             self.tts.turn_ends,

@@ -105,8 +105,8 @@ class EouTracker:
 
     def _stopped(self, end_of_turn: EndOfTurn, claim: Claim, *, has_vad: bool) -> tuple[int | None, str]:
         """When the user stopped speaking, and who says so."""
-        if claim.stopped_ns is not None:
-            return claim.stopped_ns, "commit" if claim.cut else "vad"
+        if claim.source is not None:
+            return claim.stopped_ns, claim.source
         metrics = end_of_turn.metrics
         stopped = metrics.stopped_speaking_at
         if stopped is None or (has_vad and (metrics.transcription_delay or 0.0) < _UNKNOWN_S):

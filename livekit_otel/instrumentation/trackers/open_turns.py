@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import TYPE_CHECKING
 
 from ... import attributes as attr
@@ -22,7 +22,8 @@ _MAX_OPEN = 16
 class OpenTurns:
     """The open turns of one session, in the order in which they opened.
 
-    ``before_end`` is called with a turn whose span is about to end, ``speech_over`` with a speech that is done.
+    ``before_end`` is called with a turn whose span is about to end, ``speech_over`` with a speech that is done, and
+    ``speech_used`` with the id of a speech that was made ahead and is said.
     """
 
     def __init__(self, scope: SessionScope) -> None:
@@ -34,6 +35,7 @@ class OpenTurns:
         self._candidate: Turn | None = None
         self.before_end: list[Callable[[Turn], None]] = []
         self.speech_over: list[Callable[[SpeechHandle], None]] = []
+        self.speech_used: list[Callable[[str], None]] = []
 
     @property
     def latest(self) -> Turn | None:
@@ -72,7 +74,14 @@ class OpenTurns:
 
     def hold(self, turn: Turn, why: Hashable) -> None:
         """Something of the turn may still speak."""
-        turn.holds.add(why)
+        turn.holds[why] = None
+
+    def asks(self, holds: Collection[Hashable], done: Callable[[], bool] | None) -> None:
+        """These wait for the user, until the task that they await is ``done``; None: they go on."""
+        for turn in list(self._open):
+            for why in turn.holds.keys() & set(holds):
+                turn.holds[why] = done
+                self.check(turn)
 
     def give_up_unscheduled(self, turn: Turn) -> None:
         """The user's turn is decided, and no reply was asked for: what was generated ahead is not used."""
@@ -82,7 +91,7 @@ class OpenTurns:
                 over(handle)
 
     def release(self, turn: Turn, why: Hashable) -> None:
-        turn.holds.discard(why)
+        turn.holds.pop(why, None)
         self.check(turn)
 
     def begin(self, turn: Turn | None) -> None:
@@ -131,10 +140,10 @@ class OpenTurns:
                 before(turn)
         if turn.failure is not None and not turn.heard:
             turn.span.fail(turn.failure, content=self._scope.content)
-        turn.tool_outlives = bool(turn.open_tools)
         end = max(turn.last_ns, at_ns or 0)
         if turn.superseded_ns is not None and turn.cut_short:
             end = max(end, turn.superseded_ns)
+        turn.tool_outlives = bool(turn.open_tools) or turn.tool_ended_ns > end
         attributes = {
             attr.END_REASON: turn.end_reason,
             **turn.attributes(content=self._scope.content),

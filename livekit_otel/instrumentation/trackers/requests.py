@@ -170,6 +170,12 @@ class RequestTracker:
             if request.handle is handle:
                 request.discard()
 
+    def used(self, speech_id: str) -> None:
+        """The speech is scheduled: its requests that waited to know that end, and keep its turn open no longer."""
+        for request in list(self._open.values()):
+            if request.handle is not None and request.handle.id == speech_id:
+                request.finish_if_settled()
+
     def turn_ends(self, turn: Turn) -> None:
         """The turn's span is about to end: what still waits to know whether it is used was not."""
         for request in list(self._open.values()):

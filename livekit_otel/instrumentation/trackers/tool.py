@@ -117,12 +117,15 @@ class ToolTracker:
             is_error = output is not None and output.is_error
             self._finish(span, None, "error" if is_error else "done", output.output if output is not None else None)
 
-    def outer_speech(self, handle: SpeechHandle) -> SpeechHandle | None:
-        """The speech whose tool runs the longest to outlive its turn: it awaits what ``handle`` worked for."""
-        for call in reversed(self._running):
-            if call.handle is not handle and not call.handle.done() and (call.turn is None or not call.turn.open):
-                return call.handle
-        return None
+    def hand_over(self, call: ToolCall, turn: Turn) -> None:
+        """The call goes on for this turn: what it says, now or later, belongs to it."""
+        before, call.turn = call.turn, turn
+        if before is not turn:
+            turn.open_tools[call.span] = call.handle.id
+            if before is not None:
+                self._turns.release(before, call)
+        self._turns.hold(turn, call)
+        self._turns.adopt(call.handle, turn)
 
     def close(self, at_ns: int) -> None:
         for call in self._running:
@@ -154,6 +157,7 @@ class ToolTracker:
             call.span.set({attr.TOOL_UPDATES: call.updates})
         self._finish(call.span, call.error, status, message)
         if call.turn is not None:
+            call.turn.open_tools.pop(call.span, None)
             self._turns.release(call.turn, call)
 
     def _finish(self, span: PipelineSpan, error: BaseException | None, status: str | None, message: str | None) -> None:

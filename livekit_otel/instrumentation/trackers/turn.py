@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
@@ -33,7 +33,8 @@ class Turn:
         committed: the user's side is settled (True without one).
         speech_ids: LiveKit's speeches of the turn, at most 64.
         speeches: those of them that are not done.
-        holds: whatever else may still speak: a hook, a tool, a handoff, a deferred reply.
+        holds: whatever else may still speak: a hook, a tool, a handoff, a deferred reply. Of what waits for the user
+            in a task of its own: whether that task is done.
         working: decisions, requests and playouts that are open.
         answered: a speech of it was scheduled.
         heard: the agent's voice, or its text, came out.
@@ -48,7 +49,9 @@ class Turn:
         self.committed = committed
         self.speech_ids: list[str] = []
         self.speeches: dict[str, SpeechHandle] = {}
-        self.holds: set[Hashable] = set()
+        self.holds: dict[Hashable, Callable[[], bool] | None] = {}
+        #: speeches that were interrupted, and that another one of the turn came after
+        self.replaced: set[str] = set()
         self.working = 0
         self.answered = False
         self.heard = False
@@ -59,11 +62,10 @@ class Turn:
         self.superseded_ns: int | None = None
         #: running tools, with the speech that called each
         self.open_tools: dict[PipelineSpan, str] = {}
+        self.tool_ended_ns = 0
         self.tool_outlives = False
         #: ``on_user_turn_completed`` runs for it
         self.deciding = False
-        #: a task completed in it: what the tool that awaits the task says answers this turn
-        self.hands_back = False
         #: a realtime model's server began to speak: words of the user may still come
         self.by_server = False
         #: who says when the user stopped speaking
@@ -88,12 +90,21 @@ class Turn:
     @property
     def quiet(self) -> bool:
         """Whether nothing of it is going to speak."""
-        return not self.working and not self.speeches and (self.superseded_ns is not None or not self.holds)
+        if self.working:
+            return False
+        if self.superseded_ns is not None:
+            return not self.speeches
+        return not self.at_work and not self.speeches.keys() - set(self.open_tools.values())
+
+    @property
+    def at_work(self) -> bool:
+        """Whether something of it may speak before the user has: it does not wait for the user's words."""
+        return any(done is None or done() for done in self.holds.values())
 
     def supersede(self, at_ns: int) -> None:
         """The user has the floor: the turn finishes what it is saying, and waits for nothing any more."""
         self.superseded_ns = at_ns
-        self.cut_short = bool(self.holds or self.open_tools)
+        self.cut_short = self.at_work
         if not self.working:
             # these wait for their tools; all others LiveKit interrupts, or lets end
             for speech_id in self.open_tools.values():
@@ -103,6 +114,7 @@ class Turn:
         """A stage of the turn has ended."""
         if span.kind == attr.KIND_TOOL:
             self.open_tools.pop(span, None)
+            self.tool_ended_ns = max(self.tool_ended_ns, span.end_ns or 0)
         if span.end_ns is not None and (span.kind != attr.KIND_TOOL or self.superseded_ns is None):
             self.last_ns = max(self.last_ns, span.end_ns)
 
@@ -131,6 +143,10 @@ class Turn:
         if self.interrupted or self.cut_short:
             return attr.END_INTERRUPTED
         return attr.END_NO_REPLY if self.has_user and not self.heard else attr.END_COMPLETED
+
+    def goes_on(self) -> None:
+        """Something else is going to be said: what code has interrupted for it by now cuts nothing short."""
+        self.replaced.update(handle.id for handle in self.speeches.values() if handle.interrupted)
 
     def add_speech(self, handle: SpeechHandle) -> None:
         self.speeches[handle.id] = handle

@@ -105,7 +105,7 @@ class TurnTracker(OpenTurns):
         self._typed = text
 
     def carry_out(self, turn: Turn | None) -> None:
-        """The current task carries out the decision that committed this turn."""
+        """The current task carries out the decision that committed this turn, or goes on for it."""
         _decided.set(turn)
 
     # --- the agent's side --------------------------------------------------------------------------
@@ -114,6 +114,7 @@ class TurnTracker(OpenTurns):
         """A speech came into being. ``answers_speech``: a realtime model answers what the user said."""
         typed, self._typed = self._typed, None
         turn = self._turn_of_new_speech(typed, answers_speech=answers_speech)
+        turn.goes_on()
         self._bind(handle, turn)
         turn.add_speech(handle)
         handle.add_done_callback(self._speech_done)
@@ -171,6 +172,14 @@ class TurnTracker(OpenTurns):
         before = self._by_speech.get(speech_id)
         if before is None or before is not turn:
             self._by_speech[speech_id] = turn
+        for used in self.speech_used:
+            used(speech_id)
+
+    def adopt(self, handle: SpeechHandle, turn: Turn) -> None:
+        """What this speech says from now on belongs to the turn."""
+        self._bind(handle, turn)
+        if not handle.done():
+            turn.add_speech(handle)
 
     def _bind(self, handle: SpeechHandle, turn: Turn) -> None:
         self._by_speech[handle.id] = turn
@@ -191,17 +200,9 @@ class TurnTracker(OpenTurns):
             turn.answered = True
             if handle.interrupted and self._scope.closing and not turn.interrupted:
                 turn.closed_by_session = True
-            elif handle.interrupted:
+            elif handle.interrupted and handle.id not in turn.replaced:
                 turn.interrupted = True
-        if turn.hands_back and not turn.heard:
-            outer = self.outer_speech(handle)
-            if outer is not None:
-                self._bind(outer, turn)
-                turn.add_speech(outer)
         self.check(turn)
-
-    #: the speech whose tool awaits the task that this speech worked in
-    outer_speech: Callable[[SpeechHandle], SpeechHandle | None] = staticmethod(lambda _: None)
 
     # --- what is said ------------------------------------------------------------------------------
 

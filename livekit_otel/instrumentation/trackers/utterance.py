@@ -35,8 +35,14 @@ class Utterance:
     def open_turn(self) -> Turn:
         """A turn of what the user said to a realtime model, which decides itself when that is over."""
         turn = self._turns.open_user_turn()
-        self.give(self.claim(False), turn)
+        self.give_heard(turn)
         return turn
+
+    def give_heard(self, turn: Turn) -> None:
+        """A realtime model answers, or fails to answer, what the user said."""
+        claim = self.claim(False)
+        turn.speech_end_source = claim.source
+        self.give(claim, turn)
 
     def discard(self) -> None:
         """What the user said will not be committed."""

@@ -36,17 +36,34 @@ class Claim:
         start_ns: when the user began to speak, as VAD or LiveKit heard it; None where neither did.
         stopped_ns: when VAD heard the user stop; None where it did not.
         cut: the user was still speaking: ``stopped_ns`` is the commit.
+        by_server: a realtime model's server heard it, not VAD.
     """
 
-    __slots__ = ("cut", "segments", "start_ns", "stopped_ns")
+    __slots__ = ("by_server", "cut", "segments", "start_ns", "stopped_ns")
 
     def __init__(
-        self, segments: Sequence[Segment], start_ns: int | None, stopped_ns: int | None, *, cut: bool = False
+        self,
+        segments: Sequence[Segment],
+        start_ns: int | None,
+        stopped_ns: int | None,
+        *,
+        cut: bool = False,
+        by_server: bool = False,
     ) -> None:
         self.segments = segments
         self.start_ns = start_ns
         self.stopped_ns = stopped_ns
         self.cut = cut
+        self.by_server = by_server
+
+    @property
+    def source(self) -> str | None:
+        """Who says when the user stopped speaking."""
+        if self.stopped_ns is None:
+            return None
+        if self.by_server:
+            return "server"
+        return "commit" if self.cut else "vad"
 
 
 class VadTracker:
@@ -61,6 +78,7 @@ class VadTracker:
         self._last_end_ns: int | None = None
         #: speech that LiveKit reports without VAD: the STT's detection, or a realtime model's
         self._reported_ns: int | None = None
+        self._reported_end_ns: int | None = None
         self._metrics: dict[str, AttributeValue] = {}
         self._metrics_from_ns: int | None = None
 
@@ -84,8 +102,14 @@ class VadTracker:
 
     def reported(self, start_ns: int) -> None:
         """LiveKit says that the user began to speak, whoever heard it."""
-        if self._reported_ns is None:
+        ended, self._reported_end_ns = self._reported_end_ns, None
+        if self._reported_ns is None or (ended is not None and start_ns - ended > LATE_NS and not self._words):
             self._reported_ns = start_ns
+
+    def reported_end(self, end_ns: int) -> None:
+        """A realtime model's server says that the user has stopped."""
+        if self._reported_ns is not None:
+            self._reported_end_ns = max(end_ns, self._reported_ns)
 
     def words(self, at_ns: int) -> None:
         """A transcript arrived."""
@@ -103,10 +127,13 @@ class VadTracker:
 
     def began_ns(self, after_ns: int = 0) -> int | None:
         """When the user's speech that no turn has claimed began."""
-        ended = spoken_in(list(self._waiting), self._words, after_ns) if self._words else list(self._waiting)[-1:]
-        if ended:
-            return ended[0].start_ns
-        return self._current.start_ns if self._current is not None else self._reported_ns
+        heard = list(self._waiting)
+        if self._current is not None and (self._words or not heard):
+            heard.append(self._current)
+        if heard:
+            found = spoken_in(heard, self._words, after_ns) if self._words else heard[-1:]
+            return found[0].start_ns
+        return self._reported_ns
 
     @property
     def segment_start_ns(self) -> int | None:
@@ -133,10 +160,15 @@ class VadTracker:
                 self._emit(noise, self._scope)
         self._waiting.clear()
         reported, self._reported_ns = self._reported_ns, None
+        reported_end, self._reported_end_ns = self._reported_end_ns, None
         last_words = self._words[-1] if self._words else None
         self._words.clear()
         if found:
             return Claim(found, found[0].start_ns, found[-1].end_ns, cut=cut)
+        if reported is not None and reported_end is not None:
+            heard = Segment(reported, reported_end)
+            heard.attributes = {attr.VAD_SERVER: True}
+            return Claim([heard], reported, reported_end, by_server=True)
         # the words came late: their speech belongs to the turn before
         late = self._last_end_ns
         if late is not None and last_words is not None and late <= last_words <= late + LATE_NS:
@@ -158,7 +190,7 @@ class VadTracker:
         while self._waiting:
             self._emit(self._waiting.popleft(), self._scope)
         self._words.clear()
-        self._reported_ns = None
+        self._reported_ns = self._reported_end_ns = None
 
     # --- metrics -----------------------------------------------------------------------------------
 
