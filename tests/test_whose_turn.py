@@ -69,7 +69,7 @@ EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
         ("stop it now", STORY, "completed", 0.6, 4.5, 11.02),
     ],
     "task_inside_a_tool": [
-        ("name please", "Here you are", "interrupted", 0.88, 1.0, 6.0),
+        ("name please", "Here you are", "completed", 0.88, 1.0, 4.1),
         ("call me Ada", "Here you are", "completed", 0.88, 6.0, 9.1),
     ],
 }
