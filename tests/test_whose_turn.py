@@ -68,6 +68,7 @@ EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
         ("a long story", STORY, "interrupted", 0.6, 1.0, 5.3),
         ("stop it now", STORY, "completed", 0.6, 4.5, 11.02),
     ],
+    # the tool waits for the user's answer and cannot speak before that: the turn is over with the question
     "task_inside_a_tool": [
         ("name please", "Here you are", "completed", 0.88, 1.0, 4.1),
         ("call me Ada", "Here you are", "completed", 0.88, 6.0, 9.1),
