@@ -129,9 +129,19 @@ def _libraries(distribution: metadata.Distribution) -> Iterator[str]:
             yield "GPL"
 
 
+def _installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("extra", EXPECTED)
 def test_licences(extra: str) -> None:
     """Core and each extra bring no licence but permissive ones and those listed; core has no GPL of any kind."""
+    if extra == "dev" and not _installed("ruff"):
+        pytest.skip("the linters are not installed; CI runs this again where they are")
     found = {name: set(judged(name)) for name in brought(extra) if judged(name)}
     assert found == EXPECTED[extra]
 

@@ -22,6 +22,7 @@ __all__ = ["read_corrections", "says_more", "with_recorded"]
 Values = dict[str, Any]
 _COUNTS = ("interruptions", "false_interruptions", "backchannels")
 _CARRIERS = frozenset({attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
+_LONGEST = 9.2e9
 _pieces = msgspec.json.Decoder(list[tuple[int, str, Any]])
 _models = msgspec.json.Decoder(list[dict[str, Any]])
 
@@ -66,8 +67,8 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
     Its ``path`` is empty; ``discarded``, of which spans have sums only, is what the stages that are here give.
     """
     values = _values(turn, corrections)
-    latency = TurnLatency(**{name: number(values, attr.latency(name)) for name in attr.REPORTED_METRICS})
-    silence = {stage: number(values, attr.silence(stage)) for stage in attr.SILENCE_STAGES}
+    latency = TurnLatency(**{name: _seconds(values, attr.latency(name)) for name in attr.REPORTED_METRICS})
+    silence = {stage: _seconds(values, attr.silence(stage)) for stage in attr.SILENCE_STAGES}
     stopped, wait = latency.stopped_speaking_at, latency.e2e_latency
     return msgspec.structs.replace(
         derived,
@@ -79,6 +80,12 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
         notes=notes_of(latency, derived.reported),
         **{name: _count(values, name) for name in _COUNTS},
     )
+
+
+def _seconds(values: Values, name: str) -> float | None:
+    """A latency; None for what no count of nanoseconds holds."""
+    value = number(values, name)
+    return None if value is None or abs(value) >= _LONGEST else value
 
 
 def _count(values: Values, name: str) -> int:

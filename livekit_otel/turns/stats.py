@@ -16,6 +16,10 @@ _POINTS = (50, 90, 95, 99)
 _BITS = 8
 
 
+#: seconds; what is longer are times of a damaged span, and no count of nanoseconds holds it
+_LONGEST = 9.2e9
+
+
 class Quantiles:
     """Amounts in nanoseconds. Up to ``EXACT`` values are kept; above that, buckets of under 1 % width count them."""
 
@@ -87,7 +91,7 @@ class LatencyStats:
             self.interrupted += bool(turn.interruptions)
         for name in attr.SUMMARY_LATENCIES:
             value = getattr(turn.latency, name)
-            if value is not None:
+            if value is not None and abs(value) < _LONGEST:
                 quantiles = self._quantiles.get(name)
                 if quantiles is None:
                     quantiles = self._quantiles[name] = Quantiles()
