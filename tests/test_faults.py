@@ -25,7 +25,7 @@ from livekit_otel.instrumentation.trackers.requests import Request
 from livekit_otel.instrumentation.trackers.stt import SttTracker
 from livekit_otel.instrumentation.trackers.tool import ToolTracker
 from livekit_otel.instrumentation.trackers.tts import TtsTracker
-from livekit_otel.instrumentation.trackers.turn import Turn
+from livekit_otel.instrumentation.trackers.turn import TurnState
 from livekit_otel.instrumentation.trackers.turns import TurnTracker
 from livekit_otel.instrumentation.trackers.vad import VadTracker
 from livekit_otel.journal import JournalWriter, recorder
@@ -48,7 +48,7 @@ CLASSES: tuple[type, ...] = (
     JournalWriter,
     recorder.Recorder,
     Request,
-    Turn,
+    TurnState,
     clock.SessionClock,
     scope.SessionScope,
     session.SessionState,

@@ -13,7 +13,7 @@ from .stt import SttTracker
 from .tasks import TaskTracker
 from .tool import ToolTracker
 from .tts import TtsTracker
-from .turn import Turn
+from .turn import TurnState
 from .turns import TurnTracker
 from .utterance import Utterance
 from .vad import VadTracker
@@ -49,7 +49,7 @@ class Trackers:
             self.interruptions.turn_ends,
         ]
 
-    def _voice_starts(self, at_ns: int, turn: Turn | None) -> None:
+    def _voice_starts(self, at_ns: int, turn: TurnState | None) -> None:
         self.realtime.first_audio(at_ns, turn)
         if self.vad.speaking:
             started = self.vad.segment_start_ns

@@ -12,7 +12,7 @@ from ..clock import to_ns
 from ..livekit_api import EndOfTurn
 from ..scope import SessionScope
 from ..values import flatten, model_attributes
-from .turn import Turn
+from .turn import TurnState
 from .turns import TurnTracker
 from .utterance import Utterance
 from .vad import Claim
@@ -43,7 +43,7 @@ class Decision:
         self.start_ns = start_ns
         self.end_ns = end_ns
         self.source = source
-        self.turn: Turn | None = None
+        self.turn: TurnState | None = None
         self.attributes: dict[str, AttributeValue] = {}
         #: what LiveKit makes the reply wait for, and the turn that it belongs to
         self.held_by: tuple[str, int] | None = None
@@ -190,7 +190,7 @@ class EouTracker:
         span = self._scope.spans.start(attr.KIND_EOU, turn or self._scope, decision.start_ns, decision.attributes)
         span.end(decision.end_ns, outcome)
 
-    def _emit_prediction(self, metrics: EOTInferenceMetrics, turn: Turn | None) -> None:
+    def _emit_prediction(self, metrics: EOTInferenceMetrics, turn: TurnState | None) -> None:
         """An end-of-turn check that led to no decision."""
         end = self._scope.clock.inside_ns(metrics.timestamp)
         start = end - to_ns(max(metrics.total_duration, 0.0))

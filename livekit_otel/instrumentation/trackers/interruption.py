@@ -14,7 +14,7 @@ from ... import attributes as attr
 from ..clock import to_ns
 from ..scope import SessionScope
 from ..values import flatten, model_attributes
-from .turn import Turn
+from .turn import TurnState
 from .vad import VadTracker
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _BY_USER, _BY_CODE = "user", "programmatic"
 
 
 class _Overlap:
-    def __init__(self, start_ns: int, turn: Turn | None, cause: str) -> None:
+    def __init__(self, start_ns: int, turn: TurnState | None, cause: str) -> None:
         self.start_ns = start_ns
         self.turn = turn
         self.attributes: dict[str, AttributeValue] = {attr.INTERRUPTION_CAUSE: cause}
@@ -45,14 +45,14 @@ class InterruptionTracker:
         self._user = user
         self._overlap: _Overlap | None = None
 
-    def user_started(self, at_ns: int, speaking: Turn | None) -> None:
+    def user_started(self, at_ns: int, speaking: TurnState | None) -> None:
         """The user began to speak while this turn's voice was heard."""
         if self._overlap is not None and self._overlap.turn is speaking and self._overlap.verdict is None:
             return  # the same overlap: the user took a breath
         self.settle()
         self._overlap = _Overlap(at_ns, speaking, _BY_USER)
 
-    def judged(self, event: OverlappingSpeechEvent, speaking: Turn | None) -> None:
+    def judged(self, event: OverlappingSpeechEvent, speaking: TurnState | None) -> None:
         """The adaptive model's verdict on an overlap (``overlapping_speech``)."""
         overlap = self._overlap
         if overlap is None or overlap.verdict is not None:
@@ -90,7 +90,7 @@ class InterruptionTracker:
         alone.verdict, alone.verdict_ns = verdict, end
         self._emit(alone)
 
-    def false_interruption(self, event: AgentFalseInterruptionEvent, speaking: Turn | None) -> None:
+    def false_interruption(self, event: AgentFalseInterruptionEvent, speaking: TurnState | None) -> None:
         """What cut in was no interruption; the agent continues, or not."""
         if self._overlap is None:
             self._overlap = _Overlap(self._scope.now_ns(), speaking, _BY_USER)
@@ -98,7 +98,7 @@ class InterruptionTracker:
         self._verdict(attr.VERDICT_FALSE_INTERRUPTION, self._scope.clock.at_ns(event.created_at))
         self.settle()
 
-    def cut_off(self, turn: Turn | None, at_ns: int) -> None:
+    def cut_off(self, turn: TurnState | None, at_ns: int) -> None:
         """The agent's voice was cut off."""
         overlap = self._overlap
         if overlap is None or (overlap.turn is not turn and turn is not None and overlap.turn is not None):
@@ -112,7 +112,7 @@ class InterruptionTracker:
         if overlap.attributes[attr.INTERRUPTION_CAUSE] == _BY_CODE and self._scope.closing:
             self._overlap = None  # closing a session is not an interruption
 
-    def turn_ends(self, turn: Turn) -> None:
+    def turn_ends(self, turn: TurnState) -> None:
         if self._overlap is not None and self._overlap.turn is turn:
             self.settle()
 

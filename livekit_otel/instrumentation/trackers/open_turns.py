@@ -9,7 +9,7 @@ from ... import attributes as attr
 from ...containment import contained
 from ...journal import Attributes
 from ..scope import SessionScope
-from .turn import Turn
+from .turn import TurnState
 
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
@@ -29,21 +29,21 @@ class OpenTurns:
     def __init__(self, scope: SessionScope) -> None:
         self._scope = scope
         self._count = 0
-        self._open: list[Turn] = []
+        self._open: list[TurnState] = []
         self._floor_ns = 0
         #: the turn that words not committed yet will become, once work for their answer has begun
-        self._candidate: Turn | None = None
-        self.before_end: list[Callable[[Turn], None]] = []
+        self._candidate: TurnState | None = None
+        self.before_end: list[Callable[[TurnState], None]] = []
         self.speech_over: list[Callable[[SpeechHandle], None]] = []
         self.speech_used: list[Callable[[str], None]] = []
 
     @property
-    def latest(self) -> Turn | None:
+    def latest(self) -> TurnState | None:
         """The open turn that opened last."""
         return self._open[-1] if self._open else None
 
     @property
-    def unanswered(self) -> Turn | None:
+    def unanswered(self) -> TurnState | None:
         """The oldest open turn of the user that the agent has not answered, else the open turn that opened last."""
         return next((turn for turn in self._open if turn.has_user and not turn.heard), self.latest)
 
@@ -63,7 +63,7 @@ class OpenTurns:
                 return "hook", turn.index
         return None
 
-    def _supersede(self, turn: Turn) -> None:
+    def _supersede(self, turn: TurnState) -> None:
         """The user has the floor: what came before ends with what it still says, and waits for nothing any more."""
         for other in list(self._open):
             if other is not turn and other.superseded_ns is None:
@@ -72,7 +72,7 @@ class OpenTurns:
 
     # --- what keeps a turn open --------------------------------------------------------------------
 
-    def hold(self, turn: Turn, why: Hashable) -> None:
+    def hold(self, turn: TurnState, why: Hashable) -> None:
         """Something of the turn may still speak."""
         turn.holds[why] = None
 
@@ -83,45 +83,45 @@ class OpenTurns:
                 turn.holds[why] = done
                 self.check(turn)
 
-    def give_up_unscheduled(self, turn: Turn) -> None:
+    def give_up_unscheduled(self, turn: TurnState) -> None:
         """The user's turn is decided, and no reply was asked for: what was generated ahead is not used."""
         for handle in [one for one in turn.speeches.values() if not one.scheduled]:
             del turn.speeches[handle.id]
             for over in self.speech_over:
                 over(handle)
 
-    def release(self, turn: Turn, why: Hashable) -> None:
+    def release(self, turn: TurnState, why: Hashable) -> None:
         turn.holds.pop(why, None)
         self.check(turn)
 
-    def begin(self, turn: Turn | None) -> None:
+    def begin(self, turn: TurnState | None) -> None:
         """A decision, a request or a playout of the turn begins."""
         if turn is not None:
             turn.working += 1
 
-    def finish(self, turn: Turn | None) -> None:
+    def finish(self, turn: TurnState | None) -> None:
         """It is over."""
         if turn is not None:
             turn.working -= 1
             self.check(turn)
 
-    def check(self, turn: Turn) -> None:
+    def check(self, turn: TurnState) -> None:
         """End the turn if nothing of it is going to speak, after what LiveKit has scheduled by now."""
         if turn.open and turn.quiet:
             self._scope.soon(lambda: self._end_if_quiet(turn))
 
-    def _end_if_quiet(self, turn: Turn) -> None:
+    def _end_if_quiet(self, turn: TurnState) -> None:
         if turn.open and turn.quiet and turn is not self._candidate:
             self._end(turn)
 
     # --- spans -------------------------------------------------------------------------------------
 
-    def _start(self, start_ns: int, *, has_user: bool, committed: bool, source: str | None = None) -> Turn:
+    def _start(self, start_ns: int, *, has_user: bool, committed: bool, source: str | None = None) -> TurnState:
         attributes: Attributes = {attr.TURN_INDEX: self._count, attr.TURN_HAS_USER: has_user}
         if source is not None:
             attributes[attr.TURN_SPEECH_END_SOURCE] = source
         span = self._scope.spans.start(attr.KIND_TURN, self._scope, start_ns, attributes)
-        turn = Turn(self._count, span, has_user=has_user, committed=committed)
+        turn = TurnState(self._count, span, has_user=has_user, committed=committed)
         turn.agent_name = self._scope.agent_name
         turn.speech_end_source = source
         self._count += 1
@@ -130,7 +130,7 @@ class OpenTurns:
             self._end(self._open[0])
         return turn
 
-    def _end(self, turn: Turn, at_ns: int | None = None) -> None:
+    def _end(self, turn: TurnState, at_ns: int | None = None) -> None:
         if not turn.open:
             return
         if turn in self._open:

@@ -15,7 +15,7 @@ from ..clock import to_ns
 from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..values import flatten, model_attributes
-from .turn import Turn
+from .turn import TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class PlaybackTracker:
         scope: SessionScope,
         turns: TurnTracker,
         *,
-        voice_starts: Callable[[int, Turn | None], None],
-        cut_off: Callable[[Turn | None, int], None],
+        voice_starts: Callable[[int, TurnState | None], None],
+        cut_off: Callable[[TurnState | None, int], None],
     ) -> None:
         self._scope = scope
         self._turns = turns
@@ -45,7 +45,7 @@ class PlaybackTracker:
         self._cut_off = cut_off
         self._output: weakref.ref[AudioOutput] | None = None
         self._current: PipelineSpan | None = None
-        self._turn: Turn | None = None
+        self._turn: TurnState | None = None
 
     @property
     def audible(self) -> bool:
@@ -53,7 +53,7 @@ class PlaybackTracker:
         return self._current is not None
 
     @property
-    def turn(self) -> Turn | None:
+    def turn(self) -> TurnState | None:
         """The turn whose voice is heard now."""
         return self._turn
 

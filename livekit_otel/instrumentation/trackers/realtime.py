@@ -12,7 +12,7 @@ from ..clock import to_ns
 from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..values import clip, flatten, model_attributes, named_model
-from .turn import Turn
+from .turn import TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _FIRST_TOKEN = attr.metric("realtime", "ttft")
 class Response:
     """One response of the model."""
 
-    def __init__(self, span: PipelineSpan, turn: Turn | None, response_id: str | None, *, native: bool) -> None:
+    def __init__(self, span: PipelineSpan, turn: TurnState | None, response_id: str | None, *, native: bool) -> None:
         self.span = span
         self.turn = turn
         self.response_id = response_id
@@ -95,7 +95,7 @@ class RealtimeTracker:
         if response.reported and response.response_id:
             self._finish(response)
 
-    def first_audio(self, at_ns: int, turn: Turn | None) -> None:
+    def first_audio(self, at_ns: int, turn: TurnState | None) -> None:
         """The agent's voice is heard: of the response that is under way in this turn."""
         for response in self._responses.values():
             if response.turn is turn and response.end_ns is None and not response.heard:
@@ -136,7 +136,7 @@ class RealtimeTracker:
         # ids that match no response: a plugin whose usage has ids of its own
         return latest if latest is not None and latest in known and not latest.response_id else None
 
-    def turn_ends(self, turn: Turn) -> None:
+    def turn_ends(self, turn: TurnState) -> None:
         """The turn's span is about to end: a response that nothing more can be said of ends, too."""
         for response in list(self._responses.values()):
             if response.turn is turn and response.reported and response.end_ns is not None:

@@ -14,7 +14,7 @@ from ... import attributes as attr
 from .. import livekit_api
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
-from .turn import Turn
+from .turn import TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Request:
     """One request. It ends when its work and its reporting are done, and its speech is settled."""
 
     def __init__(
-        self, tracker: RequestTracker, span: PipelineSpan, handle: SpeechHandle | None, turn: Turn | None
+        self, tracker: RequestTracker, span: PipelineSpan, handle: SpeechHandle | None, turn: TurnState | None
     ) -> None:
         self._tracker = tracker
         self.span = span
@@ -176,13 +176,13 @@ class RequestTracker:
             if request.handle is not None and request.handle.id == speech_id:
                 request.finish_if_settled()
 
-    def turn_ends(self, turn: Turn) -> None:
+    def turn_ends(self, turn: TurnState) -> None:
         """The turn's span is about to end: what still waits to know whether it is used was not."""
         for request in list(self._open.values()):
             if request.turn is turn:
                 request.discard()
 
-    def adapter_tries(self, *, again: bool) -> Turn | None:
+    def adapter_tries(self, *, again: bool) -> TurnState | None:
         """An adapter's stream begins; returns the turn that it works for. ``again``: what failed before is past."""
         handle = livekit_api.speech_handle()
         turn = self._turns.working(handle) if handle is not None else None

@@ -21,7 +21,7 @@ from ..span import PipelineSpan, SpanOwner
 from ..values import clip, flatten, model_attributes, named_model
 from .recognition import Recognitions
 from .stt_metrics import summed, with_usage
-from .turn import Turn
+from .turn import TurnState
 
 if TYPE_CHECKING:
     from livekit.agents import UserInputTranscribedEvent
@@ -54,7 +54,7 @@ class SttTracker:
         self._metrics: dict[str, AttributeValue] = {}
         self._finals: deque[_Final] = deque()
         #: the claimed span that may still get usage, when it ends, and its turn
-        self._open: tuple[PipelineSpan, int, Turn | None] | None = None
+        self._open: tuple[PipelineSpan, int, TurnState | None] | None = None
         self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
@@ -145,14 +145,14 @@ class SttTracker:
             turn.note_model(taken)
         span.end(end_ns, attributes=taken)
 
-    def turn_ends(self, turn: Turn) -> None:
+    def turn_ends(self, turn: TurnState) -> None:
         """The turn's span is about to end."""
         if self._open is not None and self._open[2] is turn:
             self.settle()
 
     # --- whose it is -------------------------------------------------------------------------------
 
-    def give(self, owner: Turn) -> None:
+    def give(self, owner: TurnState) -> None:
         """The words of this turn were committed."""
         if self._open is not None and self._finals:
             self.settle()
@@ -171,7 +171,7 @@ class SttTracker:
             self._give(self._finals.popleft(), self._scope)
 
     def _give(self, final: _Final, owner: SpanOwner, *, keep_open: bool = False) -> None:
-        turn = owner if isinstance(owner, Turn) else None
+        turn = owner if isinstance(owner, TurnState) else None
         span = final.span or self._scope.spans.start(attr.KIND_STT, owner, final.start_ns)
         span.move_to(owner)
         span.set(final.attributes)

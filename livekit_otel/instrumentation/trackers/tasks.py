@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from ...containment import contain
 from .tool import ToolCall, ToolTracker
-from .turn import Turn
+from .turn import TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class TaskTracker:
         self._turns = turns
         self._tools = tools
         self._awaiting: WeakKeyDictionary[AgentTask[Any], _Awaiting] = WeakKeyDictionary()
-        self._completed_in: WeakKeyDictionary[AgentTask[Any], Turn] = WeakKeyDictionary()
+        self._completed_in: WeakKeyDictionary[AgentTask[Any], TurnState] = WeakKeyDictionary()
         #: the turn that an asyncio task keeps open, since a task that it awaited was completed there
-        self._resumed: WeakKeyDictionary[asyncio.Task[Any], Turn] = WeakKeyDictionary()
+        self._resumed: WeakKeyDictionary[asyncio.Task[Any], TurnState] = WeakKeyDictionary()
 
     def awaited(self, agent: AgentTask[Any], call: ToolCall | None) -> None:
         """The code that runs here awaits a task."""
@@ -73,7 +73,7 @@ class TaskTracker:
         if awaiting.task is not None and not awaiting.task.done():
             self._resume(awaiting.task, turn)
 
-    def _resume(self, task: asyncio.Task[Any], turn: Turn) -> None:
+    def _resume(self, task: asyncio.Task[Any], turn: TurnState) -> None:
         before = self._resumed.get(task)
         self._resumed[task] = turn
         if before is None:

@@ -13,7 +13,7 @@ from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..tool_names import ToolNames
 from ..values import clip
-from .turn import Turn
+from .turn import TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MAX_SEEN = 256
 class ToolCall:
     """One call that runs. Owns what the tool's own code asks of models."""
 
-    def __init__(self, call_id: str, span: PipelineSpan, turn: Turn | None, handle: SpeechHandle) -> None:
+    def __init__(self, call_id: str, span: PipelineSpan, turn: TurnState | None, handle: SpeechHandle) -> None:
         self.call_id = call_id
         self.span = span
         self.turn = turn
@@ -117,7 +117,7 @@ class ToolTracker:
             is_error = output is not None and output.is_error
             self._finish(span, None, "error" if is_error else "done", output.output if output is not None else None)
 
-    def hand_over(self, call: ToolCall, turn: Turn) -> None:
+    def hand_over(self, call: ToolCall, turn: TurnState) -> None:
         """The call goes on for this turn: what it says, now or later, belongs to it."""
         before, call.turn = call.turn, turn
         if before is not turn:

@@ -15,7 +15,7 @@ from ..values import clip
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
 
-__all__ = ["TEXT_LIMIT", "Turn", "joined", "model_name"]
+__all__ = ["TEXT_LIMIT", "TurnState", "joined", "model_name"]
 
 TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
@@ -23,7 +23,7 @@ _MAX_SPEECHES = 64
 _MADE_UP_FOR = frozenset({attr.KIND_STT, attr.KIND_REALTIME})
 
 
-class Turn:
+class TurnState:
     """An open exchange.
 
     Attributes:

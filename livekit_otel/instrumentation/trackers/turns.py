@@ -18,7 +18,7 @@ from .. import livekit_api
 from ..scope import SessionScope
 from ..span import SpanOwner
 from .open_turns import OpenTurns
-from .turn import Turn, joined
+from .turn import TurnState, joined
 
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
@@ -32,7 +32,7 @@ _REPORTED = frozenset(attr.REPORTED_METRICS)
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 
 #: the turn whose end-of-turn decision the current task carries out; tasks that it creates inherit it
-_decided: ContextVar[Turn | None] = ContextVar("livekit_otel_decided_turn", default=None)
+_decided: ContextVar[TurnState | None] = ContextVar("livekit_otel_decided_turn", default=None)
 
 
 class TurnTracker(OpenTurns):
@@ -40,7 +40,7 @@ class TurnTracker(OpenTurns):
 
     def __init__(self, scope: SessionScope) -> None:
         super().__init__(scope)
-        self._by_speech: OrderedDict[str, Turn] = OrderedDict()
+        self._by_speech: OrderedDict[str, TurnState] = OrderedDict()
         self._typed: str | None = None
         #: what the user said to a realtime model that has not answered yet
         self._early_words: ChatMessage | None = None
@@ -51,11 +51,11 @@ class TurnTracker(OpenTurns):
 
     # --- questions ---------------------------------------------------------------------------------
 
-    def of_speech(self, speech_id: str | None) -> Turn | None:
+    def of_speech(self, speech_id: str | None) -> TurnState | None:
         """The turn of a speech, open or closed."""
         return self._by_speech.get(speech_id) if speech_id is not None else None
 
-    def cause(self) -> Turn | None:
+    def cause(self) -> TurnState | None:
         """The turn that the current task works for: by the decision that it carries out, or by its speech."""
         decided = _decided.get()
         if decided is not None and decided.open:
@@ -68,7 +68,7 @@ class TurnTracker(OpenTurns):
         turn = self.of_speech(speech_id) if speech_id is not None else self.cause()
         return turn if turn is not None and turn.open else self._scope
 
-    def working(self, handle: SpeechHandle) -> Turn | None:
+    def working(self, handle: SpeechHandle) -> TurnState | None:
         """The open turn that new work of a speech belongs to; a speech that outlived its turn opens another."""
         turn = self._by_speech.get(handle.id)
         if turn is None or handle.done() or (self._scope.closing and not turn.open):
@@ -83,7 +83,7 @@ class TurnTracker(OpenTurns):
 
     # --- the user's side ---------------------------------------------------------------------------
 
-    def commit(self, text: str, start_ns: int | None) -> Turn:
+    def commit(self, text: str, start_ns: int | None) -> TurnState:
         """LiveKit committed the user's words, which began at ``start_ns``: the turn that they open."""
         turn, self._candidate = self._candidate, None
         if turn is None or not turn.open:
@@ -104,13 +104,13 @@ class TurnTracker(OpenTurns):
         """The next speech is created for a typed input of the user (``generate_reply(user_input=…)``)."""
         self._typed = text
 
-    def carry_out(self, turn: Turn | None) -> None:
+    def carry_out(self, turn: TurnState | None) -> None:
         """The current task carries out the decision that committed this turn, or goes on for it."""
         _decided.set(turn)
 
     # --- the agent's side --------------------------------------------------------------------------
 
-    def speech_created(self, handle: SpeechHandle, *, answers_speech: bool = False) -> Turn:
+    def speech_created(self, handle: SpeechHandle, *, answers_speech: bool = False) -> TurnState:
         """A speech came into being. ``answers_speech``: a realtime model answers what the user said."""
         typed, self._typed = self._typed, None
         turn = self._turn_of_new_speech(typed, answers_speech=answers_speech)
@@ -120,7 +120,7 @@ class TurnTracker(OpenTurns):
         handle.add_done_callback(self._speech_done)
         return turn
 
-    def _turn_of_new_speech(self, typed: str | None, *, answers_speech: bool) -> Turn:
+    def _turn_of_new_speech(self, typed: str | None, *, answers_speech: bool) -> TurnState:
         now = self._scope.now_ns()
         if typed is not None:
             turn = self._start(now, has_user=True, committed=True, source="typed")
@@ -143,7 +143,7 @@ class TurnTracker(OpenTurns):
             turn.span.set({attr.TURN_CONTINUES: cause.index})
         return turn
 
-    def open_user_turn(self) -> Turn:
+    def open_user_turn(self) -> TurnState:
         """The turn of what the user said to a realtime model, which decides itself when that is over."""
         turn = self._start(self.speech_start() or self._scope.now_ns(), has_user=True, committed=True)
         words, self._early_words = self._early_words, None
@@ -152,20 +152,20 @@ class TurnTracker(OpenTurns):
         self._supersede(turn)
         return turn
 
-    def _candidate_turn(self) -> Turn:
+    def _candidate_turn(self) -> TurnState:
         if self._candidate is None or not self._candidate.open:
             start = self.speech_start() or self._scope.now_ns()
             self._candidate = self._start(start, has_user=True, committed=False)
         return self._candidate
 
-    def _going_on(self) -> Turn | None:
+    def _going_on(self) -> TurnState | None:
         """The turn in which the agent is at work: speech that nothing else explains is part of it."""
         turn = self.latest
         if turn is None or turn.interrupted or not turn.committed or turn.superseded_ns is not None:
             return None
         return turn if turn.speeches or turn.holds else None
 
-    def link(self, speech_id: str | None, turn: Turn | None) -> None:
+    def link(self, speech_id: str | None, turn: TurnState | None) -> None:
         """LiveKit says that this speech answers the words of this turn (a generation made ahead was used)."""
         if speech_id is None or turn is None:
             return
@@ -175,13 +175,13 @@ class TurnTracker(OpenTurns):
         for used in self.speech_used:
             used(speech_id)
 
-    def adopt(self, handle: SpeechHandle, turn: Turn) -> None:
+    def adopt(self, handle: SpeechHandle, turn: TurnState) -> None:
         """What this speech says from now on belongs to the turn."""
         self._bind(handle, turn)
         if not handle.done():
             turn.add_speech(handle)
 
-    def _bind(self, handle: SpeechHandle, turn: Turn) -> None:
+    def _bind(self, handle: SpeechHandle, turn: TurnState) -> None:
         self._by_speech[handle.id] = turn
         self._by_speech.move_to_end(handle.id)
         while len(self._by_speech) > _MAX_SPEECHES:
@@ -206,7 +206,7 @@ class TurnTracker(OpenTurns):
 
     # --- what is said ------------------------------------------------------------------------------
 
-    def message(self, item: ChatMessage, turn: Turn | None) -> None:
+    def message(self, item: ChatMessage, turn: TurnState | None) -> None:
         """A message of this turn entered the conversation: its words and LiveKit's own latencies go on the turn."""
         if turn is None or not turn.open:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .stt import SttTracker
-from .turn import Turn
+from .turn import TurnState
 from .turns import TurnTracker
 from .vad import Claim, VadTracker
 
@@ -23,7 +23,7 @@ class Utterance:
         """The speech of the words that are being committed. ``cut``: also what the user is still saying."""
         return self._vad.claim(self._turns.floor_ns, cut=cut)
 
-    def give(self, claim: Claim, turn: Turn) -> None:
+    def give(self, claim: Claim, turn: TurnState) -> None:
         """They are this turn's."""
         self._vad.give(claim, turn)
         self._stt.give(turn)
@@ -32,13 +32,13 @@ class Utterance:
         """They are no turn's."""
         self._vad.release(claim)
 
-    def open_turn(self) -> Turn:
+    def open_turn(self) -> TurnState:
         """A turn of what the user said to a realtime model, which decides itself when that is over."""
         turn = self._turns.open_user_turn()
         self.give_heard(turn)
         return turn
 
-    def give_heard(self, turn: Turn) -> None:
+    def give_heard(self, turn: TurnState) -> None:
         """A realtime model answers, or fails to answer, what the user said."""
         claim = self.claim(False)
         turn.speech_end_source = claim.source
