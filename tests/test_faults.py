@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -75,6 +76,8 @@ HOOKS: list[tuple[Any, str]] = [
 ]
 #: together these reach most hooks
 SOME = ("barge_in", "failing_tools", "realtime_tool", "judged_overlaps", "batch_recognizer", "handoff")
+#: sessions in which the slow test breaks each hook; CI has time for a part, ``LIVEKIT_OTEL_FAULTS=1000`` is all
+MOST = int(os.environ.get("LIVEKIT_OTEL_FAULTS", "20"))
 #: reached only by adapters that fall back, by other tracing in the process, and where nothing can be awaited
 ELSEWHERE = {
     "SttTracker.adapter_failed",
@@ -137,6 +140,13 @@ def used(name: str) -> frozenset[tuple[Any, str]]:
     return frozenset(found)
 
 
+@cache
+def tried(hook: tuple[Any, str]) -> frozenset[str]:
+    """Sessions in which a hook is broken, spread over those that reach it."""
+    reached = [name for name in names() if hook in used(name)]
+    return frozenset(reached[:: max(1, -(-len(reached) // MOST))])
+
+
 def disturbed(name: str, owner: Any, hook: str, monkeypatch: pytest.MonkeyPatch) -> str:
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(f"{hook} is broken on purpose")
@@ -170,9 +180,9 @@ def test_a_broken_hook_changes_nothing(hook: tuple[Any, str], monkeypatch: pytes
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_broken_hooks_in_every_session(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for every hook that it reaches in every scripted session."""
+    """The same in every scripted session, each hook in as many as MOST of those that reach it."""
     for hook in HOOKS:
-        if hook[0] is not TurnSpanProcessor and hook in used(name):
+        if hook[0] is not TurnSpanProcessor and name in tried(hook):
             assert disturbed(name, *hook, monkeypatch) == undisturbed(name), _id(hook)
 
 
