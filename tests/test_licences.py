@@ -24,6 +24,7 @@ LIBRARIES = {
     "libgfortran": "", "libquadmath": "", "libgcc": "", "libstdc++": "", "libgomp": "",
     "libSvtAv1": "", "libXau": "", "libdav1d": "", "libdrm": "", "libopencore": "", "libopus": "", "libsharpyuv": "",
     "libvpl": "", "libvpx": "", "libwebp": "", "libxcb": "", "libscipy_openblas": "", "liblivekit_ffi": "",
+    "libvmaf": "",
 }  # fmt: skip
 #: what a licence's own text, or what a wheel says of it, is taken for
 TEXTS = {

@@ -173,5 +173,16 @@ def _plain(value: Value) -> Any:
     if value.arrayValue is not None:
         return [_plain(one) for one in value.arrayValue.values]
     if value.kvlistValue is not None:
-        return msgspec.json.encode(_attributes(value.kvlistValue.values)).decode()
+        return msgspec.json.encode(_nested(value)).decode()
     return None
+
+
+def _nested(value: Value | None) -> Any:
+    """A value inside of a map, which is text once, as a whole: text in text doubles its backslashes at each level."""
+    if value is None:
+        return None
+    if value.kvlistValue is not None:
+        return {pair.key: _nested(pair.value) for pair in value.kvlistValue.values}
+    if value.arrayValue is not None:
+        return [_nested(one) for one in value.arrayValue.values]
+    return _plain(value)
