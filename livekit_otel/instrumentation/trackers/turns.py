@@ -7,6 +7,7 @@ belongs to a closed turn never moves to another.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -32,7 +33,7 @@ _REPORTED = frozenset(attr.REPORTED_METRICS)
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 
 #: the turn whose end-of-turn decision the current task carries out; tasks that it creates inherit it
-_decided: ContextVar[TurnState | None] = ContextVar("livekit_otel_decided_turn", default=None)
+_decided: ContextVar[weakref.ref[TurnState] | None] = ContextVar("livekit_otel_decided_turn", default=None)
 
 
 class TurnTracker(OpenTurns):
@@ -57,7 +58,8 @@ class TurnTracker(OpenTurns):
 
     def cause(self) -> TurnState | None:
         """The turn that the current task works for: by the decision that it carries out, or by its speech."""
-        decided = _decided.get()
+        reference = _decided.get()
+        decided = reference() if reference is not None else None
         if decided is not None and decided.open:
             return decided
         handle = livekit_api.speech_handle()
@@ -106,7 +108,8 @@ class TurnTracker(OpenTurns):
 
     def carry_out(self, turn: TurnState | None) -> None:
         """The current task carries out the decision that committed this turn, or goes on for it."""
-        _decided.set(turn)
+        # LiveKit keeps contexts of speeches until the session ends: they hold no turn that has ended
+        _decided.set(weakref.ref(turn) if turn is not None else None)
 
     # --- the agent's side --------------------------------------------------------------------------
 
