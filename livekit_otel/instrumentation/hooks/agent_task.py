@@ -1,4 +1,4 @@
-"""The wrappers around an agent task: who awaits it, where it is completed, and where the awaiting code goes on."""
+"""The wrappers around an agent task: who awaits it, where it is completed, and where the awaiting code continues."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def entered(agent: Agent) -> None:
 
 
 def complete(wrapped: Callable[..., Any], agent: AgentTask[Any], args: Args, kwargs: Kwargs) -> Any:
-    """``AgentTask.complete(result)``: what awaits the task goes on, for the turn that completed it."""
+    """``AgentTask.complete(result)``: what awaits the task continues, for the turn that completed it."""
     with contained("task.completed"):
         state = _sessions.pop(agent, None)
         if state is not None and state.recording:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,19 +11,12 @@ from .. import livekit_api, messages, registry
 from ..span import SpanOwner
 from . import tool
 from .adapter import run_adapter
-from .wrapping import Args, Kwargs
+from .wrapping import Args, Kwargs, ReportingStream, failed_attempt, run
 
 if TYPE_CHECKING:
     from livekit.agents.llm import ChatChunk, LLMStream
 
-#: the stream whose metrics task runs: the metrics that reach the session from there are this stream's
-_reporting: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_llm", default=None)
-
-
-def reporting_stream() -> object | None:
-    """The stream whose metrics task is running here."""
-    reference = _reporting.get()
-    return reference() if reference is not None else None
+reporting: ReportingStream[LLMStream] = ReportingStream("livekit_otel_llm")
 
 
 @cache
@@ -55,18 +46,14 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, a
             entered = state.scope.layers.enter(request.span, stand_in=True)
     if adapter is not None:
         return await run_adapter(wrapped, args, kwargs, adapter, stream._llm)
-    error: BaseException | None = None
-    try:
-        return await wrapped(*args, **kwargs)
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with contained("llm.end"):
-            if entered is not None:
-                entered.leave()
-            if state is not None and request is not None:
-                state.trackers.llm.work_done(request, error)
+
+    def finish(_result: object, error: BaseException | None) -> None:
+        if entered is not None:
+            entered.leave()
+        if state is not None and request is not None:
+            state.trackers.llm.work_done(request, error)
+
+    return await run(wrapped, args, kwargs, "llm.end", finish)
 
 
 async def metrics_monitor_task(
@@ -80,7 +67,7 @@ async def metrics_monitor_task(
         state = registry.current()
         if state is not None:
             answer = messages.Answer(state.scope.clock)
-            _reporting.set(weakref.ref(stream))
+            reporting.set(stream)
             if args:
                 args = (_tap(args[0], answer), *args[1:])
             else:
@@ -109,6 +96,5 @@ def emit_error(wrapped: Callable[..., Any], stream: LLMStream, args: Args, kwarg
     with contained("llm.attempt"):
         state = registry.current()
         request = state.trackers.llm.reporting(stream) if state is not None else None
-        if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
-            request.attempts += 1
+        failed_attempt(request, args, kwargs)
     return wrapped(*args, **kwargs)

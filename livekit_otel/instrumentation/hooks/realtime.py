@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...containment import contained
 from .. import livekit_api, registry
-from .wrapping import Args, Kwargs
+from .wrapping import Args, Kwargs, run
 
 if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
@@ -42,13 +42,9 @@ async def generation_task(
             tracker = state.trackers.realtime
             model = livekit_api.realtime_llm(activity)
             response = tracker.begin(model, kwargs["speech_handle"], kwargs["generation_ev"])
-    error: BaseException | None = None
-    try:
-        return await wrapped(*args, **kwargs)
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with contained("realtime.end"):
-            if tracker is not None and response is not None:
-                tracker.done(response, error)
+
+    def finish(_result: object, error: BaseException | None) -> None:
+        if tracker is not None and response is not None:
+            tracker.done(response, error)
+
+    return await run(wrapped, args, kwargs, "realtime.end", finish)

@@ -73,8 +73,8 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
     if _options.native_spans is False:
         livekit_tracer.warn_if_shared(provider)
     state = SessionState(session, agent, _options, Layers(provider, native.adopt_orphans), processor)
-    state.events.listen("llm_metrics", lambda metrics: state.trackers.llm.metrics(metrics, llm.reporting_stream()))
-    state.events.listen("tts_metrics", lambda metrics: state.trackers.tts.metrics(metrics, tts.reporting_stream()))
+    state.events.listen("llm_metrics", lambda metrics: state.trackers.llm.metrics(metrics, llm.reporting.get()))
+    state.events.listen("tts_metrics", lambda metrics: state.trackers.tts.metrics(metrics, tts.reporting.get()))
     registry.put(session, state)
     shutdown_watch.watch(provider, registry.running_on)
     # a session that is dropped without a close still gets its end

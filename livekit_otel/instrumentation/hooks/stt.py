@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...containment import contained
 from .. import livekit_api, registry
-from .wrapping import Args, Kwargs
+from .wrapping import Args, Kwargs, run
 
 if TYPE_CHECKING:
     from livekit.agents.stt import STT, RecognizeStream
@@ -31,20 +31,14 @@ async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args:
                 recognition = tracker.begin(stt)
                 if recognition.span is not None:
                     entered = state.scope.layers.enter(recognition.span)
-    result: Any = None
-    error: BaseException | None = None
-    try:
-        result = await wrapped(*args, **kwargs)
-        return result
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with contained("stt.recognize.end"):
-            if entered is not None:
-                entered.leave()
-            if tracker is not None and recognition is not None:
-                tracker.end(recognition, result, error)
+
+    def finish(result: Any, error: BaseException | None) -> None:
+        if entered is not None:
+            entered.leave()
+        if tracker is not None and recognition is not None:
+            tracker.end(recognition, result, error)
+
+    return await run(wrapped, args, kwargs, "stt.recognize.end", finish)
 
 
 @cache

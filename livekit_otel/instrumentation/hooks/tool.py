@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...containment import contained
 from .. import livekit_api, registry
 from ..trackers.tool import ToolCall
-from .wrapping import Args, Kwargs
+from .wrapping import Args, Kwargs, run
 
 if TYPE_CHECKING:
     from livekit.agents import ToolExecutionUpdatedEvent
@@ -38,22 +38,16 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecuto
             call = tracker.begin(run_ctx.function_call, run_ctx.speech_handle)
             reset = _call.set(call)
             entered = state.scope.layers.enter(call.span)
-    result: Any = None
-    error: BaseException | None = None
-    try:
-        result = await wrapped(*args, **kwargs)
-        return result
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with contained("tool.end"):
-            if entered is not None:
-                entered.leave()
-            if reset is not None:
-                _call.reset(reset)
-            if tracker is not None and call is not None:
-                tracker.returned(call, result, error)
+
+    def finish(result: object, error: BaseException | None) -> None:
+        if entered is not None:
+            entered.leave()
+        if reset is not None:
+            _call.reset(reset)
+        if tracker is not None and call is not None:
+            tracker.returned(call, result, error)
+
+    return await run(wrapped, args, kwargs, "tool.end", finish)
 
 
 async def deliver_reply(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import weakref
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,20 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ...containment import contained
 from .. import livekit_api, registry
 from .adapter import run_adapter
-from .wrapping import Args, Kwargs
+from .wrapping import Args, Kwargs, ReportingStream, failed_attempt, run
 
 if TYPE_CHECKING:
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
 
     Stream: TypeAlias = ChunkedStream | SynthesizeStream
 
-_reporting: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_tts", default=None)
-
-
-def reporting_stream() -> object | None:
-    """The stream whose metrics task is running here."""
-    reference = _reporting.get()
-    return reference() if reference is not None else None
+reporting: ReportingStream[Stream] = ReportingStream("livekit_otel_tts")
 
 
 @cache
@@ -56,19 +48,15 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args
             entered = state.scope.layers.enter(request.span, stand_in=True)
     if adapter is not None:
         return await run_adapter(wrapped, args, kwargs, adapter, stream._tts)
-    error: BaseException | None = None
-    try:
-        return await wrapped(*args, **kwargs)
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with contained("tts.end"):
-            if entered is not None:
-                entered.leave()
-            if state is not None and request is not None:
-                reports = getattr(stream, "_metrics_task", None) is not None
-                state.trackers.tts.ended(request, _text(stream), error, reports=reports)
+
+    def finish(_result: object, error: BaseException | None) -> None:
+        if entered is not None:
+            entered.leave()
+        if state is not None and request is not None:
+            reports = getattr(stream, "_metrics_task", None) is not None
+            state.trackers.tts.ended(request, _text(stream), error, reports=reports)
+
+    return await run(wrapped, args, kwargs, "tts.end", finish)
 
 
 async def metrics_monitor_task(
@@ -76,7 +64,7 @@ async def metrics_monitor_task(
 ) -> Any:
     """``_metrics_monitor_task``: the metrics come from here."""
     with contained("tts.report"):
-        _reporting.set(weakref.ref(stream))
+        reporting.set(stream)
     try:
         return await wrapped(*args, **kwargs)
     finally:
@@ -92,6 +80,5 @@ def emit_error(wrapped: Callable[..., Any], stream: Stream, args: Args, kwargs: 
     with contained("tts.attempt"):
         state = registry.current()
         request = state.trackers.tts.reporting(stream) if state is not None else None
-        if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
-            request.attempts += 1
+        failed_attempt(request, args, kwargs)
     return wrapped(*args, **kwargs)

@@ -1,10 +1,60 @@
-"""What wrapt hands a wrapper: the arguments of the call, by position and by name."""
+"""What the wrappers share: the arguments that wrapt hands them, and the code around the call that they wrap."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import weakref
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-__all__ = ["Args", "Kwargs"]
+from ...containment import contained
+
+if TYPE_CHECKING:
+    from ..trackers.requests import Request
+
+__all__ = ["Args", "Kwargs", "ReportingStream", "failed_attempt", "run"]
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
+S = TypeVar("S")
+
+
+async def run(
+    wrapped: Callable[..., Awaitable[Any]],
+    args: Args,
+    kwargs: Kwargs,
+    fault: str,
+    finish: Callable[[Any, BaseException | None], None],
+) -> Any:
+    """Await the wrapped call. Then ``finish`` receives its result and its error; faults of it are contained."""
+    result: Any = None
+    error: BaseException | None = None
+    try:
+        result = await wrapped(*args, **kwargs)
+        return result
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        with contained(fault):
+            finish(result, error)
+
+
+class ReportingStream(Generic[S]):
+    """The stream whose metrics task runs here: the metrics that reach the session from there are this stream's."""
+
+    def __init__(self, name: str) -> None:
+        self._stream: ContextVar[weakref.ref[S] | None] = ContextVar(name, default=None)
+
+    def set(self, stream: S) -> None:
+        self._stream.set(weakref.ref(stream))
+
+    def get(self) -> S | None:
+        reference = self._stream.get()
+        return reference() if reference is not None else None
+
+
+def failed_attempt(request: Request | None, args: Args, kwargs: Kwargs) -> None:
+    """Count a call of ``_emit_error(error, recoverable)``: the request is tried again."""
+    if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
+        request.attempts += 1
