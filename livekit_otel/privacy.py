@@ -32,7 +32,7 @@ __all__ = [
 class Mark(Enum):
     """What a field's value is."""
 
-    #: what people said, wrote or own, and what cannot be told apart from that
+    #: what people said, wrote or own, and what cannot be distinguished from that
     CONTENT = "content"
     #: ids, names of models and agents, states: strings, or lists of them
     IDENTIFIER = "identifier"

@@ -1,4 +1,4 @@
-"""One turn while it goes on and shortly after: reduced records of its stages, and what was written to its span."""
+"""One turn while it is open and shortly after: reduced records of its stages, and what was written to its span."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def records(provider: trace.TracerProvider) -> bool:
 
 
 def made(provider: trace.TracerProvider, span: trace.Span) -> bool | None:
-    """Whether a span is this provider's; None where neither tells."""
+    """Whether a span is this provider's; None where neither is known."""
     theirs = getattr(innermost_span(span), _SPAN_PROCESSORS, None)
     ours = getattr(core(provider), _PROCESSORS, None)
     return None if theirs is None or ours is None else theirs is ours

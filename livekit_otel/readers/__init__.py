@@ -32,7 +32,7 @@ def read_spans(
             ``jaeger://``, ``langfuse://`` or ``phoenix://``, with ``service``, ``session``, ``trace``, ``since``,
             ``until`` and ``limit`` as parameters.
         all_scopes: also yield spans that livekit_otel did not make.
-        on_problem: called with each :class:`Problem` (a damaged line, say) when it is met. Reading goes on after it.
+        on_problem: called with each :class:`Problem` (a damaged line, say) when it is met. Reading continues after it.
 
     Returns:
         An iterator whose ``problems`` lists what could not be read so far; reports built from it repeat them.

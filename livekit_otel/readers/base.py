@@ -16,7 +16,7 @@ _KEPT_PROBLEMS = 100
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something in a source that could not be read, and was passed over.
+    """Something in a source that could not be read, and was skipped.
 
     Attributes:
         where: the file, or another name of the place.
@@ -63,7 +63,7 @@ class SpanStream(Iterator[SpanRecord]):
     """The span records of one source, with what went wrong on the way.
 
     Attributes:
-        problems: what was passed over so far, the first hundred of them.
+        problems: what was skipped so far, the first hundred of them.
         problem_count: how many there were.
         bytes_read, bytes_total: progress; the total is None where it is not known.
         on_advance: called with the number of bytes when some more were read.

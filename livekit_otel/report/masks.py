@@ -1,4 +1,4 @@
-"""Sessions whose ids were masked or removed on the way: told apart by trace and by session span."""
+"""Sessions whose ids were masked or removed on the way: distinguished by trace and by session span."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class STTUsage(_Usage, frozen=True, kw_only=True):
 
 
 class InterruptionUsage(_Usage, frozen=True, kw_only=True):
-    """Use of a model that tells interruptions from backchannels."""
+    """Use of a model that distinguishes interruptions from backchannels."""
 
     type: ClassVar[str] = "interruption_usage"
     total_requests: int = 0

@@ -1,4 +1,4 @@
-"""Agent tasks: who awaits one, and whose answer it is when the awaiting code goes on.
+"""Agent tasks: who awaits one, and whose answer it is when the awaiting code continues.
 
 A tool, or an agent's ``on_enter``, that awaits an ``AgentTask`` says nothing until the user has answered the task. The
 words that complete the task are answered by what the awaiting code does next.
@@ -59,7 +59,7 @@ class TaskTracker:
             self._turns.asks(awaiting.holds, agent.done)
 
     def completed(self, agent: AgentTask[Any]) -> None:
-        """A task is completed here: what awaited it goes on, for the turn that completed it."""
+        """A task is completed here: what awaited it continues, for the turn that completed it."""
         awaiting = self._awaiting.pop(agent, None)
         if awaiting is None:
             return
@@ -88,7 +88,7 @@ class TaskTracker:
             self._turns.release(turn, task)
 
     def goes_on(self, agent: AgentTask[Any]) -> None:
-        """The code that awaited a task goes on here: what it says, and what it starts, is for that turn."""
+        """The code that awaited a task continues here: what it says, and what it starts, is for that turn."""
         turn = self._completed_in.pop(agent, None)
         if turn is not None and turn.open:
             self._turns.carry_out(turn)

@@ -48,7 +48,7 @@ class ToolCall:
 
 
 class ToolTracker:
-    """Function calls of one session. A model may use a call id twice: calls are told apart by the object."""
+    """Function calls of one session. A model may use a call id twice: calls are distinguished by the object."""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker, names: ToolNames) -> None:
         self._scope = scope
@@ -118,7 +118,7 @@ class ToolTracker:
             self._finish(span, None, "error" if is_error else "done", output.output if output is not None else None)
 
     def hand_over(self, call: ToolCall, turn: TurnState) -> None:
-        """The call goes on for this turn: what it says, now or later, belongs to it."""
+        """The call continues for this turn: what it says, now or later, belongs to it."""
         before, call.turn = call.turn, turn
         if before is not turn:
             turn.open_tools[call.span] = call.handle.id

@@ -107,7 +107,7 @@ class TurnTracker(OpenTurns):
         self._typed = text
 
     def carry_out(self, turn: TurnState | None) -> None:
-        """The current task carries out the decision that committed this turn, or goes on for it."""
+        """The current task carries out the decision that committed this turn, or continues for it."""
         # LiveKit keeps contexts of speeches until the session ends: they hold no turn that has ended
         _decided.set(weakref.ref(turn) if turn is not None else None)
 
