@@ -32,7 +32,7 @@ from livekit_otel.instrumentation.trackers.vad import VadTracker
 from livekit_otel.journal import JournalWriter, recorder
 from livekit_otel.processor import TurnSpanProcessor
 from livekit_otel.provider import export_losses
-from tests.kit.run import run_scenario
+from tests.kit.run import SCENARIOS, run_scenario
 from tests.kit.trace import names, switch_off
 
 CLASSES: tuple[type, ...] = (
@@ -172,6 +172,8 @@ def test_a_broken_hook_changes_nothing(hook: tuple[Any, str], monkeypatch: pytes
     if hook[0] is TurnSpanProcessor and hook[1] == "__init__":
         pytest.skip("made before the call begins, by the caller of set_tracer_provider")
     reached = [name for name in SOME if hook in used(name)] or [name for name in names() if hook in used(name)]
+    if not reached and _id(hook) not in ELSEWHERE and len(names()) < len(SCENARIOS):
+        pytest.skip("this LiveKit cannot play all scenarios")
     assert bool(reached) != (_id(hook) in ELSEWHERE)
     for name in reached[: len(SOME)]:
         assert disturbed(name, *hook, monkeypatch) == undisturbed(name)
