@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
+from pathlib import Path
 
-__all__ = ["InertFormatter", "InertLogs", "csv_cell", "escape_json", "visible"]
+__all__ = ["InertFormatter", "InertLogs", "csv_cell", "escape_json", "mistake", "visible"]
+
+_PACKAGE = Path(__file__).parent
 
 #: Controls (C0, DEL, C1), surrogates, line separators, and all format characters but the two joiners, which Persian,
 #: Indic scripts and emoji need. With them what Unicode reserves for invisible characters of later versions; not the
@@ -106,3 +110,13 @@ class InertLogs(logging.Filter):
             clean = visible(trace, lines=True)
             if clean != trace:
                 record.exc_text = clean
+
+
+def mistake(error: Exception) -> str:
+    """One line for an error that this package did not raise on purpose, with the place that a report of it needs."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    where = f" in {Path(frames[-1].filename).relative_to(_PACKAGE)}, line {frames[-1].lineno}" if frames else ""
+    text = f"unexpected {type(error).__name__}{where}: {error}; this is a mistake in livekit_otel, please report it"
+    return " ".join(visible(text).split())

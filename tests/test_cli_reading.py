@@ -6,15 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from livekit_otel import attributes as attr
 from livekit_otel.cli import main
 from livekit_otel.readers import SCHEMES, read_spans
-from livekit_otel.report import build_report
+from livekit_otel.report import SessionReport, build_report, build_reports, model
 from livekit_otel.report.render_json import to_document
 from livekit_otel.report.render_text import to_text
+from livekit_otel.report.session import OpenSession
+from livekit_otel.spans import SpanRecord
+from livekit_otel.turns import SessionDerivation, derive_session
 from tests import report_kit as kit
 
 ONE, TWO = kit.call("S-one", turns=2), kit.call("S-two", turns=1, start=kit.START + 100)
@@ -193,6 +198,66 @@ def test_full_or_closed_output(one: Path, tmp_path: Path) -> None:
             assert "Traceback" not in done.stderr
     run = subprocess.run(["sh", "-c", f"{launcher}report {one} -o {tmp_path / 'x'} >&-"])
     assert (run.returncode, (tmp_path / "x").exists()) == (0, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_closed_standard_error(two: Path, tmp_path: Path) -> None:
+    """Where nothing can be said on standard error, results and exit codes are those of any other run."""
+    launcher = f"exec {sys.executable} -m livekit_otel "
+    replay = f"replay {two} --to http://127.0.0.1:9 --dry-run --state {tmp_path / 'state'}"
+    for command in (
+        f"sessions {two}",
+        f"report {two} -s S-one",
+        f"turns {two}",
+        replay,
+        f"sessions {tmp_path / 'none'}",
+    ):
+        usual = subprocess.run(["sh", "-c", launcher + command], capture_output=True)
+        done = subprocess.run(["sh", "-c", f"{launcher}{command} 2>&-"], capture_output=True)
+        assert (done.returncode, done.stdout) == (usual.returncode, usual.stdout), command
+
+
+def test_a_session_that_fails_takes_no_other_along(
+    two: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake of ours in one session is one line about it, and every other session is listed as always."""
+    assert main(["turns", str(two), "-s", "S-one"]) == 0
+    others = capsys.readouterr().out
+
+    def failing(spans: list[SpanRecord]) -> SessionDerivation:
+        if any(span.attributes.get(attr.SESSION_ID) == "S-two" for span in spans):
+            raise KeyError("a value\x1b]52;c;x that no check knows")
+        return derive_session(spans)
+
+    monkeypatch.setattr(model, "derive_session", failing)
+    assert main(["turns", str(two)]) == 0
+    out, err = capsys.readouterr()
+    assert out == others
+    assert f"warning: {two}: session S-two was left out: unexpected KeyError" in err
+    assert "please report it" in err
+    assert "\x1b" not in err
+
+
+def test_a_report_that_cannot_be_made_says_so(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report of such a session holds its spans, is not complete and gives the reason; the others are untouched."""
+
+    def failing(self: OpenSession, problems: Iterable[object] = ()) -> SessionReport:
+        if self.session_id == "S-two":
+            raise RuntimeError("no such shape")
+        return made(self, problems)
+
+    made = OpenSession.report
+    monkeypatch.setattr(OpenSession, "report", failing)
+    reports = {report.session_id: report for report in build_reports(read_spans(two))}
+    assert reports["S-one"].complete
+    bare = reports["S-two"]
+    assert not bare.complete
+    assert len(bare.spans) == len(TWO.spans) - 3
+    (warning,) = bare.warnings
+    assert warning.startswith("the report could not be made: unexpected RuntimeError in report/build.py, line ")
+    assert warning.endswith(": no such shape; this is a mistake in livekit_otel, please report it")
+    json.dumps(to_document(bare))
+    assert "no such shape" in to_text(bare)
 
 
 def test_narrow_terminal_encoding(one: Path) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from .. import __version__
+from .._display import mistake
 from .._install_hint import install_hint
 from ..errors import LiveKitOtelError
 from ..transport.credentials import without_arguments
@@ -17,8 +16,6 @@ from .commands import short_help
 from .output import inert_logs, say, write
 
 __all__ = ["main"]
-
-_PACKAGE = Path(__file__).parent.parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             if type(error).__name__ == "Abort":
                 return _fail("interrupted", 130)
-            return _fail(without_arguments(_unexpected(error), arguments), 1)
+            return _fail(without_arguments(mistake(error), arguments), 1)
         command = getattr(getattr(error, "ctx", None), "command_path", "livekit-otel")
         message = without_arguments(error.format_message(), arguments)
         return _fail(f"{message} (see `{command} --help`)", getattr(error, "exit_code", 2))
@@ -88,15 +85,6 @@ def _give_up_stdout() -> None:
     """The interpreter must not flush into a closed pipe, or onto a full disk, again."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _unexpected(error: Exception) -> str:
-    """An error that is a mistake of ours, with the place that a report of it needs."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)
-    ]
-    where = f" in {Path(frames[-1].filename).relative_to(_PACKAGE)}, line {frames[-1].lineno}" if frames else ""
-    return f"unexpected {type(error).__name__}{where}: {error}; this is a mistake in livekit_otel, please report it"
 
 
 def _fail(message: str, code: int) -> int:

@@ -15,7 +15,7 @@ from .._display import InertFormatter, escape_json, visible
 from .._private_files import write_private
 from ..errors import LiveKitOtelError
 
-__all__ = ["inert_logs", "say", "to_json", "write"]
+__all__ = ["inert_logs", "on_terminal", "say", "to_json", "write"]
 
 #: levels that are indented; a report of LiveKit's has ten
 _INDENTED = 32
@@ -79,6 +79,11 @@ def say(message: str) -> None:
     """One line on standard error."""
     if sys.stderr is not None:
         print(" ".join(visible(message).split()), file=sys.stderr)
+
+
+def on_terminal() -> bool:
+    """Whether somebody watches standard error."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager

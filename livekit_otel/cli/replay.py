@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from enum import Enum
@@ -15,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColum
 from .._display import visible
 from ..errors import LiveKitOtelError, OptionError
 from .console import InertConsole
-from .output import write
+from .output import on_terminal, write
 
 __all__ = ["register"]
 
@@ -81,7 +80,7 @@ def replay(
     with Progress(
         TextColumn("reading" if dry_run else "sending"), BarColumn(), TaskProgressColumn(), DownloadColumn(),
         TextColumn("{task.fields[spans]} spans"), console=notes.console, transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=not on_terminal(),
     ) as progress:  # fmt: skip
         job = Replay(
             source, url, state=state, batch=batch, on_note=notes.add,

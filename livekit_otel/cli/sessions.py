@@ -13,7 +13,7 @@ from ..report.values import clock
 from ..report.view import one_line
 from ..transport.credentials import shown
 from .output import to_json, write
-from .support import Source, opened
+from .support import Source, opened, rows_of
 
 __all__ = ["register"]
 
@@ -38,7 +38,7 @@ def sessions(
 ) -> None:
     """List the sessions of a trace: id, start, length, turns, close reason, and whether all of it is there."""
     with opened(source) as spans:
-        rows = [_row(report) for report in build_reports(spans)]
+        rows = list(rows_of(build_reports(spans), _row, spans))
     if not rows:
         raise SessionNotFoundError(
             f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"

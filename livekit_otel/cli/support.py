@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
-from ..errors import SourceError
+from .._display import mistake
+from ..errors import LiveKitOtelError, SourceError
 from ..readers import Problem, SpanStream, read_spans
+from ..report import SessionReport
 from ..transport.credentials import shown
 from .console import InertConsole
-from .output import say, to_json, write
+from .output import on_terminal, say, to_json, write
 
-__all__ = ["Source", "opened", "to_json", "write"]
+__all__ = ["Source", "opened", "rows_of", "to_json", "write"]
+
+_T = TypeVar("_T")
 
 Source = Annotated[
     str,
@@ -34,7 +37,7 @@ def opened(source: str) -> Iterator[SpanStream]:
     """The spans of ``source``; progress is shown on a terminal, and what could not be read is told on stderr."""
     with Progress(
         TextColumn("reading"), BarColumn(), TaskProgressColumn(), DownloadColumn(),
-        console=InertConsole(stderr=True), transient=True, disable=not sys.stderr.isatty(),
+        console=InertConsole(stderr=True), transient=True, disable=not on_terminal(),
     ) as progress:  # fmt: skip
         stream = read_spans(source)
         task = progress.add_task("reading", total=stream.bytes_total)
@@ -55,3 +58,16 @@ def _show_problems(stream: SpanStream) -> None:
         say(f"{'warning' if problem.level == 'warning' else 'note'}: {problem}")
     if stream.problem_count > _SHOWN_PROBLEMS:
         say(f"warning: {stream.problem_count - _SHOWN_PROBLEMS} more such problems")
+
+
+def rows_of(reports: Iterable[SessionReport], make: Callable[[SessionReport], _T], stream: SpanStream) -> Iterator[_T]:
+    """What ``make`` gives for each report; one that it fails for is a problem of the source, and the others follow."""
+    for report in reports:
+        try:
+            yield make(report)
+        except LiveKitOtelError:
+            raise
+        except Exception as error:
+            stream.problem(
+                Problem(shown(stream.source), None, f"session {report.session_id} was left out: {mistake(error)}")
+            )

@@ -23,7 +23,7 @@ from ..report.view import offset, one_line
 from ..spans import SpanRecord
 from ..transport.credentials import shown
 from .output import to_json, write
-from .support import Source, opened
+from .support import Source, opened, rows_of
 
 __all__ = ["COLUMNS", "register"]
 
@@ -101,9 +101,9 @@ def turns(
     rows: list[Row] = []
     sessions = 0
     with opened(source) as spans:
-        for report in _reports(source, spans, session):
+        for found in rows_of(_reports(source, spans, session), _rows, spans):
             sessions += 1
-            rows += (Row(report.session_id, report.started_at or 0.0, turn_document(turn)) for turn in report.turns)
+            rows += found
     if not sessions:
         raise SessionNotFoundError(
             f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
@@ -113,6 +113,10 @@ def turns(
         write(to_json([{"session_id": row.session_id, **row.turn} for row in rows]), output)
     else:
         write(_csv(rows) if format is Format.csv else _table(rows), output)
+
+
+def _rows(report: SessionReport) -> list[Row]:
+    return [Row(report.session_id, report.started_at or 0.0, turn_document(turn)) for turn in report.turns]
 
 
 def _reports(source: str, spans: Iterable[SpanRecord], session: str | None) -> Iterator[SessionReport]:

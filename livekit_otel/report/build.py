@@ -48,12 +48,20 @@ def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
         if session.add(span):
             del opened[key]
             done.add(hash(key))
-            yield session.report()
+            yield _report_of(session)
     _gather(opened, masked)
     # only now is it known which problems the reader had; sessions that were whole lost nothing to them
     problems = list(getattr(spans, "problems", ()))
     while opened:
-        yield opened.pop(next(iter(opened))).report(problems)
+        yield _report_of(opened.pop(next(iter(opened))), problems)
+
+
+def _report_of(session: OpenSession, problems: Iterable[object] = ()) -> SessionReport:
+    """Its report; where making it fails, one that says so: a damaged session takes no other one along."""
+    try:
+        return session.report(problems)
+    except Exception as error:
+        return session.bare_report(error)
 
 
 def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans) -> None:
