@@ -32,7 +32,7 @@ SECTIONS = {
     "Tracing": ["set_tracer_provider", "LiveKitInstrumentor", "TurnSpanProcessor", "SessionSpans"],
     "Reading": ["read_spans", "SpanStream", "Problem", "SpanRecord"],
     "Reports": ["build_report", "build_reports", "SessionReport", "ReportWarning", "Turn"],
-    "Derived numbers": ["TurnLatency", "Segment", "TurnDerivation", "Percentiles", "SessionDerivation"],
+    "Derived numbers": ["TurnLatency", "Gap", "Segment", "TurnDerivation", "Percentiles", "SessionDerivation"],
     "Usage": ["ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"],
     "Errors": ["LiveKitOtelError", *(name for name in _ERRORS if name != "LiveKitOtelError")],
 }

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .spans import SpanRecord
     from .turns import (
         EOTUsage,
+        Gap,
         InterruptionUsage,
         LLMUsage,
         ModelUsage,
@@ -58,6 +59,7 @@ __all__ = [
     "AmbiguousSessionError",
     "EOTUsage",
     "EndpointError",
+    "Gap",
     "InterruptionUsage",
     "LLMUsage",
     "LiveKitInstrumentor",
@@ -98,7 +100,7 @@ _EXPORTS = {
     "spans": ("SpanRecord",),
     "turns": (
         *("ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"),
-        *("Percentiles", "Segment", "SessionDerivation", "TurnDerivation", "TurnLatency"),
+        *("Gap", "Percentiles", "Segment", "SessionDerivation", "TurnDerivation", "TurnLatency"),
     ),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-AttributeType = Literal["string", "int", "double", "boolean", "string[]"]
+AttributeType = Literal["string", "int", "double", "boolean", "string[]", "double[]"]
 
 SCHEMA_VERSION = 1
 SCOPE = "livekit_otel"
@@ -213,6 +213,9 @@ SESSION_ENDED_BY = _define(
     "On session.end: what ended the trace: close (LiveKit closed the session), failed_close, failed_start, "
     "uninstrumented, garbage_collected or process_exit.",
 )
+SESSION_CLOSING = _define(
+    "livekit_otel.session.closing", "double", "On session.end: how long before it the close was called.", unit="s"
+)
 ENDED_CLOSE = "close"
 ENDED_FAILED_CLOSE = "failed_close"
 ENDED_FAILED_START = "failed_start"
@@ -358,6 +361,15 @@ TOOL_STATUS = _define("livekit_otel.tool.status", "string", "done, error or canc
 TOOL_UPDATES = _define("livekit_otel.tool.updates", "int", "Progress updates that the tool sent.")
 PLAYBACK_POSITION = _define("livekit_otel.playback.position", "double", "Audio that was played.", unit="s")
 PLAYBACK_INTERRUPTED = _define("livekit_otel.playback.interrupted", "boolean", "Whether the playout was cut off.")
+PLAYBACK_SPEECH_AGE = _define(
+    "livekit_otel.playback.speech_age", "double", "How long before the playout its speech was created.", unit="s"
+)
+PLAYBACK_PAUSES = _define(
+    "livekit_otel.playback.pauses",
+    "double[]",
+    "When the playout was paused and when it resumed, in pairs, from its start; the last may lack its end.",
+    unit="s",
+)
 INTERRUPTION_CAUSE = _define(
     "livekit_otel.interruption.cause", "string", "user (speech or text of the user) or programmatic."
 )
@@ -594,6 +606,9 @@ SUMMARY_LATENCIES = (
     "llm_node_ttfs",
     "tts_node_ttfb",
     "playback_latency",
+    "answer_latency",
+    "dead_air",
+    "wait",
     "e2e_latency",
 )
 SUMMARY_POINTS = ("p50", "p90", "p95", "p99", "max")
@@ -608,6 +623,15 @@ USAGE_SUMS: dict[str, tuple[str, str]] = {
 }
 DISCARDED_SUMS = ("llm_input_tokens", "llm_output_tokens", "tts_characters_count")
 
+#: What is derived of a turn beyond LiveKit's names, and what it is.
+_WAIT_BRIEF = {
+    "answer_latency": "From the user's silence to the answer; a preamble or a filler before it is none.",
+    "dead_air": "Silence after the agent's first words while it still owed speech; all of it where nothing was heard.",
+    "wait": "e2e_latency and dead_air together: what the user waited in all.",
+}
+#: The latencies of a turn: those beyond LiveKit's names, and all.
+WHOLE_WAIT = tuple(_WAIT_BRIEF)
+DERIVED_LATENCIES = (*REPORTED_METRICS, *WHOLE_WAIT)
 for _name in REPORTED_METRICS:
     _define(
         f"livekit_otel.turn.latency.{_name}",
@@ -615,6 +639,29 @@ for _name in REPORTED_METRICS:
         f"{_name} as derived from the turn's stage spans (of the user for the two times).",
         unit="s" if not _name.endswith("tps") else "token/s",
     )
+for _name, _brief in _WAIT_BRIEF.items():
+    _define(f"livekit_otel.turn.latency.{_name}", "double", _brief, unit="s")
+for _name in SILENCE_STAGES:
+    _define(
+        f"livekit_otel.turn.gap.{_name}",
+        "double",
+        f"Part of dead_air in which the user waited {_SILENCE_BRIEF[_name]}.",
+        unit="s",
+    )
+TURN_GAPS = _define(
+    "livekit_otel.turn.gaps",
+    "string",
+    "JSON: the silences that make dead_air, each as [start in unix seconds, [[stage, seconds], ...]] in order.",
+)
+TURN_ANSWERED = _define(
+    "livekit_otel.turn.answered", "string", "Whether the user was answered: yes, text (in writing only) or no."
+)
+TURN_WHY_NOT = _define(
+    "livekit_otel.turn.why_not", "string", "Why not: failed, interrupted, session_closed or no_reply."
+)
+TURN_ACKNOWLEDGED = _define(
+    "livekit_otel.turn.acknowledged", "boolean", "Whether the agent said something (a preamble, a filler) meanwhile."
+)
 for _name in SILENCE_STAGES:
     _define(
         f"livekit_otel.turn.silence.{_name}",
@@ -670,6 +717,13 @@ for _name in SILENCE_STAGES:
         f"Sum over the turns in which the answer waited {_SILENCE_BRIEF[_name]}.",
         unit="s",
     )
+for _name in SILENCE_STAGES:
+    _define(
+        f"livekit_otel.session.gap.{_name}",
+        "double",
+        f"Sum over the turns of the dead air in which the user waited {_SILENCE_BRIEF[_name]}.",
+        unit="s",
+    )
 SESSION_LATE_LOST = _define(
     "livekit_otel.session.late_lost", "int", "Corrections of turns that a limit made us drop; reports have them."
 )
@@ -689,6 +743,11 @@ def silence(stage: str, scope: Literal["turn", "session"] = "turn") -> str:
     return f"livekit_otel.{scope}.silence.{stage}"
 
 
+def gap(stage: str, scope: Literal["turn", "session"] = "turn") -> str:
+    """Attribute of a turn's (or session's) dead air that went to ``stage``."""
+    return f"livekit_otel.{scope}.gap.{stage}"
+
+
 def derived(scope: Literal["turn", "session"], field: str) -> str:
     """Attribute of a derived field that turns and sessions share: ``usage.by_model``, ``interruptions``, …"""
     return f"livekit_otel.{scope}.{field}"
@@ -702,6 +761,7 @@ def session_latency(name: str, point: str) -> str:
 # OpenTelemetry metrics: names of instruments and of attributes that only they have
 METER_LATENCY_PREFIX = "livekit_otel.turn."
 METER_SILENCE = "livekit_otel.turn.silence"
+METER_GAP = "livekit_otel.turn.gap"
 METER_TURNS = "livekit_otel.turns"
 METER_INTERRUPTIONS = "livekit_otel.interruptions"
 METER_TOKENS = "livekit_otel.usage.tokens"

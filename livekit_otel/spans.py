@@ -20,6 +20,7 @@ __all__ = [
     "AttributeValue",
     "SpanRecord",
     "SpanStatus",
+    "Values",
     "attribute_limit",
     "finite",
     "flag",
@@ -27,6 +28,7 @@ __all__ = [
     "is_ours",
     "nanoseconds",
     "number",
+    "numbers",
     "seconds",
     "session_of",
     "text",
@@ -180,6 +182,20 @@ def texts(attributes: Values, name: str) -> list[str]:
         except (msgspec.DecodeError, UnicodeEncodeError):
             return [value]
     return [str(one) for one in value] if isinstance(value, list | tuple) else []
+
+
+def numbers(attributes: Values, name: str) -> list[float]:
+    """An attribute as a list of finite numbers, also from its JSON text; empty when it is something else."""
+    value = attributes.get(name)
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return []
+    if not isinstance(value, list | tuple):
+        return []
+    found = [finite(one) for one in value]
+    return [one for one in found if one is not None] if None not in found else []
 
 
 def nanoseconds(attributes: Values, name: str) -> int | None:

@@ -23,7 +23,9 @@ HEADER = (
     "session_id,index,started_at,ended_at,end_reason,agent,started_speaking_at,stopped_speaking_at,transcription_delay,"
     "end_of_turn_delay,on_user_turn_completed_delay,llm_node_ttft,llm_node_tps,llm_node_ttfs,tts_node_ttfb,"
     "playback_latency,e2e_latency,silence_transcription,silence_eou,silence_hook,silence_llm,silence_tool,silence_tts,"
-    "silence_playback,silence_other,interruptions,false_interruptions,backchannels"
+    "silence_playback,silence_other,interruptions,false_interruptions,backchannels,"
+    "answer_latency,dead_air,wait,answered,why_not,acknowledged,gap_transcription,gap_eou,gap_hook,gap_llm,gap_tool,"
+    "gap_tts,gap_playback,gap_other"
 )
 
 
@@ -53,7 +55,7 @@ def turns(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_table(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The table has a line per turn; stages that nobody waited for have no column, what does not apply is a dash."""
     assert turns(capsys, one) == (
-        "                              silence, by stage             latencies\n"
+        "                              silence before it, by stage   latencies\n"
         "TURN  AT    END          E2E  TRANSCR    EOU    LLM    TTS  TRANSCR    EOT   TTFT   TTFS   TTFB   PLAY\n"
         "0     0:00  completed      -        -      -      -      -        -      -      -      -  0.100  0.000\n"
         "1     0:03  completed  0.720    0.100  0.200  0.320  0.100    0.100  0.300  0.200  0.320  0.100  0.000\n"

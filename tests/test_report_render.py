@@ -97,7 +97,8 @@ def test_document() -> None:
     assert full == call.report
     assert set(ours) == {
         "session_id", "conversation_id", "started_at", "ended_at", "complete", "redacted", "warnings", "usage", "turns",
-        "latency", "silence", "discarded", "interruptions", "false_interruptions", "backchannels", "interruption_rate",
+        "latency", "silence", "gap_stages", "discarded", "interruptions", "false_interruptions", "backchannels",
+        "interruption_rate",
     }  # fmt: skip
     (turn,) = ours["turns"]
     assert (turn["index"], turn["end_reason"], turn["reported"]) == (0, "completed", {"e2e_latency": 1.234})

@@ -152,11 +152,13 @@ def test_every_session_can_be_shown(name: str) -> None:
         waits = sum(bool(turn.silence) for turn in report.turns)
         plain, terminal = to_text(report), printed(report, 90, color_system=None)
         for text in (plain, terminal):
-            assert len(re.findall(r"^ +wait ", text, re.M)) == waits
+            said, _, _ = text.partition("\nLatency\n")
+            assert len(re.findall(r"^ +wait ", said, re.M)) == waits
+            assert len(re.findall(r"^ +\d+:\d\d  gap ", said, re.M)) == sum(len(turn.gaps) for turn in report.turns)
             text.encode()
         words = [line for line in plain.splitlines() if re.match(r" +\d+:\d\d  (user|agent)", line)]
-        said = [item for item in report.history if item.get("role") in ("user", "assistant")]
-        assert len(words) == len(said)
+        messages = [item for item in report.history if item.get("role") in ("user", "assistant")]
+        assert len(words) == len(messages)
 
 
 def test_words_of_a_turn_that_broke_off() -> None:

@@ -22,6 +22,13 @@ from tests import report_kit
 
 from .kit.trace import OWN_MODELS, names, record
 
+#: what LiveKit alone reports: of a filler that comes first, of a hook that is cut off with the call
+ONLY_REPORTED = {
+    "tool_that_speaks": {"llm_node_ttfs"},
+    "tool_with_filler": {"llm_node_ttfs"},
+    "filler_before_a_slow_answer": {"llm_node_ttfs"},
+    "cut_off_while_waiting": {"on_user_turn_completed_delay"},
+}
 #: (scenario, latency): differences from LiveKit's own values; docs/latency.md explains each
 EXPLAINED = {
     ("backchannel_of_few_words", "started_speaking_at"),
@@ -31,6 +38,7 @@ EXPLAINED = {
     ("transcription_times_out", "started_speaking_at"),
     ("tool_that_speaks", "e2e_latency"),
     ("tool_with_filler", "e2e_latency"),
+    ("filler_before_a_slow_answer", "e2e_latency"),
     ("typed_while_the_agent_speaks_on", "playback_latency"),
 }
 
@@ -122,7 +130,7 @@ def test_what_only_livekit_reports(name: str, folder: Path) -> None:
         missing = {one for one in turn.reported if getattr(turn.latency, one) is None}
         silent = turn.derivation.answered_ns is None or any(one.kind == attr.KIND_REALTIME for one in turn.stages)
         expected = {"e2e_latency", "playback_latency"} if silent else set()
-        assert missing <= expected | ({"llm_node_ttfs"} if name in ("tool_that_speaks", "tool_with_filler") else set())
+        assert missing <= expected | ONLY_REPORTED.get(name, set())
 
 
 @pytest.mark.parametrize(
@@ -199,8 +207,9 @@ def test_a_turn_says_what_the_derivation_says(folder: Path) -> None:
 
 
 def test_latency_has_livekits_names() -> None:
-    """A turn's latency has one attribute per name of LiveKit's MetricsReport."""
-    assert TurnLatency.__struct_fields__ == attr.REPORTED_METRICS
+    """A turn's latency has one attribute per name of LiveKit's MetricsReport, and those of the whole wait."""
+    assert TurnLatency.__struct_fields__ == attr.DERIVED_LATENCIES
+    assert (*attr.REPORTED_METRICS, "answer_latency", "dead_air", "wait") == attr.DERIVED_LATENCIES
 
 
 def test_a_turn_that_broke_off(folder: Path) -> None:

@@ -68,7 +68,7 @@ def test_all_that_is_measured(meter: tuple[MeterProvider, InMemoryMetricReader])
         tuple(sorted((*llm, stage))): value
         for stage, value in {"transcription": 0.2, "eou": 0.3, "hook": 0.1, "llm": 0.3, "tts": 0.5}.items()
     }
-    assert sums(found["livekit_otel.turns"]) == {("clerk", "completed"): 1}
+    assert sums(found["livekit_otel.turns"]) == {("clerk", "completed", "yes"): 1}
     assert sums(found["livekit_otel.interruptions"]) == {("clerk", VERDICT): 1}
     assert sums(found["livekit_otel.usage.tokens"]) == {
         ("clerk", "gpt", "input", "openai"): 107,

@@ -38,6 +38,9 @@ def test_all_latencies_of_a_turn() -> None:
         tts_node_ttfb=0.5,
         playback_latency=0.0,
         e2e_latency=1.4,
+        answer_latency=1.4,
+        dead_air=0.0,
+        wait=1.4,
     )
 
 

@@ -21,7 +21,10 @@ from livekit_otel.turns.recorded import read_corrections
 
 from .turns_kit import SESSION, ZERO
 
-_DERIVED = {"latency", "silence", "usage", "discarded", "interruptions", "false_interruptions", "backchannels", "notes"}
+_DERIVED = {
+    *("latency", "silence", "answered", "why_not", "acknowledged", "gaps", "gap", "usage", "discarded"),
+    *("interruptions", "false_interruptions", "backchannels", "notes"),
+}
 
 
 class Live:

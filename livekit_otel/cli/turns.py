@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise, takewhile
@@ -30,13 +30,23 @@ __all__ = ["COLUMNS", "register"]
 _WHOLE = "e2e_latency"
 _DIGITS = 3
 _ALIASES = {"e2e": _WHOLE}
-_SORTABLE = ("index", *attr.REPORTED_METRICS, *attr.SILENCE_STAGES)
+_SORTABLE = ("index", *attr.DERIVED_LATENCIES, *attr.SILENCE_STAGES)
 _FACTS = ("session_id", "index", "started_at", "ended_at", "end_reason", "agent")
 _COUNTS = ("interruptions", "false_interruptions", "backchannels")
+_ANSWERED = ("answered", "why_not", "acknowledged")
 #: The csv's header: new columns are added at its end only.
-COLUMNS = (*_FACTS, *attr.REPORTED_METRICS, *(f"silence_{stage}" for stage in attr.SILENCE_STAGES), *_COUNTS)
+COLUMNS = (
+    *_FACTS,
+    *attr.REPORTED_METRICS,
+    *(f"silence_{stage}" for stage in attr.SILENCE_STAGES),
+    *_COUNTS,
+    *attr.WHOLE_WAIT,
+    *_ANSWERED,
+    *(f"gap_{stage}" for stage in attr.SILENCE_STAGES),
+)
 #: heads of the text table
 _STAGE_HEADS = {stage: stage.upper() for stage in attr.SILENCE_STAGES} | {attr.SILENCE_STAGES[0]: "TRANSCR"}
+_WAIT_HEADS = {_WHOLE: "E2E", "answer_latency": "ANSWER", "dead_air": "DEAD"}
 _HEADS = {
     "transcription_delay": "TRANSCR",
     "end_of_turn_delay": "EOT",
@@ -148,8 +158,20 @@ def _csv(rows: Iterable[Row]) -> str:
         numbers = [row.value(name) for name in (*attr.REPORTED_METRICS, *attr.SILENCE_STAGES)]
         counts = [turn[name] for name in _COUNTS]
         facts = [row.session_id, *(turn[name] for name in _FACTS[1:])]
-        writer.writerow([csv_cell(value) for value in (*facts, *numbers, *counts)])
+        whole = [row.value(name) for name in attr.WHOLE_WAIT]
+        gaps = _gap_stages(turn["gaps"])
+        answered = [turn["answered"], turn["why_not"], "yes" if turn["acknowledged"] else "no"]
+        rest = [*answered, *(gaps.get(stage) for stage in attr.SILENCE_STAGES)]
+        writer.writerow([csv_cell(value) for value in (*facts, *numbers, *counts, *whole, *rest)])
     return out.getvalue()
+
+
+def _gap_stages(gaps: Iterable[dict[str, Any]]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for gap in gaps:
+        for stage, seconds in gap["stages"].items():
+            sums[stage] = sums.get(stage, 0.0) + seconds
+    return sums
 
 
 def _table(rows: list[Row]) -> str:
@@ -160,25 +182,36 @@ def _table(rows: list[Row]) -> str:
     latencies = [one for one in _HEADS if any(row.value(one) is not None for row in rows)]
     ids = _short({row.session_id for row in rows})
     facts = ["SESSION", "TURN", "AT", "END"] if len(ids) > 1 else ["TURN", "AT", "END"]
-    lines = [[*facts, "E2E", *(_STAGE_HEADS[stage] for stage in stages), *(_HEADS[name] for name in latencies)]]
+    waits = [_WHOLE, *(name for name in ("answer_latency", "dead_air") if _says_more(rows, name))]
+    heads = [*(_WAIT_HEADS[name] for name in waits), *(_STAGE_HEADS[stage] for stage in stages)]
+    lines = [[*facts, *heads, *(_HEADS[name] for name in latencies)]]
     for row in rows:
         turn = row.turn
         own = [ids[row.session_id]] if len(ids) > 1 else []
-        own += [
-            str(turn["index"]),
-            offset(turn["started_at"], row.started_at).strip(),
-            one_line(turn["end_reason"]) or "-",
-        ]
-        lines.append([*own, *(_figure(row.value(name)) for name in (_WHOLE, *stages, *latencies))])
+        at = offset(turn["started_at"], row.started_at).strip()
+        own += [str(turn["index"]), at, one_line(turn["end_reason"]) or "-"]
+        lines.append([*own, *(_figure(row.value(name)) for name in (*waits, *stages, *latencies))])
     text = align(lines, left=len(facts), indent="")
-    groups = {"silence, by stage": len(facts) + 1, "latencies": len(facts) + 1 + len(stages)}
+    first = len(facts) + len(waits)
+    groups = [("silence before it, by stage", first)] if stages else []
+    groups += [("latencies", first + len(stages))] if latencies else []
+    return "\n".join([_group_heads(groups, lines), *text]) + "\n"
+
+
+def _group_heads(groups: Sequence[tuple[str, int]], lines: Sequence[Sequence[str]]) -> str:
+    """The line above the heads: a title where its first column begins."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     head = ""
-    for title, column in groups.items():
-        start = sum(widths[:column]) + 2 * column
-        if column < len(widths) and (title == "latencies" or stages):
-            head = head.ljust(start) + title + "  "
-    return "\n".join([head.rstrip(), *text]) + "\n"
+    for title, column in groups:
+        head = head.ljust(sum(widths[:column]) + 2 * column) + title + "  "
+    return head.rstrip()
+
+
+def _says_more(rows: list[Row], name: str) -> bool:
+    """Whether some user waited on after the agent's first words."""
+    if name == "dead_air":
+        return any(row.value(name) for row in rows)
+    return any((row.value(name) or 0.0) > (row.value(_WHOLE) or 0.0) for row in rows)
 
 
 def _figure(value: float | None) -> str:

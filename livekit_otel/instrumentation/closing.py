@@ -125,6 +125,8 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
         said[attr.SESSION_DROPPED] = dropped
     if state.close_reason is not None:
         said[attr.SESSION_CLOSE_REASON] = state.close_reason
+    if scope.close_called_ns is not None:
+        said[attr.SESSION_CLOSING] = max(0, end - scope.close_called_ns) / 1e9
     said[attr.SESSION_ENDED_BY] = by
     pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + 2)
     # where attributes are dropped, the first go first: the counts are last

@@ -9,10 +9,12 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
-from ..spans import SpanRecord, attribute_limit
-from ..turns.attribution import owner
+from ..spans import SpanRecord, attribute_limit, flag
+from ..turns.around import close_ns, heard
+from ..turns.attribution import index_of, owner
 from ..turns.derive import Totals, summary
 from ..turns.encode import Attributes, session_attributes
+from ..turns.intervals import Interval
 from ..turns.model import SessionDerivation
 from ..turns.stats import LatencyStats
 from .corrections import Corrections
@@ -25,6 +27,8 @@ KEPT_TURNS = 64
 MAX_OPEN = 64
 MAX_LOOSE = 64
 MAX_PIECES = 16
+#: stretches of speech that are remembered: silences are free of them
+MAX_SPEECH = 256
 #: what has worked for an answer that will be heard
 _LEADS_TO_VOICE = frozenset({attr.KIND_EOU, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME})
 _BEFORE_ASKING = frozenset({attr.KIND_VAD, attr.KIND_STT})
@@ -43,6 +47,7 @@ class LiveSession:
         self.totals = Totals()
         self.corrections = Corrections()
         self._stats = LatencyStats()
+        self._speech: deque[Interval] = deque(maxlen=MAX_SPEECH)
         self._loose: deque[tuple[SpanRecord, str | None]] = deque(maxlen=MAX_LOOSE)
         self._ended = False
         self._voiced = False
@@ -50,7 +55,7 @@ class LiveSession:
     # --- turns -------------------------------------------------------------------------------------
 
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
-        turn = LiveTurn(span, reduced_record(span, attributes, TURN_ATTRIBUTES), self.totals)
+        turn = LiveTurn(span, reduced_record(span, attributes, TURN_ATTRIBUTES), self.totals, self._speech)
         self.open[int(turn.span_id, 16)] = turn
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
@@ -62,12 +67,32 @@ class LiveSession:
         if turn is None:
             return None
         turn.ended(record)
+        if flag(record.attributes, attr.TURN_HAS_USER):
+            self._end_waits(record.start_ns, record)
         self.kept[number] = turn
         self._settle_loose()
         turn.correct(self.corrections)
         if len(self.kept) > KEPT_TURNS:
             self._stats.add(self.kept.popitem(last=False)[1].derive())
         return turn
+
+    def _end_waits(self, at_ns: int, spoken: SpanRecord | None = None) -> None:
+        """The user spoke again at a moment (in the turn ``spoken``), or the session is being closed."""
+        before = None if spoken is None else index_of(spoken)
+        for turn in self.kept.values():
+            if before is None or index_of(turn.turn) < before:
+                turn.end_wait(at_ns)
+                turn.correct(self.corrections)
+
+    def _user_heard(self, span: ReadableSpan) -> None:
+        speech = heard(reduced_record(span, plain(span)))
+        if speech is None:
+            return
+        self._speech.append(speech)
+        for turn in (*self.open.values(), *self.kept.values()):
+            turn.user_heard(speech)
+            if turn.span is None:
+                turn.correct(self.corrections)
 
     # --- stages ------------------------------------------------------------------------------------
 
@@ -82,6 +107,8 @@ class LiveSession:
             turn.started(span)
 
     def stage_ended(self, span: ReadableSpan) -> None:
+        if span.name == attr.KIND_VAD:
+            self._user_heard(span)
         parent = span.parent.span_id if span.parent is not None else 0
         turn = self.open.get(parent) or self.kept.get(parent)
         if turn is None:
@@ -156,6 +183,7 @@ class LiveSession:
     def session_ends(self, span: Span) -> None:
         """session.end is live: it and the session's span get the totals."""
         self._ended = True
+        self._end_waits(close_ns(plain(span), span.start_time or 0))
         totals, each = session_attributes(self.summary())
         _set_if_room(span, totals)
         self.carry(span)

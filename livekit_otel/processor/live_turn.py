@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord
+from ..turns.around import Around
 from ..turns.derive import Totals, derive_turn, with_turn
 from ..turns.encode import Attributes, turn_attributes
+from ..turns.intervals import Interval
 from ..turns.model import TurnDerivation
 from ..turns.stages import STAGE_ATTRIBUTES
 from ..turns.usage import USAGE_ATTRIBUTES, Use, use_of
@@ -25,7 +27,7 @@ _LATER = 1 << 62
 _STAGE = STAGE_ATTRIBUTES | USAGE_ATTRIBUTES
 TURN_ATTRIBUTES = frozenset(
     {attr.KIND, attr.TURN_INDEX, attr.TURN_HAS_USER, attr.TURN_SPEECH_IDS, attr.AGENT_NAME}
-    | {attr.TURN_SPEECH_END_SOURCE}
+    | {attr.TURN_SPEECH_END_SOURCE, attr.END_REASON}
     | {attr.reported(name) for name in attr.REPORTED_METRICS}
 )
 
@@ -74,11 +76,13 @@ class LiveTurn:
         "span",
         "span_id",
         "speaking",
+        "speech",
         "turn",
+        "until_ns",
         "written",
     )
 
-    def __init__(self, span: Span, record: SpanRecord, session: Totals) -> None:
+    def __init__(self, span: Span, record: SpanRecord, session: Totals, speech: Collection[Interval]) -> None:
         self.span: Span | None = span
         self.turn = record
         self.span_id = record.span_id
@@ -92,6 +96,10 @@ class LiveTurn:
         #: tools and realtime responses that go on: an answer can wait for one that outlives its turn
         self.running: dict[int, Span] = {}
         self._totals = Totals()
+        #: when the user was heard lately, in this turn and outside of it
+        self.speech = speech
+        #: when the user spoke again after this turn, or the session's close was called
+        self.until_ns: int | None = None
         self.written: Attributes = {}
         self._derived: TurnDerivation | None = None
         #: what ``written`` was made of
@@ -142,16 +150,38 @@ class LiveTurn:
             self.read()
         if self._derived is None:
             going_on = [reduced_record(span, plain(span), end_ns=_LATER) for span in self.running.values()]
-            self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals)
+            around = Around(speech=self.speech, until_ns=self.until_ns)
+            self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals, around=around)
         return self._derived
+
+    def user_heard(self, speech: Interval) -> None:
+        """VAD heard speech, maybe noise: it is no part of a silence."""
+        if self._derived is not None and any(
+            one.start_ns < speech[1] and one.end_ns > speech[0] for one in self._derived.gaps
+        ):
+            self._derived = None
+
+    def end_wait(self, at_ns: int) -> None:
+        """The user speaks again, or the session is being closed: nobody waits for this turn's answer any more."""
+        if self.until_ns is None:
+            self.until_ns = at_ns
+            if self._derived is not None and self._derived.answered == "no":
+                self._derived = None
 
     def ended(self, record: SpanRecord) -> None:
         """The turn's own span has ended."""
         self.span, self.turn = None, record
+        if self._derived is not None and (self._derived.answered != "yes" or self._has_tools):
+            # how it ended says whether it was answered, and whether a tool outlived it
+            self._derived = None
         if self._derived is not None:
             same, self._derived = self._derived is self._written_from, with_turn(self._derived, record)
             if same and not self._derived.notes:
                 self._written_from = self._derived
+
+    @property
+    def _has_tools(self) -> bool:
+        return any(one.kind == attr.KIND_TOOL for one in self.stages) or bool(self.running)
 
     def update(self) -> None:
         """Write what is known by now to the live span."""

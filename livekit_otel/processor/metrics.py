@@ -40,6 +40,7 @@ class _Instruments:
             for name in attr.SUMMARY_LATENCIES
         }
         self.silence = _seconds(meter, attr.METER_SILENCE, "Part of e2e_latency that a stage was waited for, if any")
+        self.gap = _seconds(meter, attr.METER_GAP, "Part of dead_air that a stage was waited for, if any")
         self.turns = meter.create_counter(attr.METER_TURNS, "{turn}", "Turns, by how they ended")
         self.interruptions = meter.create_counter(attr.METER_INTERRUPTIONS, "{interruption}", "By verdict")
         self.tokens = meter.create_counter(attr.METER_TOKENS, "{token}", "Tokens of all models")
@@ -90,7 +91,8 @@ class TurnMetrics:
         context = _context(span)
         agent = {attr.AGENT_NAME: turn.agent} if turn.agent else {}
         reason = (span.attributes or {}).get(attr.END_REASON)
-        made.turns.add(1, {**agent, attr.END_REASON: str(reason or "")}, context)
+        ended = {attr.END_REASON: str(reason or ""), attr.TURN_ANSWERED: turn.answered or ""}
+        made.turns.add(1, {**agent, **ended}, context)
         llm, tts = {**agent, **_model(turn.llm_model)}, {**agent, **_model(turn.tts_model)}
         for name, histogram in made.latency.items():
             value = getattr(turn.latency, name)
@@ -99,6 +101,8 @@ class TurnMetrics:
         for stage, value in turn.silence.items():
             if value:
                 made.silence.record(value, {**llm, attr.METER_STAGE: stage}, context)
+        for stage, value in turn.gap_stages.items():
+            made.gap.record(value, {**llm, attr.METER_STAGE: stage}, context)
         for record in stages:
             _stage(made, record, agent, context)
 

@@ -100,6 +100,11 @@ class SessionReport:
         return self.derivation.silence
 
     @property
+    def gap_stages(self) -> Mapping[str, float]:
+        """Seconds by stage of the dead air of all turns, of those stages that were waited for."""
+        return self.derivation.gap_stages
+
+    @property
     def discarded(self) -> tuple[ModelUsage, ...]:
         """The part of ``usage`` that went to preemptive generations which were thrown away."""
         return self.derivation.discarded

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..spans import SpanRecord
-from ..turns import ModelUsage
+from ..turns import Gap, ModelUsage, Segment
 from .model import SessionReport
 from .turns import Turn
 
@@ -29,6 +29,7 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "warnings": report.warnings,
             "latency": {name: msgspec.structs.asdict(one) for name, one in report.latency.items()},
             "silence": dict(report.silence),
+            "gap_stages": dict(report.gap_stages),
             "usage": report.usage,
             "discarded": _usage(report.discarded),
             "interruptions": report.interruptions,
@@ -54,6 +55,10 @@ def turn_document(turn: Turn) -> dict[str, Any]:
         "agent_text": turn.agent_text,
         "latency": msgspec.structs.asdict(turn.latency),
         "silence": dict(turn.silence),
+        "answered": turn.answered,
+        "why_not": turn.why_not,
+        "acknowledged": turn.acknowledged,
+        "gaps": [_gap(gap) for gap in turn.gaps],
         "reported": turn.reported,
         "notes": list(turn.notes),
         "usage": _usage(turn.usage),
@@ -67,11 +72,17 @@ def turn_document(turn: Turn) -> dict[str, Any]:
 def _turn(turn: Turn) -> dict[str, Any]:
     return {
         **turn_document(turn),
-        "path": [
-            {"stage": one.stage, "started_at": one.start_ns / 1e9, "ended_at": one.end_ns / 1e9} for one in turn.path
-        ],
+        "path": _path(turn.path),
         "stages": [_stage(span) for span in turn.stages],
     }
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {"started_at": gap.start_ns / 1e9, "seconds": gap.seconds, "stages": gap.stages, "path": _path(gap.path)}
+
+
+def _path(path: Iterable[Segment]) -> list[dict[str, Any]]:
+    return [{"stage": one.stage, "started_at": one.start_ns / 1e9, "ended_at": one.end_ns / 1e9} for one in path]
 
 
 def _usage(usage: Iterable[ModelUsage]) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ _LABELS = {
     "agent": Text("agent", "bold green"),
     "tool": Text("tool", "bold red"),
     "wait": Text("wait", "bright_black"),
+    "gap": Text("gap", "bright_black"),
 }
 _BLOCK = "█"
 
@@ -39,7 +40,8 @@ def show(report: SessionReport, console: Console) -> None:
     sections: list[tuple[str, RenderableType | None]] = [
         ("Conversation", _conversation(report, console)),
         ("Latency", _latency(report)),
-        ("Silence", _silence(report)),
+        ("Silence", _silence(report.silence)),
+        ("Dead air", _silence(report.gap_stages)),
         ("Usage", _usage(report)),
         ("Interruptions", _lines(interruptions(report), "yellow")),
         ("Errors", _lines([f"{offset(at, report.started_at)}  {text}" for at, text in errors(report)], "red")),
@@ -125,16 +127,16 @@ def _latency(report: SessionReport) -> Table | None:
     return table
 
 
-def _silence(report: SessionReport) -> RenderableType | None:
-    whole = sum(report.silence.values())
+def _silence(stages: Mapping[str, float]) -> RenderableType | None:
+    whole = sum(stages.values())
     if not whole:
         return None
     grid = Table.grid(padding=(0, 2))
     grid.add_column()
     grid.add_column(justify="right")
     grid.add_column(justify="right")
-    for stage, seconds in parts(report.silence):
-        grid.add_row(Text(stage, COLOURS[stage]), f"{seconds} s", f"{report.silence[stage] / whole:.0%}")
+    for stage, seconds in parts(stages):
+        grid.add_row(Text(stage, COLOURS[stage]), f"{seconds} s", f"{stages[stage] / whole:.0%}")
     grid.add_row("all", f"{whole:.2f} s", "100%", style="bold")
     return grid
 

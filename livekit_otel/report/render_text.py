@@ -13,7 +13,7 @@ from .view import conversation, errors, facts, interruptions, latencies, offset,
 __all__ = ["LABELS", "align", "to_text"]
 
 #: what stands before each line of the conversation
-LABELS = {"user": "user", "agent": "agent", "tool": "tool", "result": "", "other": "", "wait": "wait"}
+LABELS = {"user": "user", "agent": "agent", "tool": "tool", "result": "", "other": "", "wait": "wait", "gap": "gap"}
 _INDENT = " " * 17
 _BAR = 24
 
@@ -30,7 +30,8 @@ def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False) -> 
         [f"Session {one_line(report.session_id)}", *(f"  {name:<9} {value}" for name, value in facts(report).items())],
         ["Conversation", *_conversation(report, LETTERS if ascii else SHADES, width)],
         ["Latency", *align(latencies(report), left=1)],
-        ["Silence", *_silence(report)],
+        ["Silence", *_silence(report.silence)],
+        ["Dead air", *_silence(report.gap_stages)],
         ["Usage", *_usage(report, width)],
         ["Interruptions", *(f"  {line}" for line in interruptions(report))],
         ["Errors", *(f"  {offset(at, report.started_at)}  {text}" for at, text in errors(report))],
@@ -73,11 +74,11 @@ def _wrapped(head: str, text: str, width: int) -> Iterable[str]:
     return [(head if number == 0 else " " * len(head)) + line for number, line in enumerate(lines)]
 
 
-def _silence(report: SessionReport) -> Iterator[str]:
+def _silence(stages: Mapping[str, float]) -> Iterator[str]:
     """Sums over the call, with the share of each stage."""
-    whole = sum(report.silence.values())
+    whole = sum(stages.values())
     if whole:
-        rows = [(stage, f"{value} s", f"{report.silence[stage] / whole:.0%}") for stage, value in parts(report.silence)]
+        rows = [(stage, f"{value} s", f"{stages[stage] / whole:.0%}") for stage, value in parts(stages)]
         yield from align([*rows, ("all", f"{whole:.2f} s", "100%")], left=1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import attributes as attr
 from ..spans import SpanRecord, number, text, texts
-from ..turns import ModelUsage, Segment, TurnDerivation, TurnLatency, TurnSpans, derive_turn, turns_of
+from ..turns import Gap, ModelUsage, Segment, TurnDerivation, TurnLatency, TurnSpans, derive_turn, turns_of
 
 __all__ = ["Turn", "build_turns", "message_text"]
 
@@ -63,7 +63,9 @@ class Turn:
 
     @property
     def latency(self) -> TurnLatency:
-        """The derived latencies, by the names of LiveKit's ``MetricsReport``; None where one does not apply."""
+        """The derived latencies, by the names of LiveKit's ``MetricsReport`` and three more; None where one does not
+        apply.
+        """
         return self.derivation.latency
 
     @property
@@ -78,6 +80,26 @@ class Turn:
     def path(self) -> tuple[Segment, ...]:
         """The critical path: which stage the answer waited for, interval by interval, without gaps."""
         return self.derivation.path
+
+    @property
+    def answered(self) -> str | None:
+        """``yes``, ``text`` (in writing only) or ``no``; None where the user had said nothing."""
+        return self.derivation.answered
+
+    @property
+    def why_not(self) -> str:
+        """Why the user got no answer: ``failed``, ``interrupted``, ``session_closed`` or ``no_reply``; else empty."""
+        return self.derivation.why_not
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the agent said something (a preamble, a filler) before its answer."""
+        return self.derivation.acknowledged
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The silences after the agent's first words while it still owed speech; they sum to ``latency.dead_air``."""
+        return self.derivation.gaps
 
     @property
     def usage(self) -> tuple[ModelUsage, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from .. import attributes as attr
 from .._display import visible
-from ..turns import ModelUsage
+from ..turns import Gap, ModelUsage
 from .model import SessionReport
 from .turns import Turn, message_text
 from .values import clock
@@ -20,12 +20,15 @@ from .values import clock
 __all__ = ["Entry", "conversation", "errors", "facts", "interruptions", "latencies", "offset", "one_line", "usage"]
 
 LONG = 300
-Kind = Literal["user", "agent", "tool", "result", "other", "wait"]
+Kind = Literal["user", "agent", "tool", "result", "other", "wait", "gap"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that happened. ``at`` is unix seconds; a ``wait`` has the turn whose silence it is."""
+    """One thing that happened. ``at`` is unix seconds.
+
+    A ``wait`` has the turn whose first silence it is; a ``gap`` is a later one, and says where it went.
+    """
 
     kind: Kind
     at: float | None
@@ -92,7 +95,17 @@ def conversation(report: SessionReport) -> Iterator[Entry]:
             entries = list(_words(turn))
         if turn.silence:
             entries.insert(_answer(entries), Entry("wait", None, turn=turn))
+        for gap in turn.gaps:
+            at = gap.start_ns / 1e9
+            before = [n for n, entry in enumerate(entries) if entry.at is not None and entry.at <= at]
+            entries.insert(before[-1] + 1 if before else len(entries), Entry("gap", at, _gap(turn, gap)))
         yield from entries
+
+
+def _gap(turn: Turn, gap: Gap) -> str:
+    where = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in gap.stages.items() if round(seconds, 2))
+    why = "" if turn.answered != "no" else f", not answered ({turn.why_not.replace('_', ' ')})"
+    return f"{gap.seconds:.2f} s of silence{why}: {where}"
 
 
 def _answer(entries: Sequence[Entry]) -> int:
@@ -136,8 +149,10 @@ def latencies(report: SessionReport) -> list[tuple[str, ...]]:
         return []
     rows: list[tuple[str, ...]] = [("seconds", "turns", *attr.SUMMARY_POINTS)]
     *parts, whole = attr.SUMMARY_LATENCIES
+    # where nobody waited after the first words, these say what e2e_latency says
+    hidden = () if report.gap_stages else attr.WHOLE_WAIT
     for name in (whole, *parts):
-        if name in found:
+        if name in found and name not in hidden:
             points = (f"{getattr(found[name], point):.3f}" for point in attr.SUMMARY_POINTS)
             rows.append((name, str(found[name].count), *points))
     return rows

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from .attribution import TurnSpans, turns_of
 from .derive import derive_session, derive_turn
-from .model import Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
+from .model import Gap, Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
 from .model_usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
 
 __all__ = [
     "EOTUsage",
+    "Gap",
     "InterruptionUsage",
     "LLMUsage",
     "ModelUsage",

@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, flag, number, seconds, text, whole
+from ..spans import SpanRecord, flag, number, text, whole
+from .around import Around, arounds
 from .attribution import TurnSpans, turns_of
+from .gaps import whole_wait
 from .latency import latency_of, notes_of, spoken_of
-from .model import SessionDerivation, TurnDerivation
+from .model import Segment, SessionDerivation, TurnDerivation, by_stage
 from .recorded import read_corrections, says_more, with_recorded
 from .silence import critical_path
 from .stages import Stages
@@ -55,6 +57,7 @@ def derive_turn(
     index: int | None = None,
     span_id: str = "",
     totals: Totals | None = None,
+    around: Around | None = None,
 ) -> TurnDerivation:
     """The numbers of one turn.
 
@@ -64,6 +67,7 @@ def derive_turn(
         index: number of the turn where its span does not say it.
         span_id: id of its span where that is missing.
         totals: what counting ``stages`` gives, for a caller who has it already.
+        around: what is known of the time around the turn.
     """
     sorted_out = Stages(stages)
     if turn is not None:
@@ -76,11 +80,9 @@ def derive_turn(
     typed = turn is not None and turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) == "typed"
     wait = wait_of(sorted_out, has_user=has_user, opened_ns=opened, typed=typed)
     spoken = spoken_of(sorted_out, wait)
-    latency = latency_of(sorted_out, wait, spoken)
+    beyond = whole_wait(sorted_out, wait, turn, has_user=has_user, around=around or Around())
+    latency = latency_of(sorted_out, wait, spoken, beyond)
     path = critical_path(sorted_out, wait)
-    silence_ns = dict.fromkeys(attr.SILENCE_STAGES, 0) if wait.e2e_ns is not None else {}
-    for segment in path:
-        silence_ns[segment.stage] += segment.end_ns - segment.start_ns
     if totals is None:
         totals = Totals()
         for one in stages:
@@ -91,7 +93,11 @@ def derive_turn(
         answered_ns=wait.answered_ns,
         latency=latency,
         path=path,
-        silence={stage: seconds(ns) for stage, ns in silence_ns.items()},
+        silence=_silence(path) if wait.e2e_ns is not None else {},
+        answered=beyond.answered,
+        why_not=beyond.why_not,
+        acknowledged=beyond.acknowledged,
+        gaps=beyond.gaps,
         usage=totals.usage.result(),
         discarded=totals.discarded.result(),
         interruptions=totals.verdicts[0],
@@ -101,6 +107,10 @@ def derive_turn(
         tts_model=_model(spoken.tts),
     )
     return derived if turn is None else with_turn(derived, turn)
+
+
+def _silence(path: Iterable[Segment]) -> dict[str, float]:
+    return dict.fromkeys(attr.SILENCE_STAGES, 0.0) | by_stage(path)
 
 
 def with_turn(derived: TurnDerivation, turn: SpanRecord) -> TurnDerivation:
@@ -139,7 +149,9 @@ def derive_session(spans: Iterable[SpanRecord]) -> SessionDerivation:
     turns = turns_of(unique.values())
     lacking = _lacks_spans(unique.values())
     corrections = read_corrections(unique.values()) if lacking else {}
-    derived = [_derive(one, corrections.get(one.index, {}), lacking=lacking) for one in turns]
+    derived = []
+    for one, around in zip(turns, arounds(turns, unique.values()), strict=True):
+        derived.append(_derive(one, corrections.get(one.index, {}), around, lacking=lacking))
     stats = LatencyStats()
     for turn in derived:
         stats.add(turn)
@@ -153,9 +165,9 @@ def _lacks_spans(spans: Collection[SpanRecord]) -> bool:
     return count is None or count > len(spans)
 
 
-def _derive(one: TurnSpans, corrections: Mapping[str, Any], *, lacking: bool) -> TurnDerivation:
+def _derive(one: TurnSpans, corrections: Mapping[str, Any], around: Around, *, lacking: bool) -> TurnDerivation:
     """From a turn's stages; where some may be missing and the turn's span says more than they do, from the span."""
-    derived = derive_turn(one.stages, one.turn, index=one.index, span_id=one.span_id)
+    derived = derive_turn(one.stages, one.turn, index=one.index, span_id=one.span_id, around=around)
     if lacking and one.turn is not None and says_more(derived, one.turn, corrections):
         return with_recorded(derived, one.turn, corrections)
     return derived
@@ -168,6 +180,7 @@ def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ..
         turn_count=stats.turns,
         latency=stats.latency(),
         silence=stats.silence(),
+        gap_stages=stats.gap_stages(),
         usage=totals.usage.result(),
         discarded=totals.discarded.result(),
         interruptions=totals.verdicts[0],

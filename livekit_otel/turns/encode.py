@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from .model import SessionDerivation, TurnDerivation
-from .model_usage import ModelUsage, total
+from .model import Gap, SessionDerivation, TurnDerivation
+from .model_usage import total
 
 __all__ = ["Attributes", "correction", "correction_piece", "session_attributes", "turn_attributes"]
 
 Attributes = dict[str, AttributeValue]
 
-_LATENCY = tuple((name, attr.latency(name)) for name in attr.REPORTED_METRICS)
+_LATENCY = tuple((name, attr.latency(name)) for name in attr.DERIVED_LATENCIES)
 _SILENCE = {stage: attr.silence(stage) for stage in attr.SILENCE_STAGES}
+_GAP = {stage: attr.gap(stage) for stage in attr.SILENCE_STAGES}
 _NOTE_LIMIT = 16
 
 
@@ -30,10 +31,24 @@ def turn_attributes(turn: TurnDerivation) -> Attributes:
             out[key] = value
     for stage, value in turn.silence.items():
         out[_SILENCE[stage]] = value
+    if turn.answered is not None:
+        out[attr.TURN_ANSWERED] = turn.answered
+    if turn.why_not:
+        out[attr.TURN_WHY_NOT] = turn.why_not
+    if turn.acknowledged:
+        out[attr.TURN_ACKNOWLEDGED] = True
+    if turn.gaps:
+        out[attr.TURN_GAPS] = _pieces(msgspec.json.encode(gap) for gap in map(_gap, turn.gaps))
+        for stage, value in turn.gap_stages.items():
+            out[_GAP[stage]] = value
     if turn.notes:
         out[attr.TURN_NOTES] = turn.notes[:_NOTE_LIMIT]
     _shared("turn", turn, out)
     return out
+
+
+def _gap(gap: Gap) -> list[object]:
+    return [gap.start_ns / 1e9, [[one.stage, (one.end_ns - one.start_ns) / 1e9] for one in gap.path]]
 
 
 def session_attributes(session: SessionDerivation) -> tuple[Attributes, Attributes]:
@@ -46,6 +61,8 @@ def session_attributes(session: SessionDerivation) -> tuple[Attributes, Attribut
         out[attr.SESSION_LATENCIES] = msgspec.json.encode(session.latency).decode()
     for stage, value in session.silence.items():
         out[attr.silence(stage, "session")] = value
+    for stage, value in session.gap_stages.items():
+        out[attr.gap(stage, "session")] = value
     each: Attributes = {}
     for name, percentiles in session.latency.items():
         for point in attr.SUMMARY_POINTS:
@@ -66,7 +83,7 @@ _SHARED = {"turn": _keys("turn"), "session": _keys("session")}
 def _shared(scope: Literal["turn", "session"], derived: TurnDerivation | SessionDerivation, out: Attributes) -> None:
     keys = _SHARED[scope]
     if derived.usage:
-        out[keys["usage.by_model"]] = _by_model(derived.usage)
+        out[keys["usage.by_model"]] = _pieces(msgspec.json.encode(one.to_dict(zeros=False)) for one in derived.usage)
         types = {one.type for one in derived.usage}
         for name, (type_, _) in attr.USAGE_SUMS.items():
             if type_ in types:
@@ -81,12 +98,11 @@ def _shared(scope: Literal["turn", "session"], derived: TurnDerivation | Session
             out[keys[name]] = count
 
 
-def _by_model(usage: Sequence[ModelUsage]) -> str:
-    """JSON of as many models as fit an attribute (about ten)."""
+def _pieces(encoded: Iterable[bytes]) -> str:
+    """JSON of as many as fit an attribute (about ten models, twenty gaps)."""
     parts: list[bytes] = []
     size = 2
-    for one in usage:
-        part = msgspec.json.encode(one.to_dict(zeros=False))
+    for part in encoded:
         if size + len(part) + 1 > attr.PIECE_BYTES:
             break
         parts.append(part)

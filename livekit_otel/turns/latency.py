@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from .. import attributes as attr
 from ..spans import SpanRecord, number, seconds
+from .gaps import WholeWait
 from .model import TurnLatency
 from .stages import Stages, avatar_ns, first_audio, first_token, hook_ns, provider_start, speech_of
 from .wait import Wait, user_started
@@ -55,14 +56,19 @@ def spoken_of(stages: Stages, wait: Wait) -> Spoken:
     return Spoken(wait.playback, tts, request)
 
 
-def latency_of(stages: Stages, wait: Wait, spoken: Spoken) -> TurnLatency:
+def latency_of(stages: Stages, wait: Wait, spoken: Spoken, whole: WholeWait) -> TurnLatency:
     """All latencies of one turn."""
     found: dict[str, int | None] = {
         "started_speaking_at": user_started(stages, wait),
         "stopped_speaking_at": wait.stopped_ns,
         "e2e_latency": wait.e2e_ns,
         "playback_latency": _playback(wait, spoken),
+        "dead_air": _dead_air(wait, whole),
     }
+    if wait.stopped_ns is not None and whole.answer is not None:
+        found["answer_latency"] = whole.answer.start_ns - wait.stopped_ns
+    if wait.e2e_ns is not None or whole.gaps:
+        found["wait"] = (wait.e2e_ns or 0) + (found["dead_air"] or 0)
     if wait.eou is not None:
         found["on_user_turn_completed_delay"] = hook_ns(wait.eou)
         if wait.stopped_ns is not None and wait.commit_ns is not None:
@@ -89,6 +95,13 @@ def latency_of(stages: Stages, wait: Wait, spoken: Spoken) -> TurnLatency:
             tps = tokens / seconds(request.end_ns - token)
     numbers = {name: seconds(ns) for name, ns in found.items() if ns is not None}
     return TurnLatency(**numbers, llm_node_tps=tps)
+
+
+def _dead_air(wait: Wait, whole: WholeWait) -> int | None:
+    """None where the agent owed nothing: it was not asked, and said nothing."""
+    if wait.playback is None and not whole.gaps:
+        return None
+    return sum(one.end_ns - one.start_ns for one in whole.gaps)
 
 
 def _playback(wait: Wait, spoken: Spoken) -> int | None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from .model_usage import ModelUsage
 
-__all__ = ["Latencies", "Percentiles", "Segment", "SessionDerivation", "TurnDerivation", "TurnLatency"]
+__all__ = [
+    "Gap",
+    "Latencies",
+    "Percentiles",
+    "Segment",
+    "SessionDerivation",
+    "TurnDerivation",
+    "TurnLatency",
+    "by_stage",
+]
 
 
 class TurnLatency(msgspec.Struct, frozen=True, kw_only=True):
-    """The latencies of one turn, by the names of LiveKit's ``MetricsReport``; None where one does not apply.
+    """The latencies of one turn: by LiveKit's ``MetricsReport`` and three more names; None where one does not apply.
 
     Attributes:
         started_speaking_at, stopped_speaking_at: when the user did, unix seconds.
@@ -25,6 +34,11 @@ class TurnLatency(msgspec.Struct, frozen=True, kw_only=True):
         tts_node_ttfb: that moment to the first audio, seconds.
         playback_latency: first audio that may be played to audio that is heard, seconds.
         e2e_latency: user stopped speaking to agent's audio heard, seconds.
+        answer_latency: user stopped speaking to the answer heard, which is later than the first audio where a preamble
+            or a filler came before it, seconds.
+        dead_air: silence after the agent's first words while it still owed speech, seconds; where nothing was heard,
+            the silence since the user stopped.
+        wait: ``e2e_latency`` and ``dead_air`` together, seconds.
     """
 
     started_speaking_at: float | None = None
@@ -38,6 +52,9 @@ class TurnLatency(msgspec.Struct, frozen=True, kw_only=True):
     tts_node_ttfb: float | None = None
     playback_latency: float | None = None
     e2e_latency: float | None = None
+    answer_latency: float | None = None
+    dead_air: float | None = None
+    wait: float | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +63,37 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
     stage: str
     start_ns: int
     end_ns: int
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """A silence after the agent's first words in which it still owed speech. Unix nanoseconds.
+
+    Attributes:
+        start_ns, end_ns: when it was silent; noise that was no speech to the agent is not part of it.
+        path: which stage was waited for, interval by interval; together they are the whole of it.
+    """
+
+    start_ns: int
+    end_ns: int
+    path: tuple[Segment, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage, of those that were waited for."""
+        return by_stage(self.path)
+
+
+def by_stage(path: Iterable[Segment]) -> dict[str, float]:
+    """Seconds by stage, of those that were waited for."""
+    sums: dict[str, int] = {}
+    for one in path:
+        sums[one.stage] = sums.get(one.stage, 0) + one.end_ns - one.start_ns
+    return {stage: ns / 1e9 for stage, ns in sums.items()}
 
 
 class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +109,12 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
         path: the critical path from the user's silence to the agent's voice, without gaps; empty where there is no
             ``e2e_latency``.
         silence: seconds by stage, all stages present, summing to ``latency.e2e_latency``; empty without one.
+        answered: ``yes``, ``text`` (in writing only) or ``no``; None where the user had said nothing, or where the turn
+            is not over.
+        why_not: for ``no``: ``failed``, ``interrupted``, ``session_closed`` or ``no_reply``; else empty.
+        acknowledged: the agent said something (a preamble, a filler) before its answer.
+        gaps: the silences after its first words while it still owed speech; of a turn in which nothing was heard, the
+            silence since the user stopped.
         usage: use of each model in this turn, discarded preemptive generations included.
         discarded: the part of it that was spent on those.
         reported: LiveKit's own values, by name.
@@ -76,6 +130,10 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
     latency: TurnLatency
     path: tuple[Segment, ...]
     silence: Mapping[str, float]
+    answered: str | None = None
+    why_not: str = ""
+    acknowledged: bool = False
+    gaps: tuple[Gap, ...] = ()
     usage: tuple[ModelUsage, ...]
     discarded: tuple[ModelUsage, ...]
     reported: Mapping[str, float] = {}
@@ -85,6 +143,11 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
     backchannels: int
     llm_model: tuple[str, str] | None
     tts_model: tuple[str, str] | None
+
+    @property
+    def gap_stages(self) -> dict[str, float]:
+        """Seconds by stage over all gaps, of those that were waited for; they sum to ``latency.dead_air``."""
+        return by_stage(segment for gap in self.gaps for segment in gap.path)
 
 
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +175,7 @@ class SessionDerivation(msgspec.Struct, frozen=True, kw_only=True):
         turn_count: how many there are.
         latency: percentiles by the names of ``MetricsReport``; without those that no turn has.
         silence: seconds by stage, summed over the turns.
+        gap_stages: seconds by stage of all gaps, of those stages that were waited for.
         usage: use of each model, in LiveKit's order; stages outside of turns included.
         discarded: the part of it that went to preemptive generations which were thrown away.
         interruptions, false_interruptions, backchannels: how often.
@@ -122,6 +186,7 @@ class SessionDerivation(msgspec.Struct, frozen=True, kw_only=True):
     turn_count: int
     latency: Latencies
     silence: Mapping[str, float]
+    gap_stages: Mapping[str, float] = {}
     usage: tuple[ModelUsage, ...]
     discarded: tuple[ModelUsage, ...]
     interruptions: int

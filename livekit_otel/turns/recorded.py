@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, number, text, whole
+from ..spans import SpanRecord, flag, number, text, whole
 from .latency import notes_of
-from .model import TurnDerivation, TurnLatency
+from .model import Gap, Segment, TurnDerivation, TurnLatency
 from .model_usage import ModelUsage, usage_from
 
 __all__ = ["read_corrections", "says_more", "with_recorded"]
@@ -24,6 +24,7 @@ _COUNTS = ("interruptions", "false_interruptions", "backchannels")
 _CARRIERS = frozenset({attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
 _LONGEST = 9.2e9
 _pieces = msgspec.json.Decoder(list[tuple[int, str, Any]])
+_silences = msgspec.json.Decoder(list[tuple[float, list[tuple[str, float]]]])
 _models = msgspec.json.Decoder(list[dict[str, Any]])
 
 
@@ -53,7 +54,7 @@ def _values(turn: SpanRecord, corrections: Mapping[str, Any]) -> Values:
 def says_more(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[str, Any]) -> bool:
     """Whether a turn's span has a latency or usage that the stages here do not give, or more interruptions."""
     values = _values(turn, corrections)
-    for name in attr.REPORTED_METRICS:
+    for name in attr.DERIVED_LATENCIES:
         if getattr(derived.latency, name) is None and number(values, attr.latency(name)) is not None:
             return True
     if not derived.usage and attr.derived("turn", "usage.by_model") in values:
@@ -67,7 +68,7 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
     Its ``path`` is empty; ``discarded``, of which spans have sums only, is what the stages that are here give.
     """
     values = _values(turn, corrections)
-    latency = TurnLatency(**{name: _seconds(values, attr.latency(name)) for name in attr.REPORTED_METRICS})
+    latency = TurnLatency(**{name: _seconds(values, attr.latency(name)) for name in attr.DERIVED_LATENCIES})
     silence = {stage: _seconds(values, attr.silence(stage)) for stage in attr.SILENCE_STAGES}
     stopped, wait = latency.stopped_speaking_at, latency.e2e_latency
     return msgspec.structs.replace(
@@ -76,6 +77,10 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
         latency=latency,
         path=(),
         silence={} if wait is None else {stage: value or 0.0 for stage, value in silence.items()},
+        answered=text(values, attr.TURN_ANSWERED) or None,
+        why_not=text(values, attr.TURN_WHY_NOT),
+        acknowledged=flag(values, attr.TURN_ACKNOWLEDGED),
+        gaps=tuple(_gaps(text(values, attr.TURN_GAPS))),
         usage=tuple(_usage(text(values, attr.derived("turn", "usage.by_model")))),
         notes=notes_of(latency, derived.reported),
         **{name: _count(values, name) for name in _COUNTS},
@@ -90,6 +95,22 @@ def _seconds(values: Values, name: str) -> float | None:
 
 def _count(values: Values, name: str) -> int:
     return whole(values, attr.derived("turn", name)) or 0
+
+
+def _gaps(said: str) -> Iterator[Gap]:
+    try:
+        gaps = _silences.decode(said) if said else []
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return
+    for start, parts in gaps:
+        if not abs(start) < _LONGEST or not all(0 <= length < _LONGEST for _, length in parts):
+            continue
+        at = begin = round(start * 1e9)
+        path = []
+        for stage, length in parts:
+            path.append(Segment(stage, at, at + round(length * 1e9)))
+            at = path[-1].end_ns
+        yield Gap(start_ns=begin, end_ns=at, path=tuple(path))
 
 
 def _usage(by_model: str) -> Iterator[ModelUsage]:

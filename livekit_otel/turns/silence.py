@@ -22,7 +22,7 @@ from .model import Segment
 from .stages import Stages, avatar_ns, first_audio, first_token, provider_start, speech_of
 from .wait import Wait
 
-__all__ = ["critical_path"]
+__all__ = ["CriticalPath", "critical_path"]
 
 _TRANSCRIPTION, _EOU, _HOOK, _LLM, _TOOL, _TTS, _PLAYBACK, _OTHER = attr.SILENCE_STAGES
 
@@ -31,13 +31,13 @@ def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
     """Intervals without gaps from ``wait.stopped_ns`` to the start of ``wait.playback``; empty without these two."""
     if wait.stopped_ns is None or wait.playback is None:
         return ()
-    path = _CriticalPath(stages, wait, wait.stopped_ns, wait.playback)
+    path = CriticalPath(stages, wait, wait.stopped_ns, wait.playback)
     path.answer()
     path.before_answer()
     return tuple(reversed(path.segments))
 
 
-class _CriticalPath:
+class CriticalPath:
     """The path so far, from its end backwards. ``at`` is where it begins, ``floor`` how far back a stage may reach."""
 
     def __init__(self, stages: Stages, wait: Wait, stopped_ns: int, playback: SpanRecord) -> None:
@@ -51,10 +51,15 @@ class _CriticalPath:
         self._seen: set[str] = set()
         self._tool_starts = [one.start_ns for one in stages.tool]
         #: by speech, None for all of them
-        self._requests: dict[str | None, list[SpanRecord]] = {None: list(stages.llm)}
+        self.requests: dict[str | None, list[SpanRecord]] = {None: list(stages.llm)}
         for one in stages.llm:
             if (speech := speech_of(one)) is not None:
-                self._requests.setdefault(speech, []).append(one)
+                self.requests.setdefault(speech, []).append(one)
+
+    @property
+    def reach(self) -> int:
+        """How far back what was waited for may have begun."""
+        return self.floor
 
     def extend(self, stage: str, ns: int) -> None:
         """Everything between ``ns`` and here was spent on ``stage``."""
@@ -72,8 +77,8 @@ class _CriticalPath:
         playback = self._playback
         speech = speech_of(playback)
         self._set_floor(playback)
-        tts = self._stages.synthesis(playback)
         source = self._stages.text_source(speech, self.at)
+        tts = self._voice(playback, source)
         if tts is not None:
             source = self._synthesis(tts, speech)
         elif source is not None and source.kind == attr.KIND_REALTIME:
@@ -81,12 +86,19 @@ class _CriticalPath:
         elif source is not None:
             # a tts_node that makes its own audio: nothing tells when
             self.extend(_OTHER, first_token(source) or source.start_ns)
-        request = source if source is not None else self._wait_for(None, speech)
+        self._back_from(source if source is not None else self._wait_for(None, speech))
+
+    def _back_from(self, request: SpanRecord | None) -> None:
+        """From a request to the first one that led to it."""
         while request is not None:
             self._set_floor(request)
             self._seen.add(request.span_id)
             self.extend(_LLM, request.start_ns)
             request = self._wait_for(request, speech_of(request))
+
+    def _voice(self, playback: SpanRecord, source: SpanRecord | None) -> SpanRecord | None:
+        """The synthesis that a playout began with."""
+        return self._stages.synthesis(playback)
 
     def _synthesis(self, tts: SpanRecord, speech: str | None) -> SpanRecord | None:
         """A synthesis, back to the request whose text it spoke."""
@@ -143,7 +155,7 @@ class _CriticalPath:
         found = [
             one
             for one in self._stages.llm
-            if self.floor <= one.start_ns <= self.at
+            if self.reach <= one.start_ns <= self.at
             and one.span_id not in self._seen
             and one.attributes.get(attr.OUTCOME) == attr.OUTCOME_ERROR
         ]
@@ -151,7 +163,7 @@ class _CriticalPath:
 
     def _request_before(self, speech: str | None) -> SpanRecord | None:
         """The latest request of a speech; one that fails later (a fallback adapter's probe) had no part in this."""
-        found = self._requests.get(speech, [])
+        found = self.requests.get(speech, [])
         # the walk only goes back: what is no such request now never becomes one
         while found and not self._may_precede(found[-1]):
             found.pop()
@@ -164,7 +176,7 @@ class _CriticalPath:
 
     def _tool_before(self, since_ns: int | None) -> SpanRecord | None:
         """The tool that answered last (or still runs and said something) since the request that called it."""
-        since = self.floor if since_ns is None else max(since_ns, self.floor)
+        since = self.reach if since_ns is None else max(since_ns, self.reach)
         starts = self._tool_starts
         found = [
             one

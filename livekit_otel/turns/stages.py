@@ -109,13 +109,13 @@ class Stages:
             elif kind == attr.KIND_VAD and attributes.get(attr.VAD_SPEECH, True):
                 self.vad.append(record)
 
-    def synthesis(self, playback: SpanRecord) -> SpanRecord | None:
-        """The synthesis whose audio a playout began with."""
+    def synthesis(self, playback: SpanRecord, since_ns: int = 0) -> SpanRecord | None:
+        """The synthesis whose audio a playout began with; ``since_ns``: it belongs to a step that began then."""
         speech = speech_of(playback)
         found = [
             one
             for one in self.tts
-            if one.start_ns <= playback.start_ns and (speech is None or speech_of(one) in (speech, None))
+            if since_ns <= one.start_ns <= playback.start_ns and (speech is None or speech_of(one) in (speech, None))
         ]
         heard = [one for one in found if first_audio(one) is not None]
         if heard:
@@ -200,6 +200,8 @@ STAGE_ATTRIBUTES = frozenset(
         attr.RESPONSE_FINISH_REASONS,
         attr.REALTIME_FIRST_AUDIO,
         attr.PLAYBACK_INTERRUPTED,
+        attr.PLAYBACK_PAUSES,
+        attr.PLAYBACK_SPEECH_AGE,
         attr.INTERRUPTION_VERDICT,
         attr.LLM_PREEMPTIVE,
         attr.OPERATION_NAME,

@@ -75,11 +75,12 @@ class Quantiles:
 class LatencyStats:
     """What sessions say of their turns in sum: percentiles, silence by stage, counts."""
 
-    __slots__ = ("_quantiles", "interrupted", "silence_ns", "spoken", "turns")
+    __slots__ = ("_quantiles", "gap_ns", "interrupted", "silence_ns", "spoken", "turns")
 
     def __init__(self) -> None:
         self._quantiles: dict[str, Quantiles] = {}
         self.silence_ns: dict[str, int] = {}
+        self.gap_ns: dict[str, int] = {}
         self.turns = 0
         self.spoken = 0
         self.interrupted = 0
@@ -98,11 +99,13 @@ class LatencyStats:
                 quantiles.add(round(value * 1e9))
         for stage, value in turn.silence.items():
             self.silence_ns[stage] = self.silence_ns.get(stage, 0) + round(value * 1e9)
+        for stage, value in turn.gap_stages.items():
+            self.gap_ns[stage] = self.gap_ns.get(stage, 0) + round(value * 1e9)
 
     def copy(self) -> LatencyStats:
         other = LatencyStats()
         other._quantiles = {name: one.copy() for name, one in self._quantiles.items()}
-        other.silence_ns = dict(self.silence_ns)
+        other.silence_ns, other.gap_ns = dict(self.silence_ns), dict(self.gap_ns)
         other.turns, other.spoken, other.interrupted = self.turns, self.spoken, self.interrupted
         return other
 
@@ -115,6 +118,10 @@ class LatencyStats:
         if not self.silence_ns:
             return {}
         return {stage: seconds(self.silence_ns.get(stage, 0)) for stage in attr.SILENCE_STAGES}
+
+    def gap_stages(self) -> dict[str, float]:
+        """Seconds of dead air by stage, of those that were waited for."""
+        return {stage: seconds(self.gap_ns[stage]) for stage in attr.SILENCE_STAGES if stage in self.gap_ns}
 
     @property
     def interruption_rate(self) -> float | None:

@@ -1,7 +1,19 @@
 """Scripted sessions that cover what happens in a call. Importing this registers them all."""
 
 from tests.kit.run import SCENARIOS, Scenario
-from tests.scenarios import ahead, attribution, failures, interruptions, plain, realtime, tasks, text, tools, turns
+from tests.scenarios import (
+    ahead,
+    attribution,
+    failures,
+    interruptions,
+    plain,
+    realtime,
+    tasks,
+    text,
+    tools,
+    turns,
+    waits,
+)
 
 __all__ = [
     "SCENARIOS",
@@ -16,4 +28,5 @@ __all__ = [
     "text",
     "tools",
     "turns",
+    "waits",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenTurns"]
 
 _MAX_OPEN = 16
+_MAX_SPEECHES = 64
 
 
 class OpenTurns:
@@ -31,6 +33,7 @@ class OpenTurns:
         self._count = 0
         self._open: list[TurnState] = []
         self._floor_ns = 0
+        self._created: OrderedDict[str, int] = OrderedDict()
         #: the turn that words not committed yet will become, once work for their answer has begun
         self._candidate: TurnState | None = None
         self.before_end: list[Callable[[TurnState], None]] = []
@@ -51,6 +54,16 @@ class OpenTurns:
     def floor_ns(self) -> int:
         """When the agent last had the floor: what the user said before that was said during another turn."""
         return max([self._floor_ns, *(turn.last_ns for turn in self._open if turn is not self._candidate)])
+
+    def created(self, speech_id: str) -> None:
+        """A speech comes into being."""
+        self._created[speech_id] = self._scope.now_ns()
+        if len(self._created) > _MAX_SPEECHES:
+            self._created.popitem(last=False)
+
+    def created_ns(self, speech_id: str) -> int | None:
+        """When a speech came into being, of the latest ones."""
+        return self._created.get(speech_id)
 
     def unfinished(self) -> tuple[str, int] | None:
         """What the reply to words that are being committed has to wait for: an earlier turn's tool, or its hook."""

@@ -19,10 +19,14 @@ from .turn import TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
+    from livekit.agents import AgentStateChangedEvent
     from livekit.agents.metrics.base import AvatarMetrics
     from livekit.agents.voice.io import AudioOutput, PlaybackFinishedEvent, PlaybackStartedEvent
 
 __all__ = ["PlaybackTracker"]
+
+#: moments at which one playout was paused or resumed
+_MAX_PAUSES = 64
 
 
 class PlaybackTracker:
@@ -46,6 +50,8 @@ class PlaybackTracker:
         self._output: weakref.ref[AudioOutput] | None = None
         self._current: PipelineSpan | None = None
         self._turn: TurnState | None = None
+        #: when the current playout was paused and resumed, in pairs, seconds from its start
+        self._pauses: list[float] = []
 
     @property
     def audible(self) -> bool:
@@ -82,13 +88,27 @@ class PlaybackTracker:
         handle = livekit_api.current_speech(self._scope.session)
         turn = self._turns.working(handle) if handle is not None else None
         turn = turn if turn is not None and turn.open else None
-        attributes: dict[str, AttributeValue] = {attr.SPEECH_ID: handle.id} if handle is not None else {}
+        attributes: dict[str, AttributeValue] = {}
+        if handle is not None:
+            attributes[attr.SPEECH_ID] = handle.id
+            if (created := self._turns.created_ns(handle.id)) is not None:
+                attributes[attr.PLAYBACK_SPEECH_AGE] = max(0, start - created) / 1e9
         self._current = self._scope.spans.start(attr.KIND_PLAYBACK, turn or self._scope, start, attributes)
         self._turn = turn
+        self._pauses = []
         self._turns.begin(turn)
         if turn is not None:
             turn.answered = turn.heard = True
         self._voice_starts(start, turn)
+
+    def agent_state(self, event: AgentStateChangedEvent) -> None:
+        """LiveKit says that the agent listens while it holds its voice back, and that it speaks when it resumes."""
+        if self._current is None or len(self._pauses) >= _MAX_PAUSES:
+            return
+        paused = len(self._pauses) % 2 == 1
+        if event.new_state == ("speaking" if paused else "listening"):
+            offset = self._scope.clock.at_ns(event.created_at) - self._current.start_ns
+            self._pauses.append(max(0, offset) / 1e9)
 
     @contain("playback.finished")
     def _finished(self, event: PlaybackFinishedEvent) -> None:
@@ -98,7 +118,12 @@ class PlaybackTracker:
             return
         interrupted = bool(event.interrupted)
         now = self._scope.now_ns()
-        last = {attr.PLAYBACK_POSITION: float(event.playback_position), attr.PLAYBACK_INTERRUPTED: interrupted}
+        last: dict[str, AttributeValue] = {
+            attr.PLAYBACK_POSITION: float(event.playback_position),
+            attr.PLAYBACK_INTERRUPTED: interrupted,
+        }
+        if self._pauses:
+            last[attr.PLAYBACK_PAUSES] = tuple(self._pauses)
         span.end(now, attr.OUTCOME_CANCELLED if interrupted else None, last)
         if interrupted:
             self._cut_off(turn, now)

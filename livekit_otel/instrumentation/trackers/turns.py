@@ -116,6 +116,7 @@ class TurnTracker(OpenTurns):
     def speech_created(self, handle: SpeechHandle, *, answers_speech: bool = False) -> TurnState:
         """A speech came into being. ``answers_speech``: a realtime model answers what the user said."""
         typed, self._typed = self._typed, None
+        self.created(handle.id)
         turn = self._turn_of_new_speech(typed, answers_speech=answers_speech)
         turn.goes_on()
         self._bind(handle, turn)

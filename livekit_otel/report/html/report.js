@@ -152,7 +152,7 @@
   };
   function fill() {
     order = turns.map((_, number) => number);
-    if (slowest) order.sort((one, other) => (turns[other].w ?? -1) - (turns[one].w ?? -1) || one - other);
+    if (slowest) order.sort((one, other) => (turns[other].k ?? -1) - (turns[one].k ?? -1) || one - other);
     list.replaceChildren(); shown = 0; more(60);
     $("order").textContent = slowest ? "slowest first" : "in order";
     $("order").setAttribute("aria-pressed", String(slowest));
@@ -193,7 +193,7 @@
   }
   function detail(turn) {
     const box = $("detail"), words = (who, text) => { const p = make("p"); p.append(make("span", who, "speaker"), document.createTextNode(text)); return p; };
-    box.replaceChildren(make("h3", `Turn ${turn.i} at ${clock(turn.a)}, ${turn.e || "end missing"}`));
+    box.replaceChildren(make("h3", `Turn ${turn.i} at ${clock(turn.a)}, ${turn.e || "end missing"}${turn.x ? ", not answered" : ""}`));
     if (turn.u) box.append(words("user", turn.u));
     if (turn.t) box.append(words("agent", turn.t));
     if (turn.p.length) { box.append(bar(turn)); }
@@ -204,6 +204,7 @@
       box.append(make("h4", title), table);
     };
     group("silence", turn.p.map(([stage, ms]) => [stages[stage], `${seconds(ms, 3)} s`]));
+    group("dead air: when, how long, and what for", turn.g.map(([start, length, stages]) => [`${clock(start)} + ${seconds(length, 3)} s`, stages]));
     group("latency", turn.l.map(([name, ms]) => [latencies[name], `${seconds(ms, 3)} s`]));
     group("stages: when, and how long", turn.s.map(([kind, start, length, label, outcome]) => [`${kinds[kind]}${label ? ` ${label}` : ""}${outcome ? `, ${outcome}` : ""}`, `${clock(turn.a + start)} + ${seconds(length, 2)} s`]));
     for (const note of turn.n) box.append(make("p", note));

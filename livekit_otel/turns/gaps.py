@@ -1,0 +1,127 @@
+"""The silences after the agent's first words: what the user still waited through, and which stage that was.
+
+The agent owes speech from its first playout to the start of its last one. Where that one is provisional, or there is
+none, it owes speech until the user speaks again, the session is closed or the reply has failed, whichever is first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord, numbers, text
+from .around import Around
+from .gap_path import open_path, path_to
+from .intervals import Interval, merged, without
+from .model import Gap, Segment
+from .spoken import provisional
+from .stages import Stages
+from .wait import Wait
+
+__all__ = ["WholeWait", "whole_wait"]
+
+#: a shorter silence is no silence
+_SHORTEST = 1_000_000
+#: silences of one turn that are followed back; of more, nobody knows where they went
+_MAX_PATHS = 100
+_Path = Callable[[Interval], tuple[Segment, ...]]
+_PLAYBACK, _OTHER = attr.SILENCE_STAGES[6:]
+#: end reasons, and why nobody answered
+_REASONS = (attr.END_FAILED, attr.END_INTERRUPTED, attr.END_SESSION_CLOSED, attr.END_NO_REPLY)
+
+
+class WholeWait(msgspec.Struct, frozen=True, kw_only=True):
+    """The wait of one turn beyond the first audio.
+
+    Attributes:
+        answer: the first playout that is not provisional.
+        gaps: the silences, in order.
+        answered: ``yes``, ``text``, ``no``; None where nobody asked, or where the turn is still open.
+        why_not: ``failed``, ``interrupted``, ``session_closed`` or ``no_reply`` for ``no``.
+        acknowledged: a provisional playout began.
+    """
+
+    answer: SpanRecord | None = None
+    gaps: tuple[Gap, ...] = ()
+    answered: str | None = None
+    why_not: str = ""
+    acknowledged: bool = False
+
+
+def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user: bool, around: Around) -> WholeWait:
+    """The wait of a turn, whose own span is ``turn`` where it is known."""
+    first = wait.playback
+    playbacks = [one for one in stages.playback if first is not None and one.start_ns >= first.start_ns]
+    reason = text(turn.attributes, attr.END_REASON) if turn is not None else ""
+    ended_ns = turn.end_ns if turn is not None and reason else None
+    # a turn that ended by itself was over, whatever its tools do: one of them asked the user, or works on in silence
+    early = provisional(stages, playbacks, None if reason == attr.END_COMPLETED else ended_ns)
+    answer = next((one for one, is_early in zip(playbacks, early, strict=True) if not is_early), None)
+    answered, why_not = _answered(answer, reason) if has_user else (None, "")
+    until = playbacks[-1].start_ns if playbacks and not early[-1] else None
+    if until is None and reason in _REASONS:
+        # a turn without a reply ends at once, and its user waits until they speak again
+        ends = (around.until_ns, None if reason == attr.END_NO_REPLY else ended_ns)
+        until = min((ns for ns in ends if ns is not None), default=None)
+    since = first.start_ns if first is not None else wait.stopped_ns if has_user else None
+    gaps: tuple[Gap, ...] = ()
+    if since is not None and until is not None and until > since:
+        open_end = partial(
+            open_path, stages, unheard=wait if first is None else None, hook_runs=reason != attr.END_NO_REPLY
+        )
+        gaps = tuple(_gaps(stages, playbacks, (since, until), around.speech, open_end))
+    return WholeWait(answer=answer, gaps=gaps, answered=answered, why_not=why_not, acknowledged=any(early))
+
+
+def _answered(answer: SpanRecord | None, reason: str) -> tuple[str | None, str]:
+    if answer is not None:
+        return "yes", ""
+    if reason == attr.END_COMPLETED:
+        return "text", ""
+    return ("no", reason) if reason else (None, "")
+
+
+def _gaps(
+    stages: Stages, playbacks: Sequence[SpanRecord], owed: Interval, speech: Iterable[Interval], open_end: _Path
+) -> Iterator[Gap]:
+    """Silences while speech was owed; where noise splits one, each part keeps its share of the path."""
+    heard = merged(part for one in stages.playback for part in _audible(one))
+    voices = {one.start_ns: one for one in reversed(playbacks)}
+    resumed = {start for start, _ in heard}
+    noise = merged(speech)
+    for number, quiet in enumerate(without(owed, heard)):
+        parts = [one for one in without(quiet, noise) if one[1] - one[0] >= _SHORTEST]
+        if not parts:
+            continue
+        path: tuple[Segment, ...] = (Segment(_OTHER, *quiet),)
+        if (voice := voices.get(quiet[1])) is not None and number < _MAX_PATHS:
+            path = path_to(stages, quiet, voice)
+        elif quiet[1] in resumed:
+            # the voice was at hand all the time
+            path = (Segment(_PLAYBACK, *quiet),)
+        elif number < _MAX_PATHS:
+            path = open_end(quiet)
+        for start, end in parts:
+            yield Gap(start_ns=start, end_ns=end, path=tuple(_part(path, start, end)))
+
+
+def _audible(playback: SpanRecord) -> list[Interval]:
+    """When a playout could be heard: without its pauses."""
+    offsets = [round(value * 1e9) for value in numbers(playback.attributes, attr.PLAYBACK_PAUSES)]
+    if not offsets:
+        return [(playback.start_ns, playback.end_ns)]
+    moments = [playback.start_ns + offset for offset in offsets]
+    if len(moments) % 2:
+        moments.append(playback.end_ns)
+    pauses = merged(zip(moments[::2], moments[1::2], strict=True))
+    return without((playback.start_ns, playback.end_ns), pauses)
+
+
+def _part(path: Sequence[Segment], start: int, end: int) -> Iterator[Segment]:
+    for one in path:
+        begin, over = max(one.start_ns, start), min(one.end_ns, end)
+        if begin < over:
+            yield Segment(one.stage, begin, over)

@@ -1,0 +1,37 @@
+"""Stretches of time, as pairs of unix nanoseconds: what is left of one when others are taken away."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+__all__ = ["Interval", "merged", "without"]
+
+Interval = tuple[int, int]
+
+
+def merged(stretches: Iterable[Interval]) -> list[Interval]:
+    """The same time as stretches that do not touch, in order."""
+    out: list[Interval] = []
+    for start, end in sorted(stretches):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        elif end > start:
+            out.append((start, end))
+    return out
+
+
+def without(whole: Interval, taken: Sequence[Interval]) -> list[Interval]:
+    """The parts of ``whole`` that none of ``taken``, which are :func:`merged`, covers; in order."""
+    start, end = whole
+    left: list[Interval] = []
+    for number in range(bisect_right(taken, start, key=lambda one: one[1]), len(taken)):
+        begin, over = taken[number]
+        if begin >= end:
+            break
+        if begin > start:
+            left.append((start, begin))
+        start = over
+    if start < end:
+        left.append((start, end))
+    return left

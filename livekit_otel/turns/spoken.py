@@ -1,0 +1,89 @@
+"""Which playouts of a turn are provisional: a preamble, a filler, a report of progress, and not the answer itself."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+
+from .. import attributes as attr
+from ..spans import SpanRecord, nanoseconds
+from .stages import Stages, speech_of
+
+__all__ = ["provisional"]
+
+#: how many tools that ran beside one playout are looked at
+_MAX_BESIDE = 100
+
+
+def provisional(stages: Stages, playbacks: Sequence[SpanRecord], cut_ns: int | None) -> list[bool]:
+    """For each playout of a turn, by start, whether it is provisional.
+
+    It is if the step that made it called a tool, or a tool ran during it, and a later playout comes from work that
+    began after that tool ended, or the turn was cut off at ``cut_ns`` before the tool ended.
+    """
+    if not stages.tool or not playbacks:
+        return [False] * len(playbacks)
+    requests = _Requests(stages.llm)
+    tools = _Tools(stages.tool, requests)
+    latest: int | None = None
+    found = []
+    for playback in reversed(playbacks):
+        made_by = requests.latest(speech_of(playback), playback.start_ns)
+        followed = latest is not None and tools.ended_by(playback, made_by, latest)
+        found.append(followed or (cut_ns is not None and tools.run_beyond(playback, made_by, cut_ns)))
+        origin = _origin(playback, made_by)
+        latest = origin if latest is None else max(latest, origin)
+    return found[::-1]
+
+
+def _origin(playback: SpanRecord, made_by: SpanRecord | None) -> int:
+    """When the work for a playout began: its request, else the speech that code asked for."""
+    if made_by is not None:
+        return made_by.start_ns
+    age = nanoseconds(playback.attributes, attr.PLAYBACK_SPEECH_AGE)
+    return playback.start_ns - (age or 0)
+
+
+class _Requests:
+    """The requests of a turn, by speech and start."""
+
+    def __init__(self, requests: Sequence[SpanRecord]) -> None:
+        self._by_speech: defaultdict[str | None, list[SpanRecord]] = defaultdict(list)
+        for one in requests:
+            self._by_speech[speech_of(one)].append(one)
+
+    def latest(self, speech: str | None, before_ns: int) -> SpanRecord | None:
+        """The latest request of a speech up to a moment; of those without a speech where that has none."""
+        own = self._by_speech.get(speech) or self._by_speech.get(None, [])
+        at = bisect_right(own, before_ns, key=lambda one: one.start_ns)
+        return own[at - 1] if at else None
+
+
+class _Tools:
+    """The tools of a turn, by what called them and by when they ended."""
+
+    def __init__(self, tools: Sequence[SpanRecord], requests: _Requests) -> None:
+        self._by_end = sorted(tools, key=lambda one: one.end_ns)
+        self._called: dict[str, list[SpanRecord]] = {}
+        for one in self._by_end:
+            caller = requests.latest(speech_of(one), one.start_ns)
+            if caller is not None:
+                self._called.setdefault(caller.span_id, []).append(one)
+
+    def ended_by(self, playback: SpanRecord, made_by: SpanRecord | None, at_ns: int) -> bool:
+        """Whether a tool of this playout's step, or one that ran during it, had ended at a moment."""
+        called = self._called.get(made_by.span_id) if made_by is not None else None
+        if called is not None and called[0].end_ns <= at_ns:
+            return True
+        first = bisect_right(self._by_end, playback.start_ns, key=lambda one: one.end_ns)
+        beside = self._by_end[first : first + _MAX_BESIDE]
+        return any(one.start_ns < playback.end_ns and one.end_ns <= at_ns for one in beside)
+
+    def run_beyond(self, playback: SpanRecord, made_by: SpanRecord | None, cut_ns: int) -> bool:
+        """Whether a tool of this playout's step, or one that ran during it, was still running at a moment."""
+        called = self._called.get(made_by.span_id) if made_by is not None else None
+        if called is not None and called[-1].end_ns > cut_ns:
+            return True
+        first = bisect_right(self._by_end, cut_ns, key=lambda one: one.end_ns)
+        return min((one.start_ns for one in self._by_end[first:]), default=playback.end_ns) < playback.end_ns
