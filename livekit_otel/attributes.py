@@ -269,6 +269,7 @@ TURN_SPEECH_END_SOURCE = _define(
     "Who says when the user stopped speaking: vad, stt, server (a realtime model's), commit (the user was still "
     "speaking), typed (the input's arrival) or unknown.",
 )
+SPEECH_END_TYPED = "typed"
 TURN_CONTINUES = _define(
     "livekit_otel.turn.continues", "int", "Index of the turn whose tool outlived it: the speech comes of that tool."
 )
@@ -659,6 +660,11 @@ TURN_ANSWERED = _define(
 TURN_WHY_NOT = _define(
     "livekit_otel.turn.why_not", "string", "Why not: failed, interrupted, session_closed or no_reply."
 )
+TURN_FALSE_CUTOFF = _define(
+    "livekit_otel.turn.false_cutoff",
+    "boolean",
+    "Whether the turn was committed while the user only paused: they spoke on, and that counts as no interruption.",
+)
 TURN_ACKNOWLEDGED = _define(
     "livekit_otel.turn.acknowledged", "boolean", "Whether the agent said something (a preamble, a filler) meanwhile."
 )
@@ -695,6 +701,9 @@ for _scope, _what in (("turn", "turn"), ("session", "session")):
     _define(f"livekit_otel.{_scope}.interruptions", "int", f"Interruptions of the agent in the {_what}.")
     _define(f"livekit_otel.{_scope}.false_interruptions", "int", f"False interruptions in the {_what}.")
     _define(f"livekit_otel.{_scope}.backchannels", "int", f"Backchannels in the {_what}.")
+SESSION_FALSE_CUTOFFS = _define(
+    "livekit_otel.session.false_cutoffs", "int", "Turns that were committed while the user only paused."
+)
 SESSION_TURNS = _define("livekit_otel.session.turns", "int", "Number of turns.")
 SESSION_INTERRUPTION_RATE = _define(
     "livekit_otel.session.interruption_rate", "double", "Share of the turns with agent speech that were interrupted."

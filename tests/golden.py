@@ -58,6 +58,7 @@ def _session(report: SessionReport) -> dict[str, Any]:
         "usage": report.usage,
         "discarded": [one.to_dict() for one in report.discarded],
         **_counts(report),
+        "false_cutoffs": report.false_cutoffs,
         "interruption_rate": report.interruption_rate,
         "turns": [_turn(turn) for turn in report.turns],
     }
@@ -78,6 +79,7 @@ def _turn(turn: Any) -> dict[str, Any]:
         "silence": dict(turn.silence),
         "path": [[one.stage, one.start_ns, one.end_ns] for one in turn.path],
         "answered": [turn.answered, turn.why_not, turn.acknowledged],
+        "false_cutoff": turn.false_cutoff,
         "gaps": [[gap.start_ns, gap.end_ns, [[one.stage, one.end_ns] for one in gap.path]] for gap in turn.gaps],
         "reported": turn.reported,
         "notes": list(turn.notes),

@@ -25,7 +25,7 @@ HEADER = (
     "playback_latency,e2e_latency,silence_transcription,silence_eou,silence_hook,silence_llm,silence_tool,silence_tts,"
     "silence_playback,silence_other,interruptions,false_interruptions,backchannels,"
     "answer_latency,dead_air,wait,answered,why_not,acknowledged,gap_transcription,gap_eou,gap_hook,gap_llm,gap_tool,"
-    "gap_tts,gap_playback,gap_other"
+    "gap_tts,gap_playback,gap_other,false_cutoff"
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from livekit_otel import attributes as attr
 from livekit_otel import build_report, build_reports
+from livekit_otel.report.render_text import to_text
 from livekit_otel.turns import derive_session
 
 from .kit.clock import EPOCH
@@ -172,3 +173,38 @@ def test_many_tools_and_playouts_take_no_more_than_their_number() -> None:
     assert len(derived.gaps) == 4_999
     assert derived.gaps[0].start_ns == ns(1.5)
     assert derived.acknowledged
+
+
+#: when the user spoke on, in a turn that was committed at 2.1 and heard at 2.4 -> whether they had only paused
+RESUMED = {2200: True, 2450: True, 2700: True, 3000: False, 3300: False}
+
+
+@pytest.mark.parametrize("at", RESUMED)
+def test_who_was_too_early(at: int) -> None:
+    """Words that follow the commit by a second and the voice by half a second at most interrupt nobody."""
+    (report,) = build_reports(record(f"resumes_{at}_ms").pipeline)
+    too_early = RESUMED[at]
+    assert [turn.false_cutoff for turn in report.turns] == [too_early, False]
+    assert [turn.interruptions for turn in report.turns] == [int(not too_early), 0]
+    assert (report.false_cutoffs, report.interruptions) == (int(too_early), int(not too_early))
+    assert report.interruption_rate == (0.0 if too_early else 0.5)
+    assert ("1 false cutoff (the user had only paused)" in to_text(report)) == too_early
+
+
+def test_no_cutoff_where_code_commits_or_the_user_writes() -> None:
+    """A manual turn was not cut off by the agent, nor one that a typed message follows."""
+    for provider, source in (("manual", "vad"), ("vad", "typed")):
+        script = Script()
+        turn = script.turn(1.0, 4.0, **{attr.END_REASON: "interrupted"})  # type: ignore[arg-type]
+        turn.vad(1.0, 1.8)
+        turn.stage(
+            attr.KIND_EOU,
+            1.8,
+            2.1,
+            **{attr.EOU_COMMITTED: True, attr.metric("eou", "metadata.model_provider"): provider},
+        )  # type: ignore[arg-type]
+        turn.playback(2.4, 3.0)
+        turn.verdict(2.6, 3.0, "interruption")
+        script.turn(2.6, 5.0, **{attr.TURN_SPEECH_END_SOURCE: source})  # type: ignore[arg-type]
+        derived = derive_session(script.spans)
+        assert (derived.false_cutoffs, derived.interruptions) == (0, 1)

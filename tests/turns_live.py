@@ -22,7 +22,7 @@ from livekit_otel.turns.recorded import read_corrections
 from .turns_kit import SESSION, ZERO
 
 _DERIVED = {
-    *("latency", "silence", "answered", "why_not", "acknowledged", "gaps", "gap", "usage", "discarded"),
+    *("latency", "silence", "answered", "why_not", "acknowledged", "gaps", "gap", "false_cutoff", "usage", "discarded"),
     *("interruptions", "false_interruptions", "backchannels", "notes"),
 }
 

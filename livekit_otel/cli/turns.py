@@ -43,6 +43,7 @@ COLUMNS = (
     *attr.WHOLE_WAIT,
     *_ANSWERED,
     *(f"gap_{stage}" for stage in attr.SILENCE_STAGES),
+    "false_cutoff",
 )
 #: heads of the text table
 _STAGE_HEADS = {stage: stage.upper() for stage in attr.SILENCE_STAGES} | {attr.SILENCE_STAGES[0]: "TRANSCR"}
@@ -161,7 +162,8 @@ def _csv(rows: Iterable[Row]) -> str:
         whole = [row.value(name) for name in attr.WHOLE_WAIT]
         gaps = _gap_stages(turn["gaps"])
         answered = [turn["answered"], turn["why_not"], "yes" if turn["acknowledged"] else "no"]
-        rest = [*answered, *(gaps.get(stage) for stage in attr.SILENCE_STAGES)]
+        cutoff = "yes" if turn["false_cutoff"] else "no"
+        rest = [*answered, *(gaps.get(stage) for stage in attr.SILENCE_STAGES), cutoff]
         writer.writerow([csv_cell(value) for value in (*facts, *numbers, *counts, *whole, *rest)])
     return out.getvalue()
 

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord, attribute_limit, flag
-from ..turns.around import close_ns, heard
+from ..turns.around import close_ns, heard, is_spoken
 from ..turns.attribution import index_of, owner
 from ..turns.derive import Totals, summary
 from ..turns.encode import Attributes, session_attributes
@@ -68,7 +68,7 @@ class LiveSession:
             return None
         turn.ended(record)
         if flag(record.attributes, attr.TURN_HAS_USER):
-            self._end_waits(record.start_ns, record)
+            self._end_waits(record.start_ns, index_of(record), spoken=is_spoken(record))
         self.kept[number] = turn
         self._settle_loose()
         turn.correct(self.corrections)
@@ -76,13 +76,13 @@ class LiveSession:
             self._stats.add(self.kept.popitem(last=False)[1].derive())
         return turn
 
-    def _end_waits(self, at_ns: int, spoken: SpanRecord | None = None) -> None:
-        """The user spoke again at a moment (in the turn ``spoken``), or the session is being closed."""
-        before = None if spoken is None else index_of(spoken)
-        for turn in self.kept.values():
-            if before is None or index_of(turn.turn) < before:
-                turn.end_wait(at_ns)
-                turn.correct(self.corrections)
+    def _end_waits(self, at_ns: int, index: int | None = None, *, spoken: bool = False) -> None:
+        """The user's words of turn ``index`` began, or the session is being closed."""
+        for turn in (*self.kept.values(), *self.open.values()):
+            if index is None or index_of(turn.turn) < index:
+                turn.end_wait(at_ns, spoken=spoken)
+                if turn.span is None:
+                    turn.correct(self.corrections)
 
     def _user_heard(self, span: ReadableSpan) -> None:
         speech = heard(reduced_record(span, plain(span)))

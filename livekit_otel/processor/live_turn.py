@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from .. import attributes as attr
 from ..spans import SpanRecord
 from ..turns.around import Around
+from ..turns.cutoff import AFTER_AUDIO
 from ..turns.derive import Totals, derive_turn, with_turn
 from ..turns.encode import Attributes, turn_attributes
 from ..turns.intervals import Interval
@@ -79,6 +80,7 @@ class LiveTurn:
         "speech",
         "turn",
         "until_ns",
+        "until_spoken",
         "written",
     )
 
@@ -100,6 +102,7 @@ class LiveTurn:
         self.speech = speech
         #: when the user spoke again after this turn, or the session's close was called
         self.until_ns: int | None = None
+        self.until_spoken = False
         self.written: Attributes = {}
         self._derived: TurnDerivation | None = None
         #: what ``written`` was made of
@@ -150,7 +153,7 @@ class LiveTurn:
             self.read()
         if self._derived is None:
             going_on = [reduced_record(span, plain(span), end_ns=_LATER) for span in self.running.values()]
-            around = Around(speech=self.speech, until_ns=self.until_ns)
+            around = Around(speech=self.speech, until_ns=self.until_ns, spoken=self.until_spoken)
             self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals, around=around)
         return self._derived
 
@@ -161,11 +164,13 @@ class LiveTurn:
         ):
             self._derived = None
 
-    def end_wait(self, at_ns: int) -> None:
+    def end_wait(self, at_ns: int, *, spoken: bool) -> None:
         """The user speaks again, or the session is being closed: nobody waits for this turn's answer any more."""
-        if self.until_ns is None:
-            self.until_ns = at_ns
-            if self._derived is not None and self._derived.answered == "no":
+        if self.until_ns is None or at_ns < self.until_ns:
+            self.until_ns, self.until_spoken = at_ns, spoken
+            known = self._derived
+            heard_ns = known.answered_ns if known is not None else None
+            if known is None or heard_ns is None or at_ns <= heard_ns + AFTER_AUDIO or known.answered == "no":
                 self._derived = None
 
     def ended(self, record: SpanRecord) -> None:

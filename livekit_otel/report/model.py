@@ -120,6 +120,11 @@ class SessionReport:
         return self.derivation.false_interruptions
 
     @property
+    def false_cutoffs(self) -> int:
+        """How many turns were committed while the user only paused, and spoke on."""
+        return self.derivation.false_cutoffs
+
+    @property
     def backchannels(self) -> int:
         """How often the user only said "mhm" while the agent spoke."""
         return self.derivation.backchannels

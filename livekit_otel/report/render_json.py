@@ -35,6 +35,7 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "interruptions": report.interruptions,
             "false_interruptions": report.false_interruptions,
             "backchannels": report.backchannels,
+            "false_cutoffs": report.false_cutoffs,
             "interruption_rate": report.interruption_rate,
             "turns": [_turn(turn) for turn in report.turns],
         }
@@ -66,6 +67,7 @@ def turn_document(turn: Turn) -> dict[str, Any]:
         "interruptions": turn.interruptions,
         "false_interruptions": turn.false_interruptions,
         "backchannels": turn.backchannels,
+        "false_cutoff": turn.false_cutoff,
     }
 
 

@@ -127,6 +127,11 @@ class Turn:
         return self.derivation.false_interruptions
 
     @property
+    def false_cutoff(self) -> bool:
+        """Whether the turn was committed while the user only paused: they spoke on, which is no interruption."""
+        return self.derivation.false_cutoff
+
+    @property
     def backchannels(self) -> int:
         """How often the user only said "mhm"."""
         return self.derivation.backchannels

@@ -200,6 +200,7 @@ def interruptions(report: SessionReport) -> list[str]:
         ("interruption", report.interruptions, share),
         ("false interruption", report.false_interruptions, ""),
         ("backchannel", report.backchannels, ""),
+        ("false cutoff", report.false_cutoffs, " (the user had only paused)"),
     )
     return [f"{count} {name}{'s' if count > 1 else ''}{more}" for name, count, more in counts if count]
 

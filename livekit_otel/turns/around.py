@@ -11,7 +11,7 @@ from ..spans import SpanRecord, Values, flag, nanoseconds
 from .attribution import TurnSpans
 from .intervals import Interval
 
-__all__ = ["Around", "arounds", "close_ns", "heard"]
+__all__ = ["Around", "arounds", "close_ns", "heard", "is_spoken"]
 
 
 class Around(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,10 +20,12 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         speech: when VAD heard speech, in this turn and outside of it, noise included.
         until_ns: when, after the turn, the user's next committed speech began, or the session's close was called.
+        spoken: whether it was speech.
     """
 
     speech: Collection[Interval] = ()
     until_ns: int | None = None
+    spoken: bool = False
 
 
 def arounds(turns: Sequence[TurnSpans], spans: Collection[SpanRecord]) -> Iterator[Around]:
@@ -32,11 +34,17 @@ def arounds(turns: Sequence[TurnSpans], spans: Collection[SpanRecord]) -> Iterat
     end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
     until = close_ns(end.attributes, end.start_ns) if end is not None else None
     found: list[Around] = []
+    spoken = False
     for one in reversed(turns):
-        found.append(Around(speech=speech, until_ns=until))
+        found.append(Around(speech=speech, until_ns=until, spoken=spoken))
         if one.turn is not None and flag(one.turn.attributes, attr.TURN_HAS_USER):
-            until = one.turn.start_ns
+            until, spoken = one.turn.start_ns, is_spoken(one.turn)
     yield from reversed(found)
+
+
+def is_spoken(turn: SpanRecord) -> bool:
+    """Whether the user's side of a turn was said aloud, and not written."""
+    return turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) != attr.SPEECH_END_TYPED
 
 
 def heard(span: SpanRecord) -> Interval | None:

@@ -11,6 +11,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord, flag, number, text, whole
 from .around import Around, arounds
 from .attribution import TurnSpans, turns_of
+from .cutoff import is_false_cutoff
 from .gaps import whole_wait
 from .latency import latency_of, notes_of, spoken_of
 from .model import Segment, SessionDerivation, TurnDerivation, by_stage
@@ -77,10 +78,12 @@ def derive_turn(
     else:
         has_user = bool(sorted_out.eou or sorted_out.transcripts or sorted_out.vad)
         opened = min((one.start_ns for one in stages), default=0)
-    typed = turn is not None and turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) == "typed"
+    typed = turn is not None and turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) == attr.SPEECH_END_TYPED
     wait = wait_of(sorted_out, has_user=has_user, opened_ns=opened, typed=typed)
     spoken = spoken_of(sorted_out, wait)
-    beyond = whole_wait(sorted_out, wait, turn, has_user=has_user, around=around or Around())
+    around = around or Around()
+    beyond = whole_wait(sorted_out, wait, turn, has_user=has_user, around=around)
+    cutoff = is_false_cutoff(wait, around)
     latency = latency_of(sorted_out, wait, spoken, beyond)
     path = critical_path(sorted_out, wait)
     if totals is None:
@@ -100,9 +103,11 @@ def derive_turn(
         gaps=beyond.gaps,
         usage=totals.usage.result(),
         discarded=totals.discarded.result(),
-        interruptions=totals.verdicts[0],
+        interruptions=totals.verdicts[0] - (cutoff and totals.verdicts[0] > 0),
         false_interruptions=totals.verdicts[1],
         backchannels=totals.verdicts[2],
+        false_cutoff=cutoff,
+        replaced=int(cutoff and totals.verdicts[0] > 0),
         llm_model=_model(spoken.request),
         tts_model=_model(spoken.tts),
     )
@@ -183,8 +188,9 @@ def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ..
         gap_stages=stats.gap_stages(),
         usage=totals.usage.result(),
         discarded=totals.discarded.result(),
-        interruptions=totals.verdicts[0],
+        interruptions=totals.verdicts[0] - stats.replaced,
         false_interruptions=totals.verdicts[1],
         backchannels=totals.verdicts[2],
+        false_cutoffs=stats.false_cutoffs,
         interruption_rate=stats.interruption_rate,
     )

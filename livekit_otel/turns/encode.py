@@ -37,6 +37,8 @@ def turn_attributes(turn: TurnDerivation) -> Attributes:
         out[attr.TURN_WHY_NOT] = turn.why_not
     if turn.acknowledged:
         out[attr.TURN_ACKNOWLEDGED] = True
+    if turn.false_cutoff:
+        out[attr.TURN_FALSE_CUTOFF] = True
     if turn.gaps:
         out[attr.TURN_GAPS] = _pieces(msgspec.json.encode(gap) for gap in map(_gap, turn.gaps))
         for stage, value in turn.gap_stages.items():
@@ -54,6 +56,7 @@ def _gap(gap: Gap) -> list[object]:
 def session_attributes(session: SessionDerivation) -> tuple[Attributes, Attributes]:
     """What session.end and the session's span say: what every one must, and the percentiles one by one."""
     out: Attributes = {attr.SESSION_TURNS: session.turn_count}
+    out[attr.SESSION_FALSE_CUTOFFS] = session.false_cutoffs
     _shared("session", session, out)
     if session.interruption_rate is not None:
         out[attr.SESSION_INTERRUPTION_RATE] = session.interruption_rate

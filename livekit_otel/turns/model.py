@@ -120,6 +120,8 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
         reported: LiveKit's own values, by name.
         notes: where reported and derived values differ by more than 5 ms, one line each.
         interruptions, false_interruptions, backchannels: how often.
+        false_cutoff: the user had only paused, and spoke on: what looks like an interruption of theirs is none.
+        replaced: interruptions that are not counted because of it.
         llm_model, tts_model: (provider, model) of what was spoken first, or None.
     """
 
@@ -141,6 +143,8 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
     interruptions: int
     false_interruptions: int
     backchannels: int
+    false_cutoff: bool = False
+    replaced: int = 0
     llm_model: tuple[str, str] | None
     tts_model: tuple[str, str] | None
 
@@ -179,6 +183,7 @@ class SessionDerivation(msgspec.Struct, frozen=True, kw_only=True):
         usage: use of each model, in LiveKit's order; stages outside of turns included.
         discarded: the part of it that went to preemptive generations which were thrown away.
         interruptions, false_interruptions, backchannels: how often.
+        false_cutoffs: turns in which the user had only paused, and spoke on.
         interruption_rate: share of the turns with agent speech in which it was interrupted; None without any.
     """
 
@@ -192,4 +197,5 @@ class SessionDerivation(msgspec.Struct, frozen=True, kw_only=True):
     interruptions: int
     false_interruptions: int
     backchannels: int
+    false_cutoffs: int = 0
     interruption_rate: float | None

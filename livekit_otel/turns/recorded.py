@@ -59,7 +59,7 @@ def says_more(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[st
             return True
     if not derived.usage and attr.derived("turn", "usage.by_model") in values:
         return True
-    return any(_count(values, name) > getattr(derived, name) for name in _COUNTS)
+    return any(_count(values, name) > getattr(derived, name) + derived.replaced for name in _COUNTS)
 
 
 def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[str, Any]) -> TurnDerivation:
@@ -79,6 +79,7 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
         silence={} if wait is None else {stage: value or 0.0 for stage, value in silence.items()},
         answered=text(values, attr.TURN_ANSWERED) or None,
         why_not=text(values, attr.TURN_WHY_NOT),
+        false_cutoff=flag(values, attr.TURN_FALSE_CUTOFF),
         acknowledged=flag(values, attr.TURN_ACKNOWLEDGED),
         gaps=tuple(_gaps(text(values, attr.TURN_GAPS))),
         usage=tuple(_usage(text(values, attr.derived("turn", "usage.by_model")))),

@@ -75,7 +75,7 @@ class Quantiles:
 class LatencyStats:
     """What sessions say of their turns in sum: percentiles, silence by stage, counts."""
 
-    __slots__ = ("_quantiles", "gap_ns", "interrupted", "silence_ns", "spoken", "turns")
+    __slots__ = ("_quantiles", "false_cutoffs", "gap_ns", "interrupted", "replaced", "silence_ns", "spoken", "turns")
 
     def __init__(self) -> None:
         self._quantiles: dict[str, Quantiles] = {}
@@ -84,9 +84,13 @@ class LatencyStats:
         self.turns = 0
         self.spoken = 0
         self.interrupted = 0
+        self.false_cutoffs = 0
+        self.replaced = 0
 
     def add(self, turn: TurnDerivation) -> None:
         self.turns += 1
+        self.false_cutoffs += turn.false_cutoff
+        self.replaced += turn.replaced
         if turn.answered_ns is not None:
             self.spoken += 1
             self.interrupted += bool(turn.interruptions)
@@ -106,6 +110,7 @@ class LatencyStats:
         other = LatencyStats()
         other._quantiles = {name: one.copy() for name, one in self._quantiles.items()}
         other.silence_ns, other.gap_ns = dict(self.silence_ns), dict(self.gap_ns)
+        other.false_cutoffs, other.replaced = self.false_cutoffs, self.replaced
         other.turns, other.spoken, other.interrupted = self.turns, self.spoken, self.interrupted
         return other
 

@@ -158,3 +158,17 @@ async def cut_off_while_waiting(call: Call) -> None:
     await call.start(session, Lost())
     await call.until(5.0)
     await call.close(session)
+
+
+def _resumes(at: float) -> None:
+    async def resumes(call: Call) -> None:
+        """The user pauses, is taken for done at 2.1 and answered at 2.4, and speaks on."""
+        call.caller.says(f"I would like {CANARY}", 1.0).says("to order a large pizza", at, 1.2, interim_after=0.4)
+        await _ask(call, replies("That is a longer answer than anybody wants to hear."))
+
+    resumes.__name__ = f"resumes_{round(at * 1000)}_ms"
+    scenario()(resumes)
+
+
+for _at in (2.2, 2.45, 2.7, 3.0, 3.3):
+    _resumes(_at)

@@ -127,7 +127,7 @@ class TurnTracker(OpenTurns):
     def _turn_of_new_speech(self, typed: str | None, *, answers_speech: bool) -> TurnState:
         now = self._scope.now_ns()
         if typed is not None:
-            turn = self._start(now, has_user=True, committed=True, source="typed")
+            turn = self._start(now, has_user=True, committed=True, source=attr.SPEECH_END_TYPED)
             turn.user_text = joined("", typed)
             self._supersede(turn)
             return turn
