@@ -175,15 +175,10 @@ def test_many_tools_and_playouts_take_no_more_than_their_number() -> None:
     assert derived.acknowledged
 
 
-#: when the user spoke on, in a turn that was committed at 2.1 and heard at 2.4 -> whether they had only paused
-RESUMED = {2200: True, 2450: True, 2700: True, 3000: False, 3300: False}
-
-
-@pytest.mark.parametrize("at", RESUMED)
-def test_who_was_too_early(at: int) -> None:
-    """Words that follow the commit by a second and the voice by half a second at most interrupt nobody."""
+@pytest.mark.parametrize(("at", "too_early"), [(2450, True), (3000, False)])
+def test_who_was_too_early(at: int, *, too_early: bool) -> None:
+    """A user who speaks on right after the agent's first audio had only paused; one who speaks later interrupts."""
     (report,) = build_reports(record(f"resumes_{at}_ms").pipeline)
-    too_early = RESUMED[at]
     assert [turn.false_cutoff for turn in report.turns] == [too_early, False]
     assert [turn.interruptions for turn in report.turns] == [int(not too_early), 0]
     assert (report.false_cutoffs, report.interruptions) == (int(too_early), int(not too_early))
@@ -191,20 +186,44 @@ def test_who_was_too_early(at: int) -> None:
     assert ("1 false cutoff (the user had only paused)" in to_text(report)) == too_early
 
 
-def test_no_cutoff_where_code_commits_or_the_user_writes() -> None:
+def cut_off(resumed: float, *, audio: float | None = 2.4, provider: str = "vad", source: str = "vad") -> Any:
+    """A turn committed at 2.1 and heard at ``audio``, that words of the user at ``resumed`` cut off."""
+    script = Script()
+    turn = script.turn(1.0, 4.0, **{attr.END_REASON: "interrupted"})  # type: ignore[arg-type]
+    turn.vad(1.0, 1.8)
+    decided = {attr.EOU_COMMITTED: True, attr.metric("eou", "metadata.model_provider"): provider}
+    turn.stage(attr.KIND_EOU, 1.8, 2.1, **decided)  # type: ignore[arg-type]
+    if audio is not None:
+        turn.playback(audio, max(audio, resumed) + 0.3)
+        turn.verdict(resumed, resumed + 0.3, "interruption")
+    script.turn(resumed, resumed + 3.0, **{attr.TURN_SPEECH_END_SOURCE: source})  # type: ignore[arg-type]
+    return derive_session(script.spans)
+
+
+@pytest.mark.parametrize(
+    ("resumed", "audio", "too_early"),
+    [
+        (2.2, 2.4, True),
+        (2.45, 2.4, True),
+        (2.7, 2.4, True),
+        (3.0, 2.4, False),
+        (3.3, 2.4, False),
+        # nothing was heard yet: only the commit counts
+        (3.1, None, True),
+        (3.2, None, False),
+        # half a second after the voice, but more than a second after the commit
+        (3.2, 3.0, False),
+    ],
+)
+def test_how_soon_is_too_early(resumed: float, audio: float | None, *, too_early: bool) -> None:
+    """Words that follow the commit by a second and the voice by half a second at most continue the turn before."""
+    session = cut_off(resumed, audio=audio)
+    assert session.turns[0].false_cutoff == too_early
+    assert session.interruptions == int(audio is not None and not too_early)
+
+
+@pytest.mark.parametrize(("provider", "source"), [("manual", "vad"), ("vad", "typed")])
+def test_no_cutoff_where_code_commits_or_the_user_writes(provider: str, source: str) -> None:
     """A manual turn was not cut off by the agent, nor one that a typed message follows."""
-    for provider, source in (("manual", "vad"), ("vad", "typed")):
-        script = Script()
-        turn = script.turn(1.0, 4.0, **{attr.END_REASON: "interrupted"})  # type: ignore[arg-type]
-        turn.vad(1.0, 1.8)
-        turn.stage(
-            attr.KIND_EOU,
-            1.8,
-            2.1,
-            **{attr.EOU_COMMITTED: True, attr.metric("eou", "metadata.model_provider"): provider},
-        )  # type: ignore[arg-type]
-        turn.playback(2.4, 3.0)
-        turn.verdict(2.6, 3.0, "interruption")
-        script.turn(2.6, 5.0, **{attr.TURN_SPEECH_END_SOURCE: source})  # type: ignore[arg-type]
-        derived = derive_session(script.spans)
-        assert (derived.false_cutoffs, derived.interruptions) == (0, 1)
+    session = cut_off(2.6, provider=provider, source=source)
+    assert (session.false_cutoffs, session.interruptions) == (0, 1)

@@ -83,13 +83,11 @@ def derive_turn(
     spoken = spoken_of(sorted_out, wait)
     around = around or Around()
     beyond = whole_wait(sorted_out, wait, turn, has_user=has_user, around=around)
-    cutoff = is_false_cutoff(wait, around)
     latency = latency_of(sorted_out, wait, spoken, beyond)
     path = critical_path(sorted_out, wait)
-    if totals is None:
-        totals = Totals()
-        for one in stages:
-            totals.add(one)
+    totals = totals or _totals(stages)
+    cutoff = is_false_cutoff(wait, around)
+    replaced = int(cutoff and totals.verdicts[0] > 0)
     derived = TurnDerivation(
         index=index or 0,
         span_id=span_id,
@@ -103,15 +101,22 @@ def derive_turn(
         gaps=beyond.gaps,
         usage=totals.usage.result(),
         discarded=totals.discarded.result(),
-        interruptions=totals.verdicts[0] - (cutoff and totals.verdicts[0] > 0),
+        interruptions=totals.verdicts[0] - replaced,
         false_interruptions=totals.verdicts[1],
         backchannels=totals.verdicts[2],
         false_cutoff=cutoff,
-        replaced=int(cutoff and totals.verdicts[0] > 0),
+        replaced=replaced,
         llm_model=_model(spoken.request),
         tts_model=_model(spoken.tts),
     )
     return derived if turn is None else with_turn(derived, turn)
+
+
+def _totals(stages: Iterable[SpanRecord]) -> Totals:
+    totals = Totals()
+    for one in stages:
+        totals.add(one)
+    return totals
 
 
 def _silence(path: Iterable[Segment]) -> dict[str, float]:
