@@ -18,7 +18,6 @@ from .. import attributes as attr
 from .._display import visible
 from .._install_hint import install_hint
 from ..errors import MissingDependencyError
-from ..turns import Gap
 from . import view
 from .model import SessionReport
 from .turns import Turn
@@ -93,17 +92,17 @@ def _turn(turn: Turn, begin: int, names: list[str]) -> dict[str, Any]:
         "e": turn.end_reason,
         "w": None if wait is None else round(wait * 1000),
         "k": None if turn.latency.wait is None else round(turn.latency.wait * 1000),
-        "g": [[_ms(gap.start_ns - begin), _ms(gap.end_ns - gap.start_ns), _waited(gap)] for gap in turn.gaps],
+        "g": [[_ms(gap.start_ns - begin), _ms(gap.end_ns - gap.start_ns), _parts(gap.stages)] for gap in turn.gaps],
         "x": turn.why_not.replace("_", " "),
-        "p": [[_STAGES.index(name), round(value * 1000)] for name, value in turn.silence.items() if value > 0.0005],
+        "p": _parts(turn.silence),
         "l": [[number, round(value * 1000, 1)] for number, value in values if value is not None],
         "s": [_stage(span, turn.start_ns) for span in turn.stages if span.kind in _KINDS],
         "n": list(turn.notes),
     }
 
 
-def _waited(gap: Gap) -> str:
-    return ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in gap.stages.items() if round(seconds, 2))
+def _parts(stages: Mapping[str, float]) -> list[list[int]]:
+    return [[_STAGES.index(name), round(value * 1000)] for name, value in stages.items() if value > 0.0005]
 
 
 def _tool(attributes: Mapping[str, Any]) -> Any:

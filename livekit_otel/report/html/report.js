@@ -120,17 +120,27 @@
   // turns ----------------------------------------------------------------------------------------------------------
   const list = $("turns");
   let order = [], shown = 0, slowest = true;
-  const longest = Math.max(1, ...turns.map((turn) => turn.w || 0));
+  const longest = Math.max(1, ...turns.map((turn) => turn.k || 0));
+  const named = (parts) => parts.map(([stage, ms]) => `${stages[stage]} ${seconds(ms)} s`).join(", ");
+  const waits = (turn) => {
+    const dead = turn.g.reduce((sum, [, length]) => sum + length, 0);
+    if (turn.w === null) return dead ? `${seconds(dead)} s` : "–";
+    return `${seconds(turn.w)}${dead ? ` + ${seconds(dead)}` : ""} s`;
+  };
   const bar = (turn) => {
     const node = make("span", undefined, "bar");
     node.setAttribute("role", "img");
-    node.setAttribute("aria-label", turn.p.map(([stage, ms]) => `${stages[stage]} ${seconds(ms)} s`).join(", ") || "no wait");
-    for (const [stage, ms] of turn.p) {
-      const part = make("i");
-      part.style.width = `${(ms / longest) * 100}%`;
-      part.style.background = `var(--${stages[stage]})`;
-      part.title = `${stages[stage]} ${seconds(ms)} s`;
-      node.append(part);
+    const later = turn.g.flatMap(([, , parts]) => parts);
+    const said = named(turn.p), waited = named(later);
+    node.setAttribute("aria-label", [said || "no wait", ...(waited ? [`later silences: ${waited}`] : [])].join("; "));
+    for (const [parts, name] of [[turn.p, ""], [later, "later"]]) {
+      for (const [stage, ms] of parts) {
+        const part = make("i", undefined, name);
+        part.style.width = `${(ms / longest) * 100}%`;
+        part.style.background = `var(--${stages[stage]})`;
+        part.title = `${name ? "later silence, " : ""}${stages[stage]} ${seconds(ms)} s`;
+        node.append(part);
+      }
     }
     return node;
   };
@@ -140,9 +150,9 @@
     item.setAttribute("role", "option");
     item.setAttribute("aria-selected", String(number === selected));
     const middle = make("span");
-    if (turn.p.length) middle.append(bar(turn));
-    middle.append(make("span", turn.u || turn.t || "–", "words"));
-    item.append(make("span", `#${turn.i}`, "number"), middle, make("span", turn.w === null ? "–" : `${seconds(turn.w)} s`, turn.e === "interrupted" ? "wait cut" : "wait"));
+    if (turn.p.length || turn.g.length) middle.append(bar(turn));
+    middle.append(make("span", `${turn.x ? `not answered (${turn.x}): ` : ""}${turn.u || turn.t || "–"}`, "words"));
+    item.append(make("span", `#${turn.i}`, "number"), middle, make("span", waits(turn), turn.e === "interrupted" ? "wait cut" : "wait"));
     item.addEventListener("click", () => select(number, true));
     return item;
   };
@@ -196,7 +206,7 @@
     box.replaceChildren(make("h3", `Turn ${turn.i} at ${clock(turn.a)}, ${turn.e || "end missing"}${turn.x ? ", not answered" : ""}`));
     if (turn.u) box.append(words("user", turn.u));
     if (turn.t) box.append(words("agent", turn.t));
-    if (turn.p.length) { box.append(bar(turn)); }
+    if (turn.p.length || turn.g.length) { box.append(bar(turn)); }
     const group = (title, values) => {
       if (!values.length) return;
       const table = make("table");
@@ -204,7 +214,7 @@
       box.append(make("h4", title), table);
     };
     group("silence", turn.p.map(([stage, ms]) => [stages[stage], `${seconds(ms, 3)} s`]));
-    group("dead air: when, how long, and what for", turn.g.map(([start, length, stages]) => [`${clock(start)} + ${seconds(length, 3)} s`, stages]));
+    group("dead air: when, how long, and what for", turn.g.map(([start, length, parts]) => [`${clock(start)} + ${seconds(length, 3)} s`, named(parts)]));
     group("latency", turn.l.map(([name, ms]) => [latencies[name], `${seconds(ms, 3)} s`]));
     group("stages: when, and how long", turn.s.map(([kind, start, length, label, outcome]) => [`${kinds[kind]}${label ? ` ${label}` : ""}${outcome ? `, ${outcome}` : ""}`, `${clock(turn.a + start)} + ${seconds(length, 2)} s`]));
     for (const note of turn.n) box.append(make("p", note));
