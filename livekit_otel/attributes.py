@@ -581,7 +581,7 @@ def type_of(name: str) -> AttributeType | None:
     known = REGISTRY.get(name)
     if known is not None:
         return known.type
-    return "string" if name.startswith((JOURNAL_PREFIX, PII_JOURNAL_PREFIX)) else None
+    return "string" if name.startswith((JOURNAL_PREFIX, PII_JOURNAL_PREFIX, TURN_LATE_PREFIX)) else None
 
 
 # --- derived on turns and sessions ---

@@ -79,5 +79,5 @@ def _as_texts(part: dict[str, Any]) -> None:
     for span in _spans(part):
         for pair in span["attributes"]:
             if "arrayValue" in pair["value"]:
-                values = [value["stringValue"] for value in pair["value"]["arrayValue"].get("values", [])]
+                values = [next(iter(value.values())) for value in pair["value"]["arrayValue"].get("values", [])]
                 pair["value"] = {"stringValue": json.dumps(values)}

@@ -10,6 +10,7 @@ import pytest
 from livekit_otel import SessionReport, SpanRecord, build_report, build_reports
 from livekit_otel import attributes as attr
 from livekit_otel.turns import derive_turn, turns_of
+from livekit_otel.turns.around import arounds
 from livekit_otel.turns.recorded import read_corrections
 
 from .kit.trace import names, record
@@ -42,10 +43,11 @@ def test_a_stage_below_the_session_is_its_speechs_turns(speech: str, expected: l
 def test_reports_and_derivation_agree_on_stages(name: str) -> None:
     """A turn's numbers are those of the stages that the report lists for it, in every scripted session."""
     for report in reports(record(name).pipeline):
-        assert [turn.span_id for turn in report.turns] == [one.span_id for one in turns_of(report.spans)]
-        for turn in report.turns:
+        found = turns_of(report.spans)
+        assert [turn.span_id for turn in report.turns] == [one.span_id for one in found]
+        for turn, around in zip(report.turns, arounds(found, report.spans), strict=True):
             if turn.stages:
-                assert derive_turn(turn.stages, turn.span, index=turn.index) == turn.derivation
+                assert derive_turn(turn.stages, turn.span, index=turn.index, around=around) == turn.derivation
 
 
 def reports(spans: list[SpanRecord]) -> list[SessionReport]:

@@ -139,9 +139,10 @@ def _typed(kind: attr.AttributeType | None, value: Any) -> AttributeValue:
             return float(value)
         if kind == "boolean" and not isinstance(value, bool) and str(value).lower() in ("true", "false", "1", "0"):
             return str(value).lower() in ("true", "1")
-        if kind == "string[]":
+        if kind in ("string[]", "double[]"):
             found = msgspec.json.decode(value) if isinstance(value, str) and value.startswith("[") else value
-            return [str(one) for one in found] if isinstance(found, list | tuple) else [str(found)]
+            several = found if isinstance(found, list | tuple) else [found]
+            return [str(one) for one in several] if kind == "string[]" else [float(one) for one in several]
         if isinstance(value, dict):
             return msgspec.json.encode(value).decode()
     except (ValueError, TypeError, OverflowError, RecursionError):
