@@ -31,7 +31,6 @@ EXPLAINED = {
     ("transcription_times_out", "started_speaking_at"),
     ("tool_that_speaks", "e2e_latency"),
     ("tool_with_filler", "e2e_latency"),
-    ("typed_while_the_agent_speaks_on", "playback_latency"),
 }
 
 

@@ -26,7 +26,6 @@ EXPLAINED = {
     ("noise_is_no_turn", "started_speaking_at"): "LiveKit counts noise before the first words as speech",
     ("transcription_times_out", "started_speaking_at"): "LiveKit counts noise before the first words as speech",
     ("tool_with_filler", "e2e_latency"): "LiveKit waits for the answer, the user hears the filler before that",
-    ("typed_while_the_agent_speaks_on", "playback_latency"): "LiveKit counts from when the output is free",
     ("tool_that_speaks", "e2e_latency"): "LiveKit waits for the answer, the user hears the tool's words before that",
 }
 

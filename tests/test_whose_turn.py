@@ -68,6 +68,23 @@ EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
         ("a long story", STORY, "interrupted", 0.6, 1.0, 5.3),
         ("stop it now", STORY, "completed", 0.6, 4.5, 11.02),
     ],
+    "amd_human": [("hello this is the", "You said 31", "completed", 1.5, 1.0, 5.32)],
+    "amd_that_hears_for_itself": [("hello this is the", "You said 31", "completed", 1.5, 1.0, 5.32)],
+    "amd_before_a_realtime_model": [("hello", "Hello yourself", "completed", 1.12, 1.0, 3.92)],
+    "amd_machine": [
+        ("you have reached the", "", "interrupted", None, 1.0, 5.72),
+        ("", "You said 38", "completed", None, 6.5, 8.94),
+    ],
+    "amd_machine_goes_on": [
+        ("you have reached the", "", "interrupted", None, 1.0, 4.72),
+        ("after the tone", "", "no_reply", None, 7.0, 8.1),
+        ("", "You said 38", "completed", None, 9.0, 11.44),
+    ],
+    "amd_after_a_handoff": [
+        ("transfer please", "", "no_reply", None, 1.0, 2.3),
+        ("hello this is the", ANSWER, "completed", 1.5, 9.0, 13.02),
+    ],
+    "amd_nobody_speaks": [("", "You said 24", "completed", None, 0.0, 12.02)],
     # the tool waits for the user's answer and cannot speak before that: the turn is over with the question
     "task_inside_a_tool": [
         ("name please", "Here you are", "completed", 0.88, 1.0, 4.1),

@@ -19,7 +19,16 @@ from bisect import bisect_left, bisect_right
 from .. import attributes as attr
 from ..spans import SpanRecord
 from .model import Segment
-from .stages import Stages, avatar_ns, first_audio, first_token, provider_start, speech_of
+from .stages import (
+    Stages,
+    avatar_ns,
+    first_audio,
+    first_token,
+    held_until,
+    provider_start,
+    response_audio,
+    speech_of,
+)
 from .wait import Wait
 
 __all__ = ["critical_path"]
@@ -77,7 +86,8 @@ class _CriticalPath:
         if tts is not None:
             source = self._synthesis(tts, speech)
         elif source is not None and source.kind == attr.KIND_REALTIME:
-            self.extend(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
+            if not self._held(response_audio(source)):
+                self.extend(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
         elif source is not None:
             # a tts_node that makes its own audio: nothing tells when
             self.extend(_OTHER, first_token(source) or source.start_ns)
@@ -88,11 +98,21 @@ class _CriticalPath:
             self.extend(_LLM, request.start_ns)
             request = self._wait_for(request, speech_of(request))
 
+    def _held(self, audio_ns: int | None) -> bool:
+        """What LiveKit held back although its audio was there waited for what no stage of the turn is."""
+        until = held_until(self._playback)
+        if until is None or audio_ns is None or audio_ns >= until:
+            return False
+        self.extend(_PLAYBACK, until)
+        self.extend(_OTHER, audio_ns)
+        return True
+
     def _synthesis(self, tts: SpanRecord, speech: str | None) -> SpanRecord | None:
         """A synthesis, back to the request whose text it spoke."""
         self._set_floor(tts)
         audio = first_audio(tts)
         if audio is not None:
+            self._held(audio)
             self.extend(_PLAYBACK, audio)
         failed = self._stages.failed_before(tts)
         begin = tts.start_ns if failed is not None else provider_start(tts)

@@ -1,12 +1,13 @@
 """Scripted sessions that cover what happens in a call. Importing this registers them all."""
 
 from tests.kit.run import SCENARIOS, Scenario
-from tests.scenarios import ahead, attribution, failures, interruptions, plain, realtime, tasks, text, tools, turns
+from tests.scenarios import ahead, amd, attribution, failures, interruptions, plain, realtime, tasks, text, tools, turns
 
 __all__ = [
     "SCENARIOS",
     "Scenario",
     "ahead",
+    "amd",
     "attribution",
     "failures",
     "interruptions",

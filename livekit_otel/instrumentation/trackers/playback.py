@@ -15,6 +15,7 @@ from ..clock import to_ns
 from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..values import flatten, model_attributes
+from .holds import Holds
 from .turn import TurnState
 from .turns import TurnTracker
 
@@ -35,17 +36,20 @@ class PlaybackTracker:
         self,
         scope: SessionScope,
         turns: TurnTracker,
+        holds: Holds,
         *,
         voice_starts: Callable[[int, TurnState | None], None],
         cut_off: Callable[[TurnState | None, int], None],
     ) -> None:
         self._scope = scope
         self._turns = turns
+        self._holds = holds
         self._voice_starts = voice_starts
         self._cut_off = cut_off
         self._output: weakref.ref[AudioOutput] | None = None
         self._current: PipelineSpan | None = None
         self._turn: TurnState | None = None
+        self._speech_id: str | None = None
 
     @property
     def audible(self) -> bool:
@@ -82,7 +86,10 @@ class PlaybackTracker:
         handle = livekit_api.current_speech(self._scope.session)
         turn = self._turns.working(handle) if handle is not None else None
         turn = turn if turn is not None and turn.open else None
-        attributes: dict[str, AttributeValue] = {attr.SPEECH_ID: handle.id} if handle is not None else {}
+        attributes: dict[str, AttributeValue] = {}
+        if handle is not None:
+            attributes = {attr.SPEECH_ID: handle.id, **self._holds.attributes(handle.id, start)}
+        self._speech_id = handle.id if handle is not None else None
         self._current = self._scope.spans.start(attr.KIND_PLAYBACK, turn or self._scope, start, attributes)
         self._turn = turn
         self._turns.begin(turn)
@@ -98,6 +105,7 @@ class PlaybackTracker:
             return
         interrupted = bool(event.interrupted)
         now = self._scope.now_ns()
+        self._holds.playback_over(self._speech_id)
         last = {attr.PLAYBACK_POSITION: float(event.playback_position), attr.PLAYBACK_INTERRUPTED: interrupted}
         span.end(now, attr.OUTCOME_CANCELLED if interrupted else None, last)
         if interrupted:
