@@ -68,6 +68,11 @@ EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
         ("a long story", STORY, "interrupted", 0.6, 1.0, 5.3),
         ("stop it now", STORY, "completed", 0.6, 4.5, 11.02),
     ],
+    "realtime_with_turns_of_the_session": [("", "Generated for", "completed", 0.82, 1.0, 3.62)],
+    "realtime_with_a_recognizer_and_a_hook": [("what is a", "Generated for", "completed", 1.22, 1.0, 4.02)],
+    "realtime_beside_a_vad": [("hello", "Hello yourself", "completed", 1.22, 1.0, 4.02)],
+    "realtime_asked_in_writing": [("written by the", "Generated for", "completed", 0.52, 1.0, 2.52)],
+    "realtime_tool_and_a_slow_server": [("weather", "Generated for", "completed", 1.02, 1.0, 3.82)],
     "amd_human": [("hello this is the", "You said 31", "completed", 1.5, 1.0, 5.32)],
     "amd_that_hears_for_itself": [("hello this is the", "You said 31", "completed", 1.5, 1.0, 5.32)],
     "amd_before_a_realtime_model": [("hello", "Hello yourself", "completed", 1.12, 1.0, 3.92)],
@@ -121,11 +126,22 @@ def test_turns_are_the_scripts(name: str, native: bool) -> None:
         ("speaks_while_a_tool_runs", 1, {"transcription": 0.1, "eou": 0.2, "tool": 1.2, "llm": 0.2, "tts": 0.1}),
         ("apology_for_a_failed_request", 0, {"transcription": 0.1, "eou": 0.2, "llm": 0.2, "tts": 0.1}),
         ("words_that_come_late", 0, {"transcription": 0.8, "llm": 0.32, "tts": 0.1}),
+        ("realtime_conversation", 1, {"llm": 0.22}),
+        ("realtime_beside_a_vad", 0, {"llm": 1.22}),
+        ("realtime_with_turns_of_the_session", 0, {"eou": 0.3, "llm": 0.52}),
+        (
+            "realtime_with_a_recognizer_and_a_hook",
+            0,
+            {"transcription": 0.1, "eou": 0.2, "hook": 0.4, "llm": 0.52},
+        ),
+        ("realtime_asked_in_writing", 0, {"llm": 0.52}),
+        ("realtime_tool_and_a_slow_server", 0, {"llm": 0.72, "tool": 0.3}),
         ("tool_with_a_model_of_its_own", 0, {"transcription": 0.1, "eou": 0.2, "llm": 0.4, "tool": 1.0, "tts": 0.1}),
     ],
 )
 def test_the_wait_goes_to_what_was_waited_for(name: str, index: int, silence: dict[str, float]) -> None:
-    """What LiveKit holds a reply back for, what failed, and what came late have their part of the silence."""
+    """What LiveKit holds a reply back for, what failed, and what came late have their part of the silence; a realtime
+    model all that passes from the commit, or the server's end of speech, to its audio."""
     turn = _turns(name, native=False)[index]
     assert turn.silence == pytest.approx({**dict.fromkeys(attr.SILENCE_STAGES, 0.0), **silence}, abs=1e-6)
 

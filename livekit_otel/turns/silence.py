@@ -8,6 +8,9 @@ Each interval belongs to what the next step was waiting for::
     llm again <- the tool whose result it got <- the request that called the tool <- …
     answer    <- on_user_turn_completed <- commit of the turn <- final transcript <- the user's silence
 
+A response of a realtime model begins when its plugin says so; the model was waited for from the commit, or the end of
+speech, and from the result of a tool.
+
 A preemptive generation runs during endpointing and waits there: the part of it before the turn was committed (and the
 hook was over) hid behind that wait, so the silence of that time is the wait's.
 """
@@ -58,6 +61,8 @@ class _CriticalPath:
         self.at = playback.start_ns
         self.floor = stopped_ns
         self._seen: set[str] = set()
+        #: what the time belongs to that lies before the step at hand and in no other
+        self._gap = _OTHER
         self._tool_starts = [one.start_ns for one in stages.tool]
         #: by speech, None for all of them
         self._requests: dict[str | None, list[SpanRecord]] = {None: list(stages.llm)}
@@ -96,6 +101,8 @@ class _CriticalPath:
             self._set_floor(request)
             self._seen.add(request.span_id)
             self.extend(_LLM, request.start_ns)
+            # a response begins when its plugin says so: the model was waited for before that, too
+            self._gap = _LLM if request.kind == attr.KIND_REALTIME else _OTHER
             request = self._wait_for(request, speech_of(request))
 
     def _held(self, audio_ns: int | None) -> bool:
@@ -140,7 +147,7 @@ class _CriticalPath:
         if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):
             self._set_floor(tool)
             self._seen.add(tool.span_id)
-            self.extend(_OTHER, end)
+            self.extend(self._gap, end)
             self.extend(_TOOL, tool.start_ns)
             caller = self._request_before(speech_of(tool))
             if caller is not None:
@@ -154,7 +161,7 @@ class _CriticalPath:
             return failed
         if before is not None and before.end_ns <= self.at:
             # a request that failed, or that the next one builds on
-            self.extend(_OTHER, before.end_ns)
+            self.extend(self._gap, before.end_ns)
             return before
         return None
 
@@ -207,10 +214,9 @@ class _CriticalPath:
         self.floor = self._stopped
         wait = self._wait
         if wait.commit_ns is None or wait.released_ns is None:
-            realtime = any(one.kind == attr.KIND_REALTIME for one in self._stages.llm)
-            self.extend(_EOU if realtime else _OTHER, self._stopped)
+            self.extend(self._gap, self._stopped)
             return
-        self.extend(_OTHER, wait.released_ns)
+        self.extend(self._gap, wait.released_ns)
         self.extend(_HOOK, wait.hook_ns or wait.commit_ns)
         self.extend(_TOOL if wait.held_by == _TOOL else _HOOK, wait.commit_ns)
         transcript = self._stages.transcript_ns(wait.commit_ns)
