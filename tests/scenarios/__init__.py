@@ -1,7 +1,20 @@
 """Scripted sessions that cover what happens in a call. Importing this registers them all."""
 
 from tests.kit.run import SCENARIOS, Scenario
-from tests.scenarios import ahead, amd, attribution, failures, interruptions, plain, realtime, tasks, text, tools, turns
+from tests.scenarios import (
+    ahead,
+    amd,
+    attribution,
+    failures,
+    few_words,
+    interruptions,
+    plain,
+    realtime,
+    tasks,
+    text,
+    tools,
+    turns,
+)
 
 __all__ = [
     "SCENARIOS",
@@ -10,6 +23,7 @@ __all__ = [
     "amd",
     "attribution",
     "failures",
+    "few_words",
     "interruptions",
     "plain",
     "realtime",

@@ -9,9 +9,9 @@ from livekit.agents import stt as lk_stt
 
 from tests.kit.realtime import Answer, FakeRealtimeModel, Step
 from tests.kit.run import CANARY, INSTRUCTIONS, Call, plain_reply, scenario
-from tests.kit.voice import Caller, FakeBatchSTT, FakeLLM, FakeSTT, FakeVAD
+from tests.kit.voice import FakeBatchSTT, FakeLLM, FakeSTT, FakeVAD
 from tests.scenarios.attribution import calls
-from tests.scenarios.plain import GeneratingGreeter
+from tests.scenarios.plain import GeneratingGreeter, call_vad
 
 
 def _says(label: str) -> Any:
@@ -35,13 +35,6 @@ class Desk(Agent):
     async def transfer(self, ctx: RunContext[Any]) -> Agent:
         """Hands over."""
         return Agent(instructions=INSTRUCTIONS, stt=FakeSTT(self.call.caller), vad=FakeVAD(self.call.caller))
-
-
-def _ears(call: Call) -> FakeVAD:
-    """A VAD that hears the caller, and is none of the session's."""
-    heard = Caller()
-    heard.speeches = call.caller.speeches
-    return FakeVAD(heard)
 
 
 @scenario()
@@ -83,7 +76,7 @@ async def amd_that_hears_for_itself(call: Call) -> None:
     call.caller.says(f"hello this is the {CANARY}", 1.0)
     session = call.session()
     await call.start(session)
-    ears = lk_stt.StreamAdapter(stt=FakeBatchSTT(call.caller), vad=_ears(call))
+    ears = lk_stt.StreamAdapter(stt=FakeBatchSTT(call.caller), vad=call_vad(call))
     async with AMD(session, llm=FakeLLM(_says("human"), model="amd-llm", delay=0.4), stt=ears) as detector:
         await detector.execute()
         await call.until(8.0)

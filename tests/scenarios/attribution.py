@@ -343,3 +343,15 @@ async def preamble_and_a_quick_tool(call: Call) -> None:
 
     call.caller.says(f"quick one please {CANARY}", 1.0)
     await _talk(call, calls("Let me look at that for you.", quick="quick"), until=8.0, agent=Quick())
+
+
+@scenario()
+async def interrupted_by_code_after_noise(call: Call) -> None:
+    """Something is heard between the user's words and their commit; code interrupts the answer, and nobody speaks."""
+    call.caller.says(f"hello {CANARY}", 1.0).noise(2.02, 0.06)
+    session = call.session(long_reply)
+    await call.start(session)
+    await call.until(5.0)
+    session.interrupt()
+    await call.until(7.0)
+    await call.close(session)
