@@ -328,7 +328,9 @@ TTS_FIRST_TEXT = _define(
 LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried.")
 TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried.")
 LLM_OWN = _define(
-    "livekit_otel.llm.own", "boolean", "True on a request that a tool or a hook made itself, beside the conversation."
+    "livekit_otel.llm.own",
+    "boolean",
+    "True on a request beside the conversation: a tool's or a hook's own, or of answering machine detection.",
 )
 LLM_INPUT_COUNT = _define("livekit_otel.llm.input_messages", "int", "Messages in the whole request.")
 LLM_PREEMPTIVE = _define(
@@ -370,6 +372,15 @@ PLAYBACK_PAUSES = _define(
     "double[]",
     "When the playout was paused and when it resumed, in pairs, from its start; the last may lack its end.",
     unit="s",
+)
+PLAYBACK_HELD_BY = _define(
+    "livekit_otel.playback.held_by",
+    "string",
+    "What LiveKit made the speech wait for until it let it be played: amd (answering machine detection), speech "
+    "(another one was being said) or user (somebody was speaking).",
+)
+PLAYBACK_RELEASE_DELAY = _define(
+    "livekit_otel.playback.release_delay", "double", "From the end of that wait to the start of the span.", unit="s"
 )
 INTERRUPTION_CAUSE = _define(
     "livekit_otel.interruption.cause", "string", "user (speech or text of the user) or programmatic."

@@ -32,13 +32,13 @@ def traces(name: str) -> list[Trace]:
     return [record(name), record(name, native_spans=True)]
 
 
-#: what the model that a tool of a scenario asks itself counts
+#: what a model counts that a scenario asks beside the conversation
 OWN_REQUEST_TOKENS = 100
 
 
 def own(span: SpanRecord) -> bool:
-    """Whether the span is a request that a tool made itself: LiveKit emits no metrics for it."""
-    return bool(span.attributes.get(attr.LLM_OWN))
+    """Whether the span is a request to a model that no session listens to: LiveKit emits no metrics for it."""
+    return bool(span.attributes.get(attr.LLM_OWN)) and attr.metric("llm", "request_id") not in span.attributes
 
 
 def all_metrics(trace: Trace) -> list[Any]:
@@ -131,8 +131,8 @@ def test_the_tree_is_whole(name: str) -> None:
                 continue
             parent = by_id[span.parent_id or ""]
             assert parent.scope == attr.SCOPE
-            above = ("tool",) if own(span) else ("session", "turn") if span.kind in attr.STAGE_KINDS else ("session",)
-            assert parent.kind in above
+            above = {"session", "turn"} if span.kind in attr.STAGE_KINDS else {"session"}
+            assert parent.kind in above | ({"tool"} if span.attributes.get(attr.LLM_OWN) else set())
             assert parent.session_id == span.session_id
             assert parent.start_ns - 10**9 <= span.start_ns
         for native in (span for span in trace.records if span.scope == attr.NATIVE_SCOPE):

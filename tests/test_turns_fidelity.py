@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from typing import Any
 
@@ -18,16 +19,30 @@ from .turns_live import assert_live_equals_rebuilt
 #: (scenario, latency): why LiveKit's value is another one
 EXPLAINED = {
     (
-        "backchannel_of_few_words",
-        "started_speaking_at",
-    ): "LiveKit counts an earlier backchannel as speech",
+        "few_words_and_a_batch_recognizer",
+        "end_of_turn_delay",
+    ): "LiveKit counts from speech whose words it did not commit",
+    (
+        "few_words_and_a_batch_recognizer",
+        "stopped_speaking_at",
+    ): "LiveKit counts from speech whose words it did not commit",
+    (
+        "few_words_and_a_batch_recognizer",
+        "transcription_delay",
+    ): "LiveKit counts from speech whose words it did not commit",
     ("batch_recognizer", "started_speaking_at"): "LiveKit counts noise before the first words as speech",
     ("noise_before_a_reply_made_ahead", "started_speaking_at"): "LiveKit counts noise before the first words as speech",
     ("noise_is_no_turn", "started_speaking_at"): "LiveKit counts noise before the first words as speech",
     ("transcription_times_out", "started_speaking_at"): "LiveKit counts noise before the first words as speech",
+    **dict.fromkeys(
+        itertools.product(
+            ("few_words_and_a_batch_recognizer", "interrupted_by_code_after_noise"),
+            ("e2e_latency", "end_of_turn_delay", "stopped_speaking_at", "transcription_delay"),
+        ),
+        "LiveKit counts from what was heard last, be it noise or speech whose words it does not commit",
+    ),
     ("tool_with_filler", "e2e_latency"): "LiveKit waits for the answer, the user hears the filler before that",
     ("filler_before_a_slow_answer", "e2e_latency"): "LiveKit waits for the answer, the user hears the filler before it",
-    ("typed_while_the_agent_speaks_on", "playback_latency"): "LiveKit counts from when the output is free",
     ("tool_that_speaks", "e2e_latency"): "LiveKit waits for the answer, the user hears the tool's words before that",
 }
 

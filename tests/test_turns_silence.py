@@ -312,7 +312,7 @@ def test_user_resumes_during_endpointing() -> None:
 
 
 def test_realtime_model_with_its_own_turn_detection() -> None:
-    """Until the response begins the model decides that the user is done; then it is the model."""
+    """The model decides that the user is done, and answers: from the end of speech to its audio it is the model."""
 
     def fill(turn: Exchange) -> None:
         turn.vad(1.0, 2.0)
@@ -320,12 +320,12 @@ def test_realtime_model_with_its_own_turn_detection() -> None:
         turn.playback(3.0, 5.0)
 
     turn = run(fill)
-    assert waits(turn) == {"eou": 0.6, "llm": 0.4}
+    assert waits(turn) == {"llm": 1.0}
     assert turn.latency.llm_node_ttft is None
 
 
 def test_realtime_model_with_livekits_turn_detection() -> None:
-    """The commit is eou; what the server takes to begin a response belongs to nobody."""
+    """The commit is eou; what the server takes to begin a response is the model's, as the response is."""
 
     def fill(turn: Exchange) -> None:
         turn.vad(1.0, 2.0)
@@ -333,7 +333,7 @@ def test_realtime_model_with_livekits_turn_detection() -> None:
         turn.realtime(2.7, 5.0, 0.3)
         turn.playback(3.0, 5.0)
 
-    assert waits(run(fill)) == {"eou": 0.5, "hook": 0.1, "other": 0.1, "llm": 0.3}
+    assert waits(run(fill)) == {"eou": 0.5, "hook": 0.1, "llm": 0.4}
 
 
 def test_realtime_text_with_synthesis_and_tool() -> None:
@@ -347,7 +347,31 @@ def test_realtime_text_with_synthesis_and_tool() -> None:
         turn.tts(3.75, 4.5, 0.25)
         turn.playback(4.0, 5.0)
 
-    assert waits(run(fill)) == {"eou": 0.5, "llm": 0.75, "tool": 0.5, "tts": 0.25}
+    assert waits(run(fill)) == {"llm": 1.25, "tool": 0.5, "tts": 0.25}
+
+
+def test_a_response_that_builds_on_another() -> None:
+    """Where a realtime model answers in two responses, what lies between them is the model's, too."""
+
+    def fill(turn: Exchange) -> None:
+        turn.vad(1.0, 2.0)
+        turn.realtime(2.25, 2.5, None)
+        turn.realtime(3.0, 5.0, 0.25)
+        turn.playback(3.25, 5.0)
+
+    assert waits(run(fill)) == {"llm": 1.25}
+
+
+def test_what_code_says_in_a_realtime_session() -> None:
+    """Words of code are no response of the model: nobody knows what the time before their synthesis went to."""
+
+    def fill(turn: Exchange) -> None:
+        turn.vad(1.0, 2.0)
+        turn.tts(2.5, 3.5, 0.25)
+        turn.playback(2.75, 3.5)
+        turn.realtime(3.0, 5.0, None)
+
+    assert waits(run(fill)) == {"other": 0.5, "tts": 0.25}
 
 
 def test_fallback_adapters() -> None:

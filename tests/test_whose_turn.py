@@ -68,6 +68,72 @@ EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
         ("a long story", STORY, "interrupted", 0.6, 1.0, 5.3),
         ("stop it now", STORY, "completed", 0.6, 4.5, 11.02),
     ],
+    "backchannel_of_few_words": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("uh huh thanks that is enough", STORY, "completed", 0.6, 4.0, 15.52),
+    ],
+    "few_words_and_a_reply_made_ahead": [
+        ("a long story", STORY, "completed", 0.4, 1.0, 7.32),
+        ("uh huh thanks that is enough", STORY, "completed", 0.4, 4.0, 15.32),
+    ],
+    "few_words_and_a_batch_recognizer": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("uh huh", STORY, "interrupted", 6.0, 4.0, 10.4),
+        ("thanks that is enough", STORY, "completed", 0.9, 9.0, 15.82),
+    ],
+    "few_words_noise_and_more_words": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("uh huh thanks that is really", STORY, "completed", 0.6, 3.5, 18.72),
+    ],
+    "few_words_that_add_up": [
+        ("a long story", STORY, "interrupted", 0.6, 1.0, 6.0),
+        ("uh huh oh", STORY, "completed", 0.6, 3.5, 11.62),
+    ],
+    "few_words_and_the_end_of_the_call": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("uh huh goodbye then", "", "no_reply", None, 4.0, 9.95),
+    ],
+    "few_words_and_the_agent_speaks_on": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("", "Are you still there", "completed", None, 10.0, 11.87),
+        ("uh huh thanks that is enough", STORY, "completed", 0.6, 4.0, 20.52),
+    ],
+    "few_words_that_are_cleared": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("thanks that is enough", STORY, "completed", 0.6, 9.0, 15.52),
+    ],
+    "few_words_before_a_handoff": [
+        ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
+        ("thanks that is enough", STORY, "completed", 0.6, 9.0, 15.52),
+    ],
+    # the tool goes on in the background until the user takes the floor, which the few words did not
+    "few_words_while_a_tool_runs": [
+        ("a long story", STORY, "interrupted", 0.8, 1.0, 10.0),
+        ("uh huh thanks that is enough", STORY, "completed", 0.6, 4.0, 16.52),
+        ("", STORY, "completed", None, 16.52, 21.94),
+    ],
+    "realtime_with_turns_of_the_session": [("", "Generated for", "completed", 0.82, 1.0, 3.62)],
+    "realtime_with_a_recognizer_and_a_hook": [("what is a", "Generated for", "completed", 1.22, 1.0, 4.02)],
+    "realtime_beside_a_vad": [("hello", "Hello yourself", "completed", 1.22, 1.0, 4.02)],
+    "realtime_asked_in_writing": [("written by the", "Generated for", "completed", 0.52, 1.0, 2.52)],
+    "realtime_tool_and_a_slow_server": [("weather", "Generated for", "completed", 1.02, 1.0, 3.82)],
+    "amd_human": [("hello this is the", "You said 31", "completed", 1.5, 1.0, 5.32)],
+    "amd_that_hears_for_itself": [("hello this is the", "You said 31", "completed", 1.5, 1.0, 5.32)],
+    "amd_before_a_realtime_model": [("hello", "Hello yourself", "completed", 1.12, 1.0, 3.92)],
+    "amd_machine": [
+        ("you have reached the", "", "interrupted", None, 1.0, 5.72),
+        ("", "You said 38", "completed", None, 6.5, 8.94),
+    ],
+    "amd_machine_goes_on": [
+        ("you have reached the", "", "interrupted", None, 1.0, 4.72),
+        ("after the tone", "", "no_reply", None, 7.0, 8.1),
+        ("", "You said 38", "completed", None, 9.0, 11.44),
+    ],
+    "amd_after_a_handoff": [
+        ("transfer please", "", "no_reply", None, 1.0, 2.3),
+        ("hello this is the", ANSWER, "completed", 1.5, 9.0, 13.02),
+    ],
+    "amd_nobody_speaks": [("", "You said 24", "completed", None, 0.0, 12.02)],
     # the tool waits for the user's answer and cannot speak before that: the turn is over with the question
     "task_inside_a_tool": [
         ("name please", "Here you are", "completed", 0.88, 1.0, 4.1),
@@ -104,11 +170,22 @@ def test_turns_are_the_scripts(name: str, native: bool) -> None:
         ("speaks_while_a_tool_runs", 1, {"transcription": 0.1, "eou": 0.2, "tool": 1.2, "llm": 0.2, "tts": 0.1}),
         ("apology_for_a_failed_request", 0, {"transcription": 0.1, "eou": 0.2, "llm": 0.2, "tts": 0.1}),
         ("words_that_come_late", 0, {"transcription": 0.8, "llm": 0.32, "tts": 0.1}),
+        ("realtime_conversation", 1, {"llm": 0.22}),
+        ("realtime_beside_a_vad", 0, {"llm": 1.22}),
+        ("realtime_with_turns_of_the_session", 0, {"eou": 0.3, "llm": 0.52}),
+        (
+            "realtime_with_a_recognizer_and_a_hook",
+            0,
+            {"transcription": 0.1, "eou": 0.2, "hook": 0.4, "llm": 0.52},
+        ),
+        ("realtime_asked_in_writing", 0, {"llm": 0.52}),
+        ("realtime_tool_and_a_slow_server", 0, {"llm": 0.72, "tool": 0.3}),
         ("tool_with_a_model_of_its_own", 0, {"transcription": 0.1, "eou": 0.2, "llm": 0.4, "tool": 1.0, "tts": 0.1}),
     ],
 )
 def test_the_wait_goes_to_what_was_waited_for(name: str, index: int, silence: dict[str, float]) -> None:
-    """What LiveKit holds a reply back for, what failed, and what came late have their part of the silence."""
+    """What LiveKit holds a reply back for, what failed, and what came late have their part of the silence; a realtime
+    model all that passes from the commit, or the server's end of speech, to its audio."""
     turn = _turns(name, native=False)[index]
     assert turn.silence == pytest.approx({**dict.fromkeys(attr.SILENCE_STAGES, 0.0), **silence}, abs=1e-6)
 
@@ -157,6 +234,57 @@ def test_words_that_are_not_committed_are_nobodys() -> None:
         (session,) = trace.of("session")
         spans = [span for span in trace.of("stt") if str(span.attributes.get(attr.STT_TEXT, "")).startswith(words)]
         assert [span.parent_id for span in spans] == [session.span_id]
+
+
+@pytest.mark.parametrize(
+    ("name", "turn", "heard", "nobodys"),
+    [
+        ("backchannel_of_few_words", 1, [(4.0, 4.4), (9.0, 9.8)], []),
+        ("few_words_and_a_reply_made_ahead", 1, [(4.0, 4.4), (9.0, 9.8)], []),
+        ("few_words_and_a_batch_recognizer", 1, [(4.0, 4.4)], []),
+        ("few_words_and_a_batch_recognizer", 2, [(9.0, 9.8)], []),
+        ("few_words_noise_and_more_words", 1, [(3.5, 3.9), (9.0, 13.0)], [(6.0, 6.3)]),
+        ("few_words_that_add_up", 1, [(3.5, 3.9), (5.6, 5.9)], [(4.6, 4.9)]),
+        ("few_words_and_the_end_of_the_call", 1, [(4.0, 4.4), (9.0, 9.95)], []),
+        ("few_words_and_the_agent_speaks_on", 2, [(4.0, 4.4), (14.0, 14.8)], []),
+        ("few_words_that_are_cleared", 1, [(9.0, 9.8)], [(4.0, 4.4)]),
+        ("few_words_before_a_handoff", 1, [(9.0, 9.8)], [(4.0, 4.4)]),
+        ("few_words_while_a_tool_runs", 1, [(4.0, 4.4), (10.0, 10.8)], []),
+        ("speech_that_answers_nobody", 1, [], [(4.0, 4.4)]),
+    ],
+)
+def test_words_that_livekit_keeps_are_the_turns_that_commits_them(
+    name: str, turn: int, heard: list[tuple[float, float]], nobodys: list[tuple[float, float]]
+) -> None:
+    """The speech and the transcripts of all its words are a turn's; noise and words that LiveKit lost are nobody's."""
+    trace = record(name)
+    (session,) = trace.of("session")
+    turns = {span.span_id: span for span in trace.of("turn")}
+
+    def times(index: int | None) -> list[tuple[float, float]]:
+        return sorted(
+            (round(span.start_ns / 1e9 - EPOCH, 2), round(span.end_ns / 1e9 - EPOCH, 2))
+            for span in trace.of("vad")
+            if (turns[span.parent_id or ""].attributes[attr.TURN_INDEX] if span.parent_id in turns else None) == index
+        )
+
+    assert (times(turn), times(None)) == (heard, nobodys)
+    (words,) = [span for span in turns.values() if span.attributes[attr.TURN_INDEX] == turn]
+    transcripts = [span for span in trace.of("stt") if span.parent_id == words.span_id]
+    said = " ".join(str(span.attributes[attr.STT_TEXT]) for span in sorted(transcripts, key=lambda one: one.start_ns))
+    assert said == words.attributes.get(attr.TURN_USER_TEXT, "")
+    assert all(span.parent_id in {session.span_id, *turns} for span in trace.of("stt"))
+
+
+def test_noise_before_a_commit_interrupts_nothing_later() -> None:
+    """Noise between the words and their commit is over: where code interrupts the answer, the user did not."""
+    trace = record("interrupted_by_code_after_noise")
+    (interruption,) = trace.of("interruption")
+    assert interruption.attributes[attr.INTERRUPTION_CAUSE] == "programmatic"
+    (session,) = trace.of("session")
+    assert [span.start_ns / 1e9 - EPOCH for span in trace.of("vad") if span.parent_id == session.span_id] == [
+        pytest.approx(2.02, abs=0.001)
+    ]
 
 
 def test_an_end_of_speech_that_nobody_knows_gives_no_wait() -> None:

@@ -81,6 +81,8 @@ class SessionEvents:
 
     def _on_user_state(self, event: UserStateChangedEvent) -> None:
         if event.new_state != "speaking":
+            if event.old_state == "speaking":
+                self._trackers.holds.user_silent()
             return
         to, at = self._trackers, self._scope.clock.at_ns(event.created_at)
         to.stt.speech_started()
@@ -124,6 +126,7 @@ class SessionEvents:
             to.playback.watch(session.output.audio)
         answers = self.answering or (realtime and not event.user_initiated and to.vad.unclaimed)
         turn = to.turns.speech_created(event.speech_handle, answers_speech=answers)
+        to.holds.speech_waits(event.speech_handle.id)
         if not answers:
             turn.by_server = realtime and not event.user_initiated
         elif turn.has_user:

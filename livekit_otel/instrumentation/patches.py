@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from .hooks import agent_task, eou, llm, native, realtime, session, speech, stt, tool, tts
+from .hooks import agent_task, amd, eou, llm, native, realtime, session, speech, stt, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -48,6 +48,11 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_started", realtime.input_speech_started),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_stopped", realtime.input_speech_stopped),
     Patch(_ACTIVITY, "AgentActivity", "_realtime_generation_task", realtime.generation_task),
+    Patch(_ACTIVITY, "AgentActivity", "_pause_authorization", amd.pause_authorization),
+    Patch(_ACTIVITY, "AgentActivity", "_resume_authorization", amd.resume_authorization),
+    Patch("livekit.agents.voice.speech_handle", "SpeechHandle", "_clear_authorization", amd.clear_authorization),
+    Patch("livekit.agents.voice.amd.detector", "AMD", "_run", amd.run),
+    Patch("livekit.agents.voice.amd.classifier", "_AMDClassifier", "_classify_user_speech", amd.classify),
     Patch("livekit.agents.voice.agent", "AgentTask", "__await__", agent_task.await_task),
     Patch("livekit.agents.voice.agent", "AgentTask", "complete", agent_task.complete),
     Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "execute", tool.execute),

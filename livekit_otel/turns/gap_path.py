@@ -71,5 +71,5 @@ class _GapPath(CriticalPath):
 
     def whole(self) -> tuple[Segment, ...]:
         """The path to the beginning of the silence; what no stage explains is nobody's."""
-        self.extend(_OTHER, self.floor)
+        self.extend(self._gap, self.floor)
         return tuple(reversed(self.segments))

@@ -8,7 +8,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord, number, seconds
 from .gaps import WholeWait
 from .model import TurnLatency
-from .stages import Stages, avatar_ns, first_audio, first_token, hook_ns, provider_start, speech_of
+from .stages import Stages, avatar_ns, first_audio, first_token, held_until, hook_ns, provider_start, speech_of
 from .wait import Wait, user_started
 
 __all__ = ["TOLERANCE", "Spoken", "latency_of", "notes_of", "spoken_of"]
@@ -117,7 +117,7 @@ def _playback(wait: Wait, spoken: Spoken) -> int | None:
     released = wait.released_ns
     if released is not None and request is not None and request.start_ns < released:
         audio = max(audio, released)
-    return max(0, playback.start_ns - audio)
+    return max(0, playback.start_ns - max(audio, held_until(playback) or audio))
 
 
 def notes_of(latency: TurnLatency, reported: Mapping[str, float]) -> tuple[str, ...]:

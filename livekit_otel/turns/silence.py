@@ -8,6 +8,9 @@ Each interval belongs to what the next step was waiting for::
     llm again <- the tool whose result it got <- the request that called the tool <- …
     answer    <- on_user_turn_completed <- commit of the turn <- final transcript <- the user's silence
 
+A response of a realtime model begins when its plugin says so; the model was waited for from the commit, or the end of
+speech, and from the result of a tool.
+
 A preemptive generation runs during endpointing and waits there: the part of it before the turn was committed (and the
 hook was over) hid behind that wait, so the silence of that time is the wait's.
 """
@@ -19,7 +22,16 @@ from bisect import bisect_left, bisect_right
 from .. import attributes as attr
 from ..spans import SpanRecord
 from .model import Segment
-from .stages import Stages, avatar_ns, first_audio, first_token, provider_start, speech_of
+from .stages import (
+    Stages,
+    avatar_ns,
+    first_audio,
+    first_token,
+    held_until,
+    provider_start,
+    response_audio,
+    speech_of,
+)
 from .wait import Wait
 
 __all__ = ["CriticalPath", "critical_path"]
@@ -49,6 +61,8 @@ class CriticalPath:
         self.at = playback.start_ns
         self.floor = stopped_ns
         self._seen: set[str] = set()
+        #: what the time belongs to that lies before the step at hand and in no other
+        self._gap = _OTHER
         self._tool_starts = [one.start_ns for one in stages.tool]
         #: by speech, None for all of them
         self.requests: dict[str | None, list[SpanRecord]] = {None: list(stages.llm)}
@@ -82,7 +96,8 @@ class CriticalPath:
         if tts is not None:
             source = self._synthesis(tts, speech)
         elif source is not None and source.kind == attr.KIND_REALTIME:
-            self.extend(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
+            if not self._held(response_audio(source)):
+                self.extend(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
         elif source is not None:
             # a tts_node that makes its own audio: nothing tells when
             self.extend(_OTHER, first_token(source) or source.start_ns)
@@ -94,17 +109,29 @@ class CriticalPath:
             self._set_floor(request)
             self._seen.add(request.span_id)
             self.extend(_LLM, request.start_ns)
+            # a response begins when its plugin says so: the model was waited for before that, too
+            self._gap = _LLM if request.kind == attr.KIND_REALTIME else _OTHER
             request = self._wait_for(request, speech_of(request))
 
     def _voice(self, playback: SpanRecord, source: SpanRecord | None) -> SpanRecord | None:
         """The synthesis that a playout began with."""
         return self._stages.synthesis(playback)
 
+    def _held(self, audio_ns: int | None) -> bool:
+        """What LiveKit held back although its audio was there waited for what no stage of the turn is."""
+        until = held_until(self._playback)
+        if until is None or audio_ns is None or audio_ns >= until:
+            return False
+        self.extend(_PLAYBACK, until)
+        self.extend(_OTHER, audio_ns)
+        return True
+
     def _synthesis(self, tts: SpanRecord, speech: str | None) -> SpanRecord | None:
         """A synthesis, back to the request whose text it spoke."""
         self._set_floor(tts)
         audio = first_audio(tts)
         if audio is not None:
+            self._held(audio)
             self.extend(_PLAYBACK, audio)
         failed = self._stages.failed_before(tts)
         begin = tts.start_ns if failed is not None else provider_start(tts)
@@ -132,7 +159,7 @@ class CriticalPath:
         if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):
             self._set_floor(tool)
             self._seen.add(tool.span_id)
-            self.extend(_OTHER, end)
+            self.extend(self._gap, end)
             self.extend(_TOOL, tool.start_ns)
             caller = self._request_before(speech_of(tool))
             if caller is not None:
@@ -146,7 +173,7 @@ class CriticalPath:
             return failed
         if before is not None and before.end_ns <= self.at:
             # a request that failed, or that the next one builds on
-            self.extend(_OTHER, before.end_ns)
+            self.extend(self._gap, before.end_ns)
             return before
         return None
 
@@ -199,10 +226,9 @@ class CriticalPath:
         self.floor = self._stopped
         wait = self._wait
         if wait.commit_ns is None or wait.released_ns is None:
-            realtime = any(one.kind == attr.KIND_REALTIME for one in self._stages.llm)
-            self.extend(_EOU if realtime else _OTHER, self._stopped)
+            self.extend(self._gap, self._stopped)
             return
-        self.extend(_OTHER, wait.released_ns)
+        self.extend(self._gap, wait.released_ns)
         self.extend(_HOOK, wait.hook_ns or wait.commit_ns)
         self.extend(_TOOL if wait.held_by == _TOOL else _HOOK, wait.commit_ns)
         transcript = self._stages.transcript_ns(wait.commit_ns)

@@ -14,8 +14,10 @@ __all__ = [
     "first_audio",
     "first_token",
     "held_ns",
+    "held_until",
     "hook_ns",
     "provider_start",
+    "response_audio",
     "speech_of",
 ]
 
@@ -26,6 +28,7 @@ _AVATAR_LATENCY = attr.metric("avatar", "playback_latency")
 _DECISION = attr.metric("decision", "timestamp")
 _LLM_METRICS = attr.metric("llm", "timestamp")
 _TTFB = attr.metric("tts", "ttfb")
+_RESPONSE_TTFT = attr.metric("realtime", "ttft")
 _HOOK = attr.metric("eou", "on_user_turn_completed_delay")
 
 
@@ -49,6 +52,12 @@ def first_token(request: SpanRecord) -> int | None:
     realtime = request.kind == attr.KIND_REALTIME
     offset = nanoseconds(request.attributes, attr.REALTIME_FIRST_AUDIO if realtime else attr.TIME_TO_FIRST_CHUNK)
     return None if offset is None else request.start_ns + offset
+
+
+def response_audio(response: SpanRecord) -> int | None:
+    """When a realtime model's response had its first audio, as its plugin reports it, heard or not."""
+    offset = nanoseconds(response.attributes, _RESPONSE_TTFT)
+    return None if offset is None else response.start_ns + offset
 
 
 def provider_start(tts: SpanRecord) -> int | None:
@@ -177,6 +186,12 @@ def held_ns(eou: SpanRecord) -> int | None:
     return nanoseconds(eou.attributes, attr.EOU_HELD)
 
 
+def held_until(playback: SpanRecord) -> int | None:
+    """Until when LiveKit held a speech back that might have been ready; None where it did not."""
+    delay = nanoseconds(playback.attributes, attr.PLAYBACK_RELEASE_DELAY)
+    return None if delay is None else playback.start_ns - delay
+
+
 def avatar_ns(playback: SpanRecord) -> int | None:
     """How long an avatar took from the first audio to playing it."""
     return nanoseconds(playback.attributes, _AVATAR_LATENCY)
@@ -202,6 +217,7 @@ STAGE_ATTRIBUTES = frozenset(
         attr.PLAYBACK_INTERRUPTED,
         attr.PLAYBACK_PAUSES,
         attr.PLAYBACK_SPEECH_AGE,
+        attr.PLAYBACK_RELEASE_DELAY,
         attr.INTERRUPTION_VERDICT,
         attr.LLM_PREEMPTIVE,
         attr.OPERATION_NAME,
@@ -212,6 +228,7 @@ STAGE_ATTRIBUTES = frozenset(
         _DECISION,
         _LLM_METRICS,
         _TTFB,
+        _RESPONSE_TTFT,
         _HOOK,
     }
 )

@@ -38,12 +38,19 @@ class Step:
 
 
 class FakeRealtimeModel(llm.RealtimeModel):
-    def __init__(self, steps: list[Step], *, reply: Answer, truth: Truth) -> None:
+    """A model that follows a script.
+
+    ``decides``: the server ends the user's turns, and transcribes them. ``delay``: what it takes to begin an answer.
+    """
+
+    def __init__(
+        self, steps: list[Step], *, reply: Answer, truth: Truth, decides: bool = True, delay: float = 0.0
+    ) -> None:
         super().__init__(
             capabilities=llm.RealtimeCapabilities(
                 message_truncation=True,
-                turn_detection=True,
-                user_transcription=True,
+                turn_detection=decides,
+                user_transcription=decides,
                 auto_tool_reply_generation=False,
                 audio_output=True,
                 manual_function_calls=True,
@@ -51,6 +58,7 @@ class FakeRealtimeModel(llm.RealtimeModel):
         )
         self.steps = steps
         self.reply = reply
+        self.delay = delay
         self.truth = truth
 
     @property
@@ -120,8 +128,15 @@ class FakeRealtimeSession(llm.RealtimeSession):
 
     def generate_reply(self, **_: Any) -> asyncio.Future[llm.GenerationCreatedEvent]:
         future: asyncio.Future[llm.GenerationCreatedEvent] = asyncio.get_running_loop().create_future()
-        future.set_result(self._respond(self._model.reply, user_initiated=True))
+        if not self._model.delay:
+            future.set_result(self._respond(self._model.reply, user_initiated=True))
+        else:
+            asyncio.get_running_loop().call_later(self._model.delay, self._answer, future)
         return future
+
+    def _answer(self, future: asyncio.Future[llm.GenerationCreatedEvent]) -> None:
+        if not future.done():
+            future.set_result(self._respond(self._model.reply, user_initiated=True))
 
     async def _follow(self) -> None:
         for step in self._model.steps:

@@ -86,8 +86,17 @@ def switch_off() -> None:
     tracer.set_provider(trace.NoOpTracerProvider())
 
 
-#: scenarios in which a tool asks a model that no session listens to: LiveKit's usage has none of its tokens
-OWN_MODELS = ("tool_with_a_model_of_its_own", "tool_that_thinks_while_the_user_speaks")
+#: scenarios in which code asks a model that no session listens to: LiveKit's usage has none of its tokens
+OWN_MODELS = (
+    "tool_with_a_model_of_its_own",
+    "tool_that_thinks_while_the_user_speaks",
+    "hook_with_a_model_of_its_own",
+    "amd_human",
+    "amd_that_hears_for_itself",
+    "amd_before_a_realtime_model",
+    "amd_machine_goes_on",
+    "amd_after_a_handoff",
+)
 
 
 def names() -> list[str]:

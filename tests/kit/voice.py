@@ -60,17 +60,21 @@ class Caller:
         *,
         final_after: float = 0.1,
         interim_after: float | None = 0.5,
+        interims: int = 1,
     ) -> Caller:
         """The user says ``text`` from ``start``; the final transcript comes ``final_after`` the end of the speech.
 
-        The first interim comes ``interim_after`` the start (None: there is none), but before the final one.
+        The first interim comes ``interim_after`` the start (None: there is none), but before the final one; where there
+        are several ``interims``, they come evenly from then on.
         """
         end = start + length
         words = text.split(" ")
         early: tuple[tuple[float, str], ...] = ()
         if interim_after is not None:
             at = min(start + interim_after, end + final_after / 2)
-            early = ((at, " ".join(words[: max(1, len(words) // 2)])),)
+            step = (end - at) / interims
+            half = " ".join(words[: max(1, len(words) // 2)])
+            early = tuple((at + number * step, half) for number in range(interims))
         self.speeches.append(_Speech(start, end, end + final_after, text, early))
         return self
 

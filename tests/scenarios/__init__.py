@@ -3,8 +3,10 @@
 from tests.kit.run import SCENARIOS, Scenario
 from tests.scenarios import (
     ahead,
+    amd,
     attribution,
     failures,
+    few_words,
     interruptions,
     plain,
     realtime,
@@ -19,8 +21,10 @@ __all__ = [
     "SCENARIOS",
     "Scenario",
     "ahead",
+    "amd",
     "attribution",
     "failures",
+    "few_words",
     "interruptions",
     "plain",
     "realtime",

@@ -82,12 +82,7 @@ class Helper(Agent):
     @function_tool
     async def asking(self, ctx: RunContext[Any]) -> str:
         """Asks a model of its own."""
-        model = FakeLLM(_aside, model="own-llm", delay=1.0)
-        chat_ctx = lk_llm.ChatContext.empty()
-        chat_ctx.add_message(role="user", content=f"summarise the {CANARY}")
-        async with model.chat(chat_ctx=chat_ctx) as stream:
-            async for _ in stream:
-                pass
+        await _ask_aside()
         return f"summary, {CANARY}"
 
 
@@ -98,6 +93,16 @@ class Other(Agent):
     async def on_enter(self) -> None:
         await asyncio.sleep(2.0)
         await self.session.say(f"Hello from the other {CANARY}.")
+
+
+async def _ask_aside() -> None:
+    """Asks a model that is none of the session's."""
+    model = FakeLLM(_aside, model="own-llm", delay=1.0)
+    chat_ctx = lk_llm.ChatContext.empty()
+    chat_ctx.add_message(role="user", content=f"summarise the {CANARY}")
+    async with model.chat(chat_ctx=chat_ctx) as stream:
+        async for _ in stream:
+            pass
 
 
 async def _aside(stream: Any, items: list[Any]) -> None:
@@ -293,4 +298,60 @@ async def typed_while_the_agent_speaks_on(call: Call) -> None:
     await call.until(4.0)
     session.generate_reply(user_input=f"written by the {CANARY}")
     await call.until(16.0)
+    await call.close(session)
+
+
+@scenario()
+async def reply_that_waits_for_silence(call: Call) -> None:
+    """Code asks for a reply while VAD hears noise: LiveKit plays it when that is over."""
+    call.caller.noise(1.0, 2.0)
+    session = call.session()
+    await call.start(session)
+    await call.until(1.5)
+    session.generate_reply(instructions=f"Ask who is there, {CANARY}.")
+    await call.until(8.0)
+    await call.close(session)
+
+
+@scenario()
+async def hook_with_a_model_of_its_own(call: Call) -> None:
+    """``on_user_turn_completed`` asks another model than the session's."""
+
+    class Thoughtful(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions=f"Think about the {CANARY}.")
+
+        async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+            await _ask_aside()
+
+    call.caller.says(f"hello {CANARY}", 1.0)
+    await _talk(call, None, until=8.0, agent=Thoughtful())
+
+
+@scenario()
+async def preamble_and_a_quick_tool(call: Call) -> None:
+    """The model says something and calls a tool, which is done long before that has been said."""
+
+    class Quick(Agent):
+        def __init__(self) -> None:
+            super().__init__(instructions=f"Help the {CANARY}.")
+
+        @function_tool
+        async def quick(self, ctx: RunContext[Any]) -> str:
+            """Takes no time."""
+            return f"done, {CANARY}"
+
+    call.caller.says(f"quick one please {CANARY}", 1.0)
+    await _talk(call, calls("Let me look at that for you.", quick="quick"), until=8.0, agent=Quick())
+
+
+@scenario()
+async def interrupted_by_code_after_noise(call: Call) -> None:
+    """Something is heard between the user's words and their commit; code interrupts the answer, and nobody speaks."""
+    call.caller.says(f"hello {CANARY}", 1.0).noise(2.02, 0.06)
+    session = call.session(long_reply)
+    await call.start(session)
+    await call.until(5.0)
+    session.interrupt()
+    await call.until(7.0)
     await call.close(session)

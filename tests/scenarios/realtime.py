@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from livekit.agents import Agent, RunContext, function_tool
@@ -14,8 +15,8 @@ from tests.scenarios.tools import Clerk, calls
 REPLY = Answer(f"Generated for the {CANARY}")
 
 
-async def _talk(call: Call, steps: list[Step], *, until: float, greet: bool = False) -> None:
-    model = FakeRealtimeModel(steps, reply=REPLY, truth=call.truth)
+async def _talk(call: Call, steps: list[Step], *, until: float, greet: bool = False, delay: float = 0.0) -> None:
+    model = FakeRealtimeModel(steps, reply=REPLY, truth=call.truth, delay=delay)
     session = call.session(llm=model, stt=None, vad=None, tts=None, turn_handling={"turn_detection": "realtime_llm"})
     await call.start(session, GeneratingGreeter() if greet else Clerk())
     await call.until(until)
@@ -63,6 +64,12 @@ async def realtime_late_usage(call: Call) -> None:
 async def realtime_tool(call: Call) -> None:
     """The model calls a tool and answers with its result."""
     await _talk(call, _asked(1.0, Answer(call="weather"), f"weather {CANARY}"), until=8.0)
+
+
+@scenario()
+async def realtime_tool_and_a_slow_server(call: Call) -> None:
+    """The server takes half a second to begin the answer to what a tool gave."""
+    await _talk(call, _asked(1.0, Answer(call="weather"), f"weather {CANARY}"), until=8.0, delay=0.5)
 
 
 @scenario()
@@ -122,3 +129,60 @@ async def realtime_false_start(call: Call) -> None:
         Step(11.0, "answer", answer=Answer("Noon")),
     ]
     await _talk(call, steps, until=15.0)
+
+
+class Thoughtful(Agent):
+    """Works for a while before each answer."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+
+    async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+        await asyncio.sleep(0.4)
+
+
+async def _decided_here(call: Call, agent: Agent | None = None, **changes: Any) -> None:
+    """One question; the session decides when it is over, and the server begins to answer half a second later."""
+    model = FakeRealtimeModel([], reply=REPLY, truth=call.truth, decides=False, delay=0.5)
+    call.caller.says(f"what is a {CANARY}", 1.0)
+    session = call.session(llm=model, tts=None, **changes)
+    await call.start(session, agent)
+    await call.until(8.0)
+    await call.close(session)
+
+
+@scenario()
+async def realtime_with_turns_of_the_session(call: Call) -> None:
+    """The session's VAD ends the turn, without words; the server takes half a second to begin its answer."""
+    await _decided_here(call, stt=None)
+
+
+@scenario()
+async def realtime_with_a_recognizer_and_a_hook(call: Call) -> None:
+    """The session's recognizer and VAD end the turn, and a hook works before the answer is asked for."""
+    await _decided_here(call, Thoughtful())
+
+
+@scenario()
+async def realtime_beside_a_vad(call: Call) -> None:
+    """The server ends the turn, a VAD in the session hears when the user stopped, and the response begins late."""
+    steps = [Step(1.0, "start"), Step(2.0, "stop"), Step(2.1, "transcript", f"hello {CANARY}")]
+    steps.append(Step(3.0, "answer", answer=Answer("Hello yourself")))
+    call.caller.says("", 1.0)
+    model = FakeRealtimeModel(steps, reply=REPLY, truth=call.truth)
+    session = call.session(llm=model, stt=None, tts=None, turn_handling={"turn_detection": "realtime_llm"})
+    await call.start(session)
+    await call.until(7.0)
+    await call.close(session)
+
+
+@scenario()
+async def realtime_asked_in_writing(call: Call) -> None:
+    """The user writes to a realtime model, which takes half a second to begin its answer."""
+    model = FakeRealtimeModel([], reply=REPLY, truth=call.truth, delay=0.5)
+    session = call.session(llm=model, stt=None, vad=None, tts=None, turn_handling={"turn_detection": "realtime_llm"})
+    await call.start(session)
+    await call.until(1.0)
+    session.generate_reply(user_input=f"written by the {CANARY}")
+    await call.until(5.0)
+    await call.close(session)

@@ -78,17 +78,18 @@ async def user_turn_completed_task(
 
 def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.on_preemptive_generation(info)``: a reply to words that are not committed yet."""
-    turns = None
+    utterance = None
     with contained("eou.preemptive"):
         state = registry.of(activity.session)
         if state is not None and state.recording:
-            turns = state.trackers.turns
-            turns.preempting = True
+            info = args[0] if args else kwargs["info"]
+            utterance = state.trackers.utterance
+            utterance.ahead(info.new_transcript)
     try:
         return wrapped(*args, **kwargs)
     finally:
-        if turns is not None:
-            turns.preempting = False
+        if utterance is not None:
+            utterance.ahead(None)
 
 
 def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:

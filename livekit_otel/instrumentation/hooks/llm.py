@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from ...containment import contained
 from .. import livekit_api, messages, registry
 from ..span import SpanOwner
-from . import tool
+from . import amd, tool
 from .adapter import run_adapter
 from .wrapping import Args, Kwargs, ReportingStream, failed_attempt, run
 
 if TYPE_CHECKING:
     from livekit.agents.llm import ChatChunk, LLMStream
+
+    from ..session import SessionState
 
 reporting: ReportingStream[LLMStream] = ReportingStream("livekit_otel_llm")
 
@@ -26,10 +28,14 @@ def _stream_base() -> type:
     return LLMStream
 
 
-def _owner() -> SpanOwner | None:
-    """The tool call whose own code makes this request, beside the conversation."""
+def _owner(state: SessionState) -> SpanOwner | None:
+    """Who makes this request beside the conversation: a tool call, a hook's turn, the session; None for a speech."""
+    if amd.detecting():
+        return state.scope
     call = tool.current_call()
     handle = livekit_api.speech_handle()
+    if handle is None:
+        return state.trackers.turns.owner()
     return call if call is not None and handle is call.handle else None
 
 
@@ -41,7 +47,7 @@ async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, a
         if state is not None and livekit_api.delegates_metrics(stream, _stream_base()):
             adapter = state.trackers.llm
         elif state is not None:
-            request = state.trackers.llm.begin(stream, _owner())
+            request = state.trackers.llm.begin(stream, _owner(state))
             state.trackers.llm.remember(stream, request)
             entered = state.scope.layers.enter(request.span, stand_in=True)
     if adapter is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...containment import contained
 from .. import livekit_api, registry
+from . import amd
 from .wrapping import Args, Kwargs, run
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ async def stream_main_task(
     wrapped: Callable[..., Awaitable[Any]], stream: RecognizeStream, args: Args, kwargs: Kwargs
 ) -> Any:
     """``RecognizeStream._main_task``: records a failed stream, and marks the recognizers that run inside it."""
+    if amd.detecting():
+        return await wrapped(*args, **kwargs)
     nested = _in_stream.get()
     _in_stream.set(True)
     begun = None

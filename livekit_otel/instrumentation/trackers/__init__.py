@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..scope import SessionScope
 from ..tool_names import ToolNames
 from .eou import EouTracker
+from .holds import Holds
 from .interruption import InterruptionTracker
 from .llm import LlmTracker
 from .playback import PlaybackTracker
@@ -36,11 +37,12 @@ class Trackers:
         self.tasks = TaskTracker(turns, self.tools)
         self.interruptions = InterruptionTracker(scope, vad)
         self.eou = EouTracker(scope, turns, self.utterance)
+        self.holds = Holds(scope)
         self.playback = PlaybackTracker(
-            scope, turns, voice_starts=self._voice_starts, cut_off=self.interruptions.cut_off
+            scope, turns, self.holds, voice_starts=self._voice_starts, cut_off=self.interruptions.cut_off
         )
         turns.speech_over += [self.llm.settle, self.tts.settle]
-        turns.speech_used += [self.llm.used, self.tts.used]
+        turns.speech_used += [self.llm.used, self.tts.used, self.holds.speech_waits]
         turns.before_end += [
             self.llm.turn_ends,
             self.tts.turn_ends,

@@ -12,10 +12,10 @@ from ..clock import to_ns
 from ..livekit_api import EndOfTurn
 from ..scope import SessionScope
 from ..values import flatten, model_attributes
+from .segments import Claim
 from .turn import TurnState
 from .turns import TurnTracker
 from .utterance import Utterance
-from .vad import Claim
 
 if TYPE_CHECKING:
     from livekit.agents.metrics import EOTInferenceMetrics, EOUMetrics
@@ -84,14 +84,15 @@ class EouTracker:
         now = self._scope.now_ns()
         if not end_of_turn.new_transcript and not self._scope.realtime and not hook:
             return
-        claim = self._utterance.claim(cut)
-        if self._scope.closing and (claim.start_ns or 0) < self._turns.floor_ns:
+        text = end_of_turn.new_transcript
+        claim = self._utterance.claim(text, cut=cut)
+        if self._scope.closing and (claim.floor_ns or 0) < self._turns.floor_ns:
             self._utterance.release(claim)  # what was left over of something said long ago
             return
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
         decision = Decision(end_of_turn, min(stopped or now, now), now, source)
         decision.held_by = self._turns.unfinished()
-        decision.turn = self._turns.commit(end_of_turn.new_transcript, claim.start_ns or stopped)
+        decision.turn = self._turns.commit(text, claim.start_ns or stopped, claim.floor_ns)
         decision.turn.speech_end_source = source
         self._utterance.give(claim, decision.turn)
         if not hook:

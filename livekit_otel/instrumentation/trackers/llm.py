@@ -33,7 +33,7 @@ class LlmTracker(RequestTracker):
         self._input = messages.InputDelta()
 
     def begin(self, stream: LLMStream, owner: SpanOwner | None) -> Request:
-        """A request begins. ``owner``: the tool call or hook whose code made it, beside the conversation."""
+        """A request begins. ``owner``: what it works for, where that is not a speech: it is beside the conversation."""
         handle = livekit_api.speech_handle()
         attributes: dict[str, AttributeValue] = {
             **named_model(stream._llm.provider, stream._llm.model),

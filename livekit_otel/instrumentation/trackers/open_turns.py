@@ -76,11 +76,11 @@ class OpenTurns:
                 return "hook", turn.index
         return None
 
-    def _supersede(self, turn: TurnState) -> None:
+    def _supersede(self, turn: TurnState, at_ns: int | None = None) -> None:
         """The user has the floor: what came before ends with what it still says, and waits for nothing any more."""
         for other in list(self._open):
             if other is not turn and other.superseded_ns is None:
-                other.supersede(turn.span.start_ns)
+                other.supersede(turn.span.start_ns if at_ns is None else at_ns)
                 self.check(other)
 
     # --- what keeps a turn open --------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ..clock import to_ns
 from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..values import flatten, model_attributes
+from .holds import Holds
 from .turn import TurnState
 from .turns import TurnTracker
 
@@ -39,12 +40,14 @@ class PlaybackTracker:
         self,
         scope: SessionScope,
         turns: TurnTracker,
+        holds: Holds,
         *,
         voice_starts: Callable[[int, TurnState | None], None],
         cut_off: Callable[[TurnState | None, int], None],
     ) -> None:
         self._scope = scope
         self._turns = turns
+        self._holds = holds
         self._voice_starts = voice_starts
         self._cut_off = cut_off
         self._output: weakref.ref[AudioOutput] | None = None
@@ -52,6 +55,7 @@ class PlaybackTracker:
         self._turn: TurnState | None = None
         #: when the current playout was paused and resumed, in pairs, seconds from its start
         self._pauses: list[float] = []
+        self._speech_id: str | None = None
 
     @property
     def audible(self) -> bool:
@@ -90,9 +94,10 @@ class PlaybackTracker:
         turn = turn if turn is not None and turn.open else None
         attributes: dict[str, AttributeValue] = {}
         if handle is not None:
-            attributes[attr.SPEECH_ID] = handle.id
+            attributes = {attr.SPEECH_ID: handle.id, **self._holds.attributes(handle.id, start)}
             if (created := self._turns.created_ns(handle.id)) is not None:
                 attributes[attr.PLAYBACK_SPEECH_AGE] = max(0, start - created) / 1e9
+        self._speech_id = handle.id if handle is not None else None
         self._current = self._scope.spans.start(attr.KIND_PLAYBACK, turn or self._scope, start, attributes)
         self._turn = turn
         self._pauses = []
@@ -118,6 +123,7 @@ class PlaybackTracker:
             return
         interrupted = bool(event.interrupted)
         now = self._scope.now_ns()
+        self._holds.playback_over(self._speech_id)
         last: dict[str, AttributeValue] = {
             attr.PLAYBACK_POSITION: float(event.playback_position),
             attr.PLAYBACK_INTERRUPTED: interrupted,

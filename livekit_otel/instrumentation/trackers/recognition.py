@@ -81,6 +81,11 @@ class Recognitions:
         self._running.attributes = summed(self._running.attributes, fields)
         return True
 
+    @property
+    def expected(self) -> bool:
+        """Whether a call's transcript is still to come."""
+        return self._running is not None or bool(self._done)
+
     def take(self) -> Recognition | None:
         """The oldest call whose transcript has not arrived yet."""
         return self._done.popleft() if self._done else None

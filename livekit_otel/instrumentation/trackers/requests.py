@@ -41,7 +41,7 @@ class Request:
         self.native = False
         #: a fallback adapter asked: whether the turn failed with this request shows when the adapter is done
         self.in_adapter = in_adapter.get()
-        #: a tool's own, beside the conversation
+        #: of no speech, beside the conversation
         self.beside = False
         self.attempts = 1
         self.has_metrics = False
@@ -125,7 +125,10 @@ class RequestTracker:
         owner: SpanOwner | None = None,
     ) -> Request:
         """A request begins: of a speech, or (``owner``) of whatever made it."""
-        turn = self._turns.working(handle) if handle is not None and owner is None else self._turns.cause()
+        if owner is self.scope:
+            turn = handle = None  # of no speech, whatever task led to it
+        else:
+            turn = self._turns.working(handle) if handle is not None and owner is None else self._turns.cause()
         if turn is not None and not turn.open:
             turn = None
         if handle is not None:

@@ -20,6 +20,7 @@ from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
 from ..values import clip, flatten, model_attributes, named_model
 from .recognition import Recognitions
+from .segments import first_of
 from .stt_metrics import summed, with_usage
 from .turn import TurnState
 
@@ -36,9 +37,10 @@ _MAX_WAITING = 32
 class _Final:
     """One final transcript that no turn has claimed."""
 
-    __slots__ = ("attributes", "end_ns", "span", "start_ns")
+    __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
 
-    def __init__(self, start_ns: int, end_ns: int, attributes: dict[str, AttributeValue]) -> None:
+    def __init__(self, text: str, start_ns: int, end_ns: int, attributes: dict[str, AttributeValue]) -> None:
+        self.text = text
         self.start_ns = start_ns
         self.end_ns = end_ns
         self.attributes = attributes
@@ -77,7 +79,7 @@ class SttTracker:
         if self._scope.content and event.transcript:
             attributes[attr.STT_TEXT] = clip(event.transcript)
         self._settle_final()
-        final = _Final(start, now, attributes)
+        final = _Final(event.transcript, start, now, attributes)
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -152,6 +154,11 @@ class SttTracker:
 
     # --- whose it is -------------------------------------------------------------------------------
 
+    def spoken(self, text: str) -> tuple[int, int] | None:
+        """When the first and the last transcript began that a text of LiveKit's is made of; None where that is none."""
+        first = first_of([final.text for final in self._finals], text)
+        return (self._finals[first].start_ns, self._finals[-1].start_ns) if first is not None else None
+
     def give(self, owner: TurnState) -> None:
         """The words of this turn were committed."""
         if self._open is not None and self._finals:
@@ -159,7 +166,7 @@ class SttTracker:
         while self._finals:
             final = self._finals.popleft()
             if final.end_ns < owner.span.start_ns:
-                self._give(final, self._scope)  # said while the agent had the floor
+                self._give(final, self._scope)  # said while the agent had the floor, and not committed
                 continue
             final.start_ns = max(final.start_ns, owner.span.start_ns)
             self._give(final, owner, keep_open=not self._finals)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .segments import Claim
 from .stt import SttTracker
 from .turn import TurnState
 from .turns import TurnTracker
-from .vad import Claim, VadTracker
+from .vad import VadTracker
 
 __all__ = ["Utterance"]
 
@@ -17,11 +18,27 @@ class Utterance:
         self._vad = vad
         self._stt = stt
         self._turns = turns
-        turns.speech_start = lambda: vad.began_ns(turns.floor_ns)
+        #: words for which LiveKit makes a reply that are not committed yet
+        self._ahead = ""
+        turns.speech_start = self._began_ns
 
-    def claim(self, cut: bool) -> Claim:
-        """The speech of the words that are being committed. ``cut``: also what the user is still saying."""
-        return self._vad.claim(self._turns.floor_ns, cut=cut)
+    def _began_ns(self) -> int | None:
+        words = self._stt.spoken(self._ahead)
+        floor = self._turns.floor_ns
+        return self._vad.began_ns(floor if words is None else min(floor, words[0]))
+
+    def ahead(self, text: str | None) -> None:
+        """LiveKit makes a reply to words that are not committed yet; None: no more."""
+        self._ahead = text or ""
+        self._turns.preempting = text is not None
+
+    def claim(self, text: str = "", *, cut: bool = False) -> Claim:
+        """The speech of the words that are being committed. ``cut``: also what the user is still saying.
+
+        LiveKit keeps words that it did not commit (too few to interrupt with), and joins them with the next ones.
+        """
+        floor, follow = self._turns.floor_ns, self._stt.recognitions.expected
+        return self._vad.claim(floor, words_ns=self._stt.spoken(text), words_follow=follow, cut=cut)
 
     def give(self, claim: Claim, turn: TurnState) -> None:
         """They are this turn's."""
@@ -40,7 +57,7 @@ class Utterance:
 
     def give_heard(self, turn: TurnState) -> None:
         """A realtime model answers, or fails to answer, what the user said."""
-        claim = self.claim(False)
+        claim = self.claim()
         turn.speech_end_source = claim.source
         self.give(claim, turn)
 

@@ -7,7 +7,6 @@ backchannel, discarded words) gets its span below the session.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from opentelemetry.util.types import AttributeValue
@@ -16,54 +15,16 @@ from ... import attributes as attr
 from ..scope import SessionScope
 from ..span import SpanOwner
 from ..values import flatten, model_attributes
-from .segments import LATE_NS, Segment, spoken_in
+from .segments import LATE_NS, Claim, Segment, spoken_in
 
 if TYPE_CHECKING:
     from livekit.agents.metrics import VADMetrics
 
-__all__ = ["Claim", "VadTracker"]
+__all__ = ["VadTracker"]
 
 _SUMMED = ("inference_duration_total", "inference_count")
 _MAX_WAITING = 32
 _MAX_WORDS = 64
-
-
-class Claim:
-    """The user's speech that a turn is made of.
-
-    Attributes:
-        segments: VAD's segments, in order.
-        start_ns: when the user began to speak, as VAD or LiveKit heard it; None where neither did.
-        stopped_ns: when VAD heard the user stop; None where it did not.
-        cut: the user was still speaking: ``stopped_ns`` is the commit.
-        by_server: a realtime model's server heard it, not VAD.
-    """
-
-    __slots__ = ("by_server", "cut", "segments", "start_ns", "stopped_ns")
-
-    def __init__(
-        self,
-        segments: Sequence[Segment],
-        start_ns: int | None,
-        stopped_ns: int | None,
-        *,
-        cut: bool = False,
-        by_server: bool = False,
-    ) -> None:
-        self.segments = segments
-        self.start_ns = start_ns
-        self.stopped_ns = stopped_ns
-        self.cut = cut
-        self.by_server = by_server
-
-    @property
-    def source(self) -> str | None:
-        """Who says when the user stopped speaking."""
-        if self.stopped_ns is None:
-            return None
-        if self.by_server:
-            return "server"
-        return "commit" if self.cut else "vad"
 
 
 class VadTracker:
@@ -74,6 +35,8 @@ class VadTracker:
         self._current: Segment | None = None
         self._waiting: deque[Segment] = deque()
         self._words: deque[int] = deque(maxlen=_MAX_WORDS)
+        #: when a commit cut the user's speech
+        self._cut_ns: int | None = None
         #: end of the latest segment, whoever claimed it
         self._last_end_ns: int | None = None
         #: speech that LiveKit reports without VAD: the STT's detection, or a realtime model's
@@ -92,8 +55,8 @@ class VadTracker:
     def ended(self, end_ns: int) -> None:
         """VAD heard the speech end (back-dated)."""
         segment, self._current = self._current, None
-        if segment is None:
-            return
+        if segment is None or end_ns <= segment.start_ns == self._cut_ns:
+            return  # nothing was said after the commit that cut it
         segment.end_ns = self._last_end_ns = max(end_ns, segment.start_ns)
         segment.attributes = self._take_metrics()
         self._waiting.append(segment)
@@ -112,7 +75,10 @@ class VadTracker:
             self._reported_end_ns = max(end_ns, self._reported_ns)
 
     def words(self, at_ns: int) -> None:
-        """A transcript arrived."""
+        """A transcript arrived. Of those since the latest speech began the first and the last tell all."""
+        latest = self.segment_start_ns
+        if latest is not None and len(self._words) > 1 and self._words[-2] >= latest:
+            self._words.pop()
         self._words.append(at_ns)
 
     @property
@@ -144,31 +110,45 @@ class VadTracker:
 
     # --- whose it is -------------------------------------------------------------------------------
 
-    def claim(self, after_ns: int, *, cut: bool = False) -> Claim:
-        """The speech of the words that are being committed. ``cut``: also what the user is still saying."""
-        now = self._scope.now_ns()
-        if self._current is not None and (cut or not self._waiting):
+    def claim(
+        self, after_ns: int, *, words_ns: tuple[int, int] | None = None, words_follow: bool = False, cut: bool = False
+    ) -> Claim:
+        """The speech of the words that are being committed.
+
+        Args:
+            after_ns: when the agent last had the floor.
+            words_ns: when the first and the last of the words began, as far as that is known; maybe before that.
+            words_follow: the recognizer is at work on what was said after them.
+            cut: also what the user is still saying.
+        """
+        now, current = self._scope.now_ns(), self._current
+        if current is not None and words_ns is not None and words_ns[1] >= current.start_ns:
             cut = True
-            rest = Segment(now)
+        if current is not None and (cut or not self._waiting):
+            cut = True
             self.ended(now)
-            self._current = rest
+            self._current, self._cut_ns = Segment(now), now
         else:
             cut = False
-        found = spoken_in(list(self._waiting), self._words, after_ns)
-        for noise in self._waiting:
-            if noise not in found:
-                self._emit(noise, self._scope)
+        heard = list(self._waiting)
+        since = spoken_in(heard, self._words, after_ns)
+        found = since if words_ns is None else spoken_in(heard, self._words, min(after_ns, words_ns[0]))
         self._waiting.clear()
+        for other in heard:
+            if words_follow and found and other.start_ns > found[-1].start_ns:
+                self._waiting.append(other)
+            elif other not in found:
+                self._emit(other, self._scope)
         reported, self._reported_ns = self._reported_ns, None
         reported_end, self._reported_end_ns = self._reported_end_ns, None
         last_words = self._words[-1] if self._words else None
         self._words.clear()
         if found:
-            return Claim(found, found[0].start_ns, found[-1].end_ns, cut=cut)
+            return Claim(found, found[0].start_ns, found[-1].end_ns, floor_ns=since[0].start_ns, cut=cut)
         if reported is not None and reported_end is not None:
-            heard = Segment(reported, reported_end)
-            heard.attributes = {attr.VAD_SERVER: True}
-            return Claim([heard], reported, reported_end, by_server=True)
+            by_server = Segment(reported, reported_end)
+            by_server.attributes = {attr.VAD_SERVER: True}
+            return Claim([by_server], reported, reported_end, by_server=True)
         # the words came late: their speech belongs to the turn before
         late = self._last_end_ns
         if late is not None and last_words is not None and late <= last_words <= late + LATE_NS:
