@@ -167,3 +167,30 @@ def test_the_first_byte_is_counted_from_the_request(busy_after: float, wait: flo
     assert turn.latency.tts_node_ttfb == pytest.approx(wait)
     expected = {"transcription": 0.1, "eou": 0.2, "llm": 0.2, "tts": wait}
     assert turn.silence == pytest.approx({**dict.fromkeys(attr.SILENCE_STAGES, 0.0), **expected}, abs=1e-6)
+
+
+#: what LiveKit reports of a request that gave nothing
+NOTHING: dict[str, Callable[[], Any]] = {
+    "llm": lambda: metrics.LLMMetrics(timestamp=EPOCH + 5.9, duration=0.4, metadata=MODEL, **{**LLM, "ttft": -1.0}),
+    "tts": lambda: metrics.TTSMetrics(timestamp=EPOCH + 5.9, duration=0.4, metadata=MODEL, **{**VOICE, "ttfb": -1.0}),
+    "realtime": lambda: metrics.RealtimeModelMetrics(
+        timestamp=EPOCH + 5.5, duration=0.4, metadata=MODEL, **{**REALTIME, "ttft": -1.0}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NOTHING)
+def test_a_request_that_gave_nothing_has_no_first_token(kind: str) -> None:
+    """LiveKit's -1 stands for none: no time to a first token or byte is made of it, and the request ends when it did."""
+
+    async def script(call: Call) -> None:
+        session = call.session()
+        await call.start(session)
+        await call.until(5.9)
+        session.emit("metrics_collected", MetricsCollectedEvent(metrics=NOTHING[kind]()))
+        await call.close(session)
+
+    (span,) = play(script).of(kind)
+    times = (attr.TIME_TO_FIRST_CHUNK, attr.TTS_FIRST_BYTE, attr.REALTIME_FIRST_AUDIO, attr.metric("realtime", "ttft"))
+    assert not set(times) & span.attributes.keys()
+    assert (span.start_ns / 1e9 - EPOCH, span.end_ns / 1e9 - EPOCH) == pytest.approx((5.5, 5.9), abs=0.001)
