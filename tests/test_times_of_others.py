@@ -66,6 +66,12 @@ MADE: dict[str, Callable[[float, float], Any]] = {
     "avatar": lambda at, took: base.AvatarMetrics(timestamp=at, playback_latency=took, metadata=MODEL),
     "vad": lambda at, took: metrics.VADMetrics(timestamp=at, metadata=MODEL, **HEARD),
 }
+if hasattr(metrics, "DecisionMetrics"):  # LiveKit 1.8.9
+    MADE["decision"] = lambda at, took: metrics.DecisionMetrics(
+        label="kit", request_id="request", timestamp=at, duration=took, input_tokens=30, output_tokens=2, metadata=MODEL
+    )
+#: these are on a span that is there anyway, or wait for one
+ON_OTHERS = ("stt that streams", "vad", "eot")
 #: no stamp, a monotonic clock's, one before time began, milliseconds instead of seconds, and one a day ahead
 NO_TIMES = (0.0, 12345.6, -1.0, EPOCH * 1000, EPOCH + 86_400)
 
@@ -90,13 +96,17 @@ def reporting(kind: str, at: float, took: float, after: float) -> ScenarioFuncti
 @pytest.mark.parametrize("at", NO_TIMES)
 @pytest.mark.parametrize("kind", MADE)
 def test_metrics_without_a_time_stay_inside_the_session(kind: str, at: float, after: float) -> None:
-    """No span begins before its session or ends after it, the exporter takes them all, and turns are as they were."""
+    """No span begins before its session or ends after it, what has no time ends when its metrics arrived, the exporter
+    takes them all, and turns are as they were."""
     script = reporting(kind, at, 0.4, after)
     assert story_of(script) == [("hello", f"You said 5 letters, dear {CANARY}.", "completed", 0.72)]
     trace = play(script)
     (session,) = trace.of("session")
     for span in trace.pipeline:
         assert session.start_ns <= span.start_ns <= span.end_ns <= session.end_ns
+    if kind not in ON_OTHERS:
+        (made,) = [one for one in trace.pipeline if one.attributes.get(attr.metric(kind, "timestamp")) == at]
+        assert made.end_ns / 1e9 - EPOCH == pytest.approx(after, abs=0.001)
     assert encode_spans(trace.exported)
     report = build_report(trace.pipeline)
     assert (report.started_at, report.complete, report.warnings) == (EPOCH, True, [])
@@ -181,7 +191,7 @@ NOTHING: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("kind", NOTHING)
 def test_a_request_that_gave_nothing_has_no_first_token(kind: str) -> None:
-    """LiveKit's -1 stands for none: no time to a first token or byte is made of it, and the request ends when it did."""
+    """LiveKit's -1 stands for none: no time to a first token or byte is made of it; the request's times are its own."""
 
     async def script(call: Call) -> None:
         session = call.session()
