@@ -107,12 +107,14 @@ async def server_hears_what_vad_misses(call: Call) -> None:
     await _served(call, FakeRealtimeModel(steps, reply=Answer("never"), truth=call.truth))
 
 
-def server_that_counts(parts: int, own_ids: bool) -> ScenarioFunction:
+def server_that_counts(parts: int, own_ids: bool, named: bool) -> ScenarioFunction:
     """A server whose usage comes in parts, under ids of its own or of the response, on a monotonic clock."""
 
     async def script(call: Call) -> None:
         steps = _two_questions(Answer("Hi"), Answer("Yes"))
-        model = CountingServer(steps, reply=Answer("never"), truth=call.truth, parts=parts, own_ids=own_ids)
+        model = CountingServer(
+            steps, reply=Answer("never"), truth=call.truth, parts=parts, own_ids=own_ids, named=named
+        )
         await _served(call, model, vad=None)
 
     return script
@@ -195,10 +197,11 @@ def test_a_recognizer_beside_a_server_has_its_spans(script: ScenarioFunction) ->
         assert (stage.attributes[attr.STT_TEXT], stage.attributes[attr.REQUEST_MODEL]) == (turn.user_text, "fake-stt")
 
 
-@pytest.mark.parametrize(("parts", "own_ids"), [(3, True), (3, False), (1, True), (1, False)])
-def test_a_servers_usage_is_its_responses(parts: int, own_ids: bool) -> None:
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize(("own_ids", "named"), [(False, True), (True, False), (True, True)])
+def test_a_servers_usage_is_its_responses(parts: int, own_ids: bool, named: bool) -> None:
     """All parts of a response's usage add up on its turn, whatever ids and times they have; the call keeps its own."""
-    trace = play(partial(server_that_counts(parts, own_ids)))
+    trace = play(partial(server_that_counts(parts, own_ids, named)))
     report = build_report(trace.pipeline)
     tokens = [[one.input_tokens for one in turn.usage if isinstance(one, LLMUsage)] for turn in report.turns]
     assert tokens == [[40 * parts], [40 * parts]]

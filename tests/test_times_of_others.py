@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from .kit.plugins import BusyTTS
 from .kit.run import CANARY, Call, ScenarioFunction
 from .kit.story import story_of
 from .kit.trace import play
+from .kit.voice import FakeTTS
 
 MODEL = base.Metadata(model_name="other", model_provider="kit")
 LLM: dict[str, Any] = {
@@ -176,6 +178,30 @@ def test_the_first_byte_is_counted_from_the_request(busy_after: float, wait: flo
     assert turn.latency.tts_node_ttfb == pytest.approx(wait)
     expected = {"transcription": 0.1, "eou": 0.2, "llm": 0.2, "tts": wait}
     assert turn.silence == pytest.approx({**dict.fromkeys(attr.SILENCE_STAGES, 0.0), **expected}, abs=1e-6)
+
+
+async def _slow_words() -> AsyncIterator[str]:
+    await asyncio.sleep(0.4)
+    yield "Hello "
+    await asyncio.sleep(0.3)
+    yield "there."
+
+
+def test_a_voice_is_waited_for_when_its_words_are_there() -> None:
+    """The first byte is counted from the request, the wait for the voice from the first words that it was given."""
+
+    async def script(call: Call) -> None:
+        session = call.session(tts=FakeTTS(truth=call.truth, streaming=True))
+        await call.start(session)
+        await session.say(_slow_words())
+        await call.close(session)
+
+    trace = play(script)
+    (voice,) = trace.of("tts")
+    assert voice.attributes[attr.TTS_FIRST_BYTE] == pytest.approx(0.8)
+    assert voice.attributes[attr.TTS_FIRST_TEXT] == pytest.approx(0.4)
+    (turn,) = build_report(trace.pipeline).turns
+    assert (turn.latency.tts_node_ttfb, turn.latency.playback_latency) == pytest.approx((0.4, 0.0), abs=1e-6)
 
 
 #: what LiveKit reports of a request that gave nothing

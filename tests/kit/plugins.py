@@ -94,13 +94,14 @@ class _BusyChunked(_TTSChunked):
 class CountingServer(FakeRealtimeModel):
     """A realtime model that reports each response's usage in ``parts``, with the monotonic clock's time.
 
-    ``own_ids``: its usage has ids of its own, and its responses have none.
+    ``own_ids``: its usage has ids of its own. ``named``: its responses have ids.
     """
 
-    def __init__(self, *args: Any, parts: int, own_ids: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, parts: int, own_ids: bool, named: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.parts = parts
         self.own_ids = own_ids
+        self.named = named
 
     def session(self, **_: Any) -> llm.RealtimeSession:
         return _CountingSession(self)
@@ -110,7 +111,7 @@ class _CountingSession(FakeRealtimeSession):
     def _respond(self, answer: Answer, *, user_initiated: bool) -> llm.GenerationCreatedEvent:
         event = super()._respond(answer, user_initiated=user_initiated)
         assert isinstance(self._model, CountingServer)
-        if self._model.own_ids:
+        if not self._model.named:
             event.response_id = None
         return event
 
