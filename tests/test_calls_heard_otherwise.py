@@ -17,6 +17,7 @@ from .kit.realtime import Answer, FakeRealtimeModel, Step
 from .kit.run import CANARY, Call, ScenarioFunction
 from .kit.story import Line, script_name, story_of
 from .kit.trace import play
+from .kit.voice import Caller, FakeSTT
 from .scenarios.interruptions import LONG, long_reply
 from .scenarios.realtime import _asked
 from .scenarios.tools import Clerk
@@ -59,6 +60,30 @@ async def recognizer_that_is_faster_than_vad(call: Call) -> None:
     """The recognizer ends the turn while VAD still waits: LiveKit flushes VAD, which never says that speech ended."""
     call.caller.says("tell me", 1.0, 2.0).says("and then", 8.0)
     await _heard(call, TurnSTT(call.caller, end_after=0.1), None, vad=FlushedVAD(call.caller))
+
+
+async def words_after_their_turn(call: Call) -> None:
+    """The second half of what was said comes 0.9 s after the speech, when the first half is being answered."""
+    words = Caller()
+    words.truth = call.truth
+    words.says("the first part", 1.0, 1.0).says("and the second", 1.5, 0.5, final_after=0.9, interim_after=None)
+    call.caller.says("one breath", 1.0, 1.0)
+    session = call.session(stt=FakeSTT(words))
+    await call.start(session)
+    await call.until(9.0)
+    await call.close(session)
+
+
+async def committed_while_the_user_speaks(call: Call) -> None:
+    """Push to talk: the button is let go while VAD still hears the user; what is heard after that is nobody's."""
+    call.caller.says("push to talk", 1.0, 3.0, final_after=-1.5).says("later words", 8.0)
+    session = call.session(turn_handling={"turn_detection": "manual"})
+    await call.start(session)
+    for at in (3.0, 9.5):
+        await call.until(at)
+        await session.commit_user_turn(transcript_timeout=0.2)
+    await call.until(14.0)
+    await call.close(session)
 
 
 async def _recognized(call: Call, answer: Answer) -> None:
@@ -131,6 +156,10 @@ STORIES: dict[ScenarioFunction, list[Line]] = {
         ("tell me", f"You said 7 letters, dear {CANARY}.", DONE, 0.82),
         ("and then", f"You said 8 letters, dear {CANARY}.", DONE, 0.87),
     ],
+    words_after_their_turn: [
+        ("the first part", f"You said 14 letters, dear {CANARY}.", "interrupted", 0.72),
+        ("and the second", f"You said 14 letters, dear {CANARY}.", DONE, 1.62),
+    ],
     own_recognizer_beside_a_server: [("first", "An answer", DONE, 0.32), ("second", "An answer", DONE, 0.32)],
     own_recognizer_with_late_words: [("first", "An answer", DONE, 0.82), ("second", "An answer", DONE, 0.52)],
     own_recognizer_and_a_barge_in: [
@@ -155,6 +184,8 @@ def test_the_turns_are_those_of_the_script(script: ScenarioFunction, native: boo
         (recognizer_alone_without_interims, [1.1, 6.6], "stt"),
         (recognizer_beside_a_vad, [1.0, 6.5], "vad"),
         (recognizer_that_is_faster_than_vad, [1.0, 8.0], "vad"),
+        # they were said before the end that VAD heard
+        (words_after_their_turn, [1.0, 2.0], "vad"),
         (own_recognizer_beside_a_server, [1.0, 6.0], "vad"),
         (own_recognizer_with_late_words, [1.0, 6.0], "vad"),
         (own_recognizer_and_a_barge_in, [1.0, 4.0], "vad"),
@@ -168,6 +199,23 @@ def test_a_turn_begins_where_somebody_heard_the_user(
     turns = build_report(play(script).pipeline).turns
     assert [turn.start_ns / 1e9 - EPOCH for turn in turns] == pytest.approx(begins, abs=0.001)
     assert [(turn.span or turn).attributes[attr.TURN_SPEECH_END_SOURCE] for turn in turns] == [source] * 2  # type: ignore[union-attr]
+
+
+def test_a_turn_that_is_committed_while_the_user_speaks() -> None:
+    """The user stops where the turn is committed, and what VAD hears after that is below the session."""
+    trace = play(committed_while_the_user_speaks)
+    turns = build_report(trace.pipeline).turns
+    assert [turn.user_text for turn in turns] == ["push to talk", "later words"]
+    assert [turn.span.attributes[attr.TURN_SPEECH_END_SOURCE] for turn in turns if turn.span] == ["commit", "vad"]
+    first, second = [turn.latency.stopped_speaking_at for turn in turns]
+    (commit, _) = sorted(span.end_ns / 1e9 for span in trace.of("eou"))
+    assert (first, second) == pytest.approx((commit, EPOCH + 8.8), abs=0.001)
+    (session,) = trace.of("session")
+    heard = sorted(
+        (span for span in trace.of("vad") if span.attributes[attr.VAD_SPEECH]), key=lambda span: span.start_ns
+    )
+    assert [span.start_ns / 1e9 for span in heard] == pytest.approx([EPOCH + 1.0, commit, EPOCH + 8.0], abs=0.001)
+    assert [span.parent_id == session.span_id for span in heard] == [False, True, False]
 
 
 def test_the_recognizers_lateness_is_transcription() -> None:
