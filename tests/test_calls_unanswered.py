@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from livekit.agents import Agent
+from livekit.agents import __version__ as livekit_version
 
 from livekit_otel import attributes as attr
 from livekit_otel import build_report
@@ -185,6 +186,11 @@ STORIES: dict[ScenarioFunction, list[Line]] = {
         ("whisper it again", SAID.format(16), DONE, None),
     ],
 }
+
+
+if tuple(int(part) for part in livekit_version.split(".")[:3]) < (1, 8, 9):
+    # a decision that is under way goes on without its words, and LiveKit answers nothing at all
+    del STORIES[cleared_after_a_reply_made_ahead]
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["pipeline", "both-layers"])
