@@ -86,6 +86,17 @@ async def committed_while_the_user_speaks(call: Call) -> None:
     await call.close(session)
 
 
+async def committed_in_the_second_sentence(call: Call) -> None:
+    """Push to talk: one sentence is over, and the button is let go in the middle of the next."""
+    call.caller.says("one", 1.0).says("two", 2.4, 2.0, final_after=-1.2)
+    session = call.session(turn_handling={"turn_detection": "manual"})
+    await call.start(session)
+    await call.until(3.5)
+    await session.commit_user_turn(transcript_timeout=0.2)
+    await call.until(9.0)
+    await call.close(session)
+
+
 async def _recognized(call: Call, answer: Answer) -> None:
     """A realtime model that neither ends turns nor transcribes: the session's recognizer and VAD do."""
     model = FakeRealtimeModel([], reply=answer, truth=call.truth)
@@ -216,6 +227,18 @@ def test_a_turn_that_is_committed_while_the_user_speaks() -> None:
     )
     assert [span.start_ns / 1e9 for span in heard] == pytest.approx([EPOCH + 1.0, commit, EPOCH + 8.0], abs=0.001)
     assert [span.parent_id == session.span_id for span in heard] == [False, True, False]
+
+
+def test_the_floor_is_the_users_until_the_commit() -> None:
+    """Both sentences are the turn's, from the first one's begin to the commit, where the user still spoke."""
+    trace = play(committed_in_the_second_sentence)
+    (turn,) = build_report(trace.pipeline).turns
+    (commit,) = [span.end_ns / 1e9 for span in trace.of("eou")]
+    assert turn.user_text == "one two"
+    assert turn.start_ns / 1e9 == pytest.approx(EPOCH + 1.0, abs=0.001)
+    assert turn.latency.stopped_speaking_at == pytest.approx(commit, abs=0.001)
+    assert turn.span is not None
+    assert turn.span.attributes[attr.TURN_SPEECH_END_SOURCE] == "commit"
 
 
 def test_the_recognizers_lateness_is_transcription() -> None:
