@@ -246,6 +246,16 @@ def test_a_newer_version_only_when_nothing_else_explains_it() -> None:
     assert "1 journal entries could not be understood" in build_report(damaged).warnings
 
 
+def test_usage_that_no_session_has_is_a_loss() -> None:
+    """Usage beyond the limits of a session is left out of a report, which says so and is not complete."""
+    call = kit.call()
+    call.correct("u", {"type": "session_usage_updated", "created_at": 1.0, "usage": None}, [[20_000_000, {}]])
+    call.flush(call.span("session.checkpoint"))
+    report = build_report(kit.records(call.spans))
+    assert "1 entries of usage were left out: beyond the limits of a session" in report.warnings
+    assert not report.complete
+
+
 def test_what_cannot_be_serialised_is_not_too_large() -> None:
     """The journal counts entries that could not be made or encoded apart from those above its limit."""
     writer = JournalWriter(content=True)
