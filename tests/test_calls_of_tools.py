@@ -77,6 +77,19 @@ class Worker(Agent):
             return "no summary"
         return "a summary"
 
+    @function_tool
+    async def quiet(self, ctx: RunContext[Any]) -> None:
+        """Works for five seconds, and has nothing to say."""
+        await asyncio.sleep(5.0)
+
+    @function_tool
+    async def speaking(self, ctx: RunContext[Any]) -> None:
+        """Asks a model of its own, which fails, and says something all the same."""
+        try:
+            await _ask(FakeLLM(fails(99, retryable=False), model="own-llm"))
+        except Exception:
+            await self.session.say("It works without.")
+
 
 async def _aside(stream: Any, items: list[Any]) -> None:
     await stream.text("an aside")
@@ -202,6 +215,23 @@ async def tool_whose_own_model_fails(call: Call) -> None:
     await _talk(call, calls(asking="asking"), Worker())
 
 
+async def tool_that_speaks_without_its_model(call: Call) -> None:
+    """The same, and what the tool says then is the answer."""
+    call.caller.says("speaking please", 1.0)
+    await _talk(call, calls(speaking="speaking"), Worker())
+
+
+async def typed_over_a_preamble(call: Call) -> None:
+    """The user writes while the agent says what its tool is about to do; the tool has nothing to say in the end."""
+    call.caller.says("quiet please", 1.0)
+    session = call.session(calls(LOOKING, quiet="quiet"))
+    await call.start(session, Worker())
+    await call.until(3.0)
+    session.generate_reply(user_input="written")
+    await call.until(14.0)
+    await call.close(session)
+
+
 HELLO = f"You said 5 letters, dear {CANARY}."
 FINE = ("fine", f"You said 4 letters, dear {CANARY}.", DONE, 1.02)
 STORIES: dict[ScenarioFunction, list[Line]] = {
@@ -231,6 +261,8 @@ STORIES: dict[ScenarioFunction, list[Line]] = {
     hook_raises_over_a_reply_made_ahead: [("hello", "", "failed", None), (*FINE[:3], 0.7)],
     hook_with_a_model_of_its_own: [("hello", HELLO, DONE, 1.72)],
     tool_whose_own_model_fails: [("asking please", ANSWER, DONE, 1.0)],
+    tool_that_speaks_without_its_model: [("speaking please", "It works without.", DONE, 0.8)],
+    typed_over_a_preamble: [("quiet please", LOOKING, "interrupted", 0.6), ("written", ANSWER, DONE, 2.72)],
 }
 
 
@@ -251,6 +283,7 @@ def test_the_turns_are_those_of_the_script(script: ScenarioFunction, native: boo
         (outlived_tool_speaks_after_the_next_answer, [1.0, 5.0, 8.12], [5.0, 8.12, 9.29]),
         # an interrupted turn ends with its own voice, whatever its tool still does
         (barge_in_over_a_preamble, [1.0, 2.2], [3.1, 5.32]),
+        (typed_over_a_preamble, [1.0, 3.0], [5.72, 7.44]),
         (noise_before_a_deferred_reply, [1.0], [9.62]),
         (closed_during_the_hook, [1.0], [3.0]),
         (closed_by_who_takes_long_to_leave, [1.0], [4.0]),
