@@ -99,6 +99,17 @@ async def muted_then_words(call: Call) -> None:
     await call.close(session)
 
 
+async def typed_then_words(call: Call) -> None:
+    """The user writes and is answered; code speaks much later."""
+    session = call.session()
+    await call.start(session)
+    await call.until(1.0)
+    session.generate_reply(user_input="hello")
+    await call.until(20.0)
+    await session.say("Are you still there?")
+    await call.close(session)
+
+
 async def cleared_after_a_reply_made_ahead(call: Call) -> None:
     """An answer was made ahead to words that are discarded; other words are answered later."""
     call.caller.says("forget these words", 1.0).says("these are kept", 8.0)
@@ -168,6 +179,7 @@ STORIES: dict[ScenarioFunction, list[Line]] = {
     stop_response_then_words: [("stay silent", "", "no_reply", None), ("", "Hello?", DONE, None)],
     dropped_then_words: [("tell me", LONG, DONE, 0.6), ("", "Are you still there?", DONE, None)],
     muted_then_words: [("hold the line", SAID.format(13), DONE, 2.47), ("", "I am back.", DONE, None)],
+    typed_then_words: [("hello", SAID.format(5), DONE, 0.42), ("", "Are you still there?", DONE, None)],
     # the turn without words is that of the answer that was made ahead, and nobody heard
     cleared_after_a_reply_made_ahead: [("", "", "no_reply", None), ("these are kept", SAID.format(14), DONE, 1.6)],
     cleared_within_a_breath: [("keep these", SAID.format(10), DONE, 0.92)],
