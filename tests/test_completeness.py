@@ -243,7 +243,43 @@ def test_a_newer_version_only_when_nothing_else_explains_it() -> None:
     damaged = kit.records([span for number, span in enumerate(call.spans) if number != 1])
     whole = build_report(kit.records(call.spans)).warnings
     assert "1 journal entries could not be understood: written by a newer version?" in whole
-    assert "1 journal entries could not be understood" in build_report(damaged).warnings
+    dropped = kit.records(call.spans)
+    dropped[2] = msgspec.structs.replace(dropped[2], dropped_attributes=9)
+    masked = kit.records(call.spans)
+    masked[2] = msgspec.structs.replace(masked[2], attributes={**masked[2].attributes, attr.BACKEND_SESSION_ID: "****"})
+    for records in (damaged, dropped, masked):
+        assert "1 journal entries could not be understood" in build_report(records).warnings
+
+
+def test_an_event_that_cannot_be_serialised_is_told_as_such() -> None:
+    """The report of a session with such an event is not complete, and does not call it too large."""
+
+    class Event:
+        type = "error"
+        created_at = 1.0
+
+        def model_dump(self, **_: Any) -> Any:
+            raise RuntimeError("an event whose dump fails")
+
+    async def main() -> None:
+        session = await _eight_seconds()
+        session.emit("error", Event())  # type: ignore[arg-type]
+        await session.aclose()
+
+    report = build_report(play(main))
+    lost = "1 journal entries were dropped within the process: they could not be written as JSON"
+    assert [one for one in report.warnings if "dropped" in one] == [lost]
+    assert not report.complete
+
+
+def test_usage_that_no_session_has_is_a_loss() -> None:
+    """Usage beyond the limits of a session is left out of a report, which says so and is not complete."""
+    call = kit.call()
+    call.correct("u", {"type": "session_usage_updated", "created_at": 1.0, "usage": None}, [[20_000_000, {}]])
+    call.flush(call.span("session.checkpoint"))
+    report = build_report(kit.records(call.spans))
+    assert "1 entries of usage were left out: beyond the limits of a session" in report.warnings
+    assert not report.complete
 
 
 def test_what_cannot_be_serialised_is_not_too_large() -> None:

@@ -214,6 +214,23 @@ def test_a_fallback_adapter_fails_its_turn_when_every_model_has() -> None:
     assert ends(script) == [("failed", StatusCode.ERROR)]
 
 
+def test_a_fallback_adapter_that_answers_when_it_is_asked_once_more() -> None:
+    """Every model of the adapter fails once, code asks for another answer, and gets it: the turn was answered."""
+
+    async def script(call: Call) -> None:
+        models: list[lk_llm.LLM[Any]] = [
+            FakeLLM(fails(1, retryable=False), truth=call.truth, model=name) for name in ("one", "two")
+        ]
+        call.caller.says("anybody", 1.0)
+        session = call.session(llm=lk_llm.FallbackAdapter(models, max_retry_per_llm=0))
+        session.on("error", lambda event: event.error.recoverable or (session.generate_reply() and None))
+        await call.start(session)
+        await call.until(8.0)
+        await call.close(session)
+
+    assert ends(script) == [("completed", StatusCode.UNSET)]
+
+
 def test_voices_that_all_fail_fail_the_turn() -> None:
     """There is an answer in writing, and no voice of the adapter can say it: nothing was heard."""
 

@@ -35,12 +35,12 @@ def _subclasses(cls: type) -> list[type]:
 
 
 def _attributes() -> dict[tuple[str, str], Any]:
-    """Every patched attribute as it stands in the class and in each of its subclasses."""
+    """Every patched attribute as it stands in the class, or module, and in each subclass."""
     found: dict[tuple[str, str], Any] = {}
     for patch in patches.PATCHES:
         owner = getattr(importlib.import_module(patch.module), patch.cls)
-        for cls in (owner, *_subclasses(owner)):
-            found[f"{cls.__module__}.{cls.__qualname__}", patch.name] = vars(cls).get(patch.name)
+        for one in (owner, *(_subclasses(owner) if isinstance(owner, type) else ())):
+            found[repr(one), patch.name] = vars(one).get(patch.name)
     return found
 
 

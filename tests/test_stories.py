@@ -16,6 +16,7 @@ from .scenarios.interruptions import LONG
 
 DONE = "completed"
 ANSWER = f"Here you are, {CANARY}."
+PAUSED = f"the first half the second half {CANARY}"
 
 STORIES: dict[str, list[Line]] = {
     # the tool waits for the user: its turn is over with the question, and the answer's turn gets its result
@@ -49,6 +50,8 @@ STORIES: dict[str, list[Line]] = {
         ("hand over", "I am new here.", DONE, 2.8),
         ("who are you", "I am new here.", DONE, 0.6),
     ],
+    # the wait begins when the user stopped for good
+    "user_resumes": [(PAUSED, f"You said {len(PAUSED)} letters, dear {CANARY}.", DONE, 1.22)],
     "realtime_conversation": [
         ("", f"Generated for the {CANARY}", DONE, None),
         (f"first {CANARY}", "First answer", DONE, 0.22),
@@ -79,6 +82,7 @@ def test_the_turns_are_those_of_the_script(name: str, native: bool) -> None:
         ("noise_before_a_reply_made_ahead", 14.0),
         ("words_over_what_may_not_be_interrupted", 3.3),
         ("realtime_false_start", 9.0),
+        ("user_resumes", 1.0),
     ],
 )
 def test_a_turn_begins_with_its_own_words(name: str, begins: float) -> None:

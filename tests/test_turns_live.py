@@ -18,6 +18,7 @@ lengths = st.one_of(st.just(0.0), st.floats(0, 3, allow_nan=False), st.integers(
 speeches = st.sampled_from(["A", "A", "B", None])
 offsets = st.one_of(st.none(), st.floats(0, 2, allow_nan=False))
 outcomes = st.sampled_from(["completed", "completed", "completed", "error", "cancelled", "discarded"])
+REASONS = ["", "completed", "interrupted", "session_closed", "failed", "no_reply"]
 KINDS = ["vad", "stt", "eou", "not_committed", "llm", "tts", "tool", "playback", "realtime", "verdict"]
 
 
@@ -31,6 +32,8 @@ def sessions(draw: Any) -> Script:
         reported = draw(st.dictionaries(st.sampled_from(attr.REPORTED_METRICS), st.floats(0, 5), max_size=3))
         more = {attr.reported(name): value for name, value in reported.items()}
         more[attr.TURN_SPEECH_IDS] = tuple(draw(st.lists(st.sampled_from("ABX"), unique=True)))
+        if reason := draw(st.sampled_from(REASONS)):
+            more[attr.END_REASON] = reason
         exchanges.append(script.turn(start, start + draw(lengths), has_user=draw(st.booleans()), **more))
     exchanges.append(script.loose())
     for _ in range(draw(st.integers(0, 24))):
@@ -59,7 +62,8 @@ def stage(draw: Any, turn: Exchange) -> None:
     elif kind == "tool":
         turn.tool(start, end, speech)
     elif kind == "playback":
-        turn.playback(start, end, speech)
+        pauses = {attr.PLAYBACK_PAUSES: (0.25, 0.5)} if draw(st.booleans()) else {}
+        turn.playback(start, end, speech, **pauses)
     elif kind == "realtime":
         turn.realtime(start, end, first, speech)
     else:

@@ -64,6 +64,11 @@ EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
         ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
         ("written by the", STORY, "completed", 3.52, 4.0, 12.64),
     ],
+    # code interrupts, and in the same breath asks for an answer to what the user has written
+    "typed_while_the_agent_speaks": [
+        ("a long story", STORY, "interrupted", 0.6, 1.0, 4.0),
+        ("typed by the", STORY, "completed", 0.3, 4.0, 9.42),
+    ],
     "barge_in": [
         ("a long story", STORY, "interrupted", 0.6, 1.0, 5.3),
         ("stop it now", STORY, "completed", 0.6, 4.5, 11.02),

@@ -25,6 +25,7 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
         "AgentActivity._user_turn_completed_task",
         "the hook ran and a reply was asked for, or not",
     ),
+    ("livekit.agents.voice.agent_activity", "trace_utils.record_exception", "the hook raised"),
     ("livekit.agents.voice.agent_activity", "AgentActivity._on_input_speech_started", "a server hears the user"),
     ("livekit.agents.voice.agent_activity", "AgentActivity._on_input_speech_stopped", "it hears the user stop"),
     (

@@ -17,7 +17,7 @@ logger = logging.getLogger("livekit_otel")
 
 @dataclass(frozen=True)
 class Patch:
-    """``wrapper`` goes around ``cls.name`` of ``module``."""
+    """``wrapper`` goes around ``cls.name`` of ``module``; ``cls`` may be a module that it has, too."""
 
     module: str
     cls: str
@@ -45,6 +45,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_ACTIVITY, "AgentActivity", "clear_user_turn", eou.clear_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "commit_user_turn", eou.commit_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "_user_turn_completed_task", eou.user_turn_completed_task),
+    Patch(_ACTIVITY, "trace_utils", "record_exception", eou.record_exception),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_started", realtime.input_speech_started),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_stopped", realtime.input_speech_stopped),
     Patch(_ACTIVITY, "AgentActivity", "_realtime_generation_task", realtime.generation_task),

@@ -149,6 +149,8 @@ class SpanFactory:
         self._identity = dict(identity)
         self.budget = Budget(identity, limits)
         self._common: dict[str, Attributes] = {}
+        #: when the session began: a plugin's durations may reach back further
+        self._begun_ns = 0
         #: gives what is pending of the session's journal, for a span that ends and can carry so many pieces
         self.journal: Callable[[int], Attributes] | None = None
         self.count = 0
@@ -160,8 +162,8 @@ class SpanFactory:
         start_ns: int,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> PipelineSpan:
-        """Start a span of ``kind`` below ``owner``'s, at ``start_ns`` (which may be in the past)."""
-        return self._start(kind, owner.context, owner, start_ns, attributes)
+        """Start a span of ``kind`` below ``owner``'s, at ``start_ns``: in the past maybe, but in the session."""
+        return self._start(kind, owner.context, owner, max(start_ns, self._begun_ns), attributes)
 
     def root(
         self,
@@ -172,6 +174,7 @@ class SpanFactory:
         links: Sequence[trace.Link] = (),
     ) -> PipelineSpan:
         """Start the session's own span, below whatever span ``parent`` holds."""
+        self._begun_ns = start_ns
         return self._start(kind, parent, None, start_ns, attributes, links)
 
     def point(

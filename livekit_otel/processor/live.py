@@ -27,10 +27,11 @@ KEPT_TURNS = 64
 MAX_OPEN = 64
 MAX_LOOSE = 64
 MAX_PIECES = 16
-#: stretches of speech that are remembered: silences are free of them
-MAX_SPEECH = 256
+#: stretches of sound that are remembered: silences are free of them
+MAX_SOUNDS = 256
 #: what has worked for an answer that will be heard
 _LEADS_TO_VOICE = frozenset({attr.KIND_EOU, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME})
+_HEARD = frozenset({attr.KIND_VAD, attr.KIND_PLAYBACK})
 _BEFORE_ASKING = frozenset({attr.KIND_VAD, attr.KIND_STT})
 #: attributes that a span may have before an SDK drops the oldest (OpenTelemetry's default)
 SPAN_ATTRIBUTES = 128
@@ -47,7 +48,7 @@ class LiveSession:
         self.totals = Totals()
         self.corrections = Corrections()
         self._stats = LatencyStats()
-        self._speech: deque[Interval] = deque(maxlen=MAX_SPEECH)
+        self._sounds: deque[Interval] = deque(maxlen=MAX_SOUNDS)
         self._loose: deque[tuple[SpanRecord, str | None]] = deque(maxlen=MAX_LOOSE)
         self._ended = False
         self._voiced = False
@@ -55,7 +56,7 @@ class LiveSession:
     # --- turns -------------------------------------------------------------------------------------
 
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
-        turn = LiveTurn(span, reduced_record(span, attributes, TURN_ATTRIBUTES), self.totals, self._speech)
+        turn = LiveTurn(span, reduced_record(span, attributes, TURN_ATTRIBUTES), self.totals, self._sounds)
         self.open[int(turn.span_id, 16)] = turn
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
@@ -84,15 +85,14 @@ class LiveSession:
                 if turn.span is None:
                     turn.correct(self.corrections)
 
-    def _user_heard(self, span: ReadableSpan) -> None:
-        speech = heard(reduced_record(span, plain(span)))
-        if speech is None:
-            return
-        self._speech.append(speech)
-        for turn in (*self.open.values(), *self.kept.values()):
-            turn.user_heard(speech)
-            if turn.span is None:
-                turn.correct(self.corrections)
+    def _heard(self, span: ReadableSpan) -> None:
+        """Somebody was heard: silences of other turns are free of it."""
+        for sound in heard(reduced_record(span, plain(span))):
+            self._sounds.append(sound)
+            for turn in (*self.open.values(), *self.kept.values()):
+                turn.heard(sound)
+                if turn.span is None:
+                    turn.correct(self.corrections)
 
     # --- stages ------------------------------------------------------------------------------------
 
@@ -107,8 +107,8 @@ class LiveSession:
             turn.started(span)
 
     def stage_ended(self, span: ReadableSpan) -> None:
-        if span.name == attr.KIND_VAD:
-            self._user_heard(span)
+        if span.name in _HEARD:
+            self._heard(span)
         parent = span.parent.span_id if span.parent is not None else 0
         turn = self.open.get(parent) or self.kept.get(parent)
         if turn is None:

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord
-from ..turns.around import Around
+from ..turns.around import Around, sooner
 from ..turns.cutoff import AFTER_AUDIO
 from ..turns.derive import Totals, derive_turn, with_turn
 from ..turns.encode import Attributes, turn_attributes
@@ -74,17 +74,17 @@ class LiveTurn:
         "asked",
         "fell_silent_ns",
         "running",
+        "sounds",
         "span",
         "span_id",
         "speaking",
-        "speech",
         "turn",
         "until_ns",
         "until_spoken",
         "written",
     )
 
-    def __init__(self, span: Span, record: SpanRecord, session: Totals, speech: Collection[Interval]) -> None:
+    def __init__(self, span: Span, record: SpanRecord, session: Totals, sounds: Collection[Interval]) -> None:
         self.span: Span | None = span
         self.turn = record
         self.span_id = record.span_id
@@ -98,8 +98,8 @@ class LiveTurn:
         #: tools and realtime responses that go on: an answer can wait for one that outlives its turn
         self.running: dict[int, Span] = {}
         self._totals = Totals()
-        #: when the user was heard lately, in this turn and outside of it
-        self.speech = speech
+        #: when somebody was heard lately, in this turn and outside of it
+        self.sounds = sounds
         #: when the user spoke again after this turn, or the session's close was called
         self.until_ns: int | None = None
         self.until_spoken = False
@@ -153,25 +153,27 @@ class LiveTurn:
             self.read()
         if self._derived is None:
             going_on = [reduced_record(span, plain(span), end_ns=_LATER) for span in self.running.values()]
-            around = Around(speech=self.speech, until_ns=self.until_ns, spoken=self.until_spoken)
+            around = Around(heard=self.sounds, until_ns=self.until_ns, spoken=self.until_spoken)
             self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals, around=around)
         return self._derived
 
-    def user_heard(self, speech: Interval) -> None:
-        """VAD heard speech, maybe noise: it is no part of a silence."""
-        if self._derived is not None and any(
-            one.start_ns < speech[1] and one.end_ns > speech[0] for one in self._derived.gaps
-        ):
+    def heard(self, sound: Interval) -> None:
+        """Somebody was heard: that is no part of a silence."""
+        gaps = self._derived.gaps if self._derived is not None else ()
+        if any(one.start_ns < sound[1] and one.end_ns > sound[0] for one in gaps):
             self._derived = None
 
     def end_wait(self, at_ns: int, *, spoken: bool) -> None:
         """The user speaks again, or the session is being closed: nobody waits for this turn's answer any more."""
-        if self.until_ns is None or at_ns < self.until_ns:
-            self.until_ns, self.until_spoken = at_ns, spoken
-            known = self._derived
-            heard_ns = known.answered_ns if known is not None else None
-            if known is None or heard_ns is None or at_ns <= heard_ns + AFTER_AUDIO or known.answered == "no":
-                self._derived = None
+        until = sooner((self.until_ns, self.until_spoken), (at_ns, spoken))
+        if until == (self.until_ns, self.until_spoken):
+            return
+        self.until_ns, self.until_spoken = until
+        known = self._derived
+        heard_ns = known.answered_ns if known is not None else None
+        soon = heard_ns is None or until[0] <= heard_ns + AFTER_AUDIO
+        if known is None or soon or known.answered == "no" or known.acknowledged:
+            self._derived = None
 
     def ended(self, record: SpanRecord) -> None:
         """The turn's own span has ended."""

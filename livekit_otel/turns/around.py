@@ -7,39 +7,47 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, Values, flag, nanoseconds
+from ..spans import SpanRecord, Values, flag, nanoseconds, numbers
 from .attribution import TurnSpans
-from .intervals import Interval
+from .intervals import Interval, merged, without
 
-__all__ = ["Around", "arounds", "close_ns", "heard", "is_spoken"]
+__all__ = ["Around", "arounds", "audible", "close_ns", "heard", "is_spoken", "sooner"]
 
 
 class Around(msgspec.Struct, frozen=True, kw_only=True):
     """The time around a turn, in unix nanoseconds.
 
     Attributes:
-        speech: when VAD heard speech, in this turn and outside of it, noise included.
+        heard: when somebody was heard, in this turn and outside of it: the user by VAD, noise included, or the agent.
         until_ns: when, after the turn, the user's next committed speech began, or the session's close was called.
         spoken: whether it was speech.
     """
 
-    speech: Collection[Interval] = ()
+    heard: Collection[Interval] = ()
     until_ns: int | None = None
     spoken: bool = False
 
 
 def arounds(turns: Sequence[TurnSpans], spans: Collection[SpanRecord]) -> Iterator[Around]:
     """That of each of a session's turns, which are in order."""
-    speech = [one for one in map(heard, spans) if one is not None]
+    sounds = [part for one in spans for part in heard(one)]
     end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
     until = close_ns(end.attributes, end.start_ns) if end is not None else None
     found: list[Around] = []
     spoken = False
     for one in reversed(turns):
-        found.append(Around(speech=speech, until_ns=until, spoken=spoken))
+        found.append(Around(heard=sounds, until_ns=until, spoken=spoken))
         if one.turn is not None and flag(one.turn.attributes, attr.TURN_HAS_USER):
-            until, spoken = one.turn.start_ns, is_spoken(one.turn)
+            until, spoken = sooner((until, spoken), (one.turn.start_ns, is_spoken(one.turn)))
     yield from reversed(found)
+
+
+def sooner(known: tuple[int | None, bool], other: tuple[int, bool]) -> tuple[int, bool]:
+    """The earlier of two moments at which a wait can end, and whether it is one of speech."""
+    at_ns, spoken = known
+    if at_ns is None or other[0] < at_ns:
+        return other
+    return at_ns, spoken or (other[1] and other[0] == at_ns)
 
 
 def is_spoken(turn: SpanRecord) -> bool:
@@ -47,11 +55,24 @@ def is_spoken(turn: SpanRecord) -> bool:
     return turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) != attr.SPEECH_END_TYPED
 
 
-def heard(span: SpanRecord) -> Interval | None:
-    """When VAD heard speech, for a span that says so."""
-    if span.kind != attr.KIND_VAD or not span.attributes.get(attr.VAD_SPEECH, True):
-        return None
-    return span.start_ns, span.end_ns
+def heard(span: SpanRecord) -> list[Interval]:
+    """When a span says that somebody was heard: the user by VAD, or the agent, without its pauses."""
+    attributes = span.attributes
+    if span.kind == attr.KIND_VAD and attributes.get(attr.VAD_SPEECH, True):
+        return [(span.start_ns, span.end_ns)]
+    return audible(span) if span.kind == attr.KIND_PLAYBACK and attr.PLAYBACK_INTERRUPTED in attributes else []
+
+
+def audible(playback: SpanRecord) -> list[Interval]:
+    """When a playout could be heard: without its pauses."""
+    offsets = [round(value * 1e9) for value in numbers(playback.attributes, attr.PLAYBACK_PAUSES)]
+    if not offsets:
+        return [(playback.start_ns, playback.end_ns)]
+    moments = [playback.start_ns + offset for offset in offsets]
+    if len(moments) % 2:
+        moments.append(playback.end_ns)
+    pauses = merged(zip(moments[::2], moments[1::2], strict=True))
+    return without((playback.start_ns, playback.end_ns), pauses)
 
 
 def close_ns(end: Values, ended_ns: int) -> int:

@@ -12,8 +12,8 @@ from functools import partial
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, numbers, text
-from .around import Around
+from ..spans import SpanRecord, text
+from .around import Around, audible
 from .gap_path import open_path, path_to
 from .intervals import Interval, merged, without
 from .model import Gap, Segment
@@ -72,7 +72,7 @@ def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user:
         open_end = partial(
             open_path, stages, unheard=wait if first is None else None, hook_runs=reason != attr.END_NO_REPLY
         )
-        gaps = tuple(_gaps(stages, playbacks, (since, until), around.speech, open_end))
+        gaps = tuple(_gaps(stages, playbacks, (since, until), around.heard, open_end))
     return WholeWait(answer=answer, gaps=gaps, answered=answered, why_not=why_not, acknowledged=any(early))
 
 
@@ -85,13 +85,13 @@ def _answered(answer: SpanRecord | None, reason: str) -> tuple[str | None, str]:
 
 
 def _gaps(
-    stages: Stages, playbacks: Sequence[SpanRecord], owed: Interval, speech: Iterable[Interval], open_end: _Path
+    stages: Stages, playbacks: Sequence[SpanRecord], owed: Interval, others: Iterable[Interval], open_end: _Path
 ) -> Iterator[Gap]:
     """Silences while speech was owed; where noise splits one, each part keeps its share of the path."""
-    heard = merged(part for one in stages.playback for part in _audible(one))
+    heard = merged(part for one in stages.playback for part in audible(one))
     voices = {one.start_ns: one for one in reversed(playbacks)}
     resumed = {start for start, _ in heard}
-    noise = merged(speech)
+    noise = merged(others)
     for number, quiet in enumerate(without(owed, heard)):
         parts = [one for one in without(quiet, noise) if one[1] - one[0] >= _SHORTEST]
         if not parts:
@@ -106,18 +106,6 @@ def _gaps(
             path = open_end(quiet)
         for start, end in parts:
             yield Gap(start_ns=start, end_ns=end, path=tuple(_part(path, start, end)))
-
-
-def _audible(playback: SpanRecord) -> list[Interval]:
-    """When a playout could be heard: without its pauses."""
-    offsets = [round(value * 1e9) for value in numbers(playback.attributes, attr.PLAYBACK_PAUSES)]
-    if not offsets:
-        return [(playback.start_ns, playback.end_ns)]
-    moments = [playback.start_ns + offset for offset in offsets]
-    if len(moments) % 2:
-        moments.append(playback.end_ns)
-    pauses = merged(zip(moments[::2], moments[1::2], strict=True))
-    return without((playback.start_ns, playback.end_ns), pauses)
 
 
 def _part(path: Sequence[Segment], start: int, end: int) -> Iterator[Segment]:

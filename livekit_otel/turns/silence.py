@@ -36,6 +36,8 @@ from .wait import Wait
 
 __all__ = ["CriticalPath", "critical_path"]
 
+#: the speech of requests that code makes outside of any, before it speaks
+_OUTSIDE = ""
 _TRANSCRIPTION, _EOU, _HOOK, _LLM, _TOOL, _TTS, _PLAYBACK, _OTHER = attr.SILENCE_STAGES
 
 
@@ -67,8 +69,8 @@ class CriticalPath:
         #: by speech, None for all of them
         self.requests: dict[str | None, list[SpanRecord]] = {None: list(stages.llm)}
         for one in stages.llm:
-            if (speech := speech_of(one)) is not None:
-                self.requests.setdefault(speech, []).append(one)
+            self.requests.setdefault(speech_of(one) or _OUTSIDE, []).append(one)
+        self.requests.setdefault(_OUTSIDE, []).extend(stages.beside)
 
     @property
     def reach(self) -> int:
@@ -153,7 +155,7 @@ class CriticalPath:
 
         Returns the next request on the way back.
         """
-        before = self._request_before(speech) if request is not None else None
+        before = self._request_before(speech if request is not None else _OUTSIDE)
         tool = self._tool_before(before.start_ns if before is not None else None)
         end = min(tool.end_ns, self.at) if tool is not None else None
         if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):
@@ -165,10 +167,10 @@ class CriticalPath:
             if caller is not None:
                 self.extend(_OTHER, min(caller.end_ns, self.at))
             return caller
-        if request is None and tool is None:
+        if before is None and tool is None:
             failed = self._failed_before()
             if failed is not None:
-                # what is said because the answer failed
+                # what is said, or asked for once more, because the answer failed
                 self.extend(_OTHER, min(failed.end_ns, self.at))
             return failed
         if before is not None and before.end_ns <= self.at:
@@ -189,12 +191,15 @@ class CriticalPath:
         return max(found, key=lambda one: (one.end_ns, one.span_id), default=None)
 
     def _request_before(self, speech: str | None) -> SpanRecord | None:
-        """The latest request of a speech; one that fails later (a fallback adapter's probe) had no part in this."""
-        found = self.requests.get(speech, [])
-        # the walk only goes back: what is no such request now never becomes one
-        while found and not self._may_precede(found[-1]):
-            found.pop()
-        return found[-1] if found else None
+        """The latest request of a speech, or outside of any; one that fails later (a fallback adapter's probe) had no
+        part in this."""
+        latest: list[SpanRecord] = []
+        for found in (self.requests.get(speech, []), self.requests.get(_OUTSIDE, [])):
+            # the walk only goes back: what is no such request now never becomes one
+            while found and not self._may_precede(found[-1]):
+                found.pop()
+            latest += found[-1:]
+        return max(latest, key=lambda one: (one.start_ns, one.end_ns, one.span_id), default=None)
 
     def _may_precede(self, request: SpanRecord) -> bool:
         if request.start_ns > self.at or request.span_id in self._seen:

@@ -76,15 +76,17 @@ class Stages:
     """The stages of one turn that can be waited for, each kind by start. Discarded preemptive generations are not.
 
     Attributes:
+        beside: requests that code makes for itself outside of any speech.
         eou: decisions that committed the user's turn.
         llm: requests to an LLM, and responses of a realtime model.
         playback: playouts (not spans that only carry an avatar's metrics).
         transcripts: speech recognitions that worked.
     """
 
-    __slots__ = ("eou", "llm", "playback", "tool", "transcripts", "tts", "vad")
+    __slots__ = ("beside", "eou", "llm", "playback", "tool", "transcripts", "tts", "vad")
 
     def __init__(self, records: Iterable[SpanRecord]) -> None:
+        self.beside: list[SpanRecord] = []
         self.eou: list[SpanRecord] = []
         self.llm: list[SpanRecord] = []
         self.playback: list[SpanRecord] = []
@@ -101,7 +103,10 @@ class Stages:
                 if flag(attributes, attr.EOU_COMMITTED):
                     self.eou.append(record)
             elif kind == attr.KIND_LLM:
-                if attr.LLM_OWN not in attributes and (_DECISION not in attributes or _LLM_METRICS in attributes):
+                if attr.LLM_OWN in attributes:
+                    if speech_of(record) is None:
+                        self.beside.append(record)
+                elif _DECISION not in attributes or _LLM_METRICS in attributes:
                     self.llm.append(record)
             elif kind == attr.KIND_REALTIME:
                 self.llm.append(record)

@@ -21,6 +21,8 @@ _MONOTONIC = 1_000.0
 _real: dict[str, Callable[[], Any]] = {}
 #: nanoseconds since the run began: whole ones, so that it does not matter in how many jumps a moment is reached
 _now: int | None = None
+#: how far the wall clock has been moved since
+_moved = 0
 
 
 def install() -> None:
@@ -40,7 +42,8 @@ def _trampoline(name: str) -> Callable[[], Any]:
     def now() -> Any:
         if _now is None:
             return real()
-        return round(base) * 1_000_000_000 + _now if nanoseconds else base + _now / 1e9
+        at = _now + _moved if base == EPOCH else _now
+        return round(base) * 1_000_000_000 + at if nanoseconds else base + at / 1e9
 
     now.__name__ = name
     return now
@@ -50,6 +53,19 @@ def elapsed() -> float:
     """Virtual seconds since the run began."""
     assert _now is not None, "no virtual run"
     return _now / 1e9
+
+
+def set_wall_clock(seconds: float) -> None:
+    """Move the wall clock by so much, as an administrator or NTP does; a run begins with a right one."""
+    global _moved
+    _moved += round(seconds * 1e9)
+
+
+def busy(seconds: float) -> None:
+    """Let time pass while nothing else on the loop runs."""
+    global _now
+    assert _now is not None, "no virtual run"
+    _now += round(seconds * 1e9)
 
 
 def real_perf_counter() -> float:
@@ -102,10 +118,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a fresh virtual loop that starts at :data:`EPOCH`."""
-    global _now
+    global _now, _moved
     assert _real, "clock.install() has not run"
     assert _now is None, "virtual runs do not nest"
-    _now = 0
+    _now = _moved = 0
     loop = VirtualLoop()
     try:
         asyncio.set_event_loop(loop)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from livekit_otel import build_reports
 
-from .trace import Trace
+from .run import ScenarioFunction
+from .trace import Trace, play
+from .turn_checker import check_reports, check_turns
 
 #: the user's words, the agent's, why the turn ended, seconds from the user's silence to the agent's voice
 Line = tuple[str, str, str | None, float | None]
@@ -19,3 +23,17 @@ def story(trace: Trace) -> list[Line]:
         heard = " ".join(turn.agent_text.split())
         lines.append((turn.user_text, heard, turn.end_reason, None if wait is None else round(wait, 2)))
     return lines
+
+
+def story_of(script: ScenarioFunction, *, native_spans: bool = False) -> list[Line]:
+    """The story of a call that is played for this, whose turns are whole."""
+    trace = play(script, native_spans=native_spans)
+    check_turns(trace.pipeline)
+    check_reports(trace.pipeline, [outcome.report for outcome in trace.outcomes])
+    return story(trace)
+
+
+def script_name(value: Any) -> str | None:
+    """A script's name, for the names of tests; None for all else."""
+    name: str | None = getattr(value, "__name__", None)
+    return name

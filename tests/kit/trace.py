@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from opentelemetry.exporter.otlp.json.file import FileSpanExporter
@@ -17,7 +18,7 @@ from livekit_otel import SpanRecord
 from livekit_otel import attributes as attr
 from livekit_otel.spans import from_sdk
 
-from .run import SCENARIOS, Outcome, run_scenario
+from .run import SCENARIOS, Outcome, Scenario, ScenarioFunction, run_scenario
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ def record(name: str, *, native_spans: bool = False, **options: Any) -> Trace:
 
 def _record(name: str, native_spans: bool, options: dict[str, Any]) -> Trace:
     return trace_scenario(name, TracerProvider(shutdown_on_exit=False), native_spans=native_spans, options=options)
+
+
+@cache
+def play(script: ScenarioFunction, *, native_spans: bool = False) -> Trace:
+    """Run a call that is no scenario of the kit (it has no stored export), traced: once for the same arguments."""
+    SCENARIOS["own"] = Scenario("own", "", script)
+    try:
+        return _record("own", native_spans, {})
+    finally:
+        del SCENARIOS["own"]
 
 
 def trace_scenario(name: str, provider: TracerProvider, *, native_spans: bool, options: dict[str, Any]) -> Trace:

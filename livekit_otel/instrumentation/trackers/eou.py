@@ -157,7 +157,8 @@ class EouTracker:
         self._decisions.remove(decision)
         if decision.turn is not None:
             decision.turn.deciding = False
-            decision.turn.last_ns = max(decision.turn.last_ns, self._scope.now_ns())
+            if not decision.turn.closed_by_session:
+                decision.turn.last_ns = max(decision.turn.last_ns, self._scope.now_ns())
             self._turns.give_up_unscheduled(decision.turn)
             self._turns.finish(decision.turn)
 

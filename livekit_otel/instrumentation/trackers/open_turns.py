@@ -170,6 +170,9 @@ class OpenTurns:
             if turn.superseded_ns is None:
                 turn.supersede(at_ns)
                 turn.closed_by_session = True
+                if turn.deciding:
+                    # LiveKit waits for the hook, and does not ask for a reply any more
+                    turn.last_ns = max(turn.last_ns, at_ns)
                 self.check(turn)
 
     def close_all(self, at_ns: int) -> None:

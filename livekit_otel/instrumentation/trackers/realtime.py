@@ -134,7 +134,7 @@ class RealtimeTracker:
                     return response
         latest = self._latest
         # ids that match no response: a plugin whose usage has ids of its own
-        return latest if latest is not None and latest in known and not latest.response_id else None
+        return latest if latest is not None and latest in known else None
 
     def turn_ends(self, turn: TurnState) -> None:
         """The turn's span is about to end: a response that nothing more can be said of ends, too."""

@@ -141,13 +141,14 @@ class TurnTracker(OpenTurns):
         cause = self.cause()
         if cause is not None and cause.open:
             return cause
-        if cause is None or not cause.tool_outlives:
-            current = self._going_on()
-            if current is not None:
-                return current
+        outlived = cause if cause is not None and cause.tool_outlives else None
+        current = self._going_on()
+        if current is not None:
+            # what comes of an outlived turn's tool waits for the agent: work for it opens the turn that continues that
+            return outlived or current
         turn = self._start(now, has_user=False, committed=True)
-        if cause is not None and cause.tool_outlives:
-            turn.span.set({attr.TURN_CONTINUES: cause.index})
+        if outlived is not None:
+            turn.span.set({attr.TURN_CONTINUES: outlived.index})
         return turn
 
     def open_user_turn(self) -> TurnState:
