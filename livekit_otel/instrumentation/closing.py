@@ -117,6 +117,10 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     end = scope.now_ns()
     writer = state.journal.writer
     said: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not scope.content}
+    if scope.redacts:
+        said[attr.SESSION_REDACTED_IN_PART] = True
+        if scope.redaction is not None and scope.redaction.failed:
+            said[attr.SESSION_REDACT_FAILED] = scope.redaction.failed
     if lost := writer.too_large + writer.failed:
         said[attr.SESSION_LOST], said[attr.SESSION_FAILED] = lost, writer.failed
     if abs(step := scope.clock.step_ns) > _STEP_NS:
@@ -135,5 +139,5 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     if state.close_reason is not None:
         scope.span.set({attr.SESSION_CLOSE_REASON: state.close_reason})
     if error is not None or state.close_reason == "error":
-        scope.span.fail(error, content=scope.content, error_type=None if error else "session_error")
+        scope.span.fail(error, message=scope.message_of(error), error_type=None if error else "session_error")
     scope.span.end(end)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ... import attributes as attr
 from ...containment import contain
+from ...redaction import kinds
 from .. import livekit_api
 from ..scope import SessionScope
 from ..span import SpanOwner
@@ -217,6 +218,8 @@ class TurnTracker(OpenTurns):
         if item.role == "user":
             turn.user_text = joined("", text) or turn.user_text
         elif item.role == "assistant":
+            if self._scope.content:
+                text = self._scope.redacted(text, kinds.AGENT, whole=not item.interrupted)
             turn.agent_text = joined(turn.agent_text, text)
             turn.answered = True
             # before 1.8.8 an answer is in the conversation, too, where its voice failed
