@@ -28,8 +28,9 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """Instruments LiveKit Agents, as every OpenTelemetry instrumentor does.
 
     ``instrument(tracer_provider=None, **options)`` takes the options of :func:`set_tracer_provider` as keywords, and
-    leaves LiveKit's own spans where they are. Without a ``tracer_provider`` pipeline spans go to OpenTelemetry's
-    global one. ``uninstrument()`` ends the traces of sessions that run, and unwraps LiveKit.
+    leaves LiveKit's own spans where they are, unless there is ``redact``, which keeps them from the provider. Without a
+    ``tracer_provider`` pipeline spans go to OpenTelemetry's global one. ``uninstrument()`` ends the traces of sessions
+    that run, and unwraps LiveKit.
 
     Raises:
         MissingDependencyError: livekit-agents is not installed, or not a supported version.

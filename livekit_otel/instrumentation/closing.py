@@ -117,9 +117,9 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     end = scope.now_ns()
     writer = state.journal.writer
     said: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not scope.content}
-    if scope.redacts:
+    if scope.redaction is not None:
         said[attr.SESSION_REDACTED_IN_PART] = True
-        if scope.redaction is not None and scope.redaction.failed:
+        if scope.redaction.failed:
             said[attr.SESSION_REDACT_FAILED] = scope.redaction.failed
     if lost := writer.too_large + writer.failed:
         said[attr.SESSION_LOST], said[attr.SESSION_FAILED] = lost, writer.failed

@@ -33,7 +33,7 @@ class SessionScope:
         layers: which layer records where, asked at each stage.
         options: what the user asked for.
         content: whether content may be recorded.
-        redaction: the user's ``redact``, which content is put through first; None where there is none.
+        redaction: the user's ``redact``, which content is put through first; None where there is none, or no content.
         agent_name: id of the agent in charge.
         closing: the session is being closed: what is cut off now was not interrupted by anybody.
         close_called_ns: when closing began.
@@ -90,16 +90,16 @@ class SessionScope:
         session = self._session()
         return session is not None and livekit_api.is_realtime(session)
 
-    @property
-    def redacts(self) -> bool:
-        """Whether content is recorded, and redacted."""
-        return self.content and self.redaction is not None
-
     def redacted(self, text: str, kind: str, *, whole: bool = True) -> str:
         """A text of content as it may be recorded: to be cut only afterwards. ``whole``: it does not break off."""
         if self.redaction is None:
             return text
         return self.redaction.text(text, kind) if whole else self.redaction.cut_off(text, kind)
+
+    def user_said(self, text: str) -> None:
+        """Words of the user, before they are recorded anywhere, in the order in which they are said."""
+        if self.redaction is not None:
+            self.redaction.said(text)
 
     def message_of(self, error: BaseException | None) -> str:
         """The message of an error as it may be recorded; empty where it may not."""

@@ -56,7 +56,7 @@ class SessionState:
         content = options.content_allowed() and not livekit_api.redaction_enabled(session)
         clock = SessionClock()
         tracer = tracer_for(layers.provider, attr.SCOPE, processor)
-        redaction = Redaction(options.redact) if options.redact is not None else None
+        redaction = Redaction(options.redact) if content and options.redact is not None else None
         who = identity(self.session_id, self.job, session, options, redaction, content=content)
         spans = SpanFactory(tracer, who, limits_of(layers.provider))
         agent_name = agent_id(agent)
@@ -86,12 +86,12 @@ class SessionState:
         self._announced = True
         scope = self.scope
         if scope.content and livekit_api.redaction_enabled(session):
-            scope.content = False
+            scope.content, scope.redaction = False, None
             self.journal.writer.withhold_content()
             scope.spans.withhold_content(scope.span)
         started = scope.clock.started_ns / 1e9
         attributes: Attributes = {attr.SESSION_REDACTED: not scope.content, attr.SESSION_STARTED_AT: started}
-        if scope.redacts:
+        if scope.redaction is not None:
             attributes[attr.SESSION_REDACTED_IN_PART] = True
         with contained("session.start"):
             head = livekit_api.report_head(session, self.job)

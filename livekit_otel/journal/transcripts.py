@@ -26,22 +26,23 @@ Final: TypeAlias = tuple[int, Any]
 class Transcripts:
     """The final transcripts that no message of the user has been made of."""
 
-    def __init__(self, redaction: Redaction) -> None:
-        self._redaction = redaction
+    def __init__(self) -> None:
         self._waiting: list[Final] = []
 
-    def event(self, event: Any, number: int) -> Callable[[], Iterator[Entry]] | None:
+    def event(self, event: Any, number: int, redaction: Redaction) -> Callable[[], Iterator[Entry]] | None:
         """An event of this number was emitted. Returns what makes the corrections, once the words are whole."""
         kind = getattr(event, "type", None)
         if kind == "user_input_transcribed" and event.is_final:
             self._waiting.append((number, event))
-        elif kind == "conversation_item_added" and getattr(event.item, "role", None) == "user" and self._waiting:
+        elif kind == "conversation_item_added" and getattr(event.item, "role", None) == "user":
+            redaction.said(event.item.raw_text_content or "")
             waiting, self._waiting = self._waiting, []
-            return partial(self._corrections, waiting) if len(waiting) <= _MAX_WAITING else None
+            return partial(_corrections, waiting, redaction) if 0 < len(waiting) <= _MAX_WAITING else None
         del self._waiting[_MAX_WAITING + 1 :]
         return None
 
-    def _corrections(self, finals: Sequence[Final]) -> Iterator[Entry]:
-        if self._redaction.pieces([event.transcript for _, event in finals], kinds.USER) is not None:
-            for number, event in finals:
-                yield EventCorrection(number, dump(event))
+
+def _corrections(finals: Sequence[Final], redaction: Redaction) -> Iterator[Entry]:
+    if redaction.pieces([event.transcript for _, event in finals], kinds.USER) is not None:
+        for number, event in finals:
+            yield EventCorrection(number, dump(event))

@@ -72,8 +72,8 @@ class JournalWriter:
         value_length: int | None = None,
     ) -> None:
         self._content = content
-        self.redaction = redaction
-        self._redactor = ContentRedactor(redaction, is_tool) if redaction is not None else None
+        self.redaction = redaction if content else None
+        self._redactor = ContentRedactor(self.redaction, is_tool) if self.redaction is not None else None
         self._value_length = value_length
         self._split = Splitter(is_tool).split
         self._waiting: list[Callable[[], Iterable[Entry]]] = []
@@ -88,6 +88,7 @@ class JournalWriter:
     def withhold_content(self) -> None:
         """Record no content from here on, and none of what is still pending."""
         self._content = False
+        self.redaction = self._redactor = None
         self._pii = []
 
     @property
@@ -144,7 +145,7 @@ class JournalWriter:
         if holds is not None:
             name, place, rule = holds
             form = getattr(entry, name)
-            if self._redactor is not None and self._content:
+            if self._redactor is not None:
                 # a correction of a transcript says that it is whole
                 form = self._redactor.form(form, rule, whole=kind is EventCorrection)
             setattr(entry, name, self._split(form, rule, [place], found))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ..containment import report
-from .kinds import ERROR
+from .kinds import ERROR, USER
 
 __all__ = ["WITHHELD", "Redact", "Redaction"]
 
@@ -22,6 +22,7 @@ _CUT = "…"
 _MAX_KNOWN = 256
 _LONGEST_KNOWN = 8_000
 _MAX_PIECES = 32
+_MAX_SAID = 2_000
 #: strings and numbers of a JSON document; in one that parses, strings begin and end where this says
 _JSON_VALUES = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', re.DOTALL)
 #: numbers with fewer digits before the point identify nobody
@@ -42,7 +43,30 @@ class Redaction:
         self._redact = redact
         self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._pieces: deque[str] = deque(maxlen=_MAX_PIECES)
+        #: what the user said last, and all that it continued
+        self._last = self._said = ""
+        #: texts of the user that complete what an earlier one began -> what is recorded of them
+        self._completing: OrderedDict[str, str] = OrderedDict()
         self.failed = 0
+
+    def said(self, text: str) -> None:
+        """The user said this, after what :meth:`said` was called with before. Where more is found in both together than
+        in each, what this one begins with is withheld wherever it is recorded: the first half has been recorded."""
+        if not text or text == self._last:
+            return
+        before, self._last, self._said = self._said, text, text
+        if not before or self.pieces((before, text), USER) is not None:
+            return
+        self._said = f"{before} {text}"[-_MAX_SAID:]
+        start = 0
+        for word in _WORD.finditer(text):
+            if not _PART.fullmatch(word.group()):
+                break
+            start = word.end()
+        if start:
+            self._completing[text] = f"{_CUT} {self.text(text[start:].lstrip(), USER)}".rstrip()
+            if len(self._completing) > _MAX_KNOWN:
+                self._completing.popitem(last=False)
 
     def withhold(self, piece: str) -> None:
         """A piece of a text was withheld: an error that quotes it soon is, too."""
@@ -56,6 +80,8 @@ class Redaction:
         text = str.__str__(text)
         if kind == ERROR and any(piece in text for piece in self._pieces):
             return WITHHELD
+        if kind == USER and text in self._completing:
+            return self._completing[text]
         known = self._known.get((text, kind))
         if known is not None:
             self._known.move_to_end((text, kind))

@@ -47,8 +47,8 @@ class PatternRedactor:
     needs the extra ``redact``. Card numbers have an issuer's first digits and a valid Luhn checksum, IBANs a valid
     checksum and their country's form, phone numbers a form that Google's libphonenumber takes for valid.
 
-    It finds nothing that is spelled out in words ("four one one one", "john at example dot com"), no number that is
-    said in two turns, no names, no streets, no dates of birth: docs/privacy.md has what it finds and what not.
+    It finds nothing that is spelled out in words ("four one one one", "john at example dot com"), no names, no streets,
+    no dates of birth: docs/privacy.md has what it finds and what not.
 
     Args:
         region: two letters of the country whose national phone numbers are found, too, like ``"US"``. None finds only

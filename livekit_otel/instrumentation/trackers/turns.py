@@ -92,6 +92,7 @@ class TurnTracker(OpenTurns):
         if turn is None or not turn.open:
             turn = self._start(start_ns or self._scope.now_ns(), has_user=True, committed=True)
         turn.committed = True
+        self._scope.user_said(text)
         turn.user_text = joined("", text)
         self._supersede(turn)
         return turn
@@ -128,6 +129,7 @@ class TurnTracker(OpenTurns):
         now = self._scope.now_ns()
         if typed is not None:
             turn = self._start(now, has_user=True, committed=True, source="typed")
+            self._scope.user_said(typed)
             turn.user_text = joined("", typed)
             self._supersede(turn)
             return turn
