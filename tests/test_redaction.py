@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from livekit.agents import Agent, APIConnectOptions, RunContext, ToolError, function_tool, telemetry, tts
+from livekit.agents.llm import ChatMessage, ImageContent
+from livekit.agents.voice.events import ConversationItemAddedEvent
 from opentelemetry import trace as otel
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -109,7 +111,8 @@ def test_a_report_has_livekits_shape(name: str) -> None:
 
 
 def without_pieces(report: dict[str, Any]) -> dict[str, Any]:
-    """LiveKit's report without what is no whole text: interims, words never committed, the end of what was cut off."""
+    """LiveKit's report without what is no whole text: interims, words never committed, the end of what was cut off,
+    pictures."""
     out = copy.deepcopy(report)
     open_finals: list[dict[str, Any]] = []
     for event in out["events"]:
@@ -125,11 +128,11 @@ def without_pieces(report: dict[str, Any]) -> dict[str, Any]:
     for event in open_finals:
         event["transcript"] = ""
     for message in messages(out):
-        if message.get("interrupted"):
-            message["content"] = [
-                Redaction(unchanged).cut_off(part, "agent") if isinstance(part, str) else part
-                for part in message["content"]
-            ]
+        for number, part in enumerate(message["content"]):
+            if isinstance(part, str) and message.get("interrupted"):
+                message["content"][number] = Redaction(unchanged).cut_off(part, "agent")
+            elif isinstance(part, dict) and str(part.get("image")).startswith("data:"):
+                part["image"] = ""
     return out
 
 
@@ -410,6 +413,23 @@ def test_each_form_of_the_report_says_so() -> None:
         assert "BIRD" in form
 
 
+def test_pictures_are_withheld(play: Callable[..., trace.Trace]) -> None:
+    """A picture in the conversation is no text: it is not recorded, and its address goes through redact."""
+
+    async def script(call: Call) -> None:
+        session = call.session()
+        await call.start(session)
+        for image in ("data:image/png;base64,c2VjcmV0", f"https://example.com/{EMAIL}"):
+            item = ChatMessage(role="user", content=[ImageContent(image=image)])
+            session.emit("conversation_item_added", ConversationItemAddedEvent(item=item))
+        await call.close(session)
+
+    found = play(script, redact=livekit_otel.PatternRedactor())
+    added = [part for message in messages(reports(found)[0].events) for part in message["content"]]
+    assert [part["image"] for part in added] == ["", "https://example.com/[EMAIL]"]
+    assert "c2VjcmV0" not in found.text
+
+
 # --- faults --------------------------------------------------------------------------------------------------------
 def raising(text: str, kind: str) -> str:
     raise LookupError(text)
@@ -507,6 +527,10 @@ def test_without_redact_nothing_says_so() -> None:
 
 
 # --- LiveKit's own spans -------------------------------------------------------------------------------------------
+async def later(text: str, kind: str) -> str:
+    return text
+
+
 def test_native_spans_are_refused() -> None:
     """redact does not reach LiveKit's own spans: native_spans=True beside it is an error that says what to do."""
     message = (
@@ -518,8 +542,10 @@ def test_native_spans_are_refused() -> None:
     assert str(raised.value) == message
     with pytest.raises(livekit_otel.OptionError, match="redact does not reach"):
         livekit_otel.LiveKitInstrumentor().instrument(native_spans=True, redact=unchanged)
-    with pytest.raises(livekit_otel.OptionError, match=r"redact must be a callable \(text, kind\) -> text, not str"):
+    with pytest.raises(livekit_otel.OptionError, match=r"redact must be a callable \(text, kind\) -> text that is not"):
         livekit_otel.set_tracer_provider(TracerProvider(), redact="***")  # type: ignore[arg-type]
+    with pytest.raises(livekit_otel.OptionError, match="that is not async, not function"):
+        livekit_otel.set_tracer_provider(TracerProvider(), redact=later)  # type: ignore[arg-type]
 
 
 def test_a_provider_that_livekit_was_given_is_refused() -> None:

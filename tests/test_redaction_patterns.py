@@ -234,6 +234,36 @@ def test_payloads() -> None:
     }
 
 
+def test_many_keys_that_become_equal() -> None:
+    """Thousands of keys that are redacted alike are counted, not compared with each other."""
+    found = Redaction(lambda text, kind: "X").value({f"key {number}": number for number in range(20_000)}, "other")
+    assert list(found)[:3] == ["X", "X (2)", "X (3)"]
+    assert len(found) == 20_000
+
+
+def test_a_half_that_is_said_twice() -> None:
+    """Each text of the user counts once, however often it is recorded; what is said again is said again."""
+    redaction = Redaction(redact)
+    for half in ("my card is 4111 1111", "1111 1111"):
+        redaction.said(half)
+        redaction.said(half, again=True)
+    assert [redaction.text(one, "user") for one in ("my card is 4111 1111", "1111 1111")] == [
+        "my card is 4111 1111",
+        "…",
+    ]
+    assert redaction.text("1111 1111", "agent") == "1111 1111"
+
+
+def test_a_number_in_four_turns() -> None:
+    """A number is found when its last part comes, and that part is withheld."""
+    redaction, parts = Redaction(redact), ["it is 4111", "1111", "1111", "1111 thank you"]
+    for part in parts:
+        redaction.said(part)
+    assert [redaction.text(one, "user") for one in parts] == ["it is 4111", "1111", "1111", "… thank you"]
+    redaction.said("1111 is my code")
+    assert redaction.text("1111 is my code", "user") == "1111 is my code"
+
+
 def test_what_is_kept_of_texts_is_bounded() -> None:
     """A long call keeps the results of its latest texts, not of all."""
     redaction = Redaction(lambda text, kind: text)

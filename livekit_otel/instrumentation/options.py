@@ -5,6 +5,7 @@ The docstring of :func:`livekit_otel.set_tracer_provider` and README's table say
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -42,6 +43,10 @@ def _is_switch(value: object) -> bool:
 
 def _is_function(value: object) -> bool:
     return value is None or callable(value)
+
+
+def _is_plain_function(value: object) -> bool:
+    return _is_function(value) and not inspect.iscoroutinefunction(value)
 
 
 def _is_llm_input(value: object) -> bool:
@@ -115,8 +120,8 @@ OPTIONS: dict[str, Option] = {
         "partial redaction: `(text, kind) -> text`, called for each whole text of content before it is recorded; what "
         "it raises on is withheld, and so are pieces of texts (interim transcripts, input of the synthesis). "
         "`livekit_otel.PatternRedactor` is a ready-made one; docs/privacy.md has the kinds",
-        "a callable (text, kind) -> text",
-        _is_function,
+        "a callable (text, kind) -> text that is not async",
+        _is_plain_function,
     ),
 }
 

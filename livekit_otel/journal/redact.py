@@ -30,6 +30,8 @@ _KINDS = {
 _ERRORS = frozenset({"error", *(kind for kind in OBJECTS if kind.endswith("_error"))})
 #: fields that are of the kind of what is around them
 _WORDS = frozenset({("message", "content"), ("audio_content", "transcript")})
+#: a picture itself, which no text's redaction can judge, is withheld; its address is a text
+_IMAGE = ("image_content", "image")
 _NUMBERS = (bool, int, float)
 
 
@@ -76,7 +78,9 @@ class ContentRedactor:
         unlisted = {name: one for name, one in value.items() if name not in fields}
         others = iter(self._redaction.value(unlisted, kinds.OTHER).items())
         for name, one in value.items():
-            if name in fields:
+            if (own, name) == _IMAGE and isinstance(one, str) and one.startswith("data:"):
+                out[name] = ""
+            elif name in fields:
                 inner = around if (own, name) in _WORDS else _Around(_kind(own, name))
                 out[name] = self._value(one, fields[name], inner)
             else:

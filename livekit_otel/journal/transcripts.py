@@ -35,7 +35,7 @@ class Transcripts:
         if kind == "user_input_transcribed" and event.is_final:
             self._waiting.append((number, event))
         elif kind == "conversation_item_added" and getattr(event.item, "role", None) == "user":
-            redaction.said(event.item.raw_text_content or "")
+            redaction.said(event.item.raw_text_content or "", again=True)
             waiting, self._waiting = self._waiting, []
             return partial(_corrections, waiting, redaction) if 0 < len(waiting) <= _MAX_WAITING else None
         del self._waiting[_MAX_WAITING + 1 :]

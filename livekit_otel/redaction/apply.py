@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -22,7 +22,7 @@ _CUT = "…"
 _MAX_KNOWN = 256
 _LONGEST_KNOWN = 8_000
 _MAX_PIECES = 32
-_MAX_SAID = 2_000
+_MAX_SAID = 500
 #: strings and numbers of a JSON document; in one that parses, strings begin and end where this says
 _JSON_VALUES = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', re.DOTALL)
 #: numbers with fewer digits before the point identify nobody
@@ -43,21 +43,24 @@ class Redaction:
         self._redact = redact
         self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._pieces: deque[str] = deque(maxlen=_MAX_PIECES)
-        #: what the user said last, and all that it continued
+        #: what the user said last, and as much of what came before as a number may be spread over
         self._last = self._said = ""
         #: texts of the user that complete what an earlier one began -> what is recorded of them
         self._completing: OrderedDict[str, str] = OrderedDict()
         self.failed = 0
 
-    def said(self, text: str) -> None:
-        """The user said this, after what :meth:`said` was called with before. Where more is found in both together than
-        in each, what this one begins with is withheld wherever it is recorded: the first half has been recorded."""
-        if not text or text == self._last:
+    def said(self, text: str, *, again: bool = False) -> None:
+        """The user said this, after what :meth:`said` was called with before. Where more is found in all of it together
+        than in each, what this one begins with is withheld wherever it is recorded: the rest has been recorded.
+
+        ``again``: it may be what the last call was for.
+        """
+        if not text or (again and text == self._last):
             return
-        before, self._last, self._said = self._said, text, text
+        before, self._last = self._said, text
+        self._said = f"{before} {text}"[-_MAX_SAID:].lstrip()
         if not before or self.pieces((before, text), USER) is not None:
             return
-        self._said = f"{before} {text}"[-_MAX_SAID:]
         start = 0
         for word in _WORD.finditer(text):
             if not _PART.fullmatch(word.group()):
@@ -116,12 +119,13 @@ class Redaction:
             return self.text(value, kind)
         if isinstance(value, Mapping):
             out: dict[str, Any] = {}
+            seen: Counter[str] = Counter()
             for key, one in value.items():
                 name = shown = self.text(str(key), kind)
-                count = 1
+                # keys that become equal are counted; one that is there already may look like that, too
                 while name in out:
-                    count += 1
-                    name = f"{shown} ({count})"
+                    seen[shown] += 1
+                    name = f"{shown} ({seen[shown] + 1})"
                 out[name] = self.value(one, kind)
             return out
         if isinstance(value, list | tuple | set | frozenset):
