@@ -369,6 +369,29 @@ def test_an_answer_that_is_cut_off_in_a_number(play: Callable[..., trace.Trace],
     assert any(one.get("interrupted") for one in reports(found)[0].history)
 
 
+@pytest.mark.parametrize("streaming", [False, True], ids=["sentences", "streaming"])
+def test_an_answer_that_fails_in_a_number(play: Callable[..., trace.Trace], streaming: bool) -> None:
+    """A model that fails in the middle leaves a message that LiveKit does not mark: it breaks off, too."""
+
+    async def reply(stream: FakeLLMStream, items: list[Any]) -> None:
+        await stream.text("Hello there. Your card is 4111 1111", chunk_delay=0.05)
+        raise failure("no more", retryable=False)
+
+    async def script(call: Call) -> None:
+        call.caller.says("read it", 1.0)
+        session = call.session(reply, tts=FakeTTS(truth=call.truth, streaming=streaming))
+        await call.start(session)
+        await call.until(12.0)
+        await call.close(session)
+
+    found = play(script, redact=livekit_otel.PatternRedactor())
+    report = reports(found)[0]
+    assert "4111" not in contents(found)
+    assert [turn.agent_text for turn in report.turns] == ["Hello there. Your card is …"]
+    said = [item["content"] for item in report.history if item.get("role") == "assistant"]
+    assert said == [["Hello there. Your card is …"]]
+
+
 class Mute(FakeTTS):
     """Gives no sound: LiveKit's error quotes the piece of text that was to be spoken."""
 
@@ -384,18 +407,22 @@ class _MuteStream(tts.ChunkedStream):
 def test_an_error_that_quotes_a_piece(play: Callable[..., trace.Trace]) -> None:
     """LiveKit's error of a voice without sound quotes its text, which may be a piece: such a message is withheld."""
 
+    async def reply(stream: FakeLLMStream, items: list[Any]) -> None:
+        await stream.text("Your card is 4111 1111 11")
+
     async def script(call: Call) -> None:
-        session = call.session(tts=Mute(truth=call.truth))
+        call.caller.says("read it", 1.0)
+        session = call.session(reply, tts=Mute(truth=call.truth))
         await call.start(session)
-        session.say("Your card is 4111 1111 11")
         await call.until(10.0)
         await call.close(session)
 
     plain, redacted = play(script), play(script, redact=livekit_otel.PatternRedactor())
     for found, message in ((plain, "no audio frames were pushed for text: Your card is 4111 1111 11"), (redacted, "")):
-        failed = [span.attributes[attr.ERROR_MESSAGE] for span in found.of("tts")]
-        assert failed == [message or "[WITHHELD]"]
-    assert "4111" not in contents(redacted)
+        failed = [
+            span.attributes[attr.ERROR_MESSAGE] for span in found.pipeline if attr.ERROR_MESSAGE in span.attributes
+        ]
+        assert failed == [message or "[WITHHELD]"] * 2  # of the request, and of its turn
 
 
 # --- what the report says ------------------------------------------------------------------------------------------

@@ -271,7 +271,9 @@ def test_what_is_kept_of_texts_is_bounded() -> None:
         redaction.text(f"text {number}", "user")
         redaction.said(f"4111 {number}")
         redaction.withhold(f"piece {number}")
+        redaction.broke_off(f"ending {number}")
     assert len(redaction._known) <= 256
     assert len(redaction._completing) <= 256
     assert len(redaction._pieces) <= 32
-    assert len(redaction._said) <= 2_000
+    assert len(redaction._endings) <= 32
+    assert len(redaction._said) <= 500

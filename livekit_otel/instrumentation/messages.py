@@ -166,6 +166,8 @@ class Answer:
         out[attr.RESPONSE_FINISH_REASONS] = (reason,)
         if scope.content:
             texts, said = _Texts(scope.redaction), "".join(self._text)
+            if scope.redaction is not None and not whole:
+                scope.redaction.broke_off(said)
             text = texts.text(said, kinds.AGENT, whole=whole and self._size < _MAX_TEXT)
             parts: list[dict[str, Any]] = [{"type": "text", "content": text}] if text else []
             parts.extend(map(texts.call, self._calls))

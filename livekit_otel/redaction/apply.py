@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ..containment import report
-from .kinds import ERROR, USER
+from .kinds import AGENT, ERROR, USER
 
 __all__ = ["WITHHELD", "Redact", "Redaction"]
 
@@ -43,6 +43,7 @@ class Redaction:
         self._redact = redact
         self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._pieces: deque[str] = deque(maxlen=_MAX_PIECES)
+        self._endings: deque[str] = deque(maxlen=_MAX_PIECES)
         #: what the user said last, and as much of what came before as a number may be spread over
         self._last = self._said = ""
         #: texts of the user that complete what an earlier one began -> what is recorded of them
@@ -71,6 +72,10 @@ class Redaction:
             if len(self._completing) > _MAX_KNOWN:
                 self._completing.popitem(last=False)
 
+    def broke_off(self, text: str) -> None:
+        """An answer broke off where this does. LiveKit does not mark its message: it is known by its last word."""
+        self._endings.extend(_last_word(text))
+
     def withhold(self, piece: str) -> None:
         """A piece of a text was withheld: an error that quotes it soon is, too."""
         if piece:
@@ -85,6 +90,11 @@ class Redaction:
             return WITHHELD
         if kind == USER and text in self._completing:
             return self._completing[text]
+        if kind == AGENT and self._endings and any(word in self._endings for word in _last_word(text)):
+            return self.cut_off(text, kind)
+        return self._whole(text, kind)
+
+    def _whole(self, text: str, kind: str) -> str:
         known = self._known.get((text, kind))
         if known is not None:
             self._known.move_to_end((text, kind))
@@ -106,7 +116,7 @@ class Redaction:
             if not _PART.fullmatch(text, start, stop):
                 end = stop
                 break
-        return f"{self.text(text[:end], kind)} {_CUT}".lstrip() if text.strip() else ""
+        return f"{self._whole(text[:end], kind) if end else ''} {_CUT}".lstrip() if text.strip() else ""
 
     def pieces(self, texts: Sequence[str], kind: str) -> list[str] | None:
         """Texts that follow each other, each redacted; None where more is found in all of them together."""
@@ -159,6 +169,11 @@ class Redaction:
             return token if redacted == value else json.dumps(redacted, ensure_ascii=False)
 
         return _JSON_VALUES.sub(replaced, text)
+
+
+def _last_word(text: str) -> list[str]:
+    """As a list: empty where there is none."""
+    return text.rstrip().rsplit(maxsplit=1)[-1:]
 
 
 def _is_json(text: str) -> bool:

@@ -52,8 +52,8 @@ class PatternRedactor:
 
     Args:
         region: two letters of the country whose national phone numbers are found, too, like ``"US"``. None finds only
-            those that begin with ``+``: with a region, one in three random numbers of ten digits (orders, customers)
-            is taken for a phone number.
+            those that begin with ``+``: with a region, more than one in three random numbers of ten digits (orders,
+            customers) are taken for phone numbers.
         phone: whether phone numbers are replaced.
         card: whether card numbers are.
         iban: whether IBANs are.
