@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import json
@@ -93,7 +94,7 @@ def contents(found: trace.Trace) -> str:
 
 # --- every scripted session ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", trace.names())
-def test_nothing_gets_by(name: str) -> None:
+def test_all_content_goes_through(name: str) -> None:
     """In every scripted session, no exported byte has the word that redact replaces; LiveKit's spans are not there."""
     found = trace.record(name, native_spans=None, redact=masked)
     assert CANARY not in found.text
@@ -188,7 +189,7 @@ def test_a_whole_text_is_asked_for_once() -> None:
 
 # --- every field ---------------------------------------------------------------------------------------------------
 def test_every_field_of_livekits_objects(play: Callable[..., trace.Trace], caplog: pytest.LogCaptureFixture) -> None:
-    """No string, key or long number that is content gets by, whatever field of whatever object it is in."""
+    """No string, key or long number that is content is recorded as it was, whatever field of whatever object it is in."""
     secrets = Secrets()
     secret = secrets.new("metadata", content=True)
     script = secret_script(secrets, redaction=False)
@@ -462,7 +463,13 @@ def raising(text: str, kind: str) -> str:
     raise LookupError(text)
 
 
-@pytest.mark.parametrize("redact", [raising, lambda text, kind: None, lambda text, kind: b"x", lambda text: text])
+def cancelled(text: str, kind: str) -> str:
+    raise asyncio.CancelledError(text)
+
+
+@pytest.mark.parametrize(
+    "redact", [raising, cancelled, lambda text, kind: None, lambda text, kind: b"x", lambda text: text]
+)
 def test_a_redact_that_fails(redact: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The text is withheld, the call is as without us, the log says it once and without the text, the report counts."""
     monkeypatch.setattr(containment, "_faults", Counter())
@@ -485,7 +492,7 @@ def _texts(outcomes: Any) -> list[Any]:
 
 
 def test_empty_texts_change_no_turns() -> None:
-    """A redact that leaves nothing of the words changes nothing but the words: turns are told apart as before."""
+    """A redact that leaves nothing of the words changes nothing but the words: the turns are the same."""
     for name in ("realtime_conversation", "realtime_late_words", "several_turns"):
         plain = reports(trace.record(name))[0]
         empty = reports(trace._record(name, None, {"redact": lambda text, kind: ""}))[0]

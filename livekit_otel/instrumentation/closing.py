@@ -119,8 +119,6 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     said: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not scope.content}
     if scope.redaction is not None:
         said[attr.SESSION_REDACTED_IN_PART] = True
-        if scope.redaction.failed:
-            said[attr.SESSION_REDACT_FAILED] = scope.redaction.failed
     if lost := writer.too_large + writer.failed:
         said[attr.SESSION_LOST], said[attr.SESSION_FAILED] = lost, writer.failed
     if abs(step := scope.clock.step_ns) > _STEP_NS:
@@ -130,9 +128,11 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     if state.close_reason is not None:
         said[attr.SESSION_CLOSE_REASON] = state.close_reason
     said[attr.SESSION_ENDED_BY] = by
-    pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + 2)
+    pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + (2 if scope.redaction is None else 3))
     # where attributes are dropped, the first go first: the counts are last
     attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}
+    if scope.redaction is not None and scope.redaction.failed:
+        attributes[attr.SESSION_REDACT_FAILED] = scope.redaction.failed
     attributes[attr.JOURNAL_BATCHES] = writer.batches
     attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
     scope.spans.point(attr.KIND_SESSION_END, scope, end, attributes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from asyncio import CancelledError
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -151,7 +152,7 @@ class Redaction:
             if not isinstance(found, str):
                 raise TypeError
             return str.__str__(found)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             self.failed += 1
             report("redact", error)
             return WITHHELD
