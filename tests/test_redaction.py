@@ -33,7 +33,7 @@ from livekit_otel.report.render_text import to_text
 from tests.kit import trace
 from tests.kit.run import AHEAD, CANARY, SCENARIOS, Call, Scenario, assert_same_report, plain_reply, run_scenario
 from tests.kit.secrets import Secrets
-from tests.kit.voice import FakeLLMStream, FakeTTS, failure, last_text
+from tests.kit.voice import FakeAudioOutput, FakeLLMStream, FakeTTS, failure, last_text
 from tests.test_faults import normal, undisturbed
 from tests.test_secrets import attributes as secret_attributes
 from tests.test_secrets import script as secret_script
@@ -189,7 +189,7 @@ def test_a_whole_text_is_asked_for_once() -> None:
 
 # --- every field ---------------------------------------------------------------------------------------------------
 def test_every_field_of_livekits_objects(play: Callable[..., trace.Trace], caplog: pytest.LogCaptureFixture) -> None:
-    """No string, key or long number that is content is recorded as it was, whatever field of whatever object it is in."""
+    """No string, key or long number that is content is recorded as it was, whatever field it is in."""
     secrets = Secrets()
     secret = secrets.new("metadata", content=True)
     script = secret_script(secrets, redaction=False)
@@ -349,25 +349,84 @@ def test_a_number_in_two_turns(play: Callable[..., trace.Trace]) -> None:
         assert said == ["my card is 4111 1111", "… thank you", "1111 that is all"]
 
 
-@pytest.mark.parametrize("at", [4.0, 4.6, 5.2, 5.8, 6.4])
+def test_a_number_that_is_typed_in_two_turns(play: Callable[..., trace.Trace]) -> None:
+    """The same where the user types, and where a message comes from elsewhere (a realtime model's server)."""
+
+    async def script(call: Call) -> None:
+        session = call.session()
+        await call.start(session)
+        for text in ("my card is 4111 1111", "1111 1111 thank you"):
+            session.generate_reply(user_input=text)
+            await asyncio.sleep(4.0)
+        for text in ("or it is 5555 5555", "5555 4444 thank you"):
+            message = ChatMessage(role="user", content=[text])
+            session.history.items.append(message)
+            session.emit("conversation_item_added", ConversationItemAddedEvent(item=message))
+        await call.close(session)
+
+    found = play(script, redact=livekit_otel.PatternRedactor())
+    said = [item["content"][0] for item in reports(found)[0].history if item.get("role") == "user"]
+    assert said == ["my card is 4111 1111", "… thank you", "or it is 5555 5555", "… thank you"]
+    assert not re.search("1111 1111|5555 4444", contents(found))
+
+
+@pytest.mark.parametrize("at", [4.9, 5.2, 5.5, 5.8, 6.1])
 @pytest.mark.parametrize("streaming", [False, True], ids=["sentences", "streaming"])
 def test_an_answer_that_is_cut_off_in_a_number(play: Callable[..., trace.Trace], at: float, streaming: bool) -> None:
-    """Wherever the user interrupts, no part of a number stands anywhere: in no answer, no request, no voice."""
+    """Wherever the user interrupts the model, no part of the number stands anywhere: in no answer, no request."""
 
     async def reply(stream: FakeLLMStream, items: list[Any]) -> None:
-        await stream.text(f"Your account is {IBAN}. And your card is {CARD}. That is all for today.", chunk_delay=0.1)
+        await stream.text(f"Here is the first sentence of it. And your card is {CARD}. That is all.", chunk_delay=0.3)
         stream.usage()
 
     async def script(call: Call) -> None:
         call.caller.says("read it", 1.0).says("stop that now please", at, 1.0)
         session = call.session(reply, tts=FakeTTS(truth=call.truth, streaming=streaming))
         await call.start(session)
+        await call.until(26.0)
+        await call.close(session)
+
+    plain, redacted = play(script), play(script, redact=livekit_otel.PatternRedactor())
+    broken = [text for text in _answers(plain) if text.startswith("Here") and not text.endswith("all.")]
+    assert broken
+    assert [one for one in (*WORDS, *PARTS) if one in contents(redacted)] == []
+
+
+def _answers(found: trace.Trace) -> list[str]:
+    """What the models of a call answered."""
+    outputs = [span.attributes.get(attr.OUTPUT_MESSAGES) for span in found.of("llm")]
+    return [part["content"] for one in outputs if one for part in json.loads(str(one))[0]["parts"]]
+
+
+class HalfHeard(FakeAudioOutput):
+    """Says, as a room does, how much of the text was heard when it is interrupted."""
+
+    def on_playback_finished(self, **kwargs: Any) -> None:
+        heard = "Your card is 4111 1111 11" if kwargs["interrupted"] else None
+        super().on_playback_finished(**{**kwargs, "synchronized_transcript": heard})
+
+
+@pytest.mark.parametrize("llm_input", ["delta", "full"])
+def test_an_answer_of_which_half_was_heard(play: Callable[..., trace.Trace], llm_input: str) -> None:
+    """The message of an interrupted answer ends in the number: what is left of it is recorded nowhere, and not given
+    to the next request's span either."""
+
+    async def reply(stream: FakeLLMStream, items: list[Any]) -> None:
+        await stream.text(f"Your card is {CARD} and it is valid until the end of the year.")
+        stream.usage()
+
+    async def script(call: Call) -> None:
+        call.caller.says("read it", 1.0).says("stop that now please", 4.0, 1.0)
+        session = call.session(reply, audio=HalfHeard(truth=call.truth))
+        await call.start(session)
         await call.until(16.0)
         await call.close(session)
 
-    found = play(script, redact=livekit_otel.PatternRedactor())
-    assert [one for one in (*WORDS, *PARTS) if one in contents(found)] == []
-    assert any(one.get("interrupted") for one in reports(found)[0].history)
+    found = play(script, redact=livekit_otel.PatternRedactor(), llm_input=llm_input)
+    report = reports(found)[0]
+    assert "4111" not in contents(found)
+    assert [item["content"] for item in report.history if item.get("interrupted")] == [["Your card is …"]]
+    assert report.turns[0].agent_text == "Your card is …"
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["sentences", "streaming"])
