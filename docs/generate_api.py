@@ -29,7 +29,7 @@ attributes are public as well; they have [a page of their own](attributes.md).
 _ERRORS = [name for name in livekit_otel.__all__ if name.endswith("Error")]
 #: section -> names of livekit_otel
 SECTIONS = {
-    "Tracing": ["set_tracer_provider", "LiveKitInstrumentor", "TurnSpanProcessor", "SessionSpans"],
+    "Tracing": ["set_tracer_provider", "LiveKitInstrumentor", "PatternRedactor", "TurnSpanProcessor", "SessionSpans"],
     "Reading": ["read_spans", "SpanStream", "Problem", "SpanRecord"],
     "Reports": ["build_report", "build_reports", "SessionReport", "ReportWarning", "Turn"],
     "Derived numbers": ["TurnLatency", "Gap", "Segment", "TurnDerivation", "Percentiles", "SessionDerivation"],

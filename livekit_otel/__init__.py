@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from .processor import SessionSpans, TurnSpanProcessor
     from .readers import Problem, SpanStream, read_spans
+    from .redaction import PatternRedactor
     from .report import ReportWarning, SessionReport, Turn, build_report, build_reports
     from .spans import SpanRecord
     from .turns import (
@@ -68,6 +69,7 @@ __all__ = [
     "ModelUsage",
     "OptionError",
     "PartialReadError",
+    "PatternRedactor",
     "Percentiles",
     "Problem",
     "ReportWarning",
@@ -96,6 +98,7 @@ _EXPORTS = {
     "_setup": ("LiveKitInstrumentor", "set_tracer_provider"),
     "processor": ("SessionSpans", "TurnSpanProcessor"),
     "readers": ("Problem", "SpanStream", "read_spans"),
+    "redaction": ("PatternRedactor",),
     "report": ("ReportWarning", "SessionReport", "Turn", "build_report", "build_reports"),
     "spans": ("SpanRecord",),
     "turns": (

@@ -14,6 +14,7 @@ from . import instrumentation
 from .instrumentation import LLMInput, Options, SessionAttributes
 from .processor import TurnSpanProcessor
 from .provider import proxies
+from .redaction import Redact
 
 __all__ = ["LiveKitInstrumentor", "set_tracer_provider"]
 
@@ -27,8 +28,9 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """Instruments LiveKit Agents, as every OpenTelemetry instrumentor does.
 
     ``instrument(tracer_provider=None, **options)`` takes the options of :func:`set_tracer_provider` as keywords, and
-    leaves LiveKit's own spans where they are. Without a ``tracer_provider`` pipeline spans go to OpenTelemetry's
-    global one. ``uninstrument()`` ends the traces of sessions that run, and unwraps LiveKit.
+    leaves LiveKit's own spans where they are, unless there is ``redact``, which keeps them from the provider. Without a
+    ``tracer_provider`` pipeline spans go to OpenTelemetry's global one. ``uninstrument()`` ends the traces of sessions
+    that run, and unwraps LiveKit.
 
     Raises:
         MissingDependencyError: livekit-agents is not installed, or not a supported version.
@@ -87,10 +89,11 @@ def set_tracer_provider(
     *,
     metadata: Mapping[str, AttributeValue] | None = None,
     allow_pii: bool | None = None,
-    native_spans: bool = True,
+    native_spans: bool | None = None,
     session_attributes: SessionAttributes | None = None,
     llm_input: LLMInput = "delta",
     flush_timeout: float = 5.0,
+    redact: Redact | None = None,
 ) -> None:
     """Trace every LiveKit session of this process to ``provider``: all that a user needs to call.
 
@@ -104,15 +107,19 @@ def set_tracer_provider(
         allow_pii: whether exporters receive content: words, payloads, job tags, names of rooms and people, and of
             tools that a model made up. None means the environment variable ``LIVEKIT_TELEMETRY_ALLOW_PII``, else
             True. LiveKit's redaction always wins.
-        native_spans: whether LiveKit's own spans go to the provider, too. False keeps them from it, also where it is
-            OpenTelemetry's global one, and your own spans nest below ours; another provider that LiveKit's tracer was
-            given (LiveKit Cloud's) stays.
+        native_spans: whether LiveKit's own spans go to the provider, too. None means True, and False where there is
+            ``redact``, which does not reach them. False keeps them from it, also where it is OpenTelemetry's global
+            one, and your own spans nest below ours; another provider that LiveKit's tracer was given (LiveKit Cloud's)
+            stays.
         session_attributes: ``(job_context_or_None, agent_session) -> attributes`` for every span of that session,
             called once per session; may replace ``session.id`` and add ``user.id``, tags and the like.
         llm_input: what an ``llm`` span records of its request: ``"delta"`` (messages since the agent's last
             request), ``"full"`` or ``"none"``.
         flush_timeout: seconds that the end of a process may wait for the exporters, so that the last spans of a job
             arrive although nobody flushes; 0 leaves that to you.
+        redact: partial redaction: ``(text, kind) -> text``, called for each whole text of content before it is
+            recorded; what it raises on is withheld, and so are pieces of texts (interim transcripts, input of the
+            synthesis). ``livekit_otel.PatternRedactor`` is a ready-made one; docs/privacy.md has the kinds.
 
     Raises:
         MissingDependencyError: livekit-agents is not installed, or not a supported version.
@@ -122,10 +129,11 @@ def set_tracer_provider(
         "tracer_provider": provider,
         "metadata": metadata,
         "allow_pii": allow_pii,
-        "native_spans": native_spans,
+        "native_spans": redact is None if native_spans is None else native_spans,
         "session_attributes": session_attributes,
         "llm_input": llm_input,
         "flush_timeout": flush_timeout,
+        "redact": redact,
         "prepare": _prepare,
     }
     instrumentation.check_livekit()

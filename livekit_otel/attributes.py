@@ -203,6 +203,16 @@ SESSION_NATIVE = _define(
     "livekit_otel.session.native_spans", "boolean", "Whether LiveKit's own spans reach the same provider."
 )
 SESSION_REDACTED = _define("livekit_otel.session.redacted", "boolean", "Whether content was withheld.")
+SESSION_REDACTED_IN_PART = _define(
+    "livekit_otel.session.redacted_in_part",
+    "boolean",
+    "True where content went through the user's redact before it was recorded.",
+)
+SESSION_REDACT_FAILED = _define(
+    "livekit_otel.session.redact_failed",
+    "int",
+    "On session.end: texts that were withheld because the user's redact raised, or returned no string.",
+)
 SESSION_CLOSE_REASON = _define("livekit_otel.session.close_reason", "string", "LiveKit's CloseReason.")
 SESSION_SPAN_COUNT = _define(
     "livekit_otel.session.span_count", "int", "On session.end: pipeline spans of the session, all kinds included."

@@ -15,6 +15,8 @@ from tests.kit.trace import names, record
 #: what no script can bring about, and who does
 NOT_SCRIPTED = {
     attr.USER_ID: "a user's session_attributes",
+    attr.SESSION_REDACTED_IN_PART: "a user's redact",
+    attr.SESSION_REDACT_FAILED: "a user's redact that raises",
     attr.SESSION_DROPPED: "an exporter that loses spans",
     attr.SESSION_LOST: "a journal entry above the limit",
     attr.SESSION_FAILED: "a journal entry that cannot be written",

@@ -23,6 +23,7 @@ EXTRAS = {
     "cli": {"cli"},
     "demo": {"demo"},
     "instrumentation": {"instruments"},
+    "redaction": {"redact"},
     "report": {"cli", "html"},
 }
 #: declared nowhere: used where the user has it

@@ -43,11 +43,13 @@ PERMISSIVE = re.compile(
 CORE = {"certifi": {"MPL"}}
 LIVEKIT = {"av": {"GPL", "LGPL"}, "livekit-local-inference": {"own terms"}, **CORE}
 DEMO = {"espeakng-loader": {"GPL"}, **LIVEKIT}
-TEST = {"hypothesis": {"MPL"}, **DEMO}
+REDACT = {"python-stdnum": {"LGPL"}, **CORE}
+TEST = {"hypothesis": {"MPL"}, **DEMO, **REDACT}
 EXPECTED: dict[str, dict[str, set[str]]] = {
     "": CORE,
     "cli": CORE,
     "html": CORE,
+    "redact": REDACT,
     "instruments": LIVEKIT,
     "demo": DEMO,
     "test": TEST,
@@ -158,12 +160,13 @@ def test_contents_count_more_than_metadata() -> None:
     assert "GPL" in judged("av")
 
 
-@pytest.mark.parametrize("name", ["espeakng-loader", "av", "livekit-local-inference", "certifi"])
+@pytest.mark.parametrize("name", ["espeakng-loader", "av", "livekit-local-inference", "certifi", "python-stdnum"])
 def test_the_readme_names_them(name: str) -> None:
     """Who installs an extra reads before what licences come with it, in the README and beside the extra."""
     names = {"espeakng-loader": "eSpeak NG", "av": "PyAV", "livekit-local-inference": "LiveKit's local models"}
     readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Licences")[2]
     assert names.get(name, name) in readme
-    if name == "espeakng-loader":
+    extra = {"espeakng-loader": "demo", "python-stdnum": "redact"}.get(name)
+    if extra is not None:
         pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-        assert re.search(r"# .*GPL.*\n(# .*\n)*demo = \[", pyproject)
+        assert re.search(rf"# .*GPL.*\n(# .*\n)*{extra} = \[", pyproject)

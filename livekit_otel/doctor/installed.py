@@ -27,6 +27,7 @@ _OPTIONAL = ("opentelemetry-exporter-otlp-proto-grpc", "opentelemetry-distro")
 _EXTRAS = {
     "cli": (("typer", "rich"), "the command line"),
     "html": (("jinja2",), "HTML reports"),
+    "redact": (("phonenumberslite", "python-stdnum"), "PatternRedactor"),
     "demo": (("pocketsphinx", "espeakng-loader"), "the demo call"),
 }
 

@@ -117,6 +117,8 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     end = scope.now_ns()
     writer = state.journal.writer
     said: dict[str, AttributeValue] = {attr.SESSION_REDACTED: not scope.content}
+    if scope.redaction is not None:
+        said[attr.SESSION_REDACTED_IN_PART] = True
     if lost := writer.too_large + writer.failed:
         said[attr.SESSION_LOST], said[attr.SESSION_FAILED] = lost, writer.failed
     if abs(step := scope.clock.step_ns) > _STEP_NS:
@@ -128,14 +130,16 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     if scope.close_called_ns is not None:
         said[attr.SESSION_CLOSING] = max(0, end - scope.close_called_ns) / 1e9
     said[attr.SESSION_ENDED_BY] = by
-    pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + 2)
+    pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + (2 if scope.redaction is None else 3))
     # where attributes are dropped, the first go first: the counts are last
     attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}
+    if scope.redaction is not None and scope.redaction.failed:
+        attributes[attr.SESSION_REDACT_FAILED] = scope.redaction.failed
     attributes[attr.JOURNAL_BATCHES] = writer.batches
     attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
     scope.spans.point(attr.KIND_SESSION_END, scope, end, attributes)
     if state.close_reason is not None:
         scope.span.set({attr.SESSION_CLOSE_REASON: state.close_reason})
     if error is not None or state.close_reason == "error":
-        scope.span.fail(error, content=scope.content, error_type=None if error else "session_error")
+        scope.span.fail(error, message=scope.message_of(error), error_type=None if error else "session_error")
     scope.span.end(end)

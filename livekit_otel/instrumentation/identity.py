@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
+from ..redaction import Redaction, kinds
 from .clock import SessionClock
 from .layers import Layers
 from .options import Options
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def identity(
-    session_id: str, job: JobContext | None, session: AgentSession[Any], options: Options, *, content: bool
+    session_id: str,
+    job: JobContext | None,
+    session: AgentSession[Any],
+    options: Options,
+    redaction: Redaction | None,
+    *,
+    content: bool,
 ) -> Attributes:
     """Attributes of every span of a session: one id that backends group by, under both names that they know."""
     out: Attributes = {}
@@ -28,10 +35,12 @@ def identity(
         with contained("session_attributes"):
             asked = users_attributes("session_attributes", options.session_attributes(job, session) or {})
     for key, raw in [*options.metadata.items(), *asked.items()]:
-        if not content and attr.is_content(str(key)):
+        holds_content = attr.is_content(str(key))
+        if holds_content and not content:
             continue
         with contained("session_attributes.value"):
-            if (converted := value(raw)) is not None:
+            shown = redaction.value(raw, kinds.ATTRIBUTE) if holds_content and redaction is not None else raw
+            if (converted := value(shown)) is not None:
                 out[str(key)] = converted
     room_id = job.job.room.sid if job is not None else ""
     shared = out.get(attr.BACKEND_SESSION_ID) or out.get(attr.CONVERSATION_ID) or room_id or session_id

@@ -6,12 +6,13 @@ import logging
 from importlib import metadata as package_metadata
 from typing import TYPE_CHECKING
 
+from opentelemetry import trace
 from opentelemetry.trace import TracerProvider
 
 from .. import attributes as attr
 from .._install_hint import install_hint
 from ..containment import contained
-from ..errors import MissingDependencyError
+from ..errors import MissingDependencyError, OptionError
 from ..provider import export_watch, process_exit, proxies, shutdown_watch
 from . import livekit_api, livekit_telemetry, livekit_tracer
 from .options import Options
@@ -58,6 +59,8 @@ def configure(options: Options) -> None:
     from . import closing, registry
     from .hooks import session as session_hooks
 
+    if options.redact is not None:
+        _keep_unredacted_away(options.tracer_provider or trace.get_tracer_provider())
     session_hooks.configure(options)
     if options.tracer_provider is not None:
         process_exit.flush_at_exit(options.tracer_provider, options.flush_timeout, closing.finish_open)
@@ -86,6 +89,15 @@ def place_native_spans(provider: TracerProvider, options: Options) -> None:
         livekit_tracer.share(provider, options.metadata, allow_pii=options.allow_pii, content=allowed)
     else:
         livekit_tracer.keep_away(provider)
+
+
+def _keep_unredacted_away(provider: TracerProvider) -> None:
+    livekit_tracer.keep_away(provider)
+    if livekit_tracer.reaches(provider):
+        raise OptionError(
+            "redact does not reach LiveKit's own spans, and LiveKit's tracer was given this provider (by LiveKit's "
+            "set_tracer_provider): leave out that call, or give livekit_otel another provider"
+        )
 
 
 def _warn_inside_a_job(provider: TracerProvider) -> None:

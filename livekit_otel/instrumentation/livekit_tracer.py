@@ -143,13 +143,25 @@ def _is_global(provider: trace.TracerProvider) -> bool:
     return isinstance(provider, trace.ProxyTracerProvider) or proxies.same(provider, trace.get_tracer_provider())
 
 
+def reaches(provider: trace.TracerProvider) -> bool:
+    """Whether LiveKit's own spans go to this provider, and record there."""
+    return _has(provider) and proxies.records(provider)
+
+
 @contain("livekit_tracer.warn")
-def warn_if_shared(provider: trace.TracerProvider) -> None:
+def warn_if_shared(provider: trace.TracerProvider, *, redacts: bool) -> None:
     """At the start of a session that was to be traced without LiveKit's own spans: they arrive all the same."""
     global _warned
-    if _warned or not _has(provider) or not proxies.records(provider):
+    if _warned or not reaches(provider):
         return
     _warned = True
+    if redacts:
+        logger.warning(
+            "livekit_otel: LiveKit's tracer was given the same provider (by LiveKit's set_tracer_provider) after "
+            "redact was set: LiveKit's own spans reach it with all that is said, and redact does not reach them. Leave "
+            "out that call, or give livekit_otel another provider"
+        )
+        return
     logger.warning(
         "livekit_otel: native_spans=False has no effect: LiveKit's tracer was given the same provider (by LiveKit's "
         "set_tracer_provider), so LiveKit's own spans reach it, carry the token usage, and your own spans nest below "

@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
 from ..journal import encode
+from ..redaction import Redaction, kinds
 from .clock import SessionClock
 from .values import clip
 
 if TYPE_CHECKING:
     from livekit.agents.llm import ChatContext, CompletionUsage
 
+    from .scope import SessionScope
+
 _HEAD = 4
 _TAIL = 8
 _MAX_TEXT = 200_000
 
 
-def to_message(item: Any) -> dict[str, Any] | None:
-    """One conversation item in the shape of the GenAI conventions; None for what is no message."""
-    if item.type == "message":
-        parts = [
-            {"type": "text", "content": str(part)} if isinstance(part, str) else {"type": _part_type(part)}
-            for part in item.content
-            if not isinstance(part, str) or part
-        ]
-        return {"role": item.role, "parts": [part for part in parts if part["type"] != "cache_breakpoint"]}
-    if item.type == "function_call":
-        call = {"type": "tool_call", "id": item.call_id, "name": item.name, "arguments": item.arguments}
-        return {"role": "assistant", "parts": [call]}
-    if item.type == "function_call_output":
-        return {
-            "role": "tool",
-            "parts": [{"type": "tool_call_response", "id": item.call_id, "response": item.output}],
-        }
-    return None
+class Call(NamedTuple):
+    """A function call that a model asks for."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class _Texts:
+    """Texts of messages as they may be recorded."""
+
+    def __init__(self, redaction: Redaction | None) -> None:
+        self._redaction = redaction
+
+    def text(self, text: str, kind: str, *, whole: bool = True) -> str:
+        if self._redaction is None:
+            return text
+        return self._redaction.text(text, kind) if whole else self._redaction.cut_off(text, kind)
+
+    def call(self, call: Call) -> dict[str, Any]:
+        """A tool call as a part of a message."""
+        name, arguments = self.text(call.name, kinds.OTHER), self.text(call.arguments, kinds.TOOL_ARGUMENTS)
+        return {"type": "tool_call", "id": call.call_id, "name": name, "arguments": arguments}
+
+    def message(self, item: Any, *, whole: bool = True) -> dict[str, Any] | None:
+        """One conversation item in the shape of the GenAI conventions; None for what is no message."""
+        if item.type == "message":
+            kind, whole = kinds.of_role(item.role), whole and not item.interrupted
+            parts = [
+                {"type": "text", "content": self.text(str(part), kind, whole=whole)}
+                if isinstance(part, str)
+                else {"type": _part_type(part)}
+                for part in item.content
+                if not isinstance(part, str) or part
+            ]
+            return {"role": item.role, "parts": [part for part in parts if part["type"] != "cache_breakpoint"]}
+        if item.type == "function_call":
+            return {"role": "assistant", "parts": [self.call(item)]}
+        if item.type == "function_call_output":
+            response = self.text(item.output, kinds.TOOL_RESULT)
+            return {"role": "tool", "parts": [{"type": "tool_call_response", "id": item.call_id, "response": response}]}
+        return None
 
 
 def _part_type(part: Any) -> str:
@@ -48,6 +75,28 @@ def dump(value: Any) -> str:
     return clip(encode(value).decode(), attr.GENAI_VALUE_BYTES)
 
 
+class Input:
+    """What a request gives to the model, as far as it is recorded. ``instructions``: None where they are not."""
+
+    def __init__(self, instructions: list[str] | None, items: list[Any]) -> None:
+        self._instructions = instructions
+        self._items = items
+
+    def attributes(self, redaction: Redaction | None, *, whole: bool = True) -> dict[str, AttributeValue]:
+        """GenAI attributes. ``whole``: what the user says at the end does not break off."""
+        texts = _Texts(redaction)
+        out: dict[str, AttributeValue] = {}
+        if self._instructions:
+            parts = [{"type": "text", "content": texts.text(text, kinds.INSTRUCTIONS)} for text in self._instructions]
+            out[attr.SYSTEM_INSTRUCTIONS] = dump(parts)
+        last = len(self._items) - 1
+        found = (texts.message(item, whole=whole or number < last) for number, item in enumerate(self._items))
+        messages = [message for message in found if message is not None]
+        if messages:
+            out[attr.INPUT_MESSAGES] = dump(messages)
+        return out
+
+
 class InputDelta:
     """Remembers where the last request's conversation ended, in a few ids: nothing here grows with the call."""
 
@@ -55,10 +104,10 @@ class InputDelta:
         self._tail: tuple[str, ...] = ()
         self._instructions: int | None = None
 
-    def attributes(self, chat_ctx: ChatContext, mode: str) -> dict[str, AttributeValue]:
-        """Input attributes of a request: ``delta``, ``full`` or ``none``."""
+    def select(self, chat_ctx: ChatContext, mode: str) -> Input:
+        """What is recorded of a request: ``delta``, ``full`` or ``none``."""
         if mode == "none":
-            return {}
+            return Input(None, [])
         # instructions come first; the rest is not looked at one by one, since it grows with the call
         system: list[Any] = []
         items: list[Any] = []
@@ -68,16 +117,10 @@ class InputDelta:
         items += chat_ctx.items[_HEAD:]
         new = items if mode == "full" else items[self._known(items) :]
         self._tail = tuple(item.id for item in items[-_TAIL:])
-        out: dict[str, AttributeValue] = {}
         texts = [item.raw_text_content or "" for item in system]
         seen = hash(tuple(texts))
-        if texts and (mode == "full" or seen != self._instructions):
-            out[attr.SYSTEM_INSTRUCTIONS] = dump([{"type": "text", "content": text} for text in texts])
-        self._instructions = seen
-        messages = [message for item in new if (message := to_message(item)) is not None]
-        if messages:
-            out[attr.INPUT_MESSAGES] = dump(messages)
-        return out
+        before, self._instructions = self._instructions, seen
+        return Input(texts if mode == "full" or seen != before else None, new)
 
     def _known(self, items: list[Any]) -> int:
         for position in range(len(items) - 1, -1, -1):
@@ -94,7 +137,7 @@ class Answer:
         self.usage: CompletionUsage | None = None
         self._text: list[str] = []
         self._size = 0
-        self._calls: list[dict[str, Any]] = []
+        self._calls: list[Call] = []
         self._first_ns: int | None = None
 
     def chunk(self, chunk: Any) -> None:
@@ -111,21 +154,22 @@ class Answer:
                 if delta.content and self._size < _MAX_TEXT:
                     self._text.append(delta.content)
                     self._size += len(delta.content)
-                for call in delta.tool_calls or ():
-                    self._calls.append(
-                        {"type": "tool_call", "id": call.call_id, "name": call.name, "arguments": call.arguments}
-                    )
+                self._calls += [Call(call.call_id, call.name, call.arguments) for call in delta.tool_calls or ()]
 
-    def attributes(self, start_ns: int, *, content: bool) -> dict[str, AttributeValue]:
+    def attributes(self, start_ns: int, scope: SessionScope, *, whole: bool) -> dict[str, AttributeValue]:
+        """``whole``: all of the stream arrived."""
         out: dict[str, AttributeValue] = {}
         if self._first_ns is None:
             return out
         out[attr.TIME_TO_FIRST_CHUNK] = (self._first_ns - start_ns) / 1e9
         reason = "tool_call" if self._calls else "stop"
         out[attr.RESPONSE_FINISH_REASONS] = (reason,)
-        if content:
-            text = "".join(self._text)
+        if scope.content:
+            texts, said = _Texts(scope.redaction), "".join(self._text)
+            if scope.redaction is not None and not whole:
+                scope.redaction.broke_off(said)
+            text = texts.text(said, kinds.AGENT, whole=whole and self._size < _MAX_TEXT)
             parts: list[dict[str, Any]] = [{"type": "text", "content": text}] if text else []
-            parts.extend(self._calls)
+            parts.extend(map(texts.call, self._calls))
             out[attr.OUTPUT_MESSAGES] = dump([{"role": "assistant", "parts": parts, "finish_reason": reason}])
         return out

@@ -5,6 +5,7 @@ The docstring of :func:`livekit_otel.set_tracer_provider` and README's table say
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -15,6 +16,7 @@ from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from ..errors import OptionError
+from ..redaction import Redact
 from .users_attributes import users_attributes
 
 __all__ = ["ALLOW_PII_VARIABLE", "OPTIONS", "LLMInput", "Option", "Options", "SessionAttributes"]
@@ -41,6 +43,10 @@ def _is_switch(value: object) -> bool:
 
 def _is_function(value: object) -> bool:
     return value is None or callable(value)
+
+
+def _is_plain_function(value: object) -> bool:
+    return _is_function(value) and not inspect.iscoroutinefunction(value)
 
 
 def _is_llm_input(value: object) -> bool:
@@ -83,10 +89,10 @@ OPTIONS: dict[str, Option] = {
         plain=True,
     ),
     "native_spans": Option(
-        "whether LiveKit's own spans go to the provider, too. False keeps them from it, also where it is "
-        "OpenTelemetry's global one, and your own spans nest below ours; another provider that LiveKit's tracer was "
-        "given (LiveKit Cloud's) stays",
-        "True or False",
+        "whether LiveKit's own spans go to the provider, too. None means True, and False where there is `redact`, "
+        "which does not reach them. False keeps them from it, also where it is OpenTelemetry's global one, and your "
+        "own spans nest below ours; another provider that LiveKit's tracer was given (LiveKit Cloud's) stays",
+        "True, False or None",
         _is_switch,
         plain=True,
     ),
@@ -110,6 +116,13 @@ OPTIONS: dict[str, Option] = {
         _is_seconds,
         plain=True,
     ),
+    "redact": Option(
+        "partial redaction: `(text, kind) -> text`, called for each whole text of content before it is recorded; what "
+        "it raises on is withheld, and so are pieces of texts (interim transcripts, input of the synthesis). "
+        "`livekit_otel.PatternRedactor` is a ready-made one; docs/privacy.md has the kinds",
+        "a callable (text, kind) -> text that is not async",
+        _is_plain_function,
+    ),
 }
 
 
@@ -119,7 +132,7 @@ class Options:
 
     Attributes:
         tracer_provider: None means OpenTelemetry's global one.
-        native_spans: None leaves LiveKit's tracer alone.
+        native_spans: None leaves LiveKit's tracer alone. Never so with ``redact``, which does not reach its spans.
         prepare: called with the provider of each session before it opens: adds what must be on it, once. Returns a
             processor for the session's spans where the provider takes none.
     """
@@ -131,6 +144,7 @@ class Options:
     session_attributes: SessionAttributes | None = None
     llm_input: LLMInput = "delta"
     flush_timeout: float = 5.0
+    redact: Redact | None = None
     prepare: Callable[[TracerProvider], SpanProcessor | None] | None = None
 
     @classmethod
@@ -147,7 +161,14 @@ class Options:
             if name in values and not option.check(values[name]):
                 shown = _shown(values[name], plain=option.plain)
                 raise OptionError(f"{name} must be {option.must}, not {shown}")
+        if values.get("redact") is not None and values.get("native_spans"):
+            raise OptionError(
+                "redact does not reach LiveKit's own spans, which native_spans=True sends to the provider with all "
+                "that is said: leave native_spans out, or leave redact out and set allow_pii=False"
+            )
         options = cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
+        if options.redact is not None:
+            options = replace(options, native_spans=False)
         # a copy: the caller may change the mapping afterwards
         metadata = users_attributes("metadata", options.metadata or {})
         return replace(options, metadata=metadata, flush_timeout=float(options.flush_timeout))

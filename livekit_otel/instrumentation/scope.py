@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 
-from ..containment import contain
+from ..containment import contain, contained
+from ..redaction import Redaction, kinds
 from . import livekit_api
 from .clock import SessionClock
 from .layers import Layers
@@ -32,6 +33,7 @@ class SessionScope:
         layers: which layer records where, asked at each stage.
         options: what the user asked for.
         content: whether content may be recorded.
+        redaction: the user's ``redact``, which content is put through first; None where there is none, or no content.
         agent_name: id of the agent in charge.
         closing: the session is being closed: what is cut off now was not interrupted by anybody.
         close_called_ns: when closing began.
@@ -45,6 +47,7 @@ class SessionScope:
         spans: SpanFactory,
         span: PipelineSpan,
         clock: SessionClock,
+        redaction: Redaction | None = None,
         *,
         agent_name: str | None,
         content: bool,
@@ -56,6 +59,7 @@ class SessionScope:
         self.clock = clock
         self.options = options
         self.content = content
+        self.redaction = redaction
         self.agent_name = agent_name
         self.closing = False
         self.close_called_ns: int | None = None
@@ -85,6 +89,24 @@ class SessionScope:
         """Whether the agent in charge uses a speech-to-speech model."""
         session = self._session()
         return session is not None and livekit_api.is_realtime(session)
+
+    def redacted(self, text: str, kind: str, *, whole: bool = True) -> str:
+        """A text of content as it may be recorded: to be cut only afterwards. ``whole``: it does not break off."""
+        if self.redaction is None:
+            return text
+        return self.redaction.text(text, kind) if whole else self.redaction.cut_off(text, kind)
+
+    def user_said(self, text: str) -> None:
+        """Words of the user, before they are recorded anywhere, in the order in which they are said."""
+        if self.redaction is not None:
+            self.redaction.said(text)
+
+    def message_of(self, error: BaseException | None) -> str:
+        """The message of an error as it may be recorded; empty where it may not."""
+        if self.content and error is not None:
+            with contained("error.message"):
+                return self.redacted(str(error), kinds.ERROR)
+        return ""
 
     def soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` after what LiveKit has scheduled by now."""

@@ -13,6 +13,7 @@ from ..containment import contained
 from ..journal import Attributes, Head
 from ..provider.limits import limits_of
 from ..provider.mirror import tracer_for
+from ..redaction import Redaction, kinds
 from . import livekit_api, livekit_telemetry
 from .clock import SessionClock
 from .events import SessionEvents
@@ -55,11 +56,14 @@ class SessionState:
         content = options.content_allowed() and not livekit_api.redaction_enabled(session)
         clock = SessionClock()
         tracer = tracer_for(layers.provider, attr.SCOPE, processor)
-        who = identity(self.session_id, self.job, session, options, content=content)
+        redaction = Redaction(options.redact) if content and options.redact is not None else None
+        who = identity(self.session_id, self.job, session, options, redaction, content=content)
         spans = SpanFactory(tracer, who, limits_of(layers.provider))
         agent_name = agent_id(agent)
         span = open_session(spans, layers, self.job, agent_name, clock)
-        self.scope = SessionScope(session, options, layers, spans, span, clock, agent_name=agent_name, content=content)
+        self.scope = SessionScope(
+            session, options, layers, spans, span, clock, redaction, agent_name=agent_name, content=content
+        )
         self.recording = self.scope.recording
         tool_names = ToolNames(session, agent)
         self.journal = SessionJournal(self.scope, is_tool=tool_names)
@@ -82,17 +86,19 @@ class SessionState:
         self._announced = True
         scope = self.scope
         if scope.content and livekit_api.redaction_enabled(session):
-            scope.content = False
+            scope.content, scope.redaction = False, None
             self.journal.writer.withhold_content()
             scope.spans.withhold_content(scope.span)
         started = scope.clock.started_ns / 1e9
         attributes: Attributes = {attr.SESSION_REDACTED: not scope.content, attr.SESSION_STARTED_AT: started}
+        if scope.redaction is not None:
+            attributes[attr.SESSION_REDACTED_IN_PART] = True
         with contained("session.start"):
             head = livekit_api.report_head(session, self.job)
             self.journal.writer.add(Head(head))
             attributes[attr.SESSION_SDK_VERSION] = clip(str(head.get("sdk_version", "")))
             if scope.content and head.get("room"):
-                attributes[attr.SESSION_ROOM] = clip(head["room"])
+                attributes[attr.SESSION_ROOM] = clip(scope.redacted(head["room"], kinds.OTHER))
             attributes.update(self.journal.take(scope.spans.pieces(attr.KIND_SESSION_START, len(attributes))))
         if scope.layers.native_shared and (stamp := livekit_telemetry.cloud_stamp()):
             # recording begins when this span has begun: without its mark Cloud would not get the parent of LiveKit's

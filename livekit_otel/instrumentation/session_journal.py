@@ -29,7 +29,9 @@ class SessionJournal:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         value_length = scope.spans.budget.value_length
-        self.writer = JournalWriter(content=scope.content, is_tool=is_tool, value_length=value_length)
+        self.writer = JournalWriter(
+            content=scope.content, is_tool=is_tool, redaction=scope.redaction, value_length=value_length
+        )
         self.recorder = Recorder(self.writer)
         scope.spans.journal = self.take
 

@@ -95,14 +95,14 @@ class PipelineSpan:
         """Its identity, and ``last``, are there, also where processors set more than there is room for."""
         self._budget.keep(self.otel, self._known, last)
 
-    def fail(self, error: BaseException | None, *, content: bool, error_type: str | None = None) -> None:
-        """Status ERROR; the message may quote people, so it is content and never the status description."""
+    def fail(self, error: BaseException | None, *, message: str = "", error_type: str | None = None) -> None:
+        """Status ERROR; ``message`` may quote people, so it is content and never the status description."""
         self.outcome = attr.OUTCOME_ERROR
         self.otel.set_status(trace.StatusCode.ERROR)
         name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
         self.otel.set_attribute(attr.ERROR_TYPE, name)
-        if content and error is not None and str(error):
-            self.otel.set_attribute(attr.ERROR_MESSAGE, clip(str(error)))
+        if message:
+            self.otel.set_attribute(attr.ERROR_MESSAGE, clip(message))
 
     def move_to(self, owner: SpanOwner) -> None:
         """Put the open span below another owner: some stages run before anyone knows whose they are."""

@@ -35,6 +35,7 @@ from .format import (
     slot_of,
 )
 from .model_dump import dump
+from .transcripts import Transcripts
 from .writer import JournalWriter
 
 __all__ = ["Recorder", "item_form"]
@@ -60,6 +61,7 @@ class Recorder:
         self._known_items = 0
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._usage: list[dict[str, Any]] = []
+        self._transcripts = Transcripts()
 
     def event(self, event: Any, history: Any) -> None:
         """Record an emitted event, and the history items that appeared since the last one.
@@ -74,7 +76,11 @@ class Recorder:
             if added:
                 self._journal.later(partial(self._item_entries, added))
             return
+        redaction = self._journal.redaction
+        whole = self._transcripts.event(event, self._events, redaction) if redaction is not None else None
         self._journal.later(partial(self._entries, event, kind, added, self._events))
+        if whole is not None:
+            self._journal.later(whole)
         self._events += 1
 
     def _entries(self, event: Any, kind: str | None, added: Sequence[Added], number: int) -> Iterator[Entry]:

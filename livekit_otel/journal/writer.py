@@ -11,6 +11,7 @@ from opentelemetry.util.types import AttributeValue
 from .. import attributes as attr
 from ..containment import contained
 from ..privacy import MODEL_USAGE, OBJECT, REPORT, Rule
+from ..redaction import Redaction
 from .format import (
     Batch,
     Conversation,
@@ -25,6 +26,7 @@ from .format import (
     encode,
 )
 from .pieces import cut
+from .redact import ContentRedactor
 from .split import Found, Splitter
 
 __all__ = ["Attributes", "JournalWriter"]
@@ -57,13 +59,21 @@ class JournalWriter:
     Args:
         content: whether content may be recorded.
         is_tool: whether a tool of this name was registered; other names were made up by a model, and are content.
+        redaction: what content is put through before it is encoded, if anything.
         value_length: how many characters the SDK keeps of an attribute, where that is limited.
     """
 
     def __init__(
-        self, *, content: bool, is_tool: Callable[[str], bool] | None = None, value_length: int | None = None
+        self,
+        *,
+        content: bool,
+        is_tool: Callable[[str], bool] | None = None,
+        redaction: Redaction | None = None,
+        value_length: int | None = None,
     ) -> None:
         self._content = content
+        self.redaction = redaction if content else None
+        self._redactor = ContentRedactor(self.redaction, is_tool) if self.redaction is not None else None
         self._value_length = value_length
         self._split = Splitter(is_tool).split
         self._waiting: list[Callable[[], Iterable[Entry]]] = []
@@ -78,6 +88,7 @@ class JournalWriter:
     def withhold_content(self) -> None:
         """Record no content from here on, and none of what is still pending."""
         self._content = False
+        self.redaction = self._redactor = None
         self._pii = []
 
     @property
@@ -133,13 +144,19 @@ class JournalWriter:
         holds = _HOLDS.get(kind)
         if holds is not None:
             name, place, rule = holds
-            setattr(entry, name, self._split(getattr(entry, name), rule, [place], found))
+            form = getattr(entry, name)
+            if self._redactor is not None:
+                # a correction of a transcript says that it is whole
+                form = self._redactor.form(form, rule, whole=kind is EventCorrection)
+            setattr(entry, name, self._split(form, rule, [place], found))
             if kind is Usage:
                 self._take_changes(entry, found)  # type: ignore[arg-type]
         return found
 
     def _take_changes(self, entry: Usage, found: Found) -> None:
         for at, change in enumerate(entry.changes):
+            if self._redactor is not None:
+                change.fields = self._redactor.form(change.fields, MODEL_USAGE)
             change.fields = self._split(change.fields, MODEL_USAGE, [_CHANGES, at, 1], found)
 
     def take(self, first: int = attr.MAX_JOURNAL_PIECES, others: int = attr.MAX_JOURNAL_PIECES) -> list[Attributes]:

@@ -60,6 +60,7 @@ class Seen:
         journal, restored: its journal, read and played.
         ended_at: end of the last span, unix seconds.
         withheld: content was withheld, or removed on the way.
+        in_part: content went through the user's ``redact``.
         masks: names of masked identity attributes, by mask; ``nameless``: no span says its session.
         problems: what the reader of the spans reported.
     """
@@ -71,6 +72,7 @@ class Seen:
     restored: RestoredSession
     ended_at: float
     withheld: bool
+    in_part: bool
     masks: Mapping[str, Iterable[str]] = field(default_factory=dict)
     nameless: bool = False
     problems: Sequence[object] = ()
@@ -196,9 +198,22 @@ def _lost_entries(end: Mapping[str, object]) -> list[ReportWarning]:
 
 def _redaction(seen: Seen) -> list[ReportWarning]:
     if not seen.withheld:
-        return []
+        return _redaction_in_part(seen) if seen.in_part else []
     why = "was removed from the spans" if seen.journal.withheld else "was withheld by the session's settings"
     return [note(f"content was redacted: it {why}; texts are empty")]
+
+
+def _redaction_in_part(seen: Seen) -> list[ReportWarning]:
+    failed = whole(seen.of_the_end, attr.SESSION_REDACT_FAILED) or 0
+    texts = f"{failed:,} texts are withheld because redact failed on them" if failed > 1 else ""
+    texts = texts or ("one text is withheld because redact failed on it" if failed else "")
+    return [
+        note(
+            "content was redacted in part: it went through the user's redact before it was recorded, and interim "
+            "transcripts are withheld"
+        ),
+        *([note(texts)] if texts else []),
+    ]
 
 
 def _clock(seen: Seen) -> list[ReportWarning]:

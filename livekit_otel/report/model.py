@@ -26,6 +26,7 @@ class SessionReport:
         job_id, room_id, room, agent_name: as in LiveKit's report; empty where there is no job.
         close_reason: name of LiveKit's reason, like ``CR_USER_INITIATED``; None when the call broke off.
         redacted: content was not recorded, or was removed on the way; texts are empty then.
+        redacted_in_part: content went through the user's ``redact`` before it was recorded.
         findings: what is missing or damaged, and what else a reader should know.
         events: the session's events, as in LiveKit's report.
         history: the items of the chat history, as in LiveKit's report.
@@ -48,6 +49,7 @@ class SessionReport:
     agent_name: str
     close_reason: str | None
     redacted: bool
+    redacted_in_part: bool
     findings: list[ReportWarning]
     events: list[dict[str, Any]]
     history: list[dict[str, Any]]

@@ -26,6 +26,7 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "ended_at": report.ended_at,
             "complete": report.complete,
             "redacted": report.redacted,
+            "redacted_in_part": report.redacted_in_part,
             "warnings": report.warnings,
             "latency": {name: msgspec.structs.asdict(one) for name, one in report.latency.items()},
             "silence": dict(report.silence),

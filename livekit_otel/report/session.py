@@ -83,9 +83,10 @@ class OpenSession:
         started_at = number(start, attr.SESSION_STARTED_AT) or spans[0].start_ns / 1e9
         ended_at = max(span.end_ns for span in spans) / 1e9
         withheld = flag(start, attr.SESSION_REDACTED) or journal.withheld
+        in_part = any(flag(said, attr.SESSION_REDACTED_IN_PART) for said in (start, end))
         head = complete_head(restored, start, started_at, ended_at)
         seen = Seen(
-            spans, self._end, self._count, journal, restored, ended_at, withheld, self._masks, self._nameless,
+            spans, self._end, self._count, journal, restored, ended_at, withheld, in_part, self._masks, self._nameless,
             list(problems),
         )  # fmt: skip
         return SessionReport(
@@ -99,6 +100,7 @@ class OpenSession:
             agent_name=plain(head.get("agent_name")),
             close_reason=close_reason(restored.events),
             redacted=withheld,
+            redacted_in_part=in_part,
             findings=warnings(seen),
             events=restored.events,
             history=restored.items,
@@ -120,6 +122,7 @@ class OpenSession:
             agent_name="",
             close_reason=None,
             redacted=False,
+            redacted_in_part=False,
             findings=[loss(f"the report could not be made: {mistake(error)}")],
             events=[],
             history=[],

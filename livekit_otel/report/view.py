@@ -64,7 +64,7 @@ def facts(report: SessionReport) -> dict[str, str]:
         "turns": str(len(report.turns)),
         "closed": report.close_reason or "not closed",
         "complete": "yes" if report.complete else "no (see the warnings)",
-        "content": "redacted" if report.redacted else "",
+        "content": "redacted" if report.redacted else "redacted in part" if report.redacted_in_part else "",
     }
     return {name: one_line(value) for name, value in found.items() if value}
 

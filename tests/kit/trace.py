@@ -44,10 +44,10 @@ class Trace:
         return [record for record in self.pipeline if record.kind == kind]
 
 
-_cache: dict[tuple[str, bool, Any], Trace] = {}
+_cache: dict[tuple[str, bool | None, Any], Trace] = {}
 
 
-def record(name: str, *, native_spans: bool = False, **options: Any) -> Trace:
+def record(name: str, *, native_spans: bool | None = False, **options: Any) -> Trace:
     """Run a scenario traced (once for the same arguments), and return what came out."""
     key = (name, native_spans, tuple(sorted(options.items())))
     if key not in _cache:
@@ -55,7 +55,7 @@ def record(name: str, *, native_spans: bool = False, **options: Any) -> Trace:
     return _cache[key]
 
 
-def _record(name: str, native_spans: bool, options: dict[str, Any]) -> Trace:
+def _record(name: str, native_spans: bool | None, options: dict[str, Any]) -> Trace:
     return trace_scenario(name, TracerProvider(shutdown_on_exit=False), native_spans=native_spans, options=options)
 
 
@@ -69,7 +69,7 @@ def play(script: ScenarioFunction, *, native_spans: bool = False) -> Trace:
         del SCENARIOS["own"]
 
 
-def trace_scenario(name: str, provider: TracerProvider, *, native_spans: bool, options: dict[str, Any]) -> Trace:
+def trace_scenario(name: str, provider: TracerProvider, *, native_spans: bool | None, options: dict[str, Any]) -> Trace:
     """Run a scenario traced to a provider of the caller's."""
     stream, memory = io.StringIO(), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(memory))

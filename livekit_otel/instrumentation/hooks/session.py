@@ -71,7 +71,7 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
     process_exit.flush_at_exit(provider, _options.flush_timeout, closing.finish_open)
     export_watch.watch(provider)
     if _options.native_spans is False:
-        livekit_tracer.warn_if_shared(provider)
+        livekit_tracer.warn_if_shared(provider, redacts=_options.redact is not None)
     state = SessionState(session, agent, _options, Layers(provider, native.adopt_orphans), processor)
     state.events.listen("llm_metrics", lambda metrics: state.trackers.llm.metrics(metrics, llm.reporting.get()))
     state.events.listen("tts_metrics", lambda metrics: state.trackers.tts.metrics(metrics, tts.reporting.get()))

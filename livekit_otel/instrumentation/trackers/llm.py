@@ -12,7 +12,7 @@ from ..clock import to_ns
 from ..scope import SessionScope
 from ..span import SpanOwner
 from ..values import clip, flatten, model_attributes, named_model
-from .requests import Request, RequestTracker
+from .requests import Late, Request, RequestTracker
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
@@ -44,18 +44,30 @@ class LlmTracker(RequestTracker):
             attributes[attr.LLM_OWN] = True
         elif handle is not None and not handle.scheduled:
             attributes[attr.LLM_PREEMPTIVE] = True
+        late = None
         chat_ctx = getattr(stream, "_chat_ctx", None)
         if chat_ctx is not None:
             attributes[attr.LLM_INPUT_COUNT] = len(chat_ctx.items)
             if self.scope.content:
                 # a request beside the conversation has nothing in common with the one before it
                 delta = self._input if owner is None else messages.InputDelta()
-                attributes.update(delta.attributes(chat_ctx, self.scope.options.llm_input))
+                late = self._add_input(attributes, delta.select(chat_ctx, self.scope.options.llm_input))
         request = self.open(handle, attributes, owner)
+        if late is not None:
+            request.set_late(late)
         request.native = self.scope.layers.native_span_shared()
         if request.native:
             request.set({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE})
         return request
+
+    def _add_input(self, attributes: dict[str, AttributeValue], given: messages.Input) -> Late | None:
+        """What the model was given, now; or at the end, where only then it is known to be whole."""
+        redaction = self.scope.redaction
+        if redaction is not None and attr.LLM_PREEMPTIVE in attributes:
+            # LiveKit uses what was made ahead only where the user's words are the same in the end
+            return lambda request: given.attributes(redaction, whole=request.used)
+        attributes.update(given.attributes(redaction))
+        return None
 
     def metrics(self, metrics: LLMMetrics, stream: object | None) -> None:
         """LLMMetrics, of the stream that reports them or of a request that we did not see."""
@@ -86,7 +98,7 @@ class LlmTracker(RequestTracker):
             counted[attr.metric("llm", "metadata.model_name")] = stream._llm.model
             counted[attr.metric("llm", "metadata.model_provider")] = stream._llm.provider
             request.reported(counted)
-        request.set(answer.attributes(request.span.start_ns, content=self.scope.content))
+        request.set_late(lambda one: answer.attributes(one.span.start_ns, self.scope, whole=one.whole))
         request.report_done()
 
     def decision(self, metrics: LLMMetrics) -> None:

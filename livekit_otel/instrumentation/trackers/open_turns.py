@@ -152,14 +152,14 @@ class OpenTurns:
             with contained("turn.before_end"):
                 before(turn)
         if turn.failure is not None and not turn.heard:
-            turn.span.fail(turn.failure, content=self._scope.content)
+            turn.span.fail(turn.failure, message=self._scope.message_of(turn.failure))
         end = max(turn.last_ns, at_ns or 0)
         if turn.superseded_ns is not None and turn.cut_short:
             end = max(end, turn.superseded_ns)
         turn.tool_outlives = bool(turn.open_tools) or turn.tool_ended_ns > end
         attributes = {
             attr.END_REASON: turn.end_reason,
-            **turn.attributes(content=self._scope.content),
+            **turn.attributes(self._scope),
         }
         turn.span.end(end, attributes=attributes)
         self._floor_ns = max(self._floor_ns, turn.last_ns)

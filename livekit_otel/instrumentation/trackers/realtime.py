@@ -84,7 +84,7 @@ class RealtimeTracker:
         """The response was played, cut off or failed. Without usage yet it waits, unless none can come."""
         response.end_ns = self._scope.now_ns()
         if isinstance(error, Exception):
-            response.span.fail(error, content=self._scope.content)
+            response.span.fail(error, message=self._scope.message_of(error))
             if response.turn is not None:
                 response.turn.failed(attr.KIND_REALTIME, error)
         elif error is not None:

@@ -71,7 +71,7 @@ class Recognitions:
         span.set(recognition.attributes)
         if isinstance(error, Exception):
             self.failure, self.failed_ns = error, recognition.end_ns
-            span.fail(error, content=self._scope.content)
+            span.fail(error, message=self._scope.message_of(error))
         span.end(recognition.end_ns, attr.OUTCOME_CANCELLED if error is not None else None)
 
     def metrics(self, fields: dict[str, AttributeValue]) -> bool:

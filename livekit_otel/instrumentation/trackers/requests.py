@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import weakref
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from ...containment import contained
 from .. import livekit_api
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "RequestTracker", "in_adapter"]
 
+#: gives attributes of a request that is about to end
+Late: TypeAlias = "Callable[[Request], Mapping[str, AttributeValue]]"
 
 #: set while a fallback adapter's stream runs: those inside, and those that probe a failed model later, are its own
 in_adapter: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_adapter", default=False)
@@ -51,15 +54,30 @@ class Request:
         #: its speech will not be scheduled
         self._discarded = False
         self._attributes: dict[str, AttributeValue] = {}
+        self._late: list[Late] = []
 
     @property
     def completes(self) -> bool:
         """Whether it neither failed nor was cancelled, as far as is known."""
         return self._outcome is None and self.span.outcome == attr.OUTCOME_COMPLETED
 
+    @property
+    def whole(self) -> bool:
+        """Whether all that the model had to say arrived."""
+        return self._end_ns is not None and self.completes
+
+    @property
+    def used(self) -> bool:
+        """Whether its speech was scheduled; also where it has none."""
+        return self.handle is None or self.handle.scheduled
+
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Attributes that the span gets when it ends."""
         self._attributes.update(attributes)
+
+    def set_late(self, make: Late) -> None:
+        """Attributes that depend on how the request ends: ``make`` is called then."""
+        self._late.append(make)
 
     def reported(self, attributes: dict[str, AttributeValue]) -> None:
         """LiveKit's metrics of this request arrived."""
@@ -73,7 +91,7 @@ class Request:
         if isinstance(error, asyncio.CancelledError):
             self._outcome = attr.OUTCOME_CANCELLED
         elif error is not None:
-            self.span.fail(error, content=self._tracker.scope.content)
+            self.span.fail(error, message=self._tracker.scope.message_of(error))
             if self.turn is not None and not self.in_adapter and not self.beside:
                 self.turn.failed(self.span.kind, error)
         self.finish_if_settled()
@@ -90,7 +108,7 @@ class Request:
     def finish_if_settled(self) -> None:
         if self._end_ns is None or not self._reported:
             return
-        if self.handle is not None and not self.handle.scheduled and not self._discarded:
+        if not self.used and not self._discarded:
             return  # a preemptive generation: whether it is used is not known yet
         self.finish(self._end_ns)
 
@@ -99,8 +117,11 @@ class Request:
         if self.span.ended:
             return
         outcome = self._outcome if self._end_ns is not None else attr.OUTCOME_CANCELLED
-        if self.handle is not None and not self.handle.scheduled:
+        if not self.used:
             outcome = attr.OUTCOME_DISCARDED
+        for make in self._late:
+            with contained("request.late"):
+                self.set(make(self))
         self.span.end(self._end_ns if self._end_ns is not None else at_ns, outcome, self._attributes)
         self._tracker.finished(self)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from ...redaction import kinds
 from ..clock import to_ns
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
@@ -39,10 +40,10 @@ class _Final:
 
     __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
 
-    def __init__(self, text: str, start_ns: int, end_ns: int, attributes: dict[str, AttributeValue]) -> None:
-        self.text = text
+    def __init__(self, start_ns: int, end_ns: int, text: str, attributes: dict[str, AttributeValue]) -> None:
         self.start_ns = start_ns
         self.end_ns = end_ns
+        self.text = text
         self.attributes = attributes
         self.span: PipelineSpan | None = None
 
@@ -76,10 +77,8 @@ class SttTracker:
         attributes: dict[str, AttributeValue] = {}
         if event.language:
             attributes[attr.STT_LANGUAGE] = clip(str(event.language))
-        if self._scope.content and event.transcript:
-            attributes[attr.STT_TEXT] = clip(event.transcript)
         self._settle_final()
-        final = _Final(event.transcript, start, now, attributes)
+        final = _Final(start, now, event.transcript, attributes)
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -87,6 +86,8 @@ class SttTracker:
             attributes.update(recognition.attributes)
         self._finals.append(final)
         if len(self._finals) > _MAX_WAITING:
+            if self._scope.redaction is None:
+                self._write_texts()
             self._give(self._finals.popleft(), self._scope)
 
     def speech_started(self) -> None:
@@ -123,7 +124,7 @@ class SttTracker:
             self._heard_ns = None
             attributes |= self._take()
         span = self._scope.spans.start(attr.KIND_STT, self._scope, min(start, now), attributes)
-        span.fail(error, content=self._scope.content)
+        span.fail(error, message=self._scope.message_of(error))
         span.end(now)
 
     def inner_failed_since(self, begun_ns: int) -> bool:
@@ -163,6 +164,7 @@ class SttTracker:
         """The words of this turn were committed."""
         if self._open is not None and self._finals:
             self.settle()
+        self._write_texts()
         while self._finals:
             final = self._finals.popleft()
             if final.end_ns < owner.span.start_ns:
@@ -174,6 +176,7 @@ class SttTracker:
     def discard(self) -> None:
         """What was recognised will not be committed."""
         self.settle()
+        self._write_texts()
         while self._finals:
             self._give(self._finals.popleft(), self._scope)
 
@@ -188,6 +191,16 @@ class SttTracker:
             self._open = (span, final.end_ns, turn)
         else:
             span.end(final.end_ns)
+
+    def _write_texts(self) -> None:
+        """An utterance is whole. Redacted, no transcript has a text where more is found in all of them together."""
+        scope, texts = self._scope, [final.text for final in self._finals]
+        if not scope.content:
+            return
+        shown = texts if scope.redaction is None else scope.redaction.pieces(texts, kinds.USER)
+        for final, text in zip(self._finals, shown or (), strict=False):
+            if text:
+                final.attributes[attr.STT_TEXT] = clip(text)
 
     def _settle_final(self) -> None:
         """Usage up to here is that of the latest final transcript."""

@@ -9,6 +9,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from ...redaction import kinds
 from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..tool_names import ToolNames
@@ -147,9 +148,10 @@ class ToolTracker:
         if speech_id is not None:
             attributes[attr.SPEECH_ID] = speech_id
         if self._scope.content:
-            attributes[attr.TOOL_CALL_ARGUMENTS] = clip(function_call.arguments, attr.GENAI_VALUE_BYTES)
+            arguments = self._scope.redacted(function_call.arguments, kinds.TOOL_ARGUMENTS)
+            attributes[attr.TOOL_CALL_ARGUMENTS] = clip(arguments, attr.GENAI_VALUE_BYTES)
             if not registered:
-                attributes[attr.TOOL_MADE_UP_NAME] = name
+                attributes[attr.TOOL_MADE_UP_NAME] = clip(self._scope.redacted(function_call.name, kinds.OTHER))
         return attributes
 
     def _end(self, call: ToolCall, status: str | None, message: str | None) -> None:
@@ -165,7 +167,8 @@ class ToolTracker:
         if status is not None:
             attributes[attr.TOOL_STATUS] = status
         if message is not None and self._scope.content:
-            attributes[attr.TOOL_CALL_RESULT] = clip(message, attr.GENAI_VALUE_BYTES)
+            result = self._scope.redacted(message, kinds.TOOL_RESULT)
+            attributes[attr.TOOL_CALL_RESULT] = clip(result, attr.GENAI_VALUE_BYTES)
         if status == "error":
-            span.fail(error, content=self._scope.content)
+            span.fail(error, message=self._scope.message_of(error))
         span.end(self._scope.now_ns(), attr.OUTCOME_CANCELLED if status == "cancelled" else None, attributes)

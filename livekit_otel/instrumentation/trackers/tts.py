@@ -66,7 +66,10 @@ class TtsTracker(RequestTracker):
             self.scope.spans.count -= 1
             self.finished(request)
             return
-        if self.scope.content and text:
+        if self.scope.redaction is not None:
+            # a piece of an answer, which is recorded as a whole on its turn
+            self.scope.redaction.withhold(text)
+        elif self.scope.content and text:
             request.set({attr.TTS_TEXT: clip(text)})
         self.work_done(request, error)
         if not reports:

@@ -9,6 +9,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from ...redaction import kinds
+from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..values import clip
 
@@ -73,6 +75,7 @@ class TurnState:
         #: it had something left to say when the user took the floor
         self.cut_short = False
         self.user_text = ""
+        #: redacted where the user asks for it
         self.agent_text = ""
         self.models: dict[str, None] = {}
         self.agent_name: str | None = None
@@ -159,7 +162,7 @@ class TurnState:
         if name is not None:
             self.models.setdefault(name)
 
-    def attributes(self, *, content: bool) -> dict[str, AttributeValue]:
+    def attributes(self, scope: SessionScope) -> dict[str, AttributeValue]:
         """What the span says of the turn, besides why it ended."""
         out: dict[str, AttributeValue] = {
             attr.TURN_HAS_USER: self.has_user,
@@ -173,9 +176,10 @@ class TurnState:
             out[attr.TURN_SPEECH_END_SOURCE] = self.speech_end_source
         if self.tool_outlives:
             out[attr.TURN_TOOL_OUTLIVES] = True
-        if content and self.user_text:
-            out[attr.TURN_USER_TEXT] = clip(self.user_text)
-        if content and self.agent_text:
+        if scope.content and self.user_text:
+            whole = len(self.user_text) < TEXT_LIMIT
+            out[attr.TURN_USER_TEXT] = clip(scope.redacted(self.user_text, kinds.USER, whole=whole))
+        if scope.content and self.agent_text:
             out[attr.TURN_AGENT_TEXT] = clip(self.agent_text)
         for name, number in self.reported.items():
             out[attr.reported(name)] = number

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ... import attributes as attr
 from ...containment import contain
+from ...redaction import kinds
 from .. import livekit_api
 from ..scope import SessionScope
 from ..span import SpanOwner
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["TurnTracker"]
 
 _MAX_SPEECHES = 64
-_REPORTED = frozenset(attr.REPORTED_METRICS)
-#: when somebody spoke: reported of both sides, kept of the user's
-_SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 
 #: the turn whose end-of-turn decision the current task carries out; tasks that it creates inherit it
 _decided: ContextVar[weakref.ref[TurnState] | None] = ContextVar("livekit_otel_decided_turn", default=None)
@@ -94,6 +92,7 @@ class TurnTracker(OpenTurns):
         if turn is None or not turn.open:
             turn = self._start(start_ns or self._scope.now_ns(), has_user=True, committed=True)
         turn.committed = True
+        self._scope.user_said(text)
         turn.user_text = joined("", text)
         self._supersede(turn, floor_ns)
         return turn
@@ -131,6 +130,7 @@ class TurnTracker(OpenTurns):
         now = self._scope.now_ns()
         if typed is not None:
             turn = self._start(now, has_user=True, committed=True, source=attr.SPEECH_END_TYPED)
+            self._scope.user_said(typed)
             turn.user_text = joined("", typed)
             self._supersede(turn)
             return turn
@@ -222,15 +222,15 @@ class TurnTracker(OpenTurns):
         if item.role == "user":
             turn.user_text = joined("", text) or turn.user_text
         elif item.role == "assistant":
+            if self._scope.content:
+                text = self._scope.redacted(text, kinds.AGENT, whole=not item.interrupted)
             turn.agent_text = joined(turn.agent_text, text)
             turn.answered = True
             # before 1.8.8 an answer is in the conversation, too, where its voice failed
             turn.heard = turn.heard or turn.failure is None or not livekit_api.speaks(self._scope.session)
             if item.interrupted and not self._scope.closing and turn.failure is None:
                 turn.interrupted = True
-        for name, number in (item.metrics or {}).items():
-            if name in _REPORTED and isinstance(number, (int, float)) and (item.role == "user" or name not in _SPOKEN):
-                turn.reported.setdefault(name, float(number))
+        turn.report(item.metrics or {}, of_user=item.role == "user")
 
     def words_arrived(self, item: ChatMessage, *, unclaimed: bool) -> None:
         """A realtime model's server transcribed what the user said. ``unclaimed``: the user spoke, and no turn has it.

@@ -1,0 +1,9 @@
+"""Partial redaction: what the user's ``redact`` is applied to, and the ready-made :class:`PatternRedactor`."""
+
+from __future__ import annotations
+
+from . import kinds
+from .apply import Redact, Redaction
+from .patterns import PatternRedactor
+
+__all__ = ["PatternRedactor", "Redact", "Redaction", "kinds"]
