@@ -33,7 +33,7 @@ from livekit_otel.journal import JournalWriter, recorder
 from livekit_otel.processor import TurnSpanProcessor
 from livekit_otel.provider import export_losses
 from tests.kit.run import SCENARIOS, run_scenario
-from tests.kit.trace import names, switch_off
+from tests.kit.trace import every_name, names, switch_off
 
 CLASSES: tuple[type, ...] = (
     EouTracker,
@@ -172,7 +172,7 @@ def test_a_broken_hook_changes_nothing(hook: tuple[Any, str], monkeypatch: pytes
     if hook[0] is TurnSpanProcessor and hook[1] == "__init__":
         pytest.skip("made before the call begins, by the caller of set_tracer_provider")
     reached = [name for name in SOME if hook in used(name)] or [name for name in names() if hook in used(name)]
-    if not reached and _id(hook) not in ELSEWHERE and len(names()) < len(SCENARIOS):
+    if not reached and _id(hook) not in ELSEWHERE and len(every_name()) < len(SCENARIOS):
         pytest.skip("this LiveKit cannot play all scenarios")
     assert bool(reached) != (_id(hook) in ELSEWHERE)
     for name in reached[: len(SOME)]:
@@ -188,7 +188,7 @@ def test_broken_hooks_in_every_session(name: str, monkeypatch: pytest.MonkeyPatc
             assert disturbed(name, *hook, monkeypatch) == undisturbed(name), _id(hook)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", every_name())
 def test_the_plugin_changes_nothing(name: str) -> None:
     """With the plugin on, LiveKit does exactly what it does without."""
     provider = TracerProvider(shutdown_on_exit=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from .kit.trace import names, open_names, record
+from .kit.trace import every_name, open_names, record
 from .kit.turn_checker import check_reports, check_turns
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["pipeline", "both-layers"])
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", every_name())
 def test_turns_are_whole(name: str, native: bool) -> None:
     """Stages lie inside their turns, words stand on one turn, and turns do not overlap, in both modes."""
     check_turns(record(name, native_spans=native).pipeline)

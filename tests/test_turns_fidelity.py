@@ -13,7 +13,7 @@ from livekit_otel import attributes as attr
 from livekit_otel.turns import SessionDerivation, derive_session
 from livekit_otel.turns.latency import TOLERANCE
 
-from .kit.trace import OWN_MODELS, names, record
+from .kit.trace import OWN_MODELS, every_name, record
 from .turns_live import assert_live_equals_rebuilt
 
 #: (scenario, latency): why LiveKit's value is another one
@@ -55,7 +55,7 @@ def sessions(name: str) -> list[tuple[list[SpanRecord], SessionDerivation]]:
     return [(spans, derive_session(spans)) for spans in found.values()]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", every_name())
 def test_silence_sums_to_the_whole(name: str) -> None:
     """In every scripted session the stages of each turn sum to its e2e_latency, and none is negative."""
     for _, session in sessions(name):
@@ -64,7 +64,7 @@ def test_silence_sums_to_the_whole(name: str) -> None:
             assert sum(turn.silence.values()) == pytest.approx(turn.latency.e2e_latency or 0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", every_name())
 def test_derived_latencies_are_livekits(name: str) -> None:
     """Derived and reported times agree within 5 ms, but for the differences that are explained above."""
     for _, session in sessions(name):
@@ -88,7 +88,7 @@ def test_explained_differences_exist(name: str, latency: str) -> None:
     assert any(note.startswith(f"{latency}:") for note in notes)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name not in OWN_MODELS])
+@pytest.mark.parametrize("name", [name for name in every_name() if name not in OWN_MODELS])
 def test_usage_is_livekits(name: str) -> None:
     """Usage from the spans alone is session.usage, each model with each field, in LiveKit's order."""
     trace = record(name)
@@ -102,7 +102,7 @@ def _floats(usage: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 12) for name, value in usage.items() if isinstance(value, float)}
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", every_name())
 def test_live_equals_rebuilt(name: str) -> None:
     """What the processor put on the trace during the call is what a report computes from it."""
     for spans, _ in sessions(name):

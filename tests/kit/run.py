@@ -108,17 +108,21 @@ class Scenario:
     function: ScenarioFunction
     #: LiveKit versions before this one lack what the script needs
     since: tuple[int, ...] = (1, 8, 3)
+    #: one more call of a kind that others stand for: only the tests that compare whole calls play it
+    variant: bool = False
 
 
 SCENARIOS: dict[str, Scenario] = {}
 
 
-def scenario(*, since: tuple[int, ...] = (1, 8, 3)) -> Callable[[ScenarioFunction], ScenarioFunction]:
+def scenario(
+    *, since: tuple[int, ...] = (1, 8, 3), variant: bool = False
+) -> Callable[[ScenarioFunction], ScenarioFunction]:
     """Register a scripted session under its function's name; its docstring says what happens."""
 
     def register(function: ScenarioFunction) -> ScenarioFunction:
         name = function.__name__
-        SCENARIOS[name] = Scenario(name, (function.__doc__ or "").strip(), function, since)
+        SCENARIOS[name] = Scenario(name, (function.__doc__ or "").strip(), function, since, variant)
         return function
 
     return register

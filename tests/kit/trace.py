@@ -111,7 +111,12 @@ OWN_MODELS = (
 
 
 def names() -> list[str]:
-    """Scenarios that the installed LiveKit can play."""
+    """Scenarios that the installed LiveKit can play, without variants."""
+    return [name for name in every_name() if not SCENARIOS[name].variant]
+
+
+def every_name() -> list[str]:
+    """The same with them."""
     import livekit.agents
 
     import tests.scenarios  # noqa: F401

@@ -70,7 +70,7 @@ async def amd_machine(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def amd_that_hears_for_itself(call: Call) -> None:
     """The detection has a recognizer of its own."""
     call.caller.says(f"hello this is the {CANARY}", 1.0)
@@ -97,7 +97,7 @@ async def amd_before_a_realtime_model(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def amd_machine_goes_on(call: Call) -> None:
     """The voicemail speaks again while the agent waits for its tone: LiveKit keeps the words, and answers nothing."""
     call.caller.says(f"you have reached the {CANARY} please leave a message", 1.0, 3.0).says("after the tone", 7.0)
@@ -110,7 +110,7 @@ async def amd_machine_goes_on(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def amd_after_a_handoff(call: Call) -> None:
     """A tool hands over to an agent that hears with models of its own; then the detection begins."""
     call.caller.says(f"transfer please {CANARY}", 1.0).says(f"hello this is the {CANARY}", 9.0)
@@ -123,7 +123,7 @@ async def amd_after_a_handoff(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def amd_nobody_speaks(call: Call) -> None:
     """Nobody says anything: the greeting is generated at once, and held until the detection gives up."""
     session = call.session()

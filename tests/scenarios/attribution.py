@@ -301,7 +301,7 @@ async def typed_while_the_agent_speaks_on(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def reply_that_waits_for_silence(call: Call) -> None:
     """Code asks for a reply while VAD hears noise: LiveKit plays it when that is over."""
     call.caller.noise(1.0, 2.0)
@@ -328,7 +328,7 @@ async def hook_with_a_model_of_its_own(call: Call) -> None:
     await _talk(call, None, until=8.0, agent=Thoughtful())
 
 
-@scenario()
+@scenario(variant=True)
 async def preamble_and_a_quick_tool(call: Call) -> None:
     """The model says something and calls a tool, which is done long before that has been said."""
 
@@ -345,7 +345,7 @@ async def preamble_and_a_quick_tool(call: Call) -> None:
     await _talk(call, calls("Let me look at that for you.", quick="quick"), until=8.0, agent=Quick())
 
 
-@scenario()
+@scenario(variant=True)
 async def interrupted_by_code_after_noise(call: Call) -> None:
     """Something is heard between the user's words and their commit; code interrupts the answer, and nobody speaks."""
     call.caller.says(f"hello {CANARY}", 1.0).noise(2.02, 0.06)

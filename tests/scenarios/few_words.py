@@ -31,7 +31,7 @@ async def few_words_and_a_reply_made_ahead(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def few_words_and_a_batch_recognizer(call: Call) -> None:
     """The recognizer cannot stream: LiveKit commits the few words before it has those that came next."""
     _calls(call)
@@ -42,7 +42,7 @@ async def few_words_and_a_batch_recognizer(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def few_words_noise_and_more_words(call: Call) -> None:
     """Noise, then a long question with many interim transcripts."""
     call.caller.says(f"a long story {CANARY}", 1.0).says("uh huh", 3.5, 0.4).noise(6.0)
@@ -63,7 +63,7 @@ async def few_words_that_add_up(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def few_words_and_the_end_of_the_call(call: Call) -> None:
     """The user says more as the call ends: LiveKit commits it all."""
     call.caller.says(f"a long story {CANARY}", 1.0).says("uh huh", 4.0, 0.4).says("goodbye then my friend", 9.0)
@@ -73,7 +73,7 @@ async def few_words_and_the_end_of_the_call(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def few_words_and_the_agent_speaks_on(call: Call) -> None:
     """The agent says something of itself before the user says more."""
     call.caller.says(f"a long story {CANARY}", 1.0).says("uh huh", 4.0, 0.4).says("thanks that is enough", 14.0)
@@ -85,7 +85,7 @@ async def few_words_and_the_agent_speaks_on(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def few_words_that_are_cleared(call: Call) -> None:
     """Code discards what the user said before more is said."""
     _calls(call)
@@ -111,7 +111,7 @@ class Teller(Agent):
         return f"late result, {CANARY}"
 
 
-@scenario()
+@scenario(variant=True)
 async def few_words_before_a_handoff(call: Call) -> None:
     """Another agent is in charge when the user says more: LiveKit has forgotten the few words, or not."""
     _calls(call)

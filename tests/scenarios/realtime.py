@@ -66,7 +66,7 @@ async def realtime_tool(call: Call) -> None:
     await _talk(call, _asked(1.0, Answer(call="weather"), f"weather {CANARY}"), until=8.0)
 
 
-@scenario()
+@scenario(variant=True)
 async def realtime_tool_and_a_slow_server(call: Call) -> None:
     """The server takes half a second to begin the answer to what a tool gave."""
     await _talk(call, _asked(1.0, Answer(call="weather"), f"weather {CANARY}"), until=8.0, delay=0.5)
@@ -157,13 +157,13 @@ async def realtime_with_turns_of_the_session(call: Call) -> None:
     await _decided_here(call, stt=None)
 
 
-@scenario()
+@scenario(variant=True)
 async def realtime_with_a_recognizer_and_a_hook(call: Call) -> None:
     """The session's recognizer and VAD end the turn, and a hook works before the answer is asked for."""
     await _decided_here(call, Thoughtful())
 
 
-@scenario()
+@scenario(variant=True)
 async def realtime_beside_a_vad(call: Call) -> None:
     """The server ends the turn, a VAD in the session hears when the user stopped, and the response begins late."""
     steps = [Step(1.0, "start"), Step(2.0, "stop"), Step(2.1, "transcript", f"hello {CANARY}")]
@@ -176,7 +176,7 @@ async def realtime_beside_a_vad(call: Call) -> None:
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def realtime_asked_in_writing(call: Call) -> None:
     """The user writes to a realtime model, which takes half a second to begin its answer."""
     model = FakeRealtimeModel([], reply=REPLY, truth=call.truth, delay=0.5)

@@ -89,21 +89,21 @@ async def _ask(call: Call, reply: Any, *, until: float = 14.0, **changes: Any) -
     await call.close(session)
 
 
-@scenario()
+@scenario(variant=True)
 async def preamble_before_a_slow_tool(call: Call) -> None:
     """The agent says that it looks, and looks for six seconds."""
     call.caller.says(f"look please {CANARY}", 1.0)
     await _ask(call, replies(PREAMBLE, tools=("six",)))
 
 
-@scenario()
+@scenario(variant=True)
 async def filler_before_a_slow_answer(call: Call) -> None:
     """The tool itself says something, and works for five seconds."""
     call.caller.says(f"look please {CANARY}", 1.0)
     await _ask(call, replies("", tools=("filled",)))
 
 
-@scenario()
+@scenario(variant=True)
 async def tool_that_says_it_all(call: Call) -> None:
     """The tool speaks and returns nothing: that is the answer."""
     call.caller.says(f"look please {CANARY}", 1.0)
@@ -117,21 +117,21 @@ async def preamble_and_filler(call: Call) -> None:
     await _ask(call, replies(PREAMBLE, tools=("six", "filled")))
 
 
-@scenario()
+@scenario(variant=True)
 async def handoff_to_a_slow_colleague(call: Call) -> None:
     """The next agent needs two seconds before it says its first words."""
     call.caller.says(f"connect me please {CANARY}", 1.0)
     await _ask(call, replies(TRANSFER, tools=("transfer",)))
 
 
-@scenario()
+@scenario(variant=True)
 async def progress_before_the_result(call: Call) -> None:
     """The tool's word on its progress is said, and its result four seconds later."""
     call.caller.says(f"look please {CANARY}", 1.0)
     await _ask(call, replies("", PROGRESS, tools=("progress",)))
 
 
-@scenario()
+@scenario(variant=True)
 async def noise_in_the_wait(call: Call) -> None:
     """Somebody coughs while the user waits for a tool."""
     call.caller.says(f"look please {CANARY}", 1.0).noise(5.0, 0.5)
@@ -167,7 +167,7 @@ def _resumes(at: float) -> None:
         await _ask(call, replies("That is a longer answer than anybody wants to hear."))
 
     resumes.__name__ = f"resumes_{round(at * 1000)}_ms"
-    scenario()(resumes)
+    scenario(variant=True)(resumes)
 
 
 for _at in (2.45, 3.0):

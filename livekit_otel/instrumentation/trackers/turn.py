@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
@@ -21,6 +21,9 @@ __all__ = ["TEXT_LIMIT", "TurnState", "joined", "model_name"]
 
 TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
+_REPORTED = frozenset(attr.REPORTED_METRICS)
+#: when somebody spoke: reported of both sides, kept of the user's
+_SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 #: a failure of these is of no account when the turn was answered all the same
 _MADE_UP_FOR = frozenset({attr.KIND_STT, attr.KIND_REALTIME})
 
@@ -161,6 +164,12 @@ class TurnState:
         name = model_name(attributes)
         if name is not None:
             self.models.setdefault(name)
+
+    def report(self, metrics: Mapping[str, object], *, of_user: bool) -> None:
+        """LiveKit's own latencies of a message; the first of each counts."""
+        for name, number in metrics.items():
+            if name in _REPORTED and isinstance(number, (int, float)) and (of_user or name not in _SPOKEN):
+                self.reported.setdefault(name, float(number))
 
     def attributes(self, scope: SessionScope) -> dict[str, AttributeValue]:
         """What the span says of the turn, besides why it ended."""
