@@ -356,3 +356,25 @@ def test_a_step_of_the_wall_clock_is_a_note(step: float, said: str | None, monke
     assert end.attributes.get(attr.SESSION_CLOCK_STEP) == (step if said else None)
     assert [f"set {said} by" in one for one in report.warnings] == ([True] if said else [])
     assert report.complete
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_a_journal_with_a_gap_is_not_complete(lost: int) -> None:
+    """Where only a piece of the journal is gone, with every span and its count there, something is missing."""
+
+    async def main() -> None:
+        await (await _eight_seconds()).aclose()
+
+    spans = play(main)
+    carriers = [n for n, span in enumerate(spans) if any(map(_is_piece, span.attributes))]
+    at = carriers[lost % len(carriers)]
+    kept = {name: value for name, value in spans[at].attributes.items() if not _is_piece(name)}
+    spans[at] = msgspec.structs.replace(spans[at], attributes=kept)
+    report = build_report(spans)
+    assert not report.complete
+    assert {warning.loss for warning in report.findings if "journal" in warning.message} == {True}
+    assert any("journal" in warning for warning in report.warnings)
+
+
+def _is_piece(name: str) -> bool:
+    return name.startswith((attr.JOURNAL_PREFIX, attr.PII_JOURNAL_PREFIX))

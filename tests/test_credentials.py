@@ -160,7 +160,7 @@ def test_no_exception_or_repr_shows_a_credential(form: str, trace: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "LANGFUSE_HOST"])
-@pytest.mark.parametrize("protocol", ["http/protobuf", "http/json", "grpc"])
+@pytest.mark.parametrize("protocol", ["http/protobuf", "http/json", pytest.param("grpc", marks=pytest.mark.slow)])
 def test_no_variable_is_shown(
     name: str, protocol: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
