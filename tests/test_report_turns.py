@@ -23,12 +23,14 @@ from tests import report_kit
 
 from .kit.trace import OWN_MODELS, names, record
 
-#: what LiveKit alone reports: of a filler that comes first, of a hook that is cut off with the call
+#: what LiveKit alone reports: of a filler that comes first, of a hook that is cut off with the call, of words that come
+#: when the answer has been asked for
 ONLY_REPORTED = {
     "tool_that_speaks": {"llm_node_ttfs"},
     "tool_with_filler": {"llm_node_ttfs"},
     "filler_before_a_slow_answer": {"llm_node_ttfs"},
     "cut_off_while_waiting": {"on_user_turn_completed_delay"},
+    "realtime_committed_by_hand": {"transcription_delay"},
 }
 #: (scenario, latency): differences from LiveKit's own values; docs/latency.md explains each
 EXPLAINED = {
@@ -38,6 +40,7 @@ EXPLAINED = {
     ("transcription_times_out", "started_speaking_at"),
     ("tool_that_speaks", "e2e_latency"),
     ("tool_with_filler", "e2e_latency"),
+    ("realtime_committed_by_hand", "end_of_turn_delay"),
     ("filler_before_a_slow_answer", "e2e_latency"),
     *itertools.product(
         ("few_words_and_a_batch_recognizer", "interrupted_by_code_after_noise"),
@@ -110,6 +113,13 @@ def test_what_is_heard_after_the_words(folder: Path) -> None:
     assert (few.latency.e2e_latency, few.reported["e2e_latency"]) == pytest.approx((6.0, 0.6), abs=1e-6)
     (noise,) = all_turns("interrupted_by_code_after_noise", folder)
     assert (noise.latency.e2e_latency, noise.reported["e2e_latency"]) == pytest.approx((0.88, 0.6), abs=1e-6)
+
+
+def test_a_model_that_is_asked_before_the_words_come(folder: Path) -> None:
+    """A turn committed by hand is over with the call that asks the model; LiveKit counts to the words that follow."""
+    *_, turn = all_turns("realtime_committed_by_hand", folder)
+    assert turn.latency.end_of_turn_delay == pytest.approx(0.3, abs=1e-6)
+    assert turn.reported["end_of_turn_delay"] == pytest.approx(0.6, abs=TOLERANCE)
 
 
 def test_first_audio_counts(folder: Path) -> None:

@@ -42,6 +42,7 @@ EXPLAINED = {
         "LiveKit counts from what was heard last, be it noise or speech whose words it does not commit",
     ),
     ("tool_with_filler", "e2e_latency"): "LiveKit waits for the answer, the user hears the filler before that",
+    ("realtime_committed_by_hand", "end_of_turn_delay"): "LiveKit counts to the words, the model was asked before",
     ("filler_before_a_slow_answer", "e2e_latency"): "LiveKit waits for the answer, the user hears the filler before it",
     ("tool_that_speaks", "e2e_latency"): "LiveKit waits for the answer, the user hears the tool's words before that",
 }

@@ -18,6 +18,10 @@ STORY = "This is a long answer"
 ANSWER = "That is the answer"
 #: scenario -> (user's words, agent's words, end, e2e, begins, ends) of each turn; seconds of the call
 EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
+    "realtime_committed_by_hand": [
+        ("first", "Generated for", "completed", 0.42, 1.0, 3.22),
+        ("second", "Generated for", "completed", 0.32, 6.0, 8.12),
+    ],
     "barge_in_without_interims": [
         ("tell me a story", STORY, "interrupted", 0.6, 1.0, 5.3),
         ("stop it please now", STORY, "completed", 0.6, 4.0, 10.92),

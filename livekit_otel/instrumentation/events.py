@@ -126,6 +126,8 @@ class SessionEvents:
             to.playback.watch(session.output.audio)
         answers = self.answering or (realtime and not event.user_initiated and to.vad.unclaimed)
         turn = to.turns.speech_created(event.speech_handle, answers_speech=answers)
+        if self.answering:
+            to.turns.answers_commit(turn)
         to.holds.speech_waits(event.speech_handle.id)
         if not answers:
             turn.by_server = realtime and not event.user_initiated

@@ -186,3 +186,18 @@ async def realtime_asked_in_writing(call: Call) -> None:
     session.generate_reply(user_input=f"written by the {CANARY}")
     await call.until(5.0)
     await call.close(session)
+
+
+@scenario()
+async def realtime_committed_by_hand(call: Call) -> None:
+    """Push to talk: the model is asked at once, and the words come from the session's recognizer after that."""
+    model = FakeRealtimeModel([], reply=REPLY, truth=call.truth)
+    model.capabilities.turn_detection = model.capabilities.user_transcription = False
+    call.caller.says(f"first {CANARY}", 1.0).says("second", 6.0, final_after=0.6)
+    session = call.session(llm=model, tts=None, turn_handling={"turn_detection": "manual"})
+    await call.start(session, Clerk())
+    for at in (2.2, 7.1):
+        await call.until(at)
+        await session.commit_user_turn(transcript_timeout=0.5)
+    await call.until(12.0)
+    await call.close(session)

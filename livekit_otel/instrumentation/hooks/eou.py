@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -122,14 +123,17 @@ def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: 
 
 
 def commit_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity.commit_user_turn(…)``: with a realtime model the reply is asked for inside this call."""
+    """``AgentActivity.commit_user_turn(…)``: with a realtime model the reply is asked for inside this call.
+
+    The words follow, by a task that the call creates: its context knows the turn of the reply, and no other does.
+    """
     state = None
     with contained("eou.commit"):
         state = registry.of(activity.session)
         if state is not None and state.recording:
             state.events.answering = True
     try:
-        return wrapped(*args, **kwargs)
+        return contextvars.copy_context().run(wrapped, *args, **kwargs)
     finally:
         if state is not None:
             state.events.answering = False

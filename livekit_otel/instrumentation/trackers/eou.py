@@ -90,9 +90,10 @@ class EouTracker:
             self._utterance.release(claim)  # what was left over of something said long ago
             return
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
+        answered, now = self._turns.answered_commit() or (None, now)
         decision = Decision(end_of_turn, min(stopped or now, now), now, source)
-        decision.held_by = self._turns.unfinished()
-        decision.turn = self._turns.commit(text, claim.start_ns or stopped, claim.floor_ns)
+        decision.held_by = self._turns.unfinished() if answered is None else None
+        decision.turn = self._turns.commit(text, claim.start_ns or stopped, claim.floor_ns, answered)
         decision.turn.speech_end_source = source
         self._utterance.give(claim, decision.turn)
         if not hook:

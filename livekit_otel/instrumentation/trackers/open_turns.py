@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from ... import attributes as attr
@@ -19,6 +21,10 @@ __all__ = ["OpenTurns"]
 
 _MAX_OPEN = 16
 _MAX_SPEECHES = 64
+
+
+#: in the context of a commit that has asked for the answer: the turn of it, and when that was
+_answered: ContextVar[tuple[weakref.ref[TurnState], int] | None] = ContextVar("livekit_otel_answered", default=None)
 
 
 class OpenTurns:
@@ -54,6 +60,16 @@ class OpenTurns:
     def floor_ns(self) -> int:
         """When the agent last had the floor: what the user said before that was said during another turn."""
         return max([self._floor_ns, *(turn.last_ns for turn in self._open if turn is not self._candidate)])
+
+    def answers_commit(self, turn: TurnState) -> None:
+        """A realtime model is asked for this turn's answer, in the call that commits the words, which come later."""
+        _answered.set((weakref.ref(turn), self._scope.now_ns()))
+
+    def answered_commit(self) -> tuple[TurnState, int] | None:
+        """The open turn whose words are being committed, and since when its answer is asked for."""
+        known = _answered.get()
+        turn = known[0]() if known is not None else None
+        return (turn, known[1]) if known is not None and turn is not None and turn.open else None
 
     def created(self, speech_id: str) -> None:
         """A speech comes into being."""
