@@ -277,3 +277,14 @@ def test_what_is_kept_of_texts_is_bounded() -> None:
     assert len(redaction._pieces) <= 32
     assert len(redaction._endings) <= 32
     assert len(redaction._said) <= 500
+
+
+@pytest.mark.parametrize("number", [4111111111111111, 4.111111111111111e15])
+def test_a_number_is_found_however_json_writes_it(number: float) -> None:
+    """A card number that a spreadsheet made a float is one, as a value and in the text of a document."""
+    redaction = Redaction(livekit_otel.PatternRedactor())
+    assert redaction.value({"n": number}, "tool_arguments") == {"n": "[CARD]"}
+    for text in (json.dumps({"n": number}), '{"n": 4.111111111111111E+15}', '{"n": 4111111111111111.0}'):
+        assert json.loads(redaction.text(text, "tool_arguments")) == {"n": "[CARD]"}
+    harmless = {"n": 1234567.25, "m": 0.5, "k": 1e300}
+    assert redaction.value(harmless, "tool_arguments") == harmless

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..containment import contained
 
 if TYPE_CHECKING:
-    from livekit.agents import AgentSession, JobContext, SpeechHandle
+    from livekit.agents import AgentSession, AgentTask, JobContext, SpeechHandle
     from livekit.agents.llm import RealtimeModel, RealtimeModelError
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
     from livekit.agents.voice.agent_activity import AgentActivity
@@ -232,3 +232,10 @@ def delegates_metrics(stream: object, base: type) -> bool:
 def delegates_recognition(stt: object) -> bool:
     """Whether a non-streaming recognizer only passes work on (fallback and stream adapters): those it asks report."""
     return getattr(stt, "_recognize_metrics_needed", True) is False or hasattr(stt, "wrapped_stt")
+
+
+def task_done(agent: AgentTask[Any]) -> Callable[[], bool]:
+    """Asks whether a task is done. Not ``agent.done``: it may have a tool of that name."""
+    from livekit.agents import AgentTask
+
+    return partial(AgentTask.done, agent)

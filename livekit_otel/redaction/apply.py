@@ -7,6 +7,7 @@ import re
 from asyncio import CancelledError
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from ..containment import report
@@ -141,7 +142,7 @@ class Redaction:
             return out
         if isinstance(value, list | tuple | set | frozenset):
             return [self.value(one, kind) for one in value]
-        if isinstance(value, int | float) and not isinstance(value, bool) and _NUMBER.fullmatch(text := str(value)):
+        if isinstance(value, int | float) and not isinstance(value, bool) and (text := _digits(str(value))):
             found = self.text(text, kind)
             return value if found == text else found
         return value
@@ -161,8 +162,8 @@ class Redaction:
         def replaced(found: re.Match[str]) -> str:
             token = found.group()
             if token[0] != '"':
-                value = token
-                if not _NUMBER.fullmatch(token):
+                value = _digits(token)
+                if not value:
                     return token
             else:
                 value = json.loads(token, strict=False)
@@ -170,6 +171,15 @@ class Redaction:
             return token if redacted == value else json.dumps(redacted, ensure_ascii=False)
 
         return _JSON_VALUES.sub(replaced, text)
+
+
+def _digits(number: str) -> str:
+    """A number that may identify somebody, by its digits: also where it is written as ``4.1e15`` or ends in ``.0``."""
+    if "e" in number.lower() or number.endswith(".0"):
+        with suppress(ValueError, OverflowError):
+            if (value := float(number)).is_integer():
+                number = str(int(value))
+    return number if _NUMBER.fullmatch(number) else ""
 
 
 def _last_word(text: str) -> list[str]:

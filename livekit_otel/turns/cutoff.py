@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from .. import attributes as attr
 from ..spans import text
 from .around import Around
+from .stages import DECIDED_BY
 from .wait import Wait
 
 __all__ = ["AFTER_AUDIO", "is_false_cutoff"]
 
 #: nanoseconds after the commit, and after the first audio, in which a user who speaks has not been answered yet
 _AFTER_COMMIT, AFTER_AUDIO = 1_000_000_000, 500_000_000
-_DECIDED_BY = attr.metric("eou", "metadata.model_provider")
 
 
 def is_false_cutoff(wait: Wait, around: Around) -> bool:
@@ -19,6 +18,6 @@ def is_false_cutoff(wait: Wait, around: Around) -> bool:
     resumed, commit = around.until_ns, wait.commit_ns
     if resumed is None or commit is None or wait.eou is None or not around.spoken:
         return False
-    if text(wait.eou.attributes, _DECIDED_BY) == "manual" or not commit <= resumed <= commit + _AFTER_COMMIT:
+    if text(wait.eou.attributes, DECIDED_BY) == "manual" or not commit <= resumed <= commit + _AFTER_COMMIT:
         return False
     return wait.playback is None or resumed <= wait.playback.start_ns + AFTER_AUDIO

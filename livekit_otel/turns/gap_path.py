@@ -49,10 +49,14 @@ class _GapPath(CriticalPath):
         """Steps of an answer share a speech: the voice is that of the step whose words it speaks."""
         return self._stages.synthesis(playback, source.start_ns if source is not None else 0)
 
+    def _latest(self, stage: SpanRecord) -> tuple[int, bool, int, str]:
+        """What ran last; a tool rather than the response that called it and runs on beside it."""
+        return min(stage.end_ns, self.at), stage.kind == attr.KIND_TOOL, stage.start_ns, stage.span_id
+
     def running(self) -> None:
         """From the end of the silence back to what ran in it last."""
         running = [one for one in (*self._stages.tool, *self._stages.llm, *self._stages.tts) if one.start_ns < self.at]
-        last = max(running, key=lambda one: (min(one.end_ns, self.at), one.start_ns, one.span_id), default=None)
+        last = max(running, key=self._latest, default=None)
         if last is None:
             return
         self.extend(_OTHER, min(last.end_ns, self.at))

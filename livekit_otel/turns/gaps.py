@@ -57,14 +57,16 @@ def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user:
     playbacks = [one for one in stages.playback if first is not None and one.start_ns >= first.start_ns]
     reason = text(turn.attributes, attr.END_REASON) if turn is not None else ""
     ended_ns = turn.end_ns if turn is not None and reason else None
-    # a turn that ended by itself was over, whatever its tools do: one of them asked the user, or works on in silence
-    early = provisional(stages, playbacks, None if reason == attr.END_COMPLETED else ended_ns)
+    # a turn that ended by itself was over, whatever its tools do: one of them asked the user, or works on in silence.
+    # In one that is open, words that a tool still runs beside may be followed by the answer.
+    open_ns = playbacks[-1].end_ns if playbacks and not reason else None
+    early = provisional(stages, playbacks, None if reason == attr.END_COMPLETED else ended_ns or open_ns)
     answer = next((one for one, is_early in zip(playbacks, early, strict=True) if not is_early), None)
     answered, why_not = _answered(answer, reason) if has_user else (None, "")
-    until = playbacks[-1].start_ns if playbacks and not early[-1] else None
+    until = playbacks[-1].start_ns if playbacks and (not early[-1] or not reason) else None
     if until is None and reason in _REASONS:
         # a turn without a reply ends at once, and its user waits until they speak again
-        ends = (around.until_ns, None if reason == attr.END_NO_REPLY else ended_ns)
+        ends = (around.until_ns, ended_ns if reason in (attr.END_FAILED, attr.END_SESSION_CLOSED) else None)
         until = min((ns for ns in ends if ns is not None), default=None)
     since = first.start_ns if first is not None else wait.stopped_ns if has_user else None
     gaps: tuple[Gap, ...] = ()
@@ -73,7 +75,9 @@ def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user:
             open_path, stages, unheard=wait if first is None else None, hook_runs=reason != attr.END_NO_REPLY
         )
         gaps = tuple(_gaps(stages, playbacks, (since, until), around.heard, open_end))
-    return WholeWait(answer=answer, gaps=gaps, answered=answered, why_not=why_not, acknowledged=any(early))
+    return WholeWait(
+        answer=answer, gaps=gaps, answered=answered, why_not=why_not, acknowledged=any(early if reason else early[:-1])
+    )
 
 
 def _answered(answer: SpanRecord | None, reason: str) -> tuple[str | None, str]:

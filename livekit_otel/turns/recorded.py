@@ -23,6 +23,7 @@ Values = dict[str, Any]
 _COUNTS = ("interruptions", "false_interruptions", "backchannels")
 _CARRIERS = frozenset({attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
 _LONGEST = 9.2e9
+_OTHER = attr.SILENCE_STAGES[-1]
 _pieces = msgspec.json.Decoder(list[tuple[int, str, Any]])
 _silences = msgspec.json.Decoder(list[tuple[float, list[tuple[str, float]]]])
 _models = msgspec.json.Decoder(list[dict[str, Any]])
@@ -55,6 +56,8 @@ def says_more(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[st
     """Whether a turn's span has a latency or usage that the stages here do not give, or more interruptions."""
     values = _values(turn, corrections)
     for name in attr.DERIVED_LATENCIES:
+        if name == "answer_latency" and derived.latency.e2e_latency is not None:
+            continue  # what was heard is here: that none of it was an answer, the span may not have known
         if getattr(derived.latency, name) is None and number(values, attr.latency(name)) is not None:
             return True
     if not derived.usage and attr.derived("turn", "usage.by_model") in values:
@@ -109,7 +112,7 @@ def _gaps(said: str) -> Iterator[Gap]:
         at = begin = round(start * 1e9)
         path = []
         for stage, length in parts:
-            path.append(Segment(stage, at, at + round(length * 1e9)))
+            path.append(Segment(stage if stage in attr.SILENCE_STAGES else _OTHER, at, at + round(length * 1e9)))
             at = path[-1].end_ns
         yield Gap(start_ns=begin, end_ns=at, path=tuple(path))
 

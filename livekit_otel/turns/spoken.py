@@ -31,7 +31,11 @@ def provisional(stages: Stages, playbacks: Sequence[SpanRecord], cut_ns: int | N
     for playback in reversed(playbacks):
         made_by = requests.latest(speech_of(playback), playback.start_ns)
         followed = latest is not None and tools.ended_by(playback, made_by, latest)
-        found.append(followed or (cut_ns is not None and tools.run_beyond(playback, made_by, cut_ns)))
+        if cut_ns is not None and not followed:
+            # of the last words of a turn that was cut off, failed or closed, what they announced never came
+            cut = min(cut_ns, playback.end_ns) if latest is None else cut_ns
+            followed = tools.run_beyond(playback, made_by, cut)
+        found.append(followed)
         origin = _origin(playback, made_by)
         latest = origin if latest is None else max(latest, origin)
     return found[::-1]

@@ -8,6 +8,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
 
 __all__ = [
+    "DECIDED_BY",
     "STAGE_ATTRIBUTES",
     "Stages",
     "avatar_ns",
@@ -30,6 +31,8 @@ _LLM_METRICS = attr.metric("llm", "timestamp")
 _TTFB = attr.metric("tts", "ttfb")
 _RESPONSE_TTFT = attr.metric("realtime", "ttft")
 _HOOK = attr.metric("eou", "on_user_turn_completed_delay")
+#: who decided that the user was done
+DECIDED_BY = attr.metric("eou", "metadata.model_provider")
 
 
 def _order(record: SpanRecord) -> tuple[int, int, str]:
@@ -235,6 +238,7 @@ STAGE_ATTRIBUTES = frozenset(
         _TTFB,
         _RESPONSE_TTFT,
         _HOOK,
+        DECIDED_BY,
     }
 )
 """What derivation reads of stage spans, besides the metrics that count as usage."""

@@ -111,7 +111,7 @@ class PlaybackTracker:
         if self._current is None or len(self._pauses) >= _MAX_PAUSES:
             return
         paused = len(self._pauses) % 2 == 1
-        if event.new_state == ("speaking" if paused else "listening"):
+        if (event.new_state == "listening") is not paused:
             offset = self._scope.clock.at_ns(event.created_at) - self._current.start_ns
             self._pauses.append(max(0, offset) / 1e9)
 

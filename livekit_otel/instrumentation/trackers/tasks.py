@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ...containment import contain
+from .. import livekit_api
 from .tool import ToolCall, ToolTracker
 from .turn import TurnState
 from .turns import TurnTracker
@@ -56,7 +57,7 @@ class TaskTracker:
         """The task is in charge: what awaits it waits for the user."""
         awaiting = self._awaiting.get(agent)
         if awaiting is not None:
-            self._turns.asks(awaiting.holds, agent.done)
+            self._turns.asks(awaiting.holds, livekit_api.task_done(agent))
 
     def completed(self, agent: AgentTask[Any]) -> None:
         """A task is completed here: what awaited it continues, for the turn that completed it."""
