@@ -25,6 +25,8 @@ __all__ = ["WholeWait", "whole_wait"]
 
 #: a shorter silence is no silence
 _SHORTEST = 1_000_000
+#: a part of a silence that is shorter comes of times that are floats
+_EXACT = 1_000
 #: silences of one turn that are followed back; of more, nobody knows where they went
 _MAX_PATHS = 100
 _Path = Callable[[Interval], tuple[Segment, ...]]
@@ -113,7 +115,21 @@ def _gaps(
 
 
 def _part(path: Sequence[Segment], start: int, end: int) -> Iterator[Segment]:
+    """The path between two moments. What is shorter than a microsecond, as LiveKit's times are exact to, is left to the
+    stage before it."""
+    last: Segment | None = None
     for one in path:
         begin, over = max(one.start_ns, start), min(one.end_ns, end)
-        if begin < over:
-            yield Segment(one.stage, begin, over)
+        if begin >= over:
+            continue
+        if last is None:
+            last = Segment(one.stage, begin, over)
+        elif over - begin < _EXACT:
+            last = Segment(last.stage, last.start_ns, over)
+        elif last.end_ns - last.start_ns < _EXACT:
+            last = Segment(one.stage, last.start_ns, over)
+        else:
+            yield last
+            last = Segment(one.stage, begin, over)
+    if last is not None:
+        yield last
