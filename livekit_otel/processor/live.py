@@ -49,6 +49,9 @@ class LiveSession:
         self.corrections = Corrections()
         self._stats = LatencyStats()
         self._sounds: deque[Interval] = deque(maxlen=MAX_SOUNDS)
+        #: turns that nothing has ended the wait of, and the latest moment that did in another
+        self._waiting: list[LiveTurn] = []
+        self._until_ns = 0
         self._loose: deque[tuple[SpanRecord, str | None]] = deque(maxlen=MAX_LOOSE)
         self._ended = False
         self._voiced = False
@@ -58,6 +61,7 @@ class LiveSession:
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
         turn = LiveTurn(span, reduced_record(span, attributes, TURN_ATTRIBUTES), self.totals, self._sounds)
         self.open[int(turn.span_id, 16)] = turn
+        self._waiting.append(turn)
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
 
@@ -79,19 +83,23 @@ class LiveSession:
 
     def _end_waits(self, at_ns: int, index: int | None = None, *, spoken: bool = False) -> None:
         """The user's words of turn ``index`` began, or the session is being closed."""
-        for turn in (*self.kept.values(), *self.open.values()):
-            if index is None or index_of(turn.turn) < index:
+        # mostly only the turns since the user spoke last wait for anything
+        turns = self._waiting if at_ns > self._until_ns else [*self.kept.values(), *self.open.values()]
+        self._until_ns = max(self._until_ns, at_ns)
+        for turn in list(turns):
+            if turn.waits_beyond(at_ns, spoken=spoken) and (index is None or index_of(turn.turn) < index):
                 turn.end_wait(at_ns, spoken=spoken)
                 if turn.span is None:
                     turn.correct(self.corrections)
+        self._waiting = [turn for turn in self._waiting if turn.until_ns is None][-KEPT_TURNS:]
 
     def _heard(self, span: ReadableSpan) -> None:
         """Somebody was heard: silences of other turns are free of it."""
-        for sound in heard(reduced_record(span, plain(span))):
+        start = span.start_time or 0
+        for sound in heard(span.name, start, span.end_time or start, span.attributes or {}):
             self._sounds.append(sound)
             for turn in (*self.open.values(), *self.kept.values()):
-                turn.heard(sound)
-                if turn.span is None:
+                if turn.has_gaps and turn.heard(sound) and turn.span is None:
                     turn.correct(self.corrections)
 
     # --- stages ------------------------------------------------------------------------------------

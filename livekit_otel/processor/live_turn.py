@@ -66,13 +66,16 @@ class LiveTurn:
 
     __slots__ = (
         "_arrived",
+        "_commit_ns",
         "_derived",
         "_session",
         "_stages",
+        "_tool_end_ns",
         "_totals",
         "_written_from",
         "asked",
         "fell_silent_ns",
+        "has_gaps",
         "running",
         "sounds",
         "span",
@@ -93,11 +96,16 @@ class LiveTurn:
         self._stages: list[SpanRecord] = []
         self._session = session
         self.asked = False
+        #: whether silences are known after its first words
+        self.has_gaps = False
         self.speaking = 0
         self.fell_silent_ns = 0
         #: tools and realtime responses that go on: an answer can wait for one that outlives its turn
         self.running: dict[int, Span] = {}
         self._totals = Totals()
+        #: the earliest decision that the user was done
+        self._commit_ns = _LATER
+        self._tool_end_ns = 0
         #: when somebody was heard lately, in this turn and outside of it
         self.sounds = sounds
         #: when the user spoke again after this turn, or the session's close was called
@@ -134,6 +142,10 @@ class LiveTurn:
         """A stage that the session has counted."""
         if len(self._stages) < MAX_STAGES:
             self._stages.append(record)
+            if record.kind == attr.KIND_EOU:
+                self._commit_ns = min(self._commit_ns, record.end_ns)
+            elif record.kind == attr.KIND_TOOL:
+                self._tool_end_ns = max(self._tool_end_ns, record.end_ns)
             self._totals.add(record, use)
             self._derived = None
 
@@ -155,40 +167,51 @@ class LiveTurn:
             going_on = [reduced_record(span, plain(span), end_ns=_LATER) for span in self.running.values()]
             around = Around(heard=self.sounds, until_ns=self.until_ns, spoken=self.until_spoken)
             self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals, around=around)
+            self.has_gaps = bool(self._derived.gaps)
         return self._derived
 
-    def heard(self, sound: Interval) -> None:
-        """Somebody was heard: that is no part of a silence."""
+    def heard(self, sound: Interval) -> bool:
+        """Somebody was heard: that is no part of a silence. Returns whether it was taken for one."""
         gaps = self._derived.gaps if self._derived is not None else ()
-        if any(one.start_ns < sound[1] and one.end_ns > sound[0] for one in gaps):
-            self._derived = None
+        if not any(one.start_ns < sound[1] and one.end_ns > sound[0] for one in gaps):
+            return False
+        self._derived = None
+        return True
+
+    def waits_beyond(self, at_ns: int, *, spoken: bool) -> bool:
+        """Whether nothing is known yet that ended the wait before a moment."""
+        until = self.until_ns
+        return until is None or at_ns < until or (at_ns == until and spoken and not self.until_spoken)
 
     def end_wait(self, at_ns: int, *, spoken: bool) -> None:
         """The user speaks again, or the session is being closed: nobody waits for this turn's answer any more."""
-        until = sooner((self.until_ns, self.until_spoken), (at_ns, spoken))
-        if until == (self.until_ns, self.until_spoken):
-            return
-        self.until_ns, self.until_spoken = until
+        until = self.until_ns, self.until_spoken = sooner((self.until_ns, self.until_spoken), (at_ns, spoken))
         known = self._derived
-        heard_ns = known.answered_ns if known is not None else None
-        soon = heard_ns is None or until[0] <= heard_ns + AFTER_AUDIO
-        if known is None or soon or known.answered == "no" or known.acknowledged:
+        if known is None or known.answered == "no" or known.acknowledged:
+            self._derived = None
+        elif until[0] >= self._commit_ns and (known.answered_ns is None or until[0] <= known.answered_ns + AFTER_AUDIO):
+            # so soon that the user may only have paused
             self._derived = None
 
     def ended(self, record: SpanRecord) -> None:
         """The turn's own span has ended."""
         self.span, self.turn = None, record
-        if self._derived is not None and (self._derived.answered != "yes" or self._has_tools):
-            # how it ended says whether it was answered, and whether a tool outlived it
+        if self._derived is not None and not self._is_settled(record):
             self._derived = None
         if self._derived is not None:
             same, self._derived = self._derived is self._written_from, with_turn(self._derived, record)
             if same and not self._derived.notes:
                 self._written_from = self._derived
 
-    @property
-    def _has_tools(self) -> bool:
-        return any(one.kind == attr.KIND_TOOL for one in self.stages) or bool(self.running)
+    def _is_settled(self, record: SpanRecord) -> bool:
+        """Whether how the turn ended changes nothing: it was answered, and no tool ran beyond its words."""
+        if self._derived is None or self._derived.answered != "yes" or self.running:
+            return False
+        if self._arrived:
+            self.read()
+        if not self._tool_end_ns:
+            return True
+        return record.attributes.get(attr.END_REASON) == attr.END_COMPLETED and self._tool_end_ns <= self.fell_silent_ns
 
     def update(self) -> None:
         """Write what is known by now to the live span."""

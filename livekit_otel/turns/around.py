@@ -30,7 +30,7 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
 
 def arounds(turns: Sequence[TurnSpans], spans: Collection[SpanRecord]) -> Iterator[Around]:
     """That of each of a session's turns, which are in order."""
-    sounds = [part for one in spans for part in heard(one)]
+    sounds = [part for one in spans for part in heard(one.kind, one.start_ns, one.end_ns, one.attributes)]
     end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
     until = close_ns(end.attributes, end.start_ns) if end is not None else None
     found: list[Around] = []
@@ -55,24 +55,25 @@ def is_spoken(turn: SpanRecord) -> bool:
     return turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) != attr.SPEECH_END_TYPED
 
 
-def heard(span: SpanRecord) -> list[Interval]:
+def heard(kind: str, start_ns: int, end_ns: int, attributes: Values) -> list[Interval]:
     """When a span says that somebody was heard: the user by VAD, or the agent, without its pauses."""
-    attributes = span.attributes
-    if span.kind == attr.KIND_VAD and attributes.get(attr.VAD_SPEECH, True):
-        return [(span.start_ns, span.end_ns)]
-    return audible(span) if span.kind == attr.KIND_PLAYBACK and attr.PLAYBACK_INTERRUPTED in attributes else []
+    if kind == attr.KIND_VAD and attributes.get(attr.VAD_SPEECH, True):
+        return [(start_ns, end_ns)]
+    if kind == attr.KIND_PLAYBACK and attr.PLAYBACK_INTERRUPTED in attributes:
+        return audible(start_ns, end_ns, attributes)
+    return []
 
 
-def audible(playback: SpanRecord) -> list[Interval]:
+def audible(start_ns: int, end_ns: int, playback: Values) -> list[Interval]:
     """When a playout could be heard: without its pauses."""
-    offsets = [round(value * 1e9) for value in numbers(playback.attributes, attr.PLAYBACK_PAUSES)]
+    offsets = [round(value * 1e9) for value in numbers(playback, attr.PLAYBACK_PAUSES)]
     if not offsets:
-        return [(playback.start_ns, playback.end_ns)]
-    moments = [playback.start_ns + offset for offset in offsets]
+        return [(start_ns, end_ns)]
+    moments = [start_ns + offset for offset in offsets]
     if len(moments) % 2:
-        moments.append(playback.end_ns)
+        moments.append(end_ns)
     pauses = merged(zip(moments[::2], moments[1::2], strict=True))
-    return without((playback.start_ns, playback.end_ns), pauses)
+    return without((start_ns, end_ns), pauses)
 
 
 def close_ns(end: Values, ended_ns: int) -> int:

@@ -57,6 +57,8 @@ def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user:
     """The wait of a turn, whose own span is ``turn`` where it is known."""
     first = wait.playback
     playbacks = [one for one in stages.playback if first is not None and one.start_ns >= first.start_ns]
+    if len(playbacks) == 1 and not stages.tool:
+        return WholeWait(answer=first, answered="yes" if has_user else None)
     reason = text(turn.attributes, attr.END_REASON) if turn is not None else ""
     ended_ns = turn.end_ns if turn is not None and reason else None
     # a turn that ended by itself was over, whatever its tools do: one of them asked the user, or works on in silence.
@@ -94,7 +96,7 @@ def _gaps(
     stages: Stages, playbacks: Sequence[SpanRecord], owed: Interval, others: Iterable[Interval], open_end: _Path
 ) -> Iterator[Gap]:
     """Silences while speech was owed; where noise splits one, each part keeps its share of the path."""
-    heard = merged(part for one in stages.playback for part in audible(one))
+    heard = merged(part for one in stages.playback for part in audible(one.start_ns, one.end_ns, one.attributes))
     voices = {one.start_ns: one for one in reversed(playbacks)}
     resumed = {start for start, _ in heard}
     noise = merged(others)
