@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -27,6 +28,8 @@ KEPT_TURNS = 64
 MAX_OPEN = 64
 MAX_LOOSE = 64
 MAX_PIECES = 16
+#: turns back that a sound can cut a silence of: what ended before had its last wait ended by a later turn
+RECENT_TURNS = 8
 #: stretches of sound that are remembered: silences are free of them
 MAX_SOUNDS = 256
 #: what has worked for an answer that will be heard
@@ -84,7 +87,7 @@ class LiveSession:
     def _end_waits(self, at_ns: int, index: int | None = None, *, spoken: bool = False) -> None:
         """The user's words of turn ``index`` began, or the session is being closed."""
         # mostly only the turns since the user spoke last wait for anything
-        turns = self._waiting if at_ns > self._until_ns else [*self.kept.values(), *self.open.values()]
+        turns = self._waiting if at_ns >= self._until_ns else [*self.kept.values(), *self.open.values()]
         self._until_ns = max(self._until_ns, at_ns)
         for turn in list(turns):
             if turn.waits_beyond(at_ns, spoken=spoken) and (index is None or index_of(turn.turn) < index):
@@ -98,7 +101,7 @@ class LiveSession:
         start = span.start_time or 0
         for sound in heard(span.name, start, span.end_time or start, span.attributes or {}):
             self._sounds.append(sound)
-            for turn in (*self.open.values(), *self.kept.values()):
+            for turn in (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS)):
                 if turn.has_gaps and turn.heard(sound) and turn.span is None:
                     turn.correct(self.corrections)
 
