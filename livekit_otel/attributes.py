@@ -617,7 +617,7 @@ _SILENCE_BRIEF = {
     "tool": "for function tools",
     "tts": "for the first audio of synthesis",
     "playback": "for audio at hand to be heard (avatars, queues)",
-    "other": "for nothing that a span tells of",
+    "other": "for nothing that a span explains",
 }
 #: The latencies that sessions have percentiles of.
 SUMMARY_LATENCIES = (

@@ -95,9 +95,19 @@ def _long_words() -> list[SpanRecord]:
     return [_span(n, "turn", n, n + 1, 1, {attr.TURN_USER_TEXT: f"{n} {words}"}) for n in range(2, 4_000)]
 
 
+def _silences() -> list[SpanRecord]:
+    turns = range(10, 60_000, 10)
+    ended = {attr.END_REASON: attr.END_COMPLETED}
+    spans = [_span(n, "turn", n, n + 9, 1, ended) for n in turns]
+    for n in turns:
+        spans += [_span(n + 1, "tool", n, n + 5, n), _span(n + 2, "vad", n, n + 1, n)]
+        spans += [_span(n + at, "playback", n + at, n + at + 1, n, {attr.PLAYBACK_INTERRUPTED: False}) for at in (3, 7)]
+    return spans
+
+
 @pytest.mark.parametrize(
     "make",
-    [_nested, _loose, _masked, _decisions, _playouts, _long_words],
+    [_nested, _loose, _masked, _decisions, _playouts, _long_words, _silences],
     ids=lambda make: make.__name__.strip("_"),
 )
 def test_time_follows_the_spans(make: Callable[[], list[SpanRecord]]) -> None:

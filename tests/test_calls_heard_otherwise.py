@@ -144,7 +144,7 @@ async def server_hears_what_vad_misses(call: Call) -> None:
 
 
 def server_that_counts(parts: int, own_ids: bool, named: bool) -> ScenarioFunction:
-    """A server whose usage comes in parts, under ids of its own or of the response, on a monotonic clock."""
+    """A server whose usage comes in parts, under its own ids or those of the response, on a monotonic clock."""
 
     async def script(call: Call) -> None:
         steps = _two_questions(Answer("Hi"), Answer("Yes"))

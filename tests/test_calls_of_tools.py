@@ -1,4 +1,4 @@
-"""Tools, hooks and typed input: work that goes on while something else is said belongs to the turn that began it."""
+"""Tools, hooks and typed input: work that continues while something else is said belongs to the turn that began it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Worker(Agent):
 
     @function_tool
     async def asking(self, ctx: RunContext[Any]) -> str:
-        """Asks a model of its own, which fails."""
+        """Asks its own model, which fails."""
         try:
             await _ask(FakeLLM(fails(99, retryable=False), model="own-llm"))
         except Exception:
@@ -84,7 +84,7 @@ class Worker(Agent):
 
     @function_tool
     async def speaking(self, ctx: RunContext[Any]) -> None:
-        """Asks a model of its own, which fails, and says something all the same."""
+        """Asks its own model, which fails, and says something all the same."""
         try:
             await _ask(FakeLLM(fails(99, retryable=False), model="own-llm"))
         except Exception:
@@ -181,7 +181,7 @@ class Failing(Agent):
 
 
 async def hook_raises(call: Call) -> None:
-    """The hook raises: LiveKit answers nothing, and goes on."""
+    """The hook raises: LiveKit answers nothing, and continues."""
     call.caller.says("hello", 1.0).says("fine", 6.0)
     await _talk(call, None, Failing())
 
@@ -210,7 +210,7 @@ async def hook_with_a_model_of_its_own(call: Call) -> None:
 
 
 async def tool_whose_own_model_fails(call: Call) -> None:
-    """A tool asks a model of its own, which fails; the tool goes on without."""
+    """A tool asks its own model, which fails; the tool continues without it."""
     call.caller.says("asking please", 1.0)
     await _talk(call, calls(asking="asking"), Worker())
 

@@ -11,10 +11,11 @@ from livekit.agents import __version__ as livekit_version
 from livekit_otel import attributes as attr
 from livekit_otel import build_report
 
+from .kit.plugins import DeafVAD
 from .kit.run import AHEAD, CANARY, Call, ScenarioFunction
 from .kit.story import Line, script_name, story_of
 from .kit.trace import play
-from .kit.voice import Caller, FakeSTT, FakeVAD
+from .kit.voice import Caller, FakeSTT
 from .scenarios.interruptions import LONG, long_reply
 from .scenarios.turns import Hooked
 
@@ -137,20 +138,10 @@ async def cleared_within_a_breath(call: Call) -> None:
     await call.close(session)
 
 
-class Deaf(FakeVAD):
-    """Does not hear a whisper."""
-
-    def stream(self) -> Any:
-        heard = Caller()
-        heard.truth = self.caller.truth
-        heard.speeches = [one for one in self.caller.speeches if "whisper" not in one.text]
-        return FakeVAD(heard).stream()
-
-
 async def _whispered(call: Call, *speeches: tuple[str, float]) -> None:
     for words, at in speeches:
         call.caller.says(words, at)
-    session = call.session(vad=Deaf(call.caller))
+    session = call.session(vad=DeafVAD(call.caller))
     await call.start(session)
     await call.until(speeches[-1][1] + 6.0)
     await call.close(session)
@@ -201,7 +192,7 @@ STORIES: dict[ScenarioFunction, list[Line]] = {
 
 
 if tuple(int(part) for part in livekit_version.split(".")[:3]) < (1, 8, 9):
-    # a decision that is under way goes on without its words, and LiveKit answers nothing at all
+    # a decision that is under way continues without its words, and LiveKit answers nothing at all
     del STORIES[cleared_after_a_reply_made_ahead]
 
 

@@ -161,8 +161,8 @@ def test_a_step_of_the_wall_clock_moves_nothing(seconds: float, native: bool) ->
 
 @pytest.mark.parametrize(("busy_after", "wait"), [(0.0, 0.177), (0.05, 0.127)])
 def test_the_first_byte_is_counted_from_the_request(busy_after: float, wait: float) -> None:
-    """A loop that is busy while a chunked voice works takes nothing off the time to the first byte, which would be told
-    of the playback."""
+    """A loop that is busy while a chunked voice works takes nothing off the time to the first byte, which the playback
+    would report else."""
 
     async def script(call: Call) -> None:
         call.caller.says("hello", 1.0)

@@ -151,7 +151,7 @@ def test_a_manual_commit_is_no_false_cutoff_live_either() -> None:
 
 
 class Name(AgentTask[str]):
-    """Has a tool of the name of one of its own methods."""
+    """Has a tool that is named like one of its methods."""
 
     def __init__(self) -> None:
         super().__init__(instructions="Ask for the name.")

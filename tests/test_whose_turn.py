@@ -115,7 +115,7 @@ EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
         ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
         ("thanks that is enough", STORY, "completed", 0.6, 9.0, 15.52),
     ],
-    # the tool goes on in the background until the user takes the floor, which the few words did not
+    # the tool continues in the background until the user takes the floor, which the few words did not
     "few_words_while_a_tool_runs": [
         ("a long story", STORY, "interrupted", 0.8, 1.0, 10.0),
         ("uh huh thanks that is enough", STORY, "completed", 0.6, 4.0, 16.52),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise, takewhile
@@ -68,11 +68,12 @@ class Format(str, Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """A turn, and when its session began (unix seconds)."""
+    """A turn, when its session began (unix seconds), and its dead air by stage (seconds)."""
 
     session_id: str
     started_at: float
     turn: dict[str, Any]
+    gap_stages: Mapping[str, float]
 
     def value(self, name: str) -> float | None:
         """A latency, or the silence of a stage."""
@@ -127,7 +128,10 @@ def turns(
 
 
 def _rows(report: SessionReport) -> list[Row]:
-    return [Row(report.session_id, report.started_at or 0.0, turn_document(turn)) for turn in report.turns]
+    return [
+        Row(report.session_id, report.started_at or 0.0, turn_document(turn), turn.derivation.gap_stages)
+        for turn in report.turns
+    ]
 
 
 def _reports(source: str, spans: Iterable[SpanRecord], session: str | None) -> Iterator[SessionReport]:
@@ -160,20 +164,11 @@ def _csv(rows: Iterable[Row]) -> str:
         counts = [turn[name] for name in _COUNTS]
         facts = [row.session_id, *(turn[name] for name in _FACTS[1:])]
         whole = [row.value(name) for name in attr.WHOLE_WAIT]
-        gaps = _gap_stages(turn["gaps"])
         answered = [turn["answered"], turn["why_not"], "yes" if turn["acknowledged"] else "no"]
         cutoff = "yes" if turn["false_cutoff"] else "no"
-        rest = [*answered, *(gaps.get(stage) for stage in attr.SILENCE_STAGES), cutoff]
+        rest = [*answered, *(row.gap_stages.get(stage) for stage in attr.SILENCE_STAGES), cutoff]
         writer.writerow([csv_cell(value) for value in (*facts, *numbers, *counts, *whole, *rest)])
     return out.getvalue()
-
-
-def _gap_stages(gaps: Iterable[dict[str, Any]]) -> dict[str, float]:
-    sums: dict[str, float] = {}
-    for gap in gaps:
-        for stage, seconds in gap["stages"].items():
-            sums[stage] = sums.get(stage, 0.0) + seconds
-    return sums
 
 
 def _table(rows: list[Row]) -> str:

@@ -15,7 +15,7 @@ from ..turns.around import close_ns, heard, is_spoken
 from ..turns.attribution import index_of, owner
 from ..turns.derive import Totals, summary
 from ..turns.encode import Attributes, session_attributes
-from ..turns.intervals import Interval
+from ..turns.intervals import Interval, insert
 from ..turns.model import SessionDerivation
 from ..turns.stats import LatencyStats
 from .corrections import Corrections
@@ -51,7 +51,8 @@ class LiveSession:
         self.totals = Totals()
         self.corrections = Corrections()
         self._stats = LatencyStats()
-        self._sounds: deque[Interval] = deque(maxlen=MAX_SOUNDS)
+        #: merged; what is the oldest is forgotten
+        self._sounds: list[Interval] = []
         #: turns that nothing has ended the wait of, and the latest moment that did in another
         self._waiting: list[LiveTurn] = []
         self._until_ns = 0
@@ -90,19 +91,19 @@ class LiveSession:
         turns = self._waiting if at_ns >= self._until_ns else [*self.kept.values(), *self.open.values()]
         self._until_ns = max(self._until_ns, at_ns)
         for turn in list(turns):
-            if turn.waits_beyond(at_ns, spoken=spoken) and (index is None or index_of(turn.turn) < index):
-                turn.end_wait(at_ns, spoken=spoken)
-                if turn.span is None:
-                    turn.correct(self.corrections)
+            before = index is None or index_of(turn.turn) < index
+            if before and turn.end_wait(at_ns, spoken=spoken) and turn.span is None:
+                turn.correct(self.corrections)
         self._waiting = [turn for turn in self._waiting if turn.until_ns is None][-KEPT_TURNS:]
 
     def _heard(self, span: ReadableSpan) -> None:
         """Somebody was heard: silences of other turns are free of it."""
         start = span.start_time or 0
         for sound in heard(span.name, start, span.end_time or start, span.attributes or {}):
-            self._sounds.append(sound)
+            insert(sound, self._sounds)
+            del self._sounds[:-MAX_SOUNDS]
             for turn in (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS)):
-                if turn.has_gaps and turn.heard(sound) and turn.span is None:
+                if turn.heard(sound) and turn.span is None:
                     turn.correct(self.corrections)
 
     # --- stages ------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from opentelemetry.sdk.trace import ReadableSpan, Span
@@ -75,7 +75,6 @@ class LiveTurn:
         "_written_from",
         "asked",
         "fell_silent_ns",
-        "has_gaps",
         "running",
         "sounds",
         "span",
@@ -87,7 +86,7 @@ class LiveTurn:
         "written",
     )
 
-    def __init__(self, span: Span, record: SpanRecord, session: Totals, sounds: Collection[Interval]) -> None:
+    def __init__(self, span: Span, record: SpanRecord, session: Totals, sounds: Sequence[Interval]) -> None:
         self.span: Span | None = span
         self.turn = record
         self.span_id = record.span_id
@@ -96,8 +95,6 @@ class LiveTurn:
         self._stages: list[SpanRecord] = []
         self._session = session
         self.asked = False
-        #: whether silences are known after its first words
-        self.has_gaps = False
         self.speaking = 0
         self.fell_silent_ns = 0
         #: tools and realtime responses that go on: an answer can wait for one that outlives its turn
@@ -167,31 +164,34 @@ class LiveTurn:
             going_on = [reduced_record(span, plain(span), end_ns=_LATER) for span in self.running.values()]
             around = Around(heard=self.sounds, until_ns=self.until_ns, spoken=self.until_spoken)
             self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals, around=around)
-            self.has_gaps = bool(self._derived.gaps)
         return self._derived
 
     def heard(self, sound: Interval) -> bool:
         """Somebody was heard: that is no part of a silence. Returns whether it was taken for one."""
-        gaps = self._derived.gaps if self._derived is not None else ()
-        if not any(one.start_ns < sound[1] and one.end_ns > sound[0] for one in gaps):
+        if self._derived is None or not self._derived.gaps:
+            return False
+        if not any(one.start_ns < sound[1] and one.end_ns > sound[0] for one in self._derived.gaps):
             return False
         self._derived = None
         return True
 
-    def waits_beyond(self, at_ns: int, *, spoken: bool) -> bool:
-        """Whether nothing is known yet that ended the wait before a moment."""
-        until = self.until_ns
-        return until is None or at_ns < until or (at_ns == until and spoken and not self.until_spoken)
+    def end_wait(self, at_ns: int, *, spoken: bool) -> bool:
+        """The user speaks again, or the session is being closed: nobody waits for this turn's answer any more.
 
-    def end_wait(self, at_ns: int, *, spoken: bool) -> None:
-        """The user speaks again, or the session is being closed: nobody waits for this turn's answer any more."""
-        until = self.until_ns, self.until_spoken = sooner((self.until_ns, self.until_spoken), (at_ns, spoken))
+        Returns whether nothing was known that ended the wait before.
+        """
+        known_until = self.until_ns, self.until_spoken
+        until = sooner(known_until, (at_ns, spoken))
+        if until == known_until:
+            return False
+        self.until_ns, self.until_spoken = until
         known = self._derived
         if known is None or known.answered == "no" or known.acknowledged:
             self._derived = None
         elif until[0] >= self._commit_ns and (known.answered_ns is None or until[0] <= known.answered_ns + AFTER_AUDIO):
             # so soon that the user may only have paused
             self._derived = None
+        return True
 
     def ended(self, record: SpanRecord) -> None:
         """The turn's own span has ended."""

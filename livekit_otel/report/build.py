@@ -23,8 +23,8 @@ def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
 
     Spans may come in any order, interleaved, more than once. Memory follows the sessions that are not whole yet:
     one that crashed is kept until the spans end, as no span says that none of its session will follow (files are read
-    in any order, a session may say nothing for an hour). Sessions whose ids were masked or removed on the way are told
-    apart by trace and session span, and come last. Spans of a session that was already yielded (duplicates) are
+    in any order, a session may say nothing for an hour). Sessions whose ids were masked or removed on the way are
+    distinguished by trace and session span, and come last. Spans of a session that was already yielded (duplicates) are
     dropped.
     """
     # a session is one trace: ids that a redaction rule made equal do not make two calls one

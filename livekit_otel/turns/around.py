@@ -11,26 +11,41 @@ from ..spans import SpanRecord, Values, flag, nanoseconds, numbers
 from .attribution import TurnSpans
 from .intervals import Interval, merged, without
 
-__all__ = ["Around", "arounds", "audible", "close_ns", "heard", "is_spoken", "sooner"]
+__all__ = [
+    "AVATAR",
+    "Around",
+    "arounds",
+    "audible",
+    "close_ns",
+    "heard",
+    "is_playout",
+    "is_speech",
+    "is_spoken",
+    "sooner",
+]
+
+#: what an avatar reports of a playout, maybe on a span of that alone
+AVATAR = attr.metric("avatar", "timestamp")
 
 
 class Around(msgspec.Struct, frozen=True, kw_only=True):
     """The time around a turn, in unix nanoseconds.
 
     Attributes:
-        heard: when somebody was heard, in this turn and outside of it: the user by VAD, noise included, or the agent.
+        heard: when somebody was heard, in this turn and outside of it: the user by VAD, noise included, or the agent;
+            merged.
         until_ns: when, after the turn, the user's next committed speech began, or the session's close was called.
         spoken: whether it was speech.
     """
 
-    heard: Collection[Interval] = ()
+    heard: Sequence[Interval] = ()
     until_ns: int | None = None
     spoken: bool = False
 
 
 def arounds(turns: Sequence[TurnSpans], spans: Collection[SpanRecord]) -> Iterator[Around]:
     """That of each of a session's turns, which are in order."""
-    sounds = [part for one in spans for part in heard(one.kind, one.start_ns, one.end_ns, one.attributes)]
+    sounds = merged(part for one in spans for part in heard(one.kind, one.start_ns, one.end_ns, one.attributes))
     end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
     until = close_ns(end.attributes, end.start_ns) if end is not None else None
     found: list[Around] = []
@@ -55,11 +70,21 @@ def is_spoken(turn: SpanRecord) -> bool:
     return turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) != attr.SPEECH_END_TYPED
 
 
+def is_speech(vad: Values) -> bool:
+    """Whether a ``vad`` span is a segment of speech, and not trailing metrics."""
+    return bool(vad.get(attr.VAD_SPEECH, True))
+
+
+def is_playout(playback: Values) -> bool:
+    """Whether a ``playback`` span is a playout, and not an avatar's metrics alone."""
+    return AVATAR not in playback or attr.PLAYBACK_INTERRUPTED in playback
+
+
 def heard(kind: str, start_ns: int, end_ns: int, attributes: Values) -> list[Interval]:
     """When a span says that somebody was heard: the user by VAD, or the agent, without its pauses."""
-    if kind == attr.KIND_VAD and attributes.get(attr.VAD_SPEECH, True):
+    if kind == attr.KIND_VAD and is_speech(attributes):
         return [(start_ns, end_ns)]
-    if kind == attr.KIND_PLAYBACK and attr.PLAYBACK_INTERRUPTED in attributes:
+    if kind == attr.KIND_PLAYBACK and is_playout(attributes):
         return audible(start_ns, end_ns, attributes)
     return []
 

@@ -6,7 +6,7 @@ none, it owes speech until the user speaks again, the session is closed or the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -93,13 +93,12 @@ def _answered(answer: SpanRecord | None, reason: str) -> tuple[str | None, str]:
 
 
 def _gaps(
-    stages: Stages, playbacks: Sequence[SpanRecord], owed: Interval, others: Iterable[Interval], open_end: _Path
+    stages: Stages, playbacks: Sequence[SpanRecord], owed: Interval, noise: Sequence[Interval], open_end: _Path
 ) -> Iterator[Gap]:
     """Silences while speech was owed; where noise splits one, each part keeps its share of the path."""
     heard = merged(part for one in stages.playback for part in audible(one.start_ns, one.end_ns, one.attributes))
     voices = {one.start_ns: one for one in reversed(playbacks)}
     resumed = {start for start, _ in heard}
-    noise = merged(others)
     for number, quiet in enumerate(without(owed, heard)):
         parts = [one for one in without(quiet, noise) if one[1] - one[0] >= _SHORTEST]
         if not parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Interval", "merged", "without"]
+__all__ = ["Interval", "insert", "merged", "without"]
 
 Interval = tuple[int, int]
 
@@ -19,6 +19,14 @@ def merged(stretches: Iterable[Interval]) -> list[Interval]:
         elif end > start:
             out.append((start, end))
     return out
+
+
+def insert(one: Interval, stretches: list[Interval]) -> None:
+    """Add a stretch to :func:`merged` ones, in place; mostly it follows them all."""
+    if one[0] < one[1] and (not stretches or one[0] > stretches[-1][1]):
+        stretches.append(one)
+    else:
+        stretches[:] = merged([*stretches, one])
 
 
 def without(whole: Interval, taken: Sequence[Interval]) -> list[Interval]:

@@ -16,13 +16,13 @@ from ..spans import SpanRecord, flag, number, text, whole
 from .latency import notes_of
 from .model import Gap, Segment, TurnDerivation, TurnLatency
 from .model_usage import ModelUsage, usage_from
+from .stats import LONGEST
 
 __all__ = ["read_corrections", "says_more", "with_recorded"]
 
 Values = dict[str, Any]
 _COUNTS = ("interruptions", "false_interruptions", "backchannels")
 _CARRIERS = frozenset({attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
-_LONGEST = 9.2e9
 _OTHER = attr.SILENCE_STAGES[-1]
 _pieces = msgspec.json.Decoder(list[tuple[int, str, Any]])
 _silences = msgspec.json.Decoder(list[tuple[float, list[tuple[str, float]]]])
@@ -94,7 +94,7 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
 def _seconds(values: Values, name: str) -> float | None:
     """A latency; None for what no count of nanoseconds holds."""
     value = number(values, name)
-    return None if value is None or abs(value) >= _LONGEST else value
+    return None if value is None or abs(value) >= LONGEST else value
 
 
 def _count(values: Values, name: str) -> int:
@@ -107,7 +107,7 @@ def _gaps(said: str) -> Iterator[Gap]:
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return
     for start, parts in gaps:
-        if not abs(start) < _LONGEST or not all(0 <= length < _LONGEST for _, length in parts):
+        if not abs(start) < LONGEST or not all(0 <= length < LONGEST for _, length in parts):
             continue
         at = begin = round(start * 1e9)
         path = []

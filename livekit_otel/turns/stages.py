@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
+from .around import AVATAR, is_playout, is_speech
 
 __all__ = [
     "DECIDED_BY",
@@ -24,7 +25,6 @@ __all__ = [
 
 #: a fallback follows the failure within this time
 _AT_ONCE = 20_000_000
-_AVATAR = attr.metric("avatar", "timestamp")
 _AVATAR_LATENCY = attr.metric("avatar", "playback_latency")
 _DECISION = attr.metric("decision", "timestamp")
 _LLM_METRICS = attr.metric("llm", "timestamp")
@@ -114,7 +114,7 @@ class Stages:
             elif kind == attr.KIND_REALTIME:
                 self.llm.append(record)
             elif kind == attr.KIND_PLAYBACK:
-                if _AVATAR not in attributes or attr.PLAYBACK_INTERRUPTED in attributes:
+                if is_playout(attributes):
                     self.playback.append(record)
             elif kind == attr.KIND_TOOL:
                 self.tool.append(record)
@@ -123,7 +123,7 @@ class Stages:
                     self.transcripts.append(record)
             elif kind == attr.KIND_TTS:
                 self.tts.append(record)
-            elif kind == attr.KIND_VAD and attributes.get(attr.VAD_SPEECH, True):
+            elif kind == attr.KIND_VAD and is_speech(attributes):
                 self.vad.append(record)
 
     def synthesis(self, playback: SpanRecord, since_ns: int = 0) -> SpanRecord | None:
@@ -231,7 +231,7 @@ STAGE_ATTRIBUTES = frozenset(
         attr.OPERATION_NAME,
         attr.PROVIDER_NAME,
         attr.REQUEST_MODEL,
-        _AVATAR,
+        AVATAR,
         _AVATAR_LATENCY,
         _DECISION,
         _LLM_METRICS,

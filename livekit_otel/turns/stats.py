@@ -8,7 +8,7 @@ from .. import attributes as attr
 from ..spans import seconds
 from .model import Percentiles, TurnDerivation
 
-__all__ = ["LatencyStats", "Quantiles"]
+__all__ = ["LONGEST", "LatencyStats", "Quantiles"]
 
 EXACT = 512
 _POINTS = (50, 90, 95, 99)
@@ -17,7 +17,7 @@ _BITS = 8
 
 
 #: seconds; what is longer are times of a damaged span, and no count of nanoseconds holds it
-_LONGEST = 9.2e9
+LONGEST = 9.2e9
 
 
 class Quantiles:
@@ -96,7 +96,7 @@ class LatencyStats:
             self.interrupted += bool(turn.interruptions)
         for name in attr.SUMMARY_LATENCIES:
             value = getattr(turn.latency, name)
-            if value is not None and abs(value) < _LONGEST:
+            if value is not None and abs(value) < LONGEST:
                 quantiles = self._quantiles.get(name)
                 if quantiles is None:
                     quantiles = self._quantiles[name] = Quantiles()

@@ -94,7 +94,7 @@ class _BusyChunked(_TTSChunked):
 class CountingServer(FakeRealtimeModel):
     """A realtime model that reports each response's usage in ``parts``, with the monotonic clock's time.
 
-    ``own_ids``: its usage has ids of its own. ``named``: its responses have ids.
+    ``own_ids``: its usage has other ids than its responses. ``named``: its responses have ids.
     """
 
     def __init__(self, *args: Any, parts: int, own_ids: bool, named: bool, **kwargs: Any) -> None:
@@ -136,3 +136,13 @@ class _CountingSession(FakeRealtimeSession):
                     metadata=Metadata(model_name="counting", model_provider="kit"),
                 ),
             )
+
+
+class DeafVAD(FakeVAD):
+    """Does not hear a whisper."""
+
+    def stream(self) -> Any:
+        heard = Caller()
+        heard.truth = self.caller.truth
+        heard.speeches = [one for one in self.caller.speeches if "whisper" not in one.text]
+        return FakeVAD(heard).stream()

@@ -25,7 +25,7 @@ def _says(label: str) -> Any:
 
 
 class Desk(Agent):
-    """Hands over to an agent that has models of its own."""
+    """Hands over to an agent that has its own models."""
 
     def __init__(self, call: Call) -> None:
         super().__init__(instructions=INSTRUCTIONS)
@@ -72,7 +72,7 @@ async def amd_machine(call: Call) -> None:
 
 @scenario(variant=True)
 async def amd_that_hears_for_itself(call: Call) -> None:
-    """The detection has a recognizer of its own."""
+    """The detection has its own recognizer."""
     call.caller.says(f"hello this is the {CANARY}", 1.0)
     session = call.session()
     await call.start(session)
@@ -112,7 +112,7 @@ async def amd_machine_goes_on(call: Call) -> None:
 
 @scenario(variant=True)
 async def amd_after_a_handoff(call: Call) -> None:
-    """A tool hands over to an agent that hears with models of its own; then the detection begins."""
+    """A tool hands over to an agent that hears with its own models; then the detection begins."""
     call.caller.says(f"transfer please {CANARY}", 1.0).says(f"hello this is the {CANARY}", 9.0)
     session = call.session(calls(transfer="transfer"))
     await call.start(session, Desk(call))

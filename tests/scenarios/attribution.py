@@ -8,8 +8,9 @@ from typing import Any
 from livekit.agents import Agent, RunContext, function_tool
 from livekit.agents import llm as lk_llm
 
+from tests.kit.plugins import DeafVAD
 from tests.kit.run import CANARY, Call, scenario
-from tests.kit.voice import Caller, FakeLLM, FakeVAD, failure
+from tests.kit.voice import FakeLLM, failure
 from tests.scenarios.interruptions import long_reply
 
 ANSWER = f"That is the answer, {CANARY}."
@@ -278,15 +279,8 @@ async def words_that_nobody_may_interrupt_with(call: Call) -> None:
 async def speech_that_vad_misses(call: Call) -> None:
     """VAD does not hear the second question; the recognizer does."""
 
-    class Deaf(FakeVAD):
-        def stream(self) -> Any:
-            heard = Caller()
-            heard.truth = self.caller.truth
-            heard.speeches = [one for one in self.caller.speeches if "whisper" not in one.text]
-            return FakeVAD(heard).stream()
-
     call.caller.says(f"hello {CANARY}", 1.0).says("whisper this please", 8.0)
-    await _talk(call, None, until=16.0, vad=Deaf(call.caller))
+    await _talk(call, None, until=16.0, vad=DeafVAD(call.caller))
 
 
 @scenario()

@@ -98,7 +98,7 @@ async def few_words_that_are_cleared(call: Call) -> None:
 
 
 class Teller(Agent):
-    """Tells a long story, then hands over, or goes on to work in the background."""
+    """Speaks for long, then hands over, or works in the background."""
 
     def __init__(self) -> None:
         super().__init__(instructions=INSTRUCTIONS)

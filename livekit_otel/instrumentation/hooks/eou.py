@@ -6,20 +6,15 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from ...containment import contain, contained
 from .. import livekit_api, registry
-from ..trackers.turn import TurnState
 from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
 
     from ..livekit_api import EndOfTurn
-
-#: the turns whose ``on_user_turn_completed`` runs, by the task in which it does
-_hooks: WeakKeyDictionary[asyncio.Task[Any], TurnState] = WeakKeyDictionary()
 
 
 def on_end_of_turn(wrapped: Callable[..., bool], activity: AgentActivity, args: Args, kwargs: Kwargs) -> bool:
@@ -74,15 +69,11 @@ async def user_turn_completed_task(
             if decision is not None:
                 decision.task = asyncio.current_task()
                 state.trackers.turns.carry_out(decision.turn)
-                if decision.task is not None and decision.turn is not None:
-                    _hooks[decision.task] = decision.turn
     try:
         return await wrapped(*args, **kwargs)
     finally:
         with contained("eou.hook_done"):
             if state is not None and decision is not None:
-                if decision.task is not None:
-                    _hooks.pop(decision.task, None)
                 state.trackers.eou.hook_done(decision)
 
 
@@ -90,10 +81,9 @@ def record_exception(wrapped: Callable[..., Any], _: object, args: Args, kwargs:
     """``record_exception(span, error, …)`` of LiveKit's own spans: nothing else says that ``on_user_turn_completed``
     raised, which ends the turn without a reply."""
     with contained("eou.hook_failed"):
-        task = asyncio.current_task()
-        turn = _hooks.get(task) if task is not None else None
-        if turn is not None:
-            turn.failed("hook", args[1] if len(args) > 1 else kwargs["exception"])
+        state = registry.current()
+        if state is not None:
+            state.trackers.eou.hook_failed(args[1] if len(args) > 1 else kwargs["exception"])
     return wrapped(*args, **kwargs)
 
 

@@ -120,8 +120,7 @@ class EouTracker:
         fields = {**flatten("eou", metrics), **model_attributes(metrics)}
         if metrics.speech_id:
             fields[attr.SPEECH_ID] = metrics.speech_id
-        task = asyncio.current_task()
-        decision = next((one for one in self._decisions if one.task is task), None)
+        decision = self._carried_out()
         if decision is None:
             end = self._scope.clock.inside_ns(metrics.timestamp)
             decision = Decision(None, end - to_ns(metrics.end_of_utterance_delay), end, "unknown")
@@ -143,6 +142,17 @@ class EouTracker:
             decision.attributes[attr.EOU_HELD] = held
             decision.attributes[attr.EOU_HELD_BY] = stage
             decision.attributes[attr.EOU_HELD_TURN] = turn
+
+    def hook_failed(self, error: BaseException) -> None:
+        """``on_user_turn_completed`` raised in the current task, if that is its task."""
+        decision = self._carried_out()
+        if decision is not None and decision.turn is not None:
+            decision.turn.failed("hook", error)
+
+    def _carried_out(self) -> Decision | None:
+        """The decision that the current task carries out."""
+        task = asyncio.current_task()
+        return next((one for one in self._decisions if one.task is task), None)
 
     def prediction(self, metrics: EOTInferenceMetrics) -> None:
         """EOTInferenceMetrics: of the decision that comes next, or of a check after which the user went on."""

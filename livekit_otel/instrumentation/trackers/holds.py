@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Holds"]
 
 _MAX_SPEECHES = 64
-#: LiveKit goes on within this time after what it waited for is over
+#: LiveKit continues within this time after what it waited for is over
 _AT_ONCE_NS = 50_000_000
 _AMD, _SPEECH, _USER = "amd", "speech", "user"
 

@@ -97,7 +97,7 @@ def first_of(transcripts: Sequence[str], text: str) -> int | None:
 
     Args:
         transcripts: final transcripts that no turn has claimed, in order; the text is made of the last of them.
-        text: LiveKit's; it may go on with words that are not final.
+        text: LiveKit's; words that are not final may follow in it.
 
     None where it is made of none of them.
     """

@@ -75,7 +75,7 @@ class VadTracker:
             self._reported_end_ns = max(end_ns, self._reported_ns)
 
     def words(self, at_ns: int) -> None:
-        """A transcript arrived. Of those since the latest speech began the first and the last tell all."""
+        """A transcript arrived. Of those since the latest speech began the first and the last are enough."""
         latest = self.segment_start_ns
         if latest is not None and len(self._words) > 1 and self._words[-2] >= latest:
             self._words.pop()
