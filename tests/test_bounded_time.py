@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from livekit_otel import SpanRecord, build_reports
+from livekit_otel import SpanRecord, build_reports, read_spans
 from livekit_otel import attributes as attr
 from livekit_otel.cli import main
 from livekit_otel.report.render_json import to_document
@@ -131,6 +131,21 @@ def test_batches_that_a_piece_claims() -> None:
         [report] = build_reports(kit.records(call.spans))
         assert any("-999998 are missing" in warning for warning in report.warnings)
     assert time.process_time() - begin < 2.0
+
+
+@pytest.mark.parametrize("piece", ["\\udc00", "\\ud800", "\\ud83d\\ude00", "\\\\", "\\\\\\udc00"])
+def test_halves_of_pairs(piece: str, tmp_path: Path) -> None:
+    """A value of millions of escapes, halves of surrogate pairs among them, is read in a moment."""
+    path = tmp_path / "trace.jsonl"
+    call = kit.call(turns=1)
+    lines = kit.lines(call.spans)
+    words = piece * (18_000_000 // len(piece)) + "\\ud800"
+    lines[-1] = lines[-1].replace('"key"', f'"note": "{words}", "key"', 1)
+    path.write_text("\n".join(lines), encoding="utf-8")
+    begin = time.process_time()
+    [report] = build_reports(read_spans(path))
+    assert time.process_time() - begin < 1.5
+    assert len(report.spans) == len(call.spans)
 
 
 def test_long_session_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
