@@ -86,6 +86,7 @@ class SessionEvents:
             return
         to, at = self._trackers, self._scope.clock.at_ns(event.created_at)
         to.stt.speech_started()
+        to.eou.check.speaks_on()
         if to.playback.audible:
             to.interruptions.user_started(at, to.playback.turn)
 

@@ -73,6 +73,12 @@ def turn_detection(activity: AgentActivity) -> object:
     return getattr(activity, "_turn_detection", None)
 
 
+def endpointing_delays(activity: AgentActivity) -> tuple[float, float] | None:
+    """The shortest and the longest endpointing delay as they are now, seconds; None where LiveKit has none."""
+    endpointing = getattr(getattr(activity, "_audio_recognition", None), "_endpointing", None)
+    return (float(endpointing.min_delay), float(endpointing.max_delay)) if endpointing is not None else None
+
+
 def hook_task(activity: AgentActivity) -> asyncio.Task[object] | None:
     """The task that runs ``on_user_turn_completed`` and asks for the reply."""
     return getattr(activity, "_user_turn_completed_atask", None)

@@ -41,6 +41,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_ACTIVITY, "AgentActivity", "on_end_of_speech", speech.on_end_of_speech),
     Patch(_ACTIVITY, "AgentActivity", "start", speech.start_activity),
     Patch(_ACTIVITY, "AgentActivity", "on_end_of_turn", eou.on_end_of_turn),
+    Patch(_ACTIVITY, "AgentActivity", "on_eot_prediction", eou.on_eot_prediction),
+    Patch("livekit.agents.voice.audio_recognition", "AudioRecognition", "_run_eou_detection", eou.run_eou_detection),
     Patch(_ACTIVITY, "AgentActivity", "on_preemptive_generation", eou.on_preemptive_generation),
     Patch(_ACTIVITY, "AgentActivity", "clear_user_turn", eou.clear_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "commit_user_turn", eou.commit_user_turn),
@@ -70,6 +72,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch("livekit.agents.telemetry.traces", "_DynamicTracer", "set_provider", native.set_provider),
     Patch(_STT, "STT", "recognize", stt.recognize),
     Patch(_STT, "RecognizeStream", "_main_task", stt.stream_main_task),
+    Patch(_STT, "RecognizeStream", "_emit_error", stt.emit_error),
+    Patch(_ACTIVITY, "AgentActivity", "on_final_transcript", stt.heard),
 )
 
 

@@ -15,6 +15,7 @@ from ..journal import Attributes
 from ..provider import proxies
 from ..provider.limits import NO_LIMITS, Limits
 from .budget import Budget
+from .failures import failure_attributes
 from .values import clip
 
 __all__ = ["PipelineSpan", "SpanFactory", "SpanOwner"]
@@ -100,7 +101,7 @@ class PipelineSpan:
         self.outcome = attr.OUTCOME_ERROR
         self.otel.set_status(trace.StatusCode.ERROR)
         name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
-        self.otel.set_attribute(attr.ERROR_TYPE, name)
+        self.otel.set_attributes({attr.ERROR_TYPE: name, **failure_attributes(error)})
         if message:
             self.otel.set_attribute(attr.ERROR_MESSAGE, clip(message))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...containment import contain, contained
 from .. import livekit_api, registry
@@ -13,6 +13,7 @@ from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
+    from livekit.agents.voice.audio_recognition import AudioRecognition
 
     from ..livekit_api import EndOfTurn
 
@@ -43,8 +44,9 @@ def _decided(
     if state is None or not state.recording:
         return
     hook = livekit_api.hook_task(activity) is not before
+    tuning = state.trackers.eou.check.decided(activity)
     if not info.skip_reply and (not taken or not (hook or state.scope.closing)):
-        state.trackers.eou.dropped(info)
+        state.trackers.eou.dropped(info, tuning)
         if cleared:
             state.trackers.utterance.discard()
         return
@@ -54,7 +56,27 @@ def _decided(
         has_vad=activity.vad is not None,
         cut=mode == "manual",
         hook=hook,
+        tuning=tuning,
     )
+
+
+def run_eou_detection(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:
+    """``AudioRecognition._run_eou_detection(chat_ctx, trigger=…)``: a check whether the turn is over begins."""
+    with contained("eou.check"):
+        activity = cast("AgentActivity", recognition._hooks)
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            state.trackers.eou.check.begins(activity, str(kwargs["trigger"]))
+    return wrapped(*args, **kwargs)
+
+
+def on_eot_prediction(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity.on_eot_prediction(ev)``: what the end-of-turn detector says."""
+    with contained("eou.prediction"):
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            state.trackers.eou.check.predicted(args[0] if args else kwargs["ev"])
+    return wrapped(*args, **kwargs)
 
 
 async def user_turn_completed_task(

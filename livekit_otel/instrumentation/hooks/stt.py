@@ -14,6 +14,7 @@ from .wrapping import Args, Kwargs, run
 
 if TYPE_CHECKING:
     from livekit.agents.stt import STT, RecognizeStream
+    from livekit.agents.voice.agent_activity import AgentActivity
 
     from ..trackers.stt import SttTracker
 
@@ -57,10 +58,14 @@ async def stream_main_task(
         return await wrapped(*args, **kwargs)
     nested = _in_stream.get()
     _in_stream.set(True)
-    begun = None
+    begun = serving = None
     with contained("stt.stream_begins"):
         state = registry.current()
-        begun = state.scope.now_ns() if state is not None else None
+        if state is not None:
+            begun = state.scope.now_ns()
+            if not livekit_api.delegates_metrics(stream, _stream_base()):
+                serving = state.trackers.stt.heard
+                serving.begins(stream)
     try:
         return await wrapped(*args, **kwargs)
     except Exception as error:
@@ -70,6 +75,28 @@ async def stream_main_task(
                 began = begun if begun is not None else state.scope.clock.started_ns
                 _record_failure(state.trackers.stt, stream, error, began, nested=nested)
         raise
+    finally:
+        with contained("stt.stream_ends"):
+            if serving is not None:
+                serving.ends(stream)
+
+
+def emit_error(wrapped: Callable[..., Any], stream: RecognizeStream, args: Args, kwargs: Kwargs) -> Any:
+    """``_emit_error(error, recoverable)``: the stream connects again, or has failed."""
+    with contained("stt.attempt"):
+        state = registry.current() if not amd.detecting() else None
+        if state is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
+            state.trackers.stt.retries.add(args[0] if args else kwargs.get("api_error"))
+    return wrapped(*args, **kwargs)
+
+
+def heard(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity.on_final_transcript(ev)``: what the recognizer says of the words beside them."""
+    with contained("stt.heard"):
+        state = registry.of(activity.session)
+        if state is not None and state.recording:
+            state.trackers.stt.heard.final(args[0] if args else kwargs["ev"])
+    return wrapped(*args, **kwargs)
 
 
 def _record_failure(

@@ -58,3 +58,4 @@ def failed_attempt(request: Request | None, args: Args, kwargs: Kwargs) -> None:
     """Count a call of ``_emit_error(error, recoverable)``: the request is tried again."""
     if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
         request.attempts += 1
+        request.retries.add(args[0] if args else kwargs.get("api_error"))

@@ -25,6 +25,7 @@ class TtsTracker(RequestTracker):
 
     kind = attr.KIND_TTS
     attempts = attr.TTS_ATTEMPTS
+    retried_for = attr.TTS_RETRIED_FOR
 
     def begin(self, stream: ChunkedStream | SynthesizeStream) -> Request:
         attributes: dict[str, AttributeValue] = {
