@@ -58,6 +58,7 @@ KIND_LLM = "llm"
 KIND_REALTIME = "realtime"
 KIND_TOOL = "tool"
 KIND_TTS = "tts"
+KIND_NODE = "node"
 KIND_PLAYBACK = "playback"
 KIND_INTERRUPTION = "interruption"
 
@@ -74,6 +75,7 @@ SPAN_KINDS: dict[str, str] = {
     KIND_REALTIME: "one response of a speech-to-speech model",
     KIND_TOOL: "one function call",
     KIND_TTS: "one synthesis request",
+    KIND_NODE: "an overridden node of the agent, or its on_enter or on_exit, where it works itself",
     KIND_PLAYBACK: "agent audio started to agent audio stopped",
     KIND_INTERRUPTION: "overlap or barge-in, its verdict and its metrics",
 }
@@ -434,6 +436,29 @@ EOU_HELD = _define(
 EOU_HELD_BY = _define("livekit_otel.eou.held_by", "string", "What that was: tool or hook.")
 EOU_HELD_TURN = _define("livekit_otel.eou.held_turn", "int", "Index of the turn that it belonged to.")
 EOU_COMMITTED = _define("livekit_otel.eou.committed", "boolean", "Whether the user's turn was committed.")
+EOU_HOOK = _define(
+    "livekit_otel.eou.hook_duration",
+    "double",
+    "How long on_user_turn_completed ran where LiveKit does not report it: it asked for no reply, or was cut off.",
+    unit="s",
+)
+NODE_NAME = _define(
+    "livekit_otel.node.name",
+    "string",
+    "Which method of the agent it is: llm_node, tts_node, on_enter or on_exit. Only what the user's class overrides.",
+)
+NODE_FIRST_OUTPUT = _define(
+    "livekit_otel.node.time_to_first_output",
+    "double",
+    "From the start of the span to the first text, tool call or audio that the node yielded; absent without any.",
+    unit="s",
+)
+NODE_OWN_WORK = _define(
+    "livekit_otel.node.own_work",
+    "double[]",
+    "When the node itself worked before its first output, and no request inside it did: begin and end of each "
+    "such time, in seconds from the start of the span. Absent on on_enter and on_exit: their whole span is own work.",
+)
 TTS_TEXT = _define("livekit_otel.pii.tts.text", "string", "Text that was synthesised.", content=True)
 TOOL_STATUS = _define("livekit_otel.tool.status", "string", "done, error or cancelled, as LiveKit says.")
 TOOL_UPDATES = _define("livekit_otel.tool.updates", "int", "Progress updates that the tool sent.")
@@ -673,11 +698,12 @@ def type_of(name: str) -> AttributeType | None:
 # --- derived on turns and sessions ---
 # Set by TurnSpanProcessor on live spans; a report computes the same from stage spans and never reads these.
 #: Where the silence before an answer can go; every turn's parts sum to its e2e_latency.
-SILENCE_STAGES = ("transcription", "eou", "hook", "llm", "tool", "tts", "playback", "other")
+SILENCE_STAGES = ("transcription", "eou", "hook", "node", "llm", "tool", "tts", "playback", "other")
 _SILENCE_BRIEF = {
     "transcription": "for the final transcript",
     "eou": "for the decision that the user's turn was over",
-    "hook": "for Agent.on_user_turn_completed",
+    "hook": "for Agent.on_user_turn_completed, on_enter or on_exit",
+    "node": "for an overridden node's own work",
     "llm": "for text (or a realtime model's audio)",
     "tool": "for function tools",
     "tts": "for the first audio of synthesis",

@@ -105,9 +105,17 @@ def _silences() -> list[SpanRecord]:
     return spans
 
 
+def _own_work() -> list[SpanRecord]:
+    work = {attr.NODE_NAME: "llm_node", attr.SPEECH_ID: "sp", attr.NODE_OWN_WORK: [0.1, 0.2, 0.3, 0.4]}
+    return [
+        *tool_rounds(5_000)[1:],
+        *(_span(n, "node", n - 29_999, n - 29_998, 2, work) for n in range(30_000, 35_000)),
+    ]
+
+
 @pytest.mark.parametrize(
     "make",
-    [_nested, _loose, _masked, _decisions, _playouts, _long_words, _silences],
+    [_nested, _own_work, _loose, _masked, _decisions, _playouts, _long_words, _silences],
     ids=lambda make: make.__name__.strip("_"),
 )
 def test_time_follows_the_spans(make: Callable[[], list[SpanRecord]]) -> None:

@@ -129,6 +129,7 @@ class SessionEvents:
         turn = to.turns.speech_created(event.speech_handle, answers_speech=answers)
         if self.answering:
             to.turns.answers_commit(turn)
+        to.nodes.spoke()
         to.holds.speech_waits(event.speech_handle.id)
         if not answers:
             turn.by_server = realtime and not event.user_initiated

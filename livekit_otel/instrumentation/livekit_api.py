@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from livekit.agents import AgentSession, AgentTask, JobContext, SpeechHandle
     from livekit.agents.llm import RealtimeModel, RealtimeModelError
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
+    from livekit.agents.utils.aio import Chan
     from livekit.agents.voice.agent_activity import AgentActivity
 
 
@@ -152,18 +153,23 @@ def on_first_audio(stream: ChunkedStream | SynthesizeStream, callback: Callable[
 
     It gets the moment of ``time.perf_counter()`` at which the first text reached the provider, if LiveKit knows it.
     """
-    channel: Any = getattr(stream, "_event_ch", None)
-    send = getattr(channel, "send_nowait", None)
-    if send is None:
+    channel: Chan[Any] | None = getattr(stream, "_event_ch", None)
+    on_first_sent(channel, "tts.first_audio", lambda: callback(getattr(stream, "_started_time", None) or None))
+
+
+def on_first_sent(channel: Chan[Any] | None, fault: str, callback: Callable[[], None]) -> None:
+    """Call ``callback`` once, when the first item enters a channel of LiveKit's: nothing is done for later ones."""
+    if channel is None:
         return
+    channel_, send = cast("Any", channel), channel.send_nowait
 
-    def first(event: object) -> None:
-        del channel.send_nowait
-        with contained("tts.first_audio"):
-            callback(getattr(stream, "_started_time", None) or None)
-        send(event)
+    def first(item: object) -> None:
+        del channel_.send_nowait
+        with contained(fault):
+            callback()
+        send(item)
 
-    channel.send_nowait = first
+    channel_.send_nowait = first
 
 
 def recorded_events(session: AgentSession[Any]) -> list[Any] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from .hooks import agent_task, amd, eou, llm, native, realtime, session, speech, stt, tool, tts
+from .hooks import agent_task, amd, eou, llm, native, node, realtime, session, speech, stt, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -25,6 +25,7 @@ class Patch:
     wrapper: Callable[..., Any]
 
 
+_VOICE = "livekit.agents.voice"
 _SESSION = "livekit.agents.voice.agent_session"
 _ACTIVITY = "livekit.agents.voice.agent_activity"
 _LLM = "livekit.agents.llm.llm"
@@ -47,6 +48,9 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_ACTIVITY, "AgentActivity", "clear_user_turn", eou.clear_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "commit_user_turn", eou.commit_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "_user_turn_completed_task", eou.user_turn_completed_task),
+    Patch(_ACTIVITY, "AgentActivity", "_create_speech_task", node.create_speech_task),
+    Patch(_VOICE, "agent_activity", "perform_llm_inference", node.perform_llm_inference),
+    Patch(_VOICE, "agent_activity", "perform_tts_inference", node.perform_tts_inference),
     Patch(_ACTIVITY, "trace_utils", "record_exception", eou.record_exception),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_started", realtime.input_speech_started),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_stopped", realtime.input_speech_stopped),

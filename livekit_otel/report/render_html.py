@@ -29,6 +29,7 @@ _KINDS = (
     attr.KIND_VAD,
     attr.KIND_STT,
     attr.KIND_EOU,
+    attr.KIND_NODE,
     attr.KIND_LLM,
     attr.KIND_REALTIME,
     attr.KIND_TOOL,
@@ -36,7 +37,7 @@ _KINDS = (
     attr.KIND_PLAYBACK,
     attr.KIND_INTERRUPTION,
 )
-_STAGES = ("transcription", "eou", "hook", "llm", "tool", "tts", "playback", "other")
+_STAGES = ("transcription", "eou", "hook", "node", "llm", "tool", "tts", "playback", "other")
 _WORDS = 600
 _TOOLS = 200
 

@@ -170,6 +170,9 @@ class EouTracker:
 
     def hook_done(self, decision: Decision) -> None:
         """``on_user_turn_completed`` is over, with or without a reply."""
+        if not decision.done and decision.held_by is None and decision in self._decisions:
+            # no reply was asked for: LiveKit does not say how long it took
+            decision.attributes[attr.EOU_HOOK] = (self._scope.now_ns() - decision.end_ns) / 1e9
         self._emit(decision)
         if decision not in self._decisions:
             return
