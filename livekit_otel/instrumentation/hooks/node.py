@@ -31,9 +31,10 @@ _HOOKS = {"AgentTask_on_enter": "on_enter", "AgentTask_on_exit": "on_exit"}
 def perform_llm_inference(wrapped: Callable[..., Any], _: None, args: Args, kwargs: Kwargs) -> Any:
     """``perform_llm_inference(node=…, …)``: returns the task in which the node runs, and the channels of its output."""
     run = _begin("llm_node", kwargs)
-    task, data = made = _within(run, wrapped, args, kwargs)
+    made = _within(run, wrapped, args, kwargs)
     with contained("node.watch"):
         if run is not None:
+            task, data = made
             _watch(run, task, data.text_ch, data.function_ch)
     return made
 
@@ -44,9 +45,10 @@ def perform_tts_inference(wrapped: Callable[..., Any], _: None, args: Args, kwar
     with contained("node.reading"):
         if run is not None:
             kwargs = {**kwargs, "node": _reading(kwargs["node"], run)}
-    task, data = made = _within(run, wrapped, args, kwargs)
+    made = _within(run, wrapped, args, kwargs)
     with contained("node.watch"):
         if run is not None:
+            task, data = made
             _watch(run, task, data.audio_ch)
     return made
 
@@ -112,8 +114,8 @@ def _watch(run: NodeRun, task: asyncio.Task[Any], *outputs: Chan[Any]) -> None:
 def _reading(node: Callable[..., Any], run: NodeRun) -> Callable[..., Any]:
     """The node, called with the same text; the run learns when the node waits for more of it."""
 
-    def call(text: AsyncIterable[str], model_settings: ModelSettings) -> Any:
-        return node(_texts(text, run), model_settings)
+    def call(text: AsyncIterable[str], *more: ModelSettings, **named: ModelSettings) -> Any:
+        return node(_texts(text, run), *more, **named)
 
     return call
 
