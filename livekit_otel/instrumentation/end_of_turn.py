@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry.util.types import AttributeValue
 
@@ -15,7 +15,22 @@ if TYPE_CHECKING:
     from livekit.agents import EotPredictionEvent
     from livekit.agents.voice.agent_activity import AgentActivity
 
-__all__ = ["EndOfTurnCheck"]
+__all__ = ["EndOfTurn", "EndOfTurnCheck", "EndOfTurnTimes"]
+
+
+class EndOfTurnTimes(Protocol):
+    """When the user spoke, in unix seconds, as LiveKit has it at the end of a turn; None where it does not know."""
+
+    stopped_speaking_at: float | None
+    transcription_delay: float | None
+
+
+class EndOfTurn(Protocol):
+    """LiveKit's ``_EndOfTurnInfo``: one end-of-turn decision."""
+
+    new_transcript: str
+    skip_reply: bool
+    metrics: EndOfTurnTimes
 
 
 class EndOfTurnCheck:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..containment import contained
 
@@ -19,21 +19,6 @@ if TYPE_CHECKING:
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
     from livekit.agents.utils.aio import Chan
     from livekit.agents.voice.agent_activity import AgentActivity
-
-
-class EndOfTurnTimes(Protocol):
-    """When the user spoke, in unix seconds, as LiveKit has it at the end of a turn; None where it does not know."""
-
-    stopped_speaking_at: float | None
-    transcription_delay: float | None
-
-
-class EndOfTurn(Protocol):
-    """LiveKit's ``_EndOfTurnInfo``: one end-of-turn decision."""
-
-    new_transcript: str
-    skip_reply: bool
-    metrics: EndOfTurnTimes
 
 
 @cache

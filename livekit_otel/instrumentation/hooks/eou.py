@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
     from livekit.agents.voice.audio_recognition import AudioRecognition
 
-    from ..livekit_api import EndOfTurn
+    from ..end_of_turn import EndOfTurn
 
 
 def on_end_of_turn(wrapped: Callable[..., bool], activity: AgentActivity, args: Args, kwargs: Kwargs) -> bool:

@@ -9,8 +9,7 @@ from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
 from ..clock import to_ns
-from ..end_of_turn import EndOfTurnCheck
-from ..livekit_api import EndOfTurn
+from ..end_of_turn import EndOfTurn, EndOfTurnCheck
 from ..scope import SessionScope
 from ..values import flatten, model_attributes
 from .segments import Claim
