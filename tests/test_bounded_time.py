@@ -12,6 +12,7 @@ import pytest
 from livekit_otel import SpanRecord, build_reports, read_spans
 from livekit_otel import attributes as attr
 from livekit_otel.cli import main
+from livekit_otel.report.render_html import to_html
 from livekit_otel.report.render_json import to_document
 from livekit_otel.report.render_text import to_text
 from tests import report_kit as kit
@@ -128,6 +129,15 @@ def test_time_follows_the_spans(make: Callable[[], list[SpanRecord]]) -> None:
         to_document(report, full=True)
         to_text(report)
     assert time.process_time() - begin < 4.0
+
+
+def test_pages_of_many_sessions() -> None:
+    """A page costs what stands on it: a thousand sessions of a source are shown in a moment."""
+    spans = [_span(n, "session", n, n + 1, None, {attr.SESSION_ID: f"S{n}"}) for n in range(1, 1_001)]
+    begin = time.process_time()
+    pages = [to_html(report) for report in build_reports(spans)]
+    assert time.process_time() - begin < 2.5
+    assert all(f"S{n}" in page for n, page in enumerate(pages, start=1))
 
 
 def test_batches_that_a_piece_claims() -> None:

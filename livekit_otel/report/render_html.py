@@ -11,8 +11,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import attributes as attr
 from .._display import visible
@@ -21,6 +22,9 @@ from ..errors import MissingDependencyError
 from . import view
 from .model import SessionReport
 from .turns import Turn
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["to_html"]
 
@@ -44,13 +48,9 @@ _TOOLS = 200
 
 def to_html(report: SessionReport) -> str:
     """The page. Raises :class:`MissingDependencyError` without jinja2 (extra ``html``)."""
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingDependencyError(f"the HTML report needs jinja2: {install_hint('html')}") from error
-    style, script, template = (_file(name) for name in ("report.css", "report.js", "report.html.j2"))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_inert)
-    return environment.from_string(template).render(
+    template = _template()
+    style, script = _file("report.css"), _file("report.js")
+    return template.render(
         title=f"Voice call of {view.one_line(report.agent_name)}" if report.agent_name else "Voice call",
         facts={"session": report.session_id, **view.facts(report)},
         warnings=[view.one_line(warning) for warning in report.warnings],
@@ -151,6 +151,17 @@ def _inert(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _inert(one) for name, one in value.items()}
     return [_inert(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Compiled once: a source can hold thousands of sessions."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependencyError(f"the HTML report needs jinja2: {install_hint('html')}") from error
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_inert)
+    return environment.from_string(_file("report.html.j2"))
 
 
 def _file(name: str) -> str:
