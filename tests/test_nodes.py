@@ -1,4 +1,4 @@
-"""Overridden nodes, ``on_enter`` and ``on_exit``: their own work is a stage of its own."""
+"""Overridden nodes, ``on_enter`` and ``on_exit``: their own work is a separate stage."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def raising(*errors: Exception) -> Any:
     ("errors", "expected"),
     [
         ([WRONG], ("APIStatusError", 400, None, False, "req-2")),
-        # after three attempts LiveKit raises an error of its own from the last one
+        # after three attempts LiveKit raises its own error from the last one
         ([BUSY, BUSY, BUSY], ("APIConnectionError", 429, None, True, "req-1")),
         ([DROPPED, DROPPED, DROPPED], ("APIConnectionError", None, 1011, True, None)),
         ([ValueError("mistake")], ("ValueError", None, None, None, None)),

@@ -24,7 +24,7 @@ def failure_attributes(error: BaseException | None) -> dict[str, AttributeValue]
     """Status or close code, whether it can be retried, and the provider's request id; without those that are unknown.
 
     They come from the error itself or from the nearest of its causes that has them: after the last attempt LiveKit
-    raises an error of its own from the provider's.
+    raises its own error from the provider's.
     """
     out: dict[str, AttributeValue] = {}
     for one in _causes(error):
@@ -64,7 +64,7 @@ class Retries:
     def __init__(self) -> None:
         self._types: list[str] = []
 
-    def add(self, error: BaseException | None) -> None:
+    def add(self, error: BaseException) -> None:
         if len(self._types) < _MAX_RETRIES:
             self._types.append(clip(type(error).__qualname__))
 

@@ -16,9 +16,11 @@ from ..containment import contained
 if TYPE_CHECKING:
     from livekit.agents import AgentSession, AgentTask, JobContext, SpeechHandle
     from livekit.agents.llm import RealtimeModel, RealtimeModelError
+    from livekit.agents.stt import STT, RecognizeStream
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
     from livekit.agents.utils.aio import Chan
     from livekit.agents.voice.agent_activity import AgentActivity
+    from livekit.agents.voice.audio_recognition import AudioRecognition
 
 
 @cache
@@ -63,6 +65,16 @@ def endpointing_delays(activity: AgentActivity) -> tuple[float, float] | None:
     """The shortest and the longest endpointing delay as they are now, seconds; None where LiveKit has none."""
     endpointing = getattr(getattr(activity, "_audio_recognition", None), "_endpointing", None)
     return (float(endpointing.min_delay), float(endpointing.max_delay)) if endpointing is not None else None
+
+
+def activity_of(recognition: AudioRecognition) -> AgentActivity:
+    """The activity that a session's recognition reports to."""
+    return cast("AgentActivity", recognition._hooks)
+
+
+def recognizer(stream: RecognizeStream) -> STT[Any]:
+    """The recognizer that a stream is of."""
+    return stream._stt
 
 
 def hook_task(activity: AgentActivity) -> asyncio.Task[object] | None:

@@ -41,7 +41,6 @@ _KINDS = (
     attr.KIND_PLAYBACK,
     attr.KIND_INTERRUPTION,
 )
-_STAGES = ("transcription", "eou", "hook", "node", "llm", "tool", "tts", "playback", "other")
 _WORDS = 600
 _TOOLS = 200
 
@@ -54,7 +53,7 @@ def to_html(report: SessionReport) -> str:
         title=f"Voice call of {view.one_line(report.agent_name)}" if report.agent_name else "Voice call",
         facts={"session": report.session_id, **view.facts(report)},
         warnings=[view.one_line(warning) for warning in report.warnings],
-        stages=_STAGES,
+        stages=attr.SILENCE_STAGES,
         latencies=view.latencies(report),
         usage=view.usage(report),
         tools=list(_tools(report)),
@@ -75,7 +74,7 @@ def _data(report: SessionReport) -> dict[str, Any]:
     return {
         "length": _ms(end - begin),
         "kinds": _KINDS,
-        "stages": _STAGES,
+        "stages": attr.SILENCE_STAGES,
         "latencies": names,
         "turns": [_turn(turn, begin, names) for turn in report.turns],
     }
@@ -103,7 +102,7 @@ def _turn(turn: Turn, begin: int, names: list[str]) -> dict[str, Any]:
 
 
 def _parts(stages: Mapping[str, float]) -> list[list[int]]:
-    return [[_STAGES.index(name), round(value * 1000)] for name, value in stages.items() if value > 0.0005]
+    return [[attr.SILENCE_STAGES.index(name), round(value * 1000)] for name, value in stages.items() if value > 0.0005]
 
 
 def _tool(attributes: Mapping[str, Any]) -> Any:
@@ -164,10 +163,12 @@ def _template() -> jinja2.Template:
     return environment.from_string(_file("report.html.j2"))
 
 
+@cache
 def _file(name: str) -> str:
     return (resources.files(__package__) / "html" / name).read_text(encoding="utf-8").strip()
 
 
+@cache
 def _hash(text: str) -> str:
     """The page's own script or style, as its Content-Security-Policy names it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

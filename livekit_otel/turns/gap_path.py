@@ -77,4 +77,4 @@ class _GapPath(CriticalPath):
     def whole(self) -> tuple[Segment, ...]:
         """The path to the beginning of the silence; what no stage explains is nobody's."""
         self.extend(self._gap, self.floor)
-        return explained(reversed(self.segments), self.work)
+        return explained(reversed(self.segments), self._stages.work)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from .. import attributes as attr
 from ..spans import SpanRecord
 from .model import Segment
-from .own_work import own_work
 from .stages import Stages, held_until, speech_of
 from .wait import Wait
 
@@ -22,8 +21,6 @@ class WalkedPath:
     def __init__(self, stages: Stages, wait: Wait, stopped_ns: int, playback: SpanRecord) -> None:
         self.segments: list[Segment] = []
         self._stages = stages
-        #: by start
-        self.work = own_work(stages.nodes)
         self._wait = wait
         self._playback = playback
         self._stopped = stopped_ns
@@ -77,5 +74,5 @@ class WalkedPath:
         """When the ``llm_node`` began that wrote the text of a speech itself."""
         if speech is None:
             return None
-        found = [one.start_ns for one in self.work if one.node == "llm_node" and one.speech == speech]
+        found = [one.start_ns for one in self._stages.work if one.node == "llm_node" and one.speech == speech]
         return max((ns for ns in found if ns <= self.at), default=None)

@@ -49,7 +49,7 @@ def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
     path = CriticalPath(stages, wait, wait.stopped_ns, wait.playback)
     path.answer()
     path.before_answer()
-    return explained(reversed(path.segments), path.work)
+    return explained(reversed(path.segments), stages.work)
 
 
 class CriticalPath(WalkedPath):
@@ -64,7 +64,7 @@ class CriticalPath(WalkedPath):
         tts = self._voice(playback, source)
         if tts is not None:
             source = self._synthesis(tts, speech)
-        elif (work := work_before(self.work, "tts_node", speech, self.at)) is not None:
+        elif (work := work_before(self._stages.work, "tts_node", speech, self.at)) is not None:
             source = self._own_voice(work, speech)
         elif source is not None and source.kind == attr.KIND_REALTIME:
             if not self._held(response_audio(source)):
@@ -93,7 +93,7 @@ class CriticalPath(WalkedPath):
         self._set_floor(tts)
         audio = first_audio(tts)
         if audio is not None:
-            kept = work_before(self.work, "tts_node", speech, self.at)
+            kept = work_before(self._stages.work, "tts_node", speech, self.at)
             kept = kept if kept is not None and kept.start_ns >= audio else None
             self._held(audio if kept is None else kept.end_ns)
             if kept is not None:
@@ -135,7 +135,7 @@ class CriticalPath(WalkedPath):
 
     def _before_synthesis(self, tts: SpanRecord, speech: str | None) -> None:
         """What a ``tts_node`` did before it asked for the synthesis, where the synthesis waited for nothing else."""
-        work = work_before(self.work, "tts_node", speech, tts.start_ns + _SAME)
+        work = work_before(self._stages.work, "tts_node", speech, tts.start_ns + _SAME)
         if work is not None and work.end_ns >= max(tts.start_ns, self.at) - _SAME:
             self.extend(_NODE, work.start_ns)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
 from .around import AVATAR, is_playout, is_speech
+from .own_work import own_work
 
 __all__ = [
     "DECIDED_BY",
@@ -83,11 +84,12 @@ class Stages:
         eou: decisions that committed the user's turn.
         llm: requests to an LLM, and responses of a realtime model.
         nodes: nodes with own work, ``on_enter`` and ``on_exit``.
+        work: when these worked, by start.
         playback: playouts (not spans that only carry an avatar's metrics).
         transcripts: speech recognitions that worked.
     """
 
-    __slots__ = ("beside", "eou", "llm", "nodes", "playback", "tool", "transcripts", "tts", "vad")
+    __slots__ = ("beside", "eou", "llm", "nodes", "playback", "tool", "transcripts", "tts", "vad", "work")
 
     def __init__(self, records: Iterable[SpanRecord]) -> None:
         self.beside: list[SpanRecord] = []
@@ -99,6 +101,7 @@ class Stages:
         self.transcripts: list[SpanRecord] = []
         self.tts: list[SpanRecord] = []
         self.vad: list[SpanRecord] = []
+        whole = {attr.KIND_NODE: self.nodes, attr.KIND_TOOL: self.tool, attr.KIND_TTS: self.tts}
         for record in sorted(records, key=_order):
             kind, attributes = record.kind, record.attributes
             outcome = attributes.get(attr.OUTCOME)
@@ -106,26 +109,22 @@ class Stages:
                 continue
             if kind == attr.KIND_EOU and flag(attributes, attr.EOU_COMMITTED):
                 self.eou.append(record)
-            elif kind == attr.KIND_LLM:
-                if attr.LLM_OWN in attributes:
-                    if speech_of(record) is None:
-                        self.beside.append(record)
-                elif _DECISION not in attributes or _LLM_METRICS in attributes:
-                    self.llm.append(record)
-            elif kind == attr.KIND_REALTIME:
+            elif kind == attr.KIND_LLM and attr.LLM_OWN in attributes:
+                if speech_of(record) is None:
+                    self.beside.append(record)
+            elif (
+                kind == attr.KIND_LLM and (_DECISION not in attributes or _LLM_METRICS in attributes)
+            ) or kind == attr.KIND_REALTIME:
                 self.llm.append(record)
             elif kind == attr.KIND_PLAYBACK and is_playout(attributes):
                 self.playback.append(record)
-            elif kind == attr.KIND_TOOL:
-                self.tool.append(record)
             elif kind == attr.KIND_STT and outcome != attr.OUTCOME_ERROR:
                 self.transcripts.append(record)
-            elif kind == attr.KIND_NODE:
-                self.nodes.append(record)
-            elif kind == attr.KIND_TTS:
-                self.tts.append(record)
             elif kind == attr.KIND_VAD and is_speech(attributes):
                 self.vad.append(record)
+            elif kind in whole:
+                whole[kind].append(record)
+        self.work = own_work(self.nodes)
 
     def synthesis(self, playback: SpanRecord, since_ns: int = 0) -> SpanRecord | None:
         """The synthesis whose audio a playout began with; ``since_ns``: it belongs to a step that began then."""

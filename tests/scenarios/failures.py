@@ -94,7 +94,7 @@ async def stt_fails(call: Call) -> None:
 
 @scenario()
 async def providers_refuse(call: Call) -> None:
-    """Each provider fails once, with a code of its own: the recognizer's socket drops, the first model and the first
+    """Each provider fails once, with its own code: the recognizer's socket drops, the first model and the first
     voice refuse, and others answer."""
     busy = APIStatusError("too many requests", status_code=429, request_id="req-1")
     dropped = APIStatusError("connection closed", status_code=1011)

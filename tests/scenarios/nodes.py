@@ -151,11 +151,7 @@ async def llm_node_that_searches_after_a_tool(call: Call) -> None:
             await stream.text("It is on its way.")
         stream.usage()
 
-    call.caller.says(QUESTION, 1.0)
-    session = call.session(reply)
-    await call.start(session, Tooled(2.0))
-    await call.until(10.0)
-    await call.close(session)
+    await _call_of(call, Tooled(2.0), until=10.0, reply=reply)
 
 
 @scenario()
@@ -166,7 +162,7 @@ async def llm_node_that_checks_the_answer(call: Call) -> None:
 
 @scenario()
 async def llm_node_that_writes(call: Call) -> None:
-    """The llm_node yields strings of its own, and asks no model."""
+    """The llm_node yields its own strings, and asks no model."""
     await _call_of(call, Writes(instructions=INSTRUCTIONS))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ...containment import contain, contained
 from .. import livekit_api, registry
@@ -40,8 +40,8 @@ def _decided(
     activity: AgentActivity, info: EndOfTurn, before: asyncio.Task[object] | None, *, taken: bool, cleared: bool
 ) -> None:
     """``taken``: LiveKit answers the words. ``cleared``: answered or not, it will not hear them again."""
-    state = registry.of(activity.session)
-    if state is None or not state.recording:
+    state = registry.traced(activity.session)
+    if state is None:
         return
     hook = livekit_api.hook_task(activity) is not before
     tuning = state.trackers.eou.check.decided(activity)
@@ -63,9 +63,9 @@ def _decided(
 def run_eou_detection(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:
     """``AudioRecognition._run_eou_detection(chat_ctx, trigger=…)``: a check whether the turn is over begins."""
     with contained("eou.check"):
-        activity = cast("AgentActivity", recognition._hooks)
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        activity = livekit_api.activity_of(recognition)
+        state = registry.traced(activity.session)
+        if state is not None:
             state.trackers.eou.check.begins(activity, str(kwargs["trigger"]))
     return wrapped(*args, **kwargs)
 
@@ -73,8 +73,8 @@ def run_eou_detection(wrapped: Callable[..., Any], recognition: AudioRecognition
 def on_eot_prediction(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.on_eot_prediction(ev)``: what the end-of-turn detector says."""
     with contained("eou.prediction"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             state.trackers.eou.check.predicted(args[0] if args else kwargs["ev"])
     return wrapped(*args, **kwargs)
 
@@ -113,8 +113,8 @@ def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivit
     """``AgentActivity.on_preemptive_generation(info)``: a reply to words that are not committed yet."""
     utterance = None
     with contained("eou.preemptive"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             info = args[0] if args else kwargs["info"]
             utterance = state.trackers.utterance
             utterance.ahead(info.new_transcript)
@@ -128,8 +128,8 @@ def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivit
 def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.clear_user_turn()``: what the user said is discarded."""
     with contained("eou.clear"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             state.trackers.utterance.discard()
     return wrapped(*args, **kwargs)
 
@@ -141,8 +141,8 @@ def commit_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args:
     """
     state = None
     with contained("eou.commit"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             state.events.answering = True
     try:
         return contextvars.copy_context().run(wrapped, *args, **kwargs)

@@ -1,7 +1,7 @@
 """Wrappers around what runs an agent's nodes, its ``on_enter`` and its ``on_exit``.
 
-What a node yields is not touched: LiveKit runs it in a task of its own and puts its output into a channel. The task
-says when it began and ended, the channel when its first output came. Nothing is done per audio frame.
+What a node yields is not touched: LiveKit runs it in its own task and puts its output into a channel. The task says
+when it began and ended, the channel when its first output came. Nothing is done per audio frame.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ...containment import contain, contained
 from .. import livekit_api, registry
 from ..trackers.node import NodeRun, current_node
 from .wrapping import Args, Kwargs
+from .wrapping import run as run_wrapped
 
 if TYPE_CHECKING:
     from livekit.agents import ModelSettings
@@ -60,9 +61,9 @@ def create_speech_task(wrapped: Callable[..., Any], activity: AgentActivity, arg
         return wrapped(*args, **kwargs)
     run = None
     with contained("node.hook"):
-        state = registry.of(activity.session)
+        state = registry.traced(activity.session)
         overridden = _overrides(getattr(activity.agent, name), name)
-        if state is not None and state.recording and not state.closed and overridden:
+        if state is not None and not state.closed and overridden:
             run = state.trackers.nodes.begin(name, None)
             args = (_hook(args[0], run), *args[1:])
     return _within(run, wrapped, args, kwargs)
@@ -134,15 +135,7 @@ async def _texts(source: AsyncIterable[str], run: NodeRun) -> AsyncIterator[str]
 
 
 async def _hook(hook: Coroutine[Any, Any, Any], run: NodeRun) -> Any:
-    error: BaseException | None = None
-    try:
-        return await hook
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with contained("node.done"):
-            run.done(run.now_ns(), error)
+    return await run_wrapped(lambda: hook, (), {}, "node.done", lambda _, error: run.done(run.now_ns(), error))
 
 
 async def inside(
@@ -157,15 +150,10 @@ async def inside(
     run = _request_begins(kind)
     if run is None:
         return await request(wrapped, stream, args, kwargs)
-    error: BaseException | None = None
-    try:
-        return await request(wrapped, stream, args, kwargs)
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        with contained("node.request_over"):
-            run.request_over(run.now_ns(), error)
+    arguments = (wrapped, stream, args, kwargs)
+    return await run_wrapped(
+        request, arguments, {}, "node.request_over", lambda _, error: run.request_over(run.now_ns(), error)
+    )
 
 
 @contain("node.request")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...containment import contained
 from .. import livekit_api, registry
 from . import amd
-from .wrapping import Args, Kwargs, run
+from .wrapping import Args, Kwargs, recovered_from, run
 
 if TYPE_CHECKING:
     from livekit.agents.stt import STT, RecognizeStream
@@ -85,16 +85,17 @@ def emit_error(wrapped: Callable[..., Any], stream: RecognizeStream, args: Args,
     """``_emit_error(error, recoverable)``: the stream connects again, or has failed."""
     with contained("stt.attempt"):
         state = registry.current() if not amd.detecting() else None
-        if state is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
-            state.trackers.stt.retries.add(args[0] if args else kwargs.get("api_error"))
+        error = recovered_from(args, kwargs)
+        if state is not None and error is not None:
+            state.trackers.stt.retries.add(error)
     return wrapped(*args, **kwargs)
 
 
 def heard(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.on_final_transcript(ev)``: what the recognizer says of the words beside them."""
     with contained("stt.heard"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             state.trackers.stt.heard.final(args[0] if args else kwargs["ev"])
     return wrapped(*args, **kwargs)
 
@@ -105,4 +106,4 @@ def _record_failure(
     if livekit_api.delegates_metrics(stream, _stream_base()) and tracker.inner_failed_since(begun_ns):
         tracker.adapter_failed()
     else:
-        tracker.failed(stream._stt, error, begun_ns, nested=nested)
+        tracker.failed(livekit_api.recognizer(stream), error, begun_ns, nested=nested)

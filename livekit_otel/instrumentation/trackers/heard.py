@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from .. import livekit_api
 from ..values import clip, named_model
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Heard:
         out: dict[str, AttributeValue] = {}
         if self._streams:
             # an adapter asks a failed recognizer again while another one serves: that one has listened for longer
-            serving = self._streams[0]._stt
+            serving = livekit_api.recognizer(self._streams[0])
             out.update(named_model(serving.provider, serving.model))
         if event is None:
             return out

@@ -100,8 +100,7 @@ class SttTracker:
 
     def metrics(self, metrics: STTMetrics) -> None:
         """STTMetrics: of the recognition that runs, else summed on the utterance."""
-        fields = {**flatten("stt", metrics), **model_attributes(metrics)}
-        fields = with_ids(fields)
+        fields = with_ids({**flatten("stt", metrics), **model_attributes(metrics)})
         fields[attr.STT_METRICS_COUNT] = 1
         if metrics.streamed:
             self._metrics = summed(self._metrics, fields)
@@ -128,8 +127,8 @@ class SttTracker:
             self.settle()
             self._heard_ns = None
             attributes |= self._take()
+        attributes |= self.retries.take(attr.STT_RETRIED_FOR)
         span = self._scope.spans.start(attr.KIND_STT, self._scope, min(start, now), attributes)
-        span.set(self.retries.take(attr.STT_RETRIED_FOR))
         span.fail(error, message=self._scope.message_of(error))
         span.end(now)
 
