@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from livekit_otel import build_reports
@@ -73,7 +74,7 @@ def _sums(report: Any) -> None:
 
 
 def _waits(plan: Plan, log: Log, trace: Trace, report: Any) -> None:
-    left = list(report.turns)
+    log, left = replace(log), list(report.turns)
     words = [speeches(turn.user_text) for turn in report.turns]
     expected = truth.turns(plan, log, _history(trace), words, joined(report))
     for turn in expected:
@@ -110,6 +111,8 @@ def _same(expected: truth.Turn, found: Any) -> None:
     ):
         ours = getattr(latency, name)
         assert _equal(value, ours), f"{where}: {name} is {ours}, the devices say {value}"
+    if expected.false_cutoff is not None:
+        assert found.false_cutoff == expected.false_cutoff, f"{where}: false cutoff"
     gaps = [(one.start_ns / 1e9 - EPOCH, one.end_ns / 1e9 - EPOCH) for one in found.gaps]
     assert len(gaps) == len(expected.gaps), f"{where}: gaps {gaps}, {expected.gaps}"
     for gap, other in zip(_flat(gaps), _flat(expected.gaps), strict=True):

@@ -32,6 +32,8 @@ class Turn:
     answer: float | None
     gaps: list[Stretch]
     voices: list[Voice]
+    #: the user had only paused, and was taken for done; None where the log does not say when the turn was decided
+    false_cutoff: bool | None = None
     #: LiveKit committed the words while the session closed: there may be no turn of them
     at_close: bool = False
 
@@ -105,8 +107,18 @@ def _turn(plan: Plan, log: Log, own: Words, after: Words | None, joined: Mapping
         None if answer is None else answer - stopped,
         _silences(log, (stopped if first is None else first, until)),
         voices,
+        _is_cutoff(plan, own, after, first),
         at_close=at_close and not voices,
     )
+
+
+def _is_cutoff(plan: Plan, own: Words, after: Words | None, first: float | None) -> bool | None:
+    """The next words begin at most 1.0 s after the commit, and at most 0.5 s after the first audio."""
+    if plan.mode == "server" or own.at > _decided(plan, own) + 0.5:
+        return None  # nobody commits, or the hook was held back
+    if after is None or not own.at - EXACT <= after.begun <= own.at + 1.0 + EXACT:
+        return False
+    return first is None or after.begun <= first + 0.5 + EXACT
 
 
 def _owed_until(log: Log, said: tuple[int, ...], cut: float) -> float:

@@ -32,6 +32,7 @@ def committed(
     known = _known(groups)
     groups += [(log.closed or 0.0, said) for said in written if not known & set(said)]
     if plan.mode == "server":
+        # what the server hears is speech of the user only where its words follow
         log.sounds = [one for one in log.sounds if any(one.of in said for _, said in groups)]
     heard = [Words(at, said, [one for one in log.sounds if one.of in said]) for at, said in groups]
     return sorted((one for one in heard if one.sounds), key=lambda one: one.begun)
