@@ -44,8 +44,10 @@ def test_hundreds_of_calls() -> None:
     assert found["differs as known"] < 0.15 * found["calls"]
 
 
-#: calls that went wrong once
+#: calls that went wrong once, or in which a rule matters that few composed calls need
 FOUND = (
+    # the tool is over before its preamble is heard
+    Plan(says=(Says(at=1.7, tool=Tool(seconds=0.03, preamble=True)),), close_at=15.3),
     # the session is closed when the reply is ready and not heard: the user waits until the close
     Plan(says=(Says(at=1.7, length=0.36, final_after=0.09),), close_at=2.86, mode="stt", output_seconds=0.2),
     # code says something while the user speaks, which cuts it off in the turn of those words
@@ -66,7 +68,7 @@ FOUND = (
 
 @pytest.mark.parametrize("number", range(len(FOUND)))
 def test_what_was_found(number: int) -> None:
-    """A call that went wrong once stays right."""
+    """A call that went wrong once, or could, stays right."""
     check(FOUND[number], of_known=True)
 
 
