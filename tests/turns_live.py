@@ -21,6 +21,7 @@ from livekit_otel.turns.recorded import read_corrections
 
 from .turns_kit import SESSION, ZERO
 
+_SIGNALS = {attr.FLAGS, *map(attr.signal, attr.FLAG_NAMES)}
 _DERIVED = {
     *("latency", "silence", "answered", "why_not", "acknowledged", "gaps", "gap", "false_cutoff", "usage", "discarded"),
     *("interruptions", "false_interruptions", "backchannels", "notes"),
@@ -99,7 +100,7 @@ def told(records: Iterable[SpanRecord]) -> dict[int, dict[str, Any]]:
         int(one.attributes[attr.TURN_INDEX]): {  # type: ignore[arg-type]
             name: value
             for name, value in one.attributes.items()
-            if name.startswith(attr.TURN_PREFIX) and name.split(".")[2] in _DERIVED
+            if name in _SIGNALS or (name.startswith(attr.TURN_PREFIX) and name.split(".")[2] in _DERIVED)
         }
         for one in records
         if one.kind == attr.KIND_TURN

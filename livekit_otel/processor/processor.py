@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry.context import Context
@@ -15,9 +15,10 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from .. import attributes as attr
 from ..containment import where
 from ..spans import is_ours, session_of
+from ..thresholds import Thresholds, check, over
 from .live import LiveSession
-from .live_turn import plain, reduced_record
 from .metrics import TurnMetrics
+from .records import plain, reduced_record
 
 __all__ = ["TurnSpanProcessor"]
 
@@ -28,6 +29,7 @@ MAX_SESSIONS = 1_024
 _STARTS = frozenset(
     {
         attr.KIND_SESSION,
+        attr.KIND_SESSION_START,
         attr.KIND_SESSION_CHECKPOINT,
         attr.KIND_SESSION_END,
         attr.KIND_TURN,
@@ -44,17 +46,27 @@ class TurnSpanProcessor(SpanProcessor):
 
     Add it to the ``TracerProvider`` that the pipeline spans go to, before or after the exporters'. It uses the SDK's
     public hooks only: it learns from stage spans as they end, and sets attributes on spans that are live (the turn's,
-    ``session.end``, ``session``). What becomes known when the turn's span has ended (usage of a realtime model, notes
-    on LiveKit's own values) is on the next checkpoint of the session or its end, in ``livekit_otel.turn_late.*``.
+    ``session.start``, ``session.end``, ``session``). What becomes known when the turn's span has ended (usage of a
+    realtime model, how long the user went on waiting) is on the next checkpoint of the session or its end, in
+    ``livekit_otel.turn_late.*``.
 
     Nothing that it keeps grows with the length of a call. It never raises.
 
     Args:
         meter_provider: where to record metrics. None: the global one, if that is a ``MeterProvider`` of the SDK; else
             nothing is recorded.
+        thresholds: from how many seconds on waits are flagged: ``slow`` (2.0, of ``e2e_latency``) and ``dead_air``
+            (3.0); those of ``set_tracer_provider`` win. docs/latency.md has the flags.
+
+    Raises:
+        OptionError: ``thresholds`` are none.
     """
 
-    def __init__(self, meter_provider: MeterProvider | None = None) -> None:
+    def __init__(
+        self, meter_provider: MeterProvider | None = None, *, thresholds: Mapping[str, float] | None = None
+    ) -> None:
+        self._thresholds: Thresholds = check(thresholds)
+        self._configured: Thresholds = {}
         self._lock = threading.RLock()
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
         self._metrics = TurnMetrics(meter_provider)
@@ -67,6 +79,16 @@ class TurnSpanProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         if span.name in _ENDS and is_ours(span):
             self._contained("turn processor, on_end", self._ended, span)
+
+    def configure(self, thresholds: Thresholds) -> None:
+        """Thresholds that win over its own, for sessions that start from now on."""
+        self._configured = thresholds
+
+    def turn_ending(self, span: Span, end_ns: int) -> None:
+        """A turn's span, which is live, is about to end: what its end decides is known, and can be on it."""
+        context = span.get_span_context()
+        if context is not None:
+            self._contained("turn processor, turn_ending", self._ending, (span, context.span_id, end_ns))
 
     def shutdown(self) -> None:
         with self._lock:
@@ -89,10 +111,18 @@ class TurnSpanProcessor(SpanProcessor):
             session.turn_started(span, plain(span))
         elif kind == attr.KIND_SESSION_END:
             session.session_ends(span)
+        elif kind == attr.KIND_SESSION_START:
+            session.say_thresholds(span)
         elif kind == attr.KIND_SESSION_CHECKPOINT:
             session.carry(span)
         else:
             session.stage_started(span)
+
+    def _ending(self, turn: tuple[Span, int, int]) -> None:
+        span, span_id, end_ns = turn
+        session = self._session(span)
+        if session is not None:
+            session.turn_ending(span_id, end_ns)
 
     def _ended(self, span: ReadableSpan) -> None:
         kind = span.name
@@ -114,8 +144,9 @@ class TurnSpanProcessor(SpanProcessor):
     def _open(self, span: Span) -> None:
         session_id = session_of(span)
         if session_id:
-            session = LiveSession()
+            session = LiveSession(over(self._configured, self._thresholds))
             session.span = span
+            session.say_thresholds(span)
             self._sessions[session_id] = session
             if len(self._sessions) > MAX_SESSIONS:
                 self._sessions.popitem(last=False)
