@@ -709,7 +709,10 @@ FLAG_FALSE_CUTOFF = "false_cutoff"
 FLAG_INTERRUPTED = "interrupted"
 _FLAG_BRIEF = {
     FLAG_DEAD_AIR: ("s", "dead_air of a turn that is flagged for it"),
-    FLAG_FAILED: ("{failure}", "How many stages failed in a turn that ended by a failure; 1 where the user's code did"),
+    FLAG_FAILED: (
+        "{failure}",
+        "How many stages failed in a turn that ended by a failure; 1 where other code did",
+    ),
     FLAG_FALSE_CUTOFF: ("s", "How long after the commit the user spoke on who had only paused"),
     FLAG_INTERRUPTED: ("{interruption}", "How often the agent was interrupted in the turn"),
     FLAG_NEVER_ANSWERED: ("s", "How long the user waited for an answer that never came"),
@@ -844,6 +847,7 @@ METER_LATENCY_PREFIX = "livekit_otel.turn."
 METER_SILENCE = "livekit_otel.turn.silence"
 METER_GAP = "livekit_otel.turn.gap"
 METER_TURNS = "livekit_otel.turns"
+METER_FLAGS = "livekit_otel.flags"
 METER_INTERRUPTIONS = "livekit_otel.interruptions"
 METER_TOKENS = "livekit_otel.usage.tokens"
 METER_CACHED_TOKENS = "livekit_otel.usage.cached_input_tokens"
@@ -855,6 +859,8 @@ METER_GENAI_TOKENS = "gen_ai.client.token.usage"
 METER_GENAI_DURATION = "gen_ai.client.operation.duration"
 METER_GENAI_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METER_TOKEN_TYPE = "gen_ai.token.type"
+METER_FLAG = "livekit_otel.flag.name"
+METER_VERSION = "livekit_otel.version"
 METER_STAGE = "livekit_otel.silence.stage"
 METER_VERDICT = "livekit_otel.interruption.verdict"
 

@@ -172,7 +172,7 @@ class Options:
             if name in values and not option.check(values[name]):
                 shown = _shown(values[name], plain=option.plain)
                 raise OptionError(f"{name} must be {option.must}, not {shown}")
-        check_thresholds(values.get("thresholds"))
+        thresholds = check_thresholds(values.get("thresholds"))
         if values.get("redact") is not None and values.get("native_spans"):
             raise OptionError(
                 "redact does not reach LiveKit's own spans, which native_spans=True sends to the provider with all "
@@ -183,7 +183,7 @@ class Options:
             options = replace(options, native_spans=False)
         # a copy: the caller may change the mapping afterwards
         metadata = users_attributes("metadata", options.metadata or {})
-        return replace(options, metadata=metadata, flush_timeout=float(options.flush_timeout))
+        return replace(options, metadata=metadata, thresholds=thresholds, flush_timeout=float(options.flush_timeout))
 
     def content_allowed(self) -> bool:
         """``allow_pii``, else the environment variable that LiveKit reads, else True."""

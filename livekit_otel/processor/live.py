@@ -22,6 +22,7 @@ from ..turns.stats import LatencyStats
 from .corrections import Corrections
 from .live_turn import LiveTurn
 from .records import TURN_ATTRIBUTES, plain, reduced_record
+from .unmeasured import Unmeasured
 
 __all__ = ["LiveSession"]
 
@@ -56,6 +57,7 @@ class LiveSession:
         self.kept: OrderedDict[int, LiveTurn] = OrderedDict()
         self.totals = Totals()
         self.corrections = Corrections()
+        self.unmeasured = Unmeasured()
         self._stats = LatencyStats(thresholds)
         #: merged; what is the oldest is forgotten
         self._sounds: list[Interval] = []

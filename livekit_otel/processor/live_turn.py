@@ -13,8 +13,9 @@ from ..turns.around import Around, sooner
 from ..turns.cutoff import AFTER_AUDIO
 from ..turns.derive import Totals, derive_turn, with_turn
 from ..turns.encode import Attributes, turn_attributes
+from ..turns.flags import flags_of
 from ..turns.intervals import Interval
-from ..turns.model import TurnDerivation
+from ..turns.model import Flag, TurnDerivation
 from ..turns.usage import Use, use_of
 from .corrections import Corrections
 from .records import TURN_ATTRIBUTES, number_of, plain, reduced_record
@@ -139,6 +140,9 @@ class LiveTurn:
             self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals, around=around)
         return self._derived
 
+    def flags(self) -> tuple[Flag, ...]:
+        return flags_of(self.derive(), self._thresholds)
+
     def heard(self, sound: Interval) -> bool:
         """Somebody was heard: that is no part of a silence. Returns whether it was taken for one."""
         if self._derived is None or not self._derived.gaps:
@@ -196,6 +200,15 @@ class LiveTurn:
         if not self._tool_end_ns:
             return True
         return record.attributes.get(attr.END_REASON) == attr.END_COMPLETED and self._tool_end_ns <= self.fell_silent_ns
+
+    def is_decided(self, *, others_open: bool) -> bool:
+        """Whether nothing that the user does next changes it: how long they waited, or that they had only paused."""
+        if self.until_ns is not None:
+            return True
+        derived = self.derive()
+        if others_open or derived.end_reason != attr.END_COMPLETED or derived.answered not in ("yes", None):
+            return False
+        return derived.answered_ns is None or self.turn.end_ns > derived.answered_ns + AFTER_AUDIO
 
     def update(self) -> None:
         """Write what is known by now to the live span."""

@@ -19,6 +19,7 @@ from ..thresholds import Thresholds, check, over
 from .live import LiveSession
 from .metrics import TurnMetrics
 from .records import plain, reduced_record
+from .unmeasured import Ended
 
 __all__ = ["TurnSpanProcessor"]
 
@@ -92,6 +93,8 @@ class TurnSpanProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         with self._lock:
+            for session in self._sessions.values():
+                self._contained("turn processor, metrics", self._measure_all, session)
             self._sessions.clear()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
@@ -111,6 +114,7 @@ class TurnSpanProcessor(SpanProcessor):
             session.turn_started(span, plain(span))
         elif kind == attr.KIND_SESSION_END:
             session.session_ends(span)
+            self._measure_all(session)
         elif kind == attr.KIND_SESSION_START:
             session.say_thresholds(span)
         elif kind == attr.KIND_SESSION_CHECKPOINT:
@@ -136,10 +140,21 @@ class TurnSpanProcessor(SpanProcessor):
         elif kind == attr.KIND_TURN:
             session = self._session(span)
             turn = session.turn_ended(span, plain(span)) if session is not None else None
-            if turn is not None and self._metrics.enabled:
-                self._metrics.turn(turn.derive(), turn.stages, span)
+            if session is not None and turn is not None and self._metrics.enabled:
+                session.unmeasured.add(Ended(turn, span, self._metrics.stages(turn.stages, turn.derive().agent, span)))
+                self._measure(session)
         elif kind == attr.KIND_SESSION:
-            self._sessions.pop(session_of(span), None)
+            session = self._sessions.pop(session_of(span), None)
+            if session is not None:
+                self._measure_all(session)
+
+    def _measure(self, session: LiveSession, *, last: bool = False) -> None:
+        """Record metrics of the turns that nothing changes any more."""
+        for one in session.unmeasured.take(others_open=bool(session.open), last=last):
+            self._metrics.turn(one)
+
+    def _measure_all(self, session: LiveSession) -> None:
+        self._measure(session, last=True)
 
     def _open(self, span: Span) -> None:
         session_id = session_of(span)
@@ -149,7 +164,7 @@ class TurnSpanProcessor(SpanProcessor):
             session.say_thresholds(span)
             self._sessions[session_id] = session
             if len(self._sessions) > MAX_SESSIONS:
-                self._sessions.popitem(last=False)
+                self._measure_all(self._sessions.popitem(last=False)[1])
 
     def _session(self, span: ReadableSpan) -> LiveSession | None:
         return self._sessions.get(session_of(span))

@@ -41,8 +41,7 @@ def _flags(turn: TurnDerivation, thresholds: Thresholds) -> Iterator[Flag]:
     if turn.end_reason == attr.END_FAILED:
         happened = turn.incidents.get(attr.FLAG_FAILED)
         failures = 1.0 if happened is None or happened.value is None else happened.value
-        # no stage of it failed: the user's own code did, before anything was asked for
-        stage = attr.SILENCE_HOOK if happened is None else happened.stage
+        stage = None if happened is None else happened.stage
         at = None if happened is None else happened.at
         yield _flag(turn, attr.FLAG_FAILED, failures, unit=_FAILURES, stage=stage, at=at)
     if turn.false_cutoff:

@@ -20,6 +20,8 @@ _STAGES = {
     attr.KIND_REALTIME: "llm",
     attr.KIND_TTS: "tts",
 }
+#: what works for an answer
+_ANSWERS = frozenset({attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL})
 
 
 def incidents_of(stages: Iterable[SpanRecord], wait: Wait, around: Around, *, cutoff: bool) -> dict[str, Incident]:
@@ -34,7 +36,9 @@ def incidents_of(stages: Iterable[SpanRecord], wait: Wait, around: Around, *, cu
     found: dict[str, Incident] = {}
     failures: list[SpanRecord] = []
     stops: list[int] = []
+    asked = False
     for one in stages:
+        asked = asked or (one.kind in _ANSWERS and one.attributes.get(attr.OUTCOME) != attr.OUTCOME_DISCARDED)
         if one.kind in _STAGES and one.attributes.get(attr.OUTCOME) == attr.OUTCOME_ERROR:
             failures.append(one)
         elif one.kind == attr.KIND_INTERRUPTION:
@@ -45,6 +49,10 @@ def incidents_of(stages: Iterable[SpanRecord], wait: Wait, around: Around, *, cu
     if failures:
         last = max(failures, key=lambda one: (one.end_ns, one.start_ns, one.span_id))
         found[attr.FLAG_FAILED] = Incident(value=float(len(failures)), stage=_STAGES[last.kind], at=last.end_ns / 1e9)
+    elif wait.eou is not None and not asked:
+        # nothing was asked for after the commit: where the turn failed, the user's hook did
+        begin = None if wait.hook_ns is None else wait.hook_ns / 1e9
+        found[attr.FLAG_FAILED] = Incident(value=1.0, stage=attr.SILENCE_HOOK, at=begin)
     if cutoff and around.until_ns is not None and wait.commit_ns is not None:
         passed = (around.until_ns - wait.commit_ns) / 1e9
         found[attr.FLAG_FALSE_CUTOFF] = Incident(value=passed, at=wait.commit_ns / 1e9)

@@ -109,8 +109,8 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
         unit: ``s``, ``{failure}`` or ``{interruption}``.
         turn: index of the turn.
         stage: the stage that took most of the wait, or that failed; None where there is none.
-        at: where in the call it is, unix seconds: the beginning of the wait, the failure, the commit that came too
-            early, the interruption; None where nobody knows.
+        at: where in the call it is, unix seconds: the beginning of the wait, the failure (of a hook, its
+            beginning), the commit that came too early, the interruption; None where nobody knows.
     """
 
     name: str
