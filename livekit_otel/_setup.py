@@ -12,6 +12,7 @@ from opentelemetry.trace import Span, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from . import instrumentation
+from .containment import contain
 from .instrumentation import LLMInput, Options, SessionAttributes
 from .processor import TurnSpanProcessor
 from .provider import proxies
@@ -66,11 +67,16 @@ def _prepare(provider: TracerProvider, thresholds: Mapping[str, float] | None) -
             proxies.add_processor(provider, TurnSpanProcessor())
         added = _processor_of(provider)
         if added is not None:
-            added.configure(thresholds or {})
+            _configure(added, thresholds)
         return None
     processor = _made_beside(provider)
-    processor.configure(thresholds or {})
+    _configure(processor, thresholds)
     return processor
+
+
+@contain("processor.configure")
+def _configure(processor: TurnSpanProcessor, thresholds: Mapping[str, float] | None) -> None:
+    processor.configure(thresholds or {})
 
 
 def _processor_of(provider: TracerProvider) -> TurnSpanProcessor | None:
