@@ -699,6 +699,7 @@ def type_of(name: str) -> AttributeType | None:
 # Set by TurnSpanProcessor on live spans; a report computes the same from stage spans and never reads these.
 #: Where the silence before an answer can go; every turn's parts sum to its e2e_latency.
 SILENCE_STAGES = ("transcription", "eou", "hook", "node", "llm", "tool", "tts", "playback", "other")
+SILENCE_EOU, SILENCE_HOOK = SILENCE_STAGES[1:3]
 _SILENCE_BRIEF = {
     "transcription": "for the final transcript",
     "eou": "for the decision that the user's turn was over",
@@ -790,6 +791,42 @@ for _name in SILENCE_STAGES:
 TURN_NOTES = _define(
     "livekit_otel.turn.notes", "string[]", "Reported latencies that differ from the derived ones by more than 5 ms."
 )
+#: Flags: a turn that deserves a look has them, and so has its session.
+FLAG_SLOW = "slow"
+FLAG_DEAD_AIR = "dead_air"
+FLAG_NEVER_ANSWERED = "never_answered"
+FLAG_FAILED = "failed"
+FLAG_FALSE_CUTOFF = "false_cutoff"
+FLAG_INTERRUPTED = "interrupted"
+_FLAG_BRIEF = {
+    FLAG_DEAD_AIR: ("s", "dead_air of a turn that is flagged for it"),
+    FLAG_FAILED: (
+        "{failure}",
+        "How many stages failed in a turn that ended by a failure; 1 where other code did",
+    ),
+    FLAG_FALSE_CUTOFF: ("s", "How long after the commit the user spoke on who had only paused"),
+    FLAG_INTERRUPTED: ("{interruption}", "How often the agent was interrupted in the turn"),
+    FLAG_NEVER_ANSWERED: ("s", "How long the user waited for an answer that never came"),
+    FLAG_SLOW: ("s", "e2e_latency of a turn that is flagged for it"),
+}
+FLAG_NAMES = tuple(_FLAG_BRIEF)
+#: ... of which these have a threshold.
+THRESHOLD_NAMES = (FLAG_SLOW, FLAG_DEAD_AIR)
+FLAGS = _define(
+    "livekit_otel.flags",
+    "string[]",
+    f"On turn and session: which flags the turn, or any turn of the session, has, sorted: {', '.join(FLAG_NAMES)}.",
+)
+for _name, (_unit_name, _brief) in _FLAG_BRIEF.items():
+    _define(f"livekit_otel.signal.{_name}", "double", f"{_brief}; on the session of the worst turn.", unit=_unit_name)
+    _define(f"livekit_otel.session.flagged.{_name}", "int", f"How many turns have the flag {_name}.")
+for _name in THRESHOLD_NAMES:
+    _define(
+        f"livekit_otel.session.threshold.{_name}",
+        "double",
+        f"From how many seconds on turns were flagged as {_name} while the call ran.",
+        unit="s",
+    )
 for _scope, _what in (("turn", "turn"), ("session", "session")):
     for _name, (_type_name, _field) in USAGE_SUMS.items():
         _define(
@@ -849,9 +886,11 @@ SESSION_LATE_LOST = _define(
     "livekit_otel.session.late_lost", "int", "Corrections of turns that a limit made us drop; reports have them."
 )
 #: On session.checkpoint and session.end: what spans that ended after their turn changed in it, in numbered pieces of
-#: JSON, ``[[turn index, name without "livekit_otel.turn.", value or null], ...]``; later ones win.
+#: JSON, ``[[turn index, name, value or null], ...]``; later ones win. Names that begin with "livekit_otel.turn." stand
+#: without it.
 TURN_LATE_PREFIX = "livekit_otel.turn_late.p"
 TURN_PREFIX = "livekit_otel.turn."
+OWN_PREFIX = "livekit_otel."
 
 
 def latency(name: str) -> str:
@@ -869,6 +908,21 @@ def gap(stage: str, scope: Literal["turn", "session"] = "turn") -> str:
     return f"livekit_otel.{scope}.gap.{stage}"
 
 
+def signal(flag: str) -> str:
+    """Attribute of a flag's value, on the turn or the session that has it."""
+    return f"livekit_otel.signal.{flag}"
+
+
+def flagged(flag: str) -> str:
+    """Attribute of how many turns of a session have a flag."""
+    return f"livekit_otel.session.flagged.{flag}"
+
+
+def threshold(flag: str) -> str:
+    """Attribute of the threshold by which turns of a session were flagged while it ran."""
+    return f"livekit_otel.session.threshold.{flag}"
+
+
 def derived(scope: Literal["turn", "session"], field: str) -> str:
     """Attribute of a derived field that turns and sessions share: ``usage.by_model``, ``interruptions``, …"""
     return f"livekit_otel.{scope}.{field}"
@@ -884,6 +938,7 @@ METER_LATENCY_PREFIX = "livekit_otel.turn."
 METER_SILENCE = "livekit_otel.turn.silence"
 METER_GAP = "livekit_otel.turn.gap"
 METER_TURNS = "livekit_otel.turns"
+METER_FLAGS = "livekit_otel.flags"
 METER_INTERRUPTIONS = "livekit_otel.interruptions"
 METER_TOKENS = "livekit_otel.usage.tokens"
 METER_CACHED_TOKENS = "livekit_otel.usage.cached_input_tokens"
@@ -895,6 +950,8 @@ METER_GENAI_TOKENS = "gen_ai.client.token.usage"
 METER_GENAI_DURATION = "gen_ai.client.operation.duration"
 METER_GENAI_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METER_TOKEN_TYPE = "gen_ai.token.type"
+METER_FLAG = "livekit_otel.flag.name"
+METER_VERSION = "livekit_otel.version"
 METER_STAGE = "livekit_otel.silence.stage"
 METER_VERDICT = "livekit_otel.interruption.verdict"
 

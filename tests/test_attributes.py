@@ -22,10 +22,9 @@ NOT_SCRIPTED = {
     attr.SESSION_FAILED: "a journal entry that cannot be written",
     attr.SESSION_CLOCK_STEP: "a wall clock that is moved",
     attr.SESSION_LATE_LOST: "more corrections than spans of the session can carry",
-    attr.TURN_NOTES: "LiveKit's values, which a turn's span gets as it ends: notes are corrections, always",
 }
-#: what waits for a turn that is over, or for its user, is known then: corrections say it, always
-LATE = {attr.TURN_WHY_NOT, attr.TURN_FALSE_CUTOFF, *(attr.gap(stage) for stage in ("transcription", "eou", "other"))}
+#: what is known only after a turn's span has ended: corrections carry it, always
+LATE = {attr.TURN_FALSE_CUTOFF, attr.gap("other")}
 PIECES = (attr.JOURNAL_PREFIX, attr.PII_JOURNAL_PREFIX, attr.TURN_LATE_PREFIX)
 ROOT = Path(__file__).parent.parent
 

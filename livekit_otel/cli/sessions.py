@@ -13,7 +13,7 @@ from ..report.values import clock
 from ..report.view import one_line
 from ..transport.credentials import shown
 from .output import to_json, write
-from .support import Source, opened, rows_of
+from .support import DeadAir, Slow, Source, opened, rows_of, thresholds_of
 
 __all__ = ["register"]
 
@@ -35,10 +35,12 @@ def register(app: typer.Typer) -> None:
 def sessions(
     source: Source,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
+    slow: Slow = None,
+    dead_air: DeadAir = None,
 ) -> None:
-    """List the sessions of a trace: id, start, length, turns, close reason, and whether all of it is there."""
+    """List the sessions of a trace: id, start, length, turns, close reason, whether all of it is there, flags."""
     with opened(source) as spans:
-        rows = list(rows_of(build_reports(spans), _row, spans))
+        rows = list(rows_of(build_reports(spans, thresholds=thresholds_of(slow, dead_air)), _row, spans))
     if not rows:
         raise SessionNotFoundError(
             f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
@@ -56,19 +58,21 @@ def _row(report: SessionReport) -> dict[str, Any]:
         "turns": len(report.turns),
         "close_reason": report.close_reason,
         "complete": report.complete,
+        "flagged": dict(report.flagged),
         "warnings": len(report.warnings),
     }
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    cells = [("SESSION", "START", "DURATION", "TURNS", "CLOSED", "COMPLETE")]
+    flagged = any(row["flagged"] for row in rows)
+    cells = [("SESSION", "START", "DURATION", "TURNS", "CLOSED", "COMPLETE", *(("FLAGS",) if flagged else ()))]
     for row in rows:
         duration = "" if row["duration"] is None else f"{row['duration']:.1f} s"
         complete = "yes" if row["complete"] else "no"
         reason = one_line(row["close_reason"]) or "-"
-        cells.append(
-            (one_line(row["session_id"]), clock(row["started_at"]), duration, str(row["turns"]), reason, complete)
-        )
+        facts = (one_line(row["session_id"]), clock(row["started_at"]), duration, str(row["turns"]), reason, complete)
+        flags = ", ".join(f"{name} {count}" for name, count in row["flagged"].items())
+        cells.append((*facts, *((flags,) if flagged else ())))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "".join(_line(line, widths) + "\n" for line in cells)
 

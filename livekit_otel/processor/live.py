@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord, attribute_limit, flag
+from ..thresholds import DEFAULTS, Thresholds
 from ..turns.around import close_ns, heard, is_spoken
 from ..turns.attribution import index_of, owner
 from ..turns.derive import Totals, summary
@@ -19,7 +20,9 @@ from ..turns.intervals import Interval, insert
 from ..turns.model import SessionDerivation
 from ..turns.stats import LatencyStats
 from .corrections import Corrections
-from .live_turn import TURN_ATTRIBUTES, LiveTurn, plain, reduced_record
+from .live_turn import LiveTurn
+from .records import TURN_ATTRIBUTES, plain, reduced_record
+from .unmeasured import Unmeasured
 
 __all__ = ["LiveSession"]
 
@@ -43,16 +46,21 @@ SPAN_ATTRIBUTES = 128
 
 
 class LiveSession:
-    """One session. Nothing in it grows with the length of the call beyond the limits above."""
+    """One session. Nothing in it grows with the length of the call beyond the limits above.
 
-    def __init__(self) -> None:
+    ``thresholds``: from which values on its turns are flagged, as long as it runs.
+    """
+
+    def __init__(self, thresholds: Thresholds = DEFAULTS) -> None:
         self.span: Span | None = None
+        self._thresholds = thresholds
         #: by the number of their span
         self.open: OrderedDict[int, LiveTurn] = OrderedDict()
         self.kept: OrderedDict[int, LiveTurn] = OrderedDict()
         self.totals = Totals()
         self.corrections = Corrections()
-        self._stats = LatencyStats()
+        self.unmeasured = Unmeasured()
+        self._stats = LatencyStats(thresholds)
         #: merged; what is the oldest is forgotten
         self._sounds: list[Interval] = []
         #: turns that nothing has ended the wait of, and the latest moment that did in another
@@ -65,11 +73,18 @@ class LiveSession:
     # --- turns -------------------------------------------------------------------------------------
 
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
-        turn = LiveTurn(span, reduced_record(span, attributes, TURN_ATTRIBUTES), self.totals, self._sounds)
+        record = reduced_record(span, attributes, TURN_ATTRIBUTES)
+        turn = LiveTurn(span, record, self.totals, self._sounds, self._thresholds)
         self.open[int(turn.span_id, 16)] = turn
         self._waiting.append(turn)
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
+
+    def turn_ending(self, span_id: int, end_ns: int) -> None:
+        """A turn's span is about to end."""
+        turn = self.open.get(span_id)
+        if turn is not None:
+            turn.ending(end_ns)
 
     def turn_ended(self, span: ReadableSpan, attributes: Mapping[str, Any]) -> LiveTurn | None:
         record = reduced_record(span, attributes, TURN_ATTRIBUTES)
@@ -193,6 +208,10 @@ class LiveSession:
         for turn in (*self.kept.values(), *self.open.values()):
             stats.add(turn.derive())
         return summary(stats, self.totals)
+
+    def say_thresholds(self, span: Span) -> None:
+        """The session's span or its first one is live: it says by which thresholds turns are flagged."""
+        _set_if_room(span, {attr.threshold(name): value for name, value in self._thresholds.items()})
 
     def session_ends(self, span: Span) -> None:
         """session.end is live: it and the session's span get the totals."""

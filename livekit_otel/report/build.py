@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from .. import attributes as attr
 from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..spans import SpanRecord
+from ..thresholds import Thresholds, check
 from .masks import MaskedSpans, own_session
 from .model import SessionReport
 from .session import OpenSession
@@ -18,7 +19,9 @@ _NAMED = 10
 _Key = tuple[str, str]
 
 
-def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
+def build_reports(
+    spans: Iterable[SpanRecord], *, thresholds: Mapping[str, float] | None = None
+) -> Iterator[SessionReport]:
     """The reports of all sessions among ``spans``; each as soon as it is whole, the others at the end.
 
     Spans may come in any order, interleaved, more than once. Memory follows the sessions that are not whole yet:
@@ -26,7 +29,19 @@ def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
     in any order, a session may say nothing for an hour). Sessions whose ids were masked or removed on the way are
     distinguished by trace and session span, and come last. Spans of a session that was already yielded (duplicates) are
     dropped.
+
+    Args:
+        spans: span records.
+        thresholds: from how many seconds on waits are flagged: ``slow`` and ``dead_air``. What is not said here, each
+            session says itself, as it was traced; else the defaults hold.
+
+    Raises:
+        OptionError: ``thresholds`` are none.
     """
+    return _reports(spans, check(thresholds))
+
+
+def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[SessionReport]:
     # a session is one trace: ids that a redaction rule made equal do not make two calls one
     opened: dict[_Key, OpenSession] = {}
     done: set[int] = set()
@@ -44,12 +59,12 @@ def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
             # hashes instead of ids: a long file may hold a million sessions
             if hash(key) in done:
                 continue
-            session = opened[key] = OpenSession(session_id)
+            session = opened[key] = OpenSession(session_id, thresholds)
         if session.add(span):
             del opened[key]
             done.add(hash(key))
             yield _report_of(session)
-    _gather(opened, masked)
+    _gather(opened, masked, thresholds)
     # only now is it known which problems the reader had; sessions that were whole lost nothing to them
     problems = list(getattr(spans, "problems", ()))
     while opened:
@@ -64,7 +79,7 @@ def _report_of(session: OpenSession, problems: Iterable[object] = ()) -> Session
         return session.bare_report(error)
 
 
-def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans) -> None:
+def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans, thresholds: Thresholds) -> None:
     """Once all spans are read: spans of a session outside of its trace, and those without an id, find their session."""
     rooted = {session_id: session for (session_id, _), session in opened.items() if session.rooted}
     for key, session in list(opened.items()):
@@ -74,22 +89,27 @@ def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans) -> None:
     for session_id, trace_id in opened:
         known.setdefault(trace_id, []).append(session_id)
     for session_id, trace_id, spans in masked.sessions(known):
-        session = opened.setdefault((session_id, trace_id), OpenSession(session_id))
+        session = opened.setdefault((session_id, trace_id), OpenSession(session_id, thresholds))
         session.take(spans)
 
 
-def build_report(spans: Iterable[SpanRecord], session_id: str | None = None) -> SessionReport:
+def build_report(
+    spans: Iterable[SpanRecord], session_id: str | None = None, *, thresholds: Mapping[str, float] | None = None
+) -> SessionReport:
     """The report of one session.
 
     Args:
         spans: span records in any order; duplicates and other sessions are harmless.
         session_id: the session's id, its conversation id, or a unique beginning of one; needed only to choose among
             several sessions.
+        thresholds: as of :func:`build_reports`.
 
     Raises:
         SessionNotFoundError: there is no such session, or none at all.
         AmbiguousSessionError: several sessions match.
+        OptionError: ``thresholds`` are none.
     """
+    flagged_by = check(thresholds)
     wanted = session_id or ""
     opened: dict[_Key, OpenSession] = {}
     others: dict[str, None] = {}
@@ -108,13 +128,13 @@ def build_report(spans: Iterable[SpanRecord], session_id: str | None = None) -> 
                 if len(others) <= _NAMED:
                     others[own] = None
                 continue
-            session = opened[own, span.trace_id] = OpenSession(own)
+            session = opened[own, span.trace_id] = OpenSession(own, flagged_by)
         whole = session.add(span)
         if not wanted and len({found for found, _ in opened}) > 1:
             raise AmbiguousSessionError(_several(_starts(opened.values(), rest), wanted))
         if whole and own == wanted:
             return session.report(getattr(spans, "problems", ()))
-    _gather(opened, masked)
+    _gather(opened, masked, flagged_by)
     found = [session for session in opened.values() if _is(session, wanted)]
     others.update(dict.fromkeys(session.session_id for session in opened.values() if session not in found))
     return _choose(found, wanted, list(others)).report(getattr(spans, "problems", ()))

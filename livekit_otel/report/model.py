@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from ..spans import SpanRecord
-from ..turns import ModelUsage, Percentiles, SessionDerivation, TurnDerivation, derive_session
+from ..thresholds import DEFAULTS, Thresholds
+from ..turns import Flag, ModelUsage, Percentiles, SessionDerivation, TurnDerivation, derive_session
 from .missing import ReportWarning
 from .turns import Turn, build_turns
 
@@ -32,6 +33,7 @@ class SessionReport:
         history: the items of the chat history, as in LiveKit's report.
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
+        thresholds: from how many seconds on waits are flagged, by name.
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
@@ -56,6 +58,7 @@ class SessionReport:
     usage: list[dict[str, Any]]
     spans: list[SpanRecord] = field(repr=False)
     head: dict[str, Any] = field(repr=False)
+    thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
 
     @property
     def warnings(self) -> list[str]:
@@ -77,12 +80,12 @@ class SessionReport:
     @cached_property
     def turns(self) -> list[Turn]:
         """The exchanges of the call, in order."""
-        return build_turns(self.spans, self.history, self._by_turn)
+        return build_turns(self.spans, self.history, self._by_turn, self.thresholds)
 
     @cached_property
     def derivation(self) -> SessionDerivation:
         """All that is derived from the spans."""
-        return derive_session(self.spans)
+        return derive_session(self.spans, self.thresholds)
 
     @cached_property
     def _derived(self) -> dict[str, TurnDerivation]:
@@ -105,6 +108,16 @@ class SessionReport:
     def gap_stages(self) -> Mapping[str, float]:
         """Seconds by stage of the dead air of all turns, of those stages that were waited for."""
         return self.derivation.gap_stages
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Of each flag that a turn has, the worst, by name; ``turn`` says which turn that is."""
+        return self.derivation.flags
+
+    @property
+    def flagged(self) -> Mapping[str, int]:
+        """How many turns have each flag; without flags that no turn has."""
+        return self.derivation.flagged
 
     @property
     def discarded(self) -> tuple[ModelUsage, ...]:

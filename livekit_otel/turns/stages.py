@@ -210,6 +210,7 @@ STAGE_ATTRIBUTES = frozenset(
     {
         attr.KIND,
         attr.OUTCOME,
+        attr.ERROR_TYPE,
         attr.SPEECH_ID,
         attr.EOU_COMMITTED,
         attr.EOU_SOURCE,
