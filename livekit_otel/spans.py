@@ -97,7 +97,9 @@ def is_ours(span: ReadableSpan) -> bool:
 
 def session_of(span: ReadableSpan) -> str:
     """:attr:`SpanRecord.session_id` of a span of the SDK."""
-    return str((span.attributes or {}).get(attr.SESSION_ID, ""))
+    attributes = span.attributes
+    # whether it is empty is slow to find out in the SDK's mapping
+    return "" if attributes is None else str(attributes.get(attr.SESSION_ID, ""))
 
 
 def attribute_limit(span: ReadableSpan) -> int | None:
@@ -144,6 +146,8 @@ def finite(value: object) -> float | None:
 def number(attributes: Values, name: str) -> float | None:
     """An attribute as a finite float; None when it is absent or something else."""
     value = attributes.get(name)
+    if type(value) is float:
+        return value if -_LARGEST <= value <= _LARGEST else None
     return None if value is None else finite(value)
 
 
@@ -200,10 +204,11 @@ def numbers(attributes: Values, name: str) -> list[float]:
 
 def nanoseconds(attributes: Values, name: str) -> int | None:
     """An attribute in seconds, not negative, as nanoseconds; None when it is absent, too large, or -1 for "none"."""
-    value = number(attributes, name)
-    if value is None or not 0 <= value * 1e9 <= _LARGEST:
+    value = attributes.get(name)
+    if value is None:
         return None
-    return round(value * 1e9)
+    known = value if type(value) is float else finite(value)
+    return round(known * 1e9) if known is not None and 0 <= known * 1e9 <= _LARGEST else None
 
 
 def seconds(ns: int) -> float:

@@ -19,9 +19,10 @@ from ..turns.encode import Attributes, session_attributes
 from ..turns.intervals import Interval, insert
 from ..turns.model import SessionDerivation
 from ..turns.stats import LatencyStats
+from ..turns.usage import use_of
 from .corrections import Corrections
 from .live_turn import LiveTurn
-from .records import TURN_ATTRIBUTES, plain, reduced_record
+from .records import TURN_ATTRIBUTES, number_of, plain, reduced_record
 from .unmeasured import Unmeasured
 
 __all__ = ["LiveSession"]
@@ -75,7 +76,7 @@ class LiveSession:
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
         record = reduced_record(span, attributes, TURN_ATTRIBUTES)
         turn = LiveTurn(span, record, self.totals, self._sounds, self._thresholds)
-        self.open[int(turn.span_id, 16)] = turn
+        self.open[number_of(span)] = turn
         self._waiting.append(turn)
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
@@ -86,13 +87,12 @@ class LiveSession:
         if turn is not None:
             turn.ending(end_ns)
 
-    def turn_ended(self, span: ReadableSpan, attributes: Mapping[str, Any]) -> LiveTurn | None:
-        record = reduced_record(span, attributes, TURN_ATTRIBUTES)
-        number = int(record.span_id, 16)
+    def turn_ended(self, span: ReadableSpan) -> LiveTurn | None:
+        number = number_of(span)
         turn = self.open.pop(number, None)
         if turn is None:
             return None
-        turn.ended(record)
+        record = turn.ended(span)
         if flag(record.attributes, attr.TURN_HAS_USER):
             self._end_waits(record.start_ns, index_of(record), spoken=is_spoken(record))
         self.kept[number] = turn
@@ -189,7 +189,7 @@ class LiveSession:
                     turns[home].remove(record)
                     turns[home].correct(self.corrections)
                 if new is not None:
-                    turns[new].take(record)
+                    turns[new].take(record, use_of(record))
                     turns[new].correct(self.corrections)
             self._loose.append((record, new))
 

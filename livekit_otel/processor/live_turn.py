@@ -106,18 +106,18 @@ class LiveTurn:
         for span in arrived:
             record = reduced_record(span, plain(span))
             use = use_of(record)
-            self._session.add(record, use)
+            self._session.count(record, use)
             self.take(record, use)
 
-    def take(self, record: SpanRecord, use: Use | None = None) -> None:
-        """A stage that the session has counted."""
+    def take(self, record: SpanRecord, use: Use | None) -> None:
+        """A stage that the session has counted, with its usage."""
         if len(self._stages) < MAX_STAGES:
             self._stages.append(record)
             if record.kind == attr.KIND_EOU:
                 self._commit_ns = min(self._commit_ns, record.end_ns)
             elif record.kind == attr.KIND_TOOL:
                 self._tool_end_ns = max(self._tool_end_ns, record.end_ns)
-            self._totals.add(record, use)
+            self._totals.count(record, use)
             self._derived = None
 
     @property
@@ -129,7 +129,7 @@ class LiveTurn:
         kept = [one for one in self.stages if one is not record]
         self._stages, self._totals, self._derived = [], Totals(), None
         for one in kept:
-            self.take(one)
+            self.take(one, use_of(one))
 
     def derive(self) -> TurnDerivation:
         if self._arrived:
@@ -176,11 +176,12 @@ class LiveTurn:
             self._close(reduced_record(self.span, plain(self.span), TURN_ATTRIBUTES, end_ns))
             self.update()
 
-    def ended(self, record: SpanRecord) -> None:
-        """The turn's own span has ended."""
+    def ended(self, span: ReadableSpan) -> SpanRecord:
+        """The turn's own span has ended. Returns its record."""
         if not self._closed:
-            self._close(record)
-        self.span, self.turn = None, record
+            self._close(reduced_record(span, plain(span), TURN_ATTRIBUTES))
+        self.span = None
+        return self.turn
 
     def _close(self, record: SpanRecord) -> None:
         self._closed, self.turn = True, record

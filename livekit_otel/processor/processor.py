@@ -135,11 +135,11 @@ class TurnSpanProcessor(SpanProcessor):
             if session is not None:
                 session.stage_ended(span)
                 parent = span.parent.span_id if span.parent is not None else 0
-                if self._metrics.enabled and parent not in session.open:
+                if parent not in session.open and self._metrics.enabled:
                     self._metrics.stage(reduced_record(span, plain(span)), session.agent(parent), span)
         elif kind == attr.KIND_TURN:
             session = self._session(span)
-            turn = session.turn_ended(span, plain(span)) if session is not None else None
+            turn = session.turn_ended(span) if session is not None else None
             if session is not None and turn is not None and self._metrics.enabled:
                 session.unmeasured.add(Ended(turn, span, self._metrics.stages(turn.stages, turn.derive().agent, span)))
                 self._measure(session)

@@ -25,7 +25,7 @@ TURN_ATTRIBUTES = frozenset(
 def plain(span: ReadableSpan) -> dict[str, Any]:
     """A span's attributes as a dictionary of its own."""
     attributes = span.attributes
-    return cast("Any", attributes).copy() if attributes else {}
+    return {} if attributes is None else cast("Any", attributes).copy()
 
 
 def reduced_record(

@@ -40,9 +40,12 @@ class Totals:
         self.discarded = UsageTally()
         self.verdicts = [0, 0, 0]
 
-    def add(self, record: SpanRecord, use: Use | None = None) -> None:
-        """Count a stage span; ``use`` is its usage, for a caller who has read it already."""
-        use = use or use_of(record)
+    def add(self, record: SpanRecord) -> None:
+        """Count a stage span."""
+        self.count(record, use_of(record))
+
+    def count(self, record: SpanRecord, use: Use | None) -> None:
+        """Count a stage span whose usage has been read already."""
         attributes = record.attributes
         if use is not None:
             self.usage.add(use)

@@ -38,13 +38,14 @@ def incidents_of(stages: Iterable[SpanRecord], wait: Wait, around: Around, *, cu
     stops: list[int] = []
     asked = False
     for one in stages:
-        asked = asked or (one.kind in _ANSWERS and one.attributes.get(attr.OUTCOME) != attr.OUTCOME_DISCARDED)
-        if one.kind in _STAGES and one.attributes.get(attr.OUTCOME) == attr.OUTCOME_ERROR:
+        kind, outcome = one.kind, one.attributes.get(attr.OUTCOME)
+        asked = asked or (kind in _ANSWERS and outcome != attr.OUTCOME_DISCARDED)
+        if outcome == attr.OUTCOME_ERROR and kind in _STAGES:
             failures.append(one)
-        elif one.kind == attr.KIND_INTERRUPTION:
+        elif kind == attr.KIND_INTERRUPTION:
             if one.attributes.get(attr.INTERRUPTION_VERDICT) == attr.VERDICT_INTERRUPTION:
                 stops.append(one.end_ns)
-        elif one.kind == attr.KIND_PLAYBACK and flag(one.attributes, attr.PLAYBACK_INTERRUPTED):
+        elif kind == attr.KIND_PLAYBACK and flag(one.attributes, attr.PLAYBACK_INTERRUPTED):
             stops.append(one.end_ns)
     if failures:
         last = max(failures, key=lambda one: (one.end_ns, one.start_ns, one.span_id))

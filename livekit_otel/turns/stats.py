@@ -110,7 +110,9 @@ class LatencyStats:
                     quantiles = self._quantiles[name] = Quantiles()
                 quantiles.add(round(value * 1e9))
         for stage, value in turn.silence.items():
-            self.silence_ns[stage] = self.silence_ns.get(stage, 0) + round(value * 1e9)
+            # most stages took no time; one entry says that there was a path
+            if value or not self.silence_ns:
+                self.silence_ns[stage] = self.silence_ns.get(stage, 0) + round(value * 1e9)
         for stage, value in turn.gap_stages.items():
             self.gap_ns[stage] = self.gap_ns.get(stage, 0) + round(value * 1e9)
 
