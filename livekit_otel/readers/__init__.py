@@ -19,7 +19,13 @@ from .base import OnProblem, Problem, Reader, SpanStream
 __all__ = ["SCHEMES", "Problem", "SpanStream", "read_spans"]
 
 #: URL scheme -> module of this package; servers also take ``+http`` and ``+https`` behind it, or ``s`` for TLS
-SCHEMES = {"file": "files", "jaeger": "jaeger", "langfuse": "langfuse", "phoenix": "phoenix"}
+SCHEMES = {
+    "clickhouse": "clickhouse",
+    "file": "files",
+    "jaeger": "jaeger",
+    "langfuse": "langfuse",
+    "phoenix": "phoenix",
+}
 
 
 def read_spans(
@@ -29,8 +35,8 @@ def read_spans(
 
     Args:
         source: a file or a directory of files of OTLP JSON (plain or gzip), ``-`` for standard input, or a URL:
-            ``jaeger://``, ``langfuse://`` or ``phoenix://``, with ``service``, ``session``, ``trace``, ``since``,
-            ``until`` and ``limit`` as parameters.
+            ``clickhouse://``, ``jaeger://``, ``langfuse://`` or ``phoenix://``, with ``service``, ``session``,
+            ``trace``, ``since``, ``until`` and ``limit`` as parameters.
         all_scopes: also yield spans that livekit_otel did not make.
         on_problem: called with each :class:`Problem` (a damaged line, say) when it is met. Reading continues after it.
 

@@ -73,9 +73,12 @@ class Remote:
         return SourceError(f"{self.shown}: {what} holds no {asked} {when}; {hint}{more}")
 
 
-def parse(source: str, *, host: str, port: int | None, secure: bool) -> Remote:
-    """Read a URL. ``host``, ``port`` and ``secure`` are what holds when it does not say; a scheme may end in ``+http``,
-    ``+https`` or ``s``. ``host`` is a whole address where it begins with a scheme.
+def parse(
+    source: str, *, host: str, port: int | None, secure: bool, secure_port: int | None = None, limit: int = _LIMIT
+) -> Remote:
+    """Read a URL. ``host``, ``port``, ``secure`` and ``limit`` are what holds when it does not say; a scheme may end in
+    ``+http``, ``+https`` or ``s``. ``host`` is a whole address where it begins with a scheme, ``secure_port`` the port
+    with TLS, where that is not the one of HTTPS.
 
     Raises:
         SourceError: it cannot be read.
@@ -103,7 +106,7 @@ def parse(source: str, *, host: str, port: int | None, secure: bool) -> Remote:
         raise SourceError(f"{visible}: since is not before until; swap or drop one of them")
     return Remote(
         shown=visible,
-        base=_base(named, number, host, port, secure),
+        base=_base(named, number or (secure_port if secure else None), host, port, secure),
         path=tuple(unquote(segment) for segment in parts.path.split("/") if segment),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
@@ -113,7 +116,7 @@ def parse(source: str, *, host: str, port: int | None, secure: bool) -> Remote:
         since_ns=since,
         until_ns=until,
         bounded="since" in asked or "until" in asked,
-        limit=_limit(asked.get("limit", ""), visible),
+        limit=_limit(asked["limit"], visible) if "limit" in asked else limit,
     )
 
 
@@ -194,8 +197,6 @@ def _trace(text: str, visible: str) -> str:
 
 
 def _limit(text: str, visible: str) -> int:
-    if not text:
-        return _LIMIT
     if not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
         raise SourceError(f"{visible}: limit {text!r} is not a number of traces from 1 to {_MAX_LIMIT}")
     return int(text)
