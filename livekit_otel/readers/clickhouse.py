@@ -23,18 +23,20 @@ from .clickhouse_rows import Row, Rows
 from .clickhouse_table import WHAT, Table
 from .remote import Remote, parse
 
-__all__ = ["SIGNS", "WITHIN", "connected", "found_traces", "read"]
+__all__ = ["SIGNS", "connected", "picked", "read"]
 
 #: Spans by which sessions are found: any of them may be lost in a crash, hardly all.
 _KINDS = (attr.KIND_SESSION, attr.KIND_SESSION_START, attr.KIND_TURN, attr.KIND_SESSION_END)
 SIGNS = "SpanName IN (" + ", ".join(f"'{kind}'" for kind in _KINDS) + ")"
-WITHIN = "Timestamp >= fromUnixTimestamp64Nano({since:Int64}) AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
+_WITHIN = "Timestamp >= fromUnixTimestamp64Nano({since:Int64}) AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
+#: The fewest of them: in a Map the attributes of each such row are read.
+_FIRST_SIGNS = f"SpanName IN ('{attr.KIND_SESSION}', '{attr.KIND_SESSION_START}')"
 _OURS = f"ScopeName = '{attr.SCOPE}'"
 _NATIVE = f"ScopeName = '{attr.NATIVE_SCOPE}'"
 
 
 class _Trace(msgspec.Struct):
-    trace: str
+    TraceId: str
 
 
 def read(source: str, context: Context) -> Iterator[SpanRecord]:
@@ -61,26 +63,11 @@ def connected(source: str, context: Context, **defaults: int) -> tuple[Remote, B
     return remote, backend, Table(backend, database, table)
 
 
-def found_traces(remote: Remote, table: Table, context: Context) -> list[str]:
+def _found_traces(remote: Remote, table: Table, context: Context) -> list[str]:
     """Ids of the newest traces with sessions that match; they are picked on the server."""
     ours = f"({_OURS} OR {_NATIVE})" if context.all_scopes else f"{SIGNS} AND {_OURS}"
     # where spans were renamed on the way, any span of the session says which trace it is
-    searches = [f"{SIGNS} AND {_session(table)}", _session(table)] if remote.session else [ours]
-    for condition in searches:
-        if found := _newest(remote, table, condition):
-            if len(found) > remote.limit:
-                reason = f"only the newest {remote.limit} traces were read; for others raise limit= or set until="
-                context.problem(Problem(remote.shown, None, reason))
-            return found[: remote.limit]
-    return []
-
-
-def _newest(remote: Remote, table: Table, condition: str) -> list[str]:
-    service = "AND ServiceName = {service:String} " if remote.service else ""
-    sql = (
-        f"SELECT TraceId AS trace FROM {{table}} WHERE {WITHIN} AND {condition} {service}"
-        "GROUP BY TraceId ORDER BY max(Timestamp) DESC, TraceId LIMIT {limit:UInt64}"
-    )
+    searches = [_FIRST_SIGNS, SIGNS, "true"] if remote.session else [ours]
     parameters: dict[str, str | int] = {
         "since": remote.since_ns,
         "until": remote.until_ns,
@@ -88,7 +75,30 @@ def _newest(remote: Remote, table: Table, condition: str) -> list[str]:
         "session": remote.session,
         "service": remote.service,
     }
-    return [one.trace for one in table.rows(_Trace, sql, parameters) if one.trace]
+    for condition in searches:
+        sql = picked(remote, table, condition)
+        if found := [one.TraceId for one in table.rows(_Trace, sql, parameters) if one.TraceId]:
+            if len(found) > remote.limit:
+                reason = f"only the newest {remote.limit} traces were read; for others raise limit= or set until="
+                context.problem(Problem(remote.shown, None, reason))
+            return found[: remote.limit]
+    return []
+
+
+def picked(remote: Remote, table: Table, condition: str) -> str:
+    """SQL for the ids of the newest traces that have, in the time, a span of a session that matches.
+
+    Its parameters are ``since``, ``until``, ``limit``, ``session`` and ``service``.
+    """
+    conditions = [_WITHIN, condition]
+    if remote.service:
+        conditions.append("ServiceName = {service:String}")
+    if remote.session:
+        conditions.append(_session(table))
+    return (
+        f"SELECT TraceId FROM {{table}} WHERE {' AND '.join(conditions)} "
+        "GROUP BY TraceId ORDER BY max(Timestamp) DESC, TraceId LIMIT {limit:UInt64}"
+    )
 
 
 def _session(table: Table) -> str:
@@ -104,13 +114,15 @@ class _Search:
         remote, backend, table = self._remote, self._backend, self._table
         table.is_json("SpanAttributes")
         rows = Rows(table, lambda reason: self._context.problem(Problem(remote.shown, None, reason)))
-        traces = [remote.trace] if remote.trace else found_traces(remote, table, self._context)
+        traces = [remote.trace] if remote.trace else _found_traces(remote, table, self._context)
         bounds = table.bounds(traces)
         for trace_id in traces:
             for record in rows.records(self._rows(trace_id, bounds.get(trace_id))):
-                backend.spans += 1
-                backend.partial = True
-                yield record
+                # a trace of several sessions; to have the server look at each row's attributes takes longer
+                if remote.wants(record):
+                    backend.spans += 1
+                    backend.partial = True
+                    yield record
             rows.report()
         if not backend.spans:
             raise self._nothing()
@@ -119,19 +131,13 @@ class _Search:
         start, end = bounds or (0, 0)
         conditions = ["TraceId = {trace:String}"]
         if bounds:
-            conditions.append("Timestamp >= fromUnixTimestamp({start:Int64})")
-            conditions.append("Timestamp < fromUnixTimestamp({end:Int64})")
+            # compared with times to the second, ClickHouse 26.9 skips rows of the last second by its index
+            conditions.append("Timestamp >= fromUnixTimestamp64Nano({start:Int64})")
+            conditions.append("Timestamp < fromUnixTimestamp64Nano({end:Int64})")
         if not self._context.all_scopes:
             conditions.append(_OURS)
-        if self._remote.session:
-            conditions.append(_session(self._table))
         sql = f"SELECT {Rows.columns(self._table)} FROM {{table}} WHERE {' AND '.join(conditions)}"
-        asked: dict[str, str | int] = {
-            "trace": trace_id,
-            "start": start,
-            "end": end + 1,
-            "session": self._remote.session,
-        }
+        asked: dict[str, str | int] = {"trace": trace_id, "start": start, "end": end}
         return self._table.rows(Row, sql, asked)
 
     def _nothing(self) -> SourceError:

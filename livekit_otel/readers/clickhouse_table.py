@@ -27,6 +27,7 @@ _NEEDED = (
 )  # fmt: skip
 #: Of the text form that the server reads parameters in.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "'": "\\'"})
+_SECOND = 1_000_000_000
 _INDEX = "_trace_id_ts"
 _TTL = re.compile(r"toInterval(Second|Minute|Hour|Day|Week|Month|Year)\((\d+)\)")
 
@@ -106,7 +107,7 @@ class Table:
         return f"SpanAttributes.`{name}`::String" if self.is_json("SpanAttributes") else f"SpanAttributes['{name}']"
 
     def bounds(self, trace_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Unix seconds between which the spans of traces begin, from the exporter's index; those that are in it."""
+        """Unix nanoseconds between which the spans of traces begin, of those that are in the exporter's index."""
         if not trace_ids or not self._has_index:
             return {}
         ids = "[" + ",".join(f"'{one}'" for one in trace_ids if re.fullmatch(r"[0-9A-Fa-f]{1,64}", one)) + "]"
@@ -115,7 +116,7 @@ class Table:
             "toInt64(toUnixTimestamp(max(End))) AS end FROM {index} "
             f"WHERE TraceId IN {ids} GROUP BY TraceId"
         )
-        return {one.trace: (int(one.start), int(one.end)) for one in self.rows(_Bounds, sql)}
+        return {one.trace: (int(one.start) * _SECOND, (int(one.end) + 1) * _SECOND) for one in self.rows(_Bounds, sql)}
 
     @property
     def _has_index(self) -> bool:

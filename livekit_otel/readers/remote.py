@@ -18,7 +18,7 @@ from ..spans import AttributeValue, SpanRecord
 from ..transport.address import ENCODE
 from ..transport.credentials import is_ambiguous, shown
 
-__all__ = ["Remote", "parse", "restored", "rfc3339"]
+__all__ = ["Remote", "moment", "parse", "restored", "rfc3339", "with_time"]
 
 _RELATIVE = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -100,8 +100,8 @@ def parse(
     asked = _parameters(parts.query, visible)
     now = time.time_ns()
     reach = _SESSION_WINDOW if asked.get("session") else _WINDOW
-    until = _moment(asked["until"], now, visible) if "until" in asked else now + 60_000_000_000
-    since = _moment(asked["since"], now, visible) if "since" in asked else min(until, now) - reach * 1_000_000_000
+    until = moment(asked["until"], now, visible) if "until" in asked else now + 60_000_000_000
+    since = moment(asked["since"], now, visible) if "since" in asked else min(until, now) - reach * 1_000_000_000
     if since >= until:
         raise SourceError(f"{visible}: since is not before until; swap or drop one of them")
     return Remote(
@@ -174,19 +174,34 @@ def _base(named: str | None, number: int | None, host: str, port: int | None, se
     return f"{'https' if secure else 'http'}://{name}" + (f":{port}" if port else "")
 
 
-def _moment(text: str, now: int, visible: str) -> int:
+def with_time(source: str, moments: Mapping[str, int]) -> str:
+    """The address with times (unix nanoseconds by ``since`` and ``until``) as its parameters.
+
+    Raises:
+        SourceError: it has one of them already.
+    """
+    base, _, query = source.partition("?")
+    for name, ns in moments.items():
+        if any(one.partition("=")[0] == name for one in query.split("&")):
+            raise SourceError(f"{shown(source)}: {name} is given twice, as an option and in the address; drop one")
+        query += ("&" if query else "") + f"{name}={rfc3339(ns)}"
+    return f"{base}?{query}"
+
+
+def moment(text: str, now: int, visible: str) -> int:
+    """Unix nanoseconds of a time, or of so long before ``now``; ``visible`` is named in the SourceError for others."""
     if relative := _RELATIVE.fullmatch(text):
         return now - round(float(relative[1]) * _UNITS[relative[2]] * 1e9)
     # a plus sign in a query is a space
     plain = re.sub(r"(T[\d:.]+) (\d\d:?\d\d)$", r"\1+\2", text).replace("Z", "+00:00").replace("z", "+00:00")
     plain = re.sub(r"\.(\d{1,6})\d*", lambda digits: "." + digits[1].ljust(6, "0"), plain)
     try:
-        moment = datetime.fromisoformat(plain)
+        found = datetime.fromisoformat(plain)
     except ValueError:
         raise SourceError(
             f"{visible}: {text!r} is no time; give one like 2026-01-31T14:00:00Z, or 30m, 2h, 3d for so long ago"
         ) from None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    aware = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
     return round(aware.timestamp() * 1e6) * 1_000
 
 

@@ -75,6 +75,9 @@ class Handler(BaseHTTPRequestHandler):
 
     engine: Engine
     protocol_version = "HTTP/1.1"
+    # small pieces must not wait for each other
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
 
     def do_GET(self) -> None:
         self._serve(b"")
@@ -141,7 +144,9 @@ class Handler(BaseHTTPRequestHandler):
             for piece in pieces:
                 if piece:
                     self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Not every request."""
