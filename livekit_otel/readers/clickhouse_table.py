@@ -69,7 +69,7 @@ class Table:
         for line in self._backend.lines("/", {"query": f"{text} FORMAT JSONEachRow", **asked}):
             if line.strip():
                 self._check(line)
-                yield self._backend.decode(line, decoder.decode)
+                yield self._backend.decode(_utf8(line), decoder.decode)
 
     def _check(self, line: bytes) -> None:
         """A query that fails in the middle of its answer says so where a row would be."""
@@ -132,6 +132,15 @@ class Table:
             return ""
         ttl = _TTL.search(engines[0].partition(" TTL ")[2]) if engines else None
         return f"{ttl[2]} {ttl[1].lower()}{'' if ttl[2] == '1' else 's'}" if ttl else ""
+
+
+def _utf8(line: bytes) -> bytes:
+    """The line with a sign for bytes that are no UTF-8, which the server stores and writes as they are."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return line.decode("utf-8", "replace").encode()
+    return line
 
 
 class _Bounds(msgspec.Struct):
