@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import tracemalloc
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -253,3 +257,40 @@ def test_the_list(changes: dict[str, Any], spans: int, complete: bool, capsys: p
             "warnings": None,
         }
     ]
+
+
+class Endless(BaseHTTPRequestHandler):
+    """Answers for rows with one row over and over, 40 MB of it, as the server makes them."""
+
+    double = ClickHouse("map")
+    rows = 4_000
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        reply = self.double(Asked("GET", "/", query, {}))
+        self.send_response(200)
+        self.end_headers()
+        if "SpanId AS span" not in query["query"][0]:
+            self.wfile.write(reply.data)
+            return
+        row = {**self.double.rows[0], "message": "x" * 10_000}
+        for number in range(self.rows):
+            self.wfile.write(json.dumps({**row, "span": f"{number:016x}"}).encode() + b"\n")
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nothing."""
+
+
+def test_memory_does_not_follow_the_answer() -> None:
+    """Rows are read as they come: an answer of 40 MB never takes more than a few."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        tracemalloc.start()
+        try:
+            count = sum(1 for _ in livekit_otel.read_spans(f"clickhouse://127.0.0.1:{server.server_port}/otel?{SINCE}"))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            server.shutdown()
+    assert count == Endless.rows
+    assert peak < 8 << 20

@@ -56,7 +56,7 @@ def sessions(
         )
     rows = [row for row in every if _within(row, first, last)]
     if not rows:
-        raise SessionNotFoundError(f"{shown(source)}: holds {len(every)} sessions, and none of that time")
+        raise SessionNotFoundError(f"{shown(source)}: holds no session of that time, of {len(every)} that it holds")
     rows.sort(key=lambda row: (row["started_at"] or 0.0, row["session_id"]))
     write(to_json(rows) if format is Format.json else _table(rows))
 
