@@ -22,7 +22,7 @@ from livekit_otel import SpanRecord
 from livekit_otel import attributes as a
 from livekit_otel.cli import main
 from tests.kit.run import as_json
-from tests.kit.trace import record
+from tests.kit.trace import names, record
 
 from . import calls
 from .fixtures import need
@@ -31,11 +31,14 @@ from .servers import ClickHouse, Collector
 
 pytestmark = pytest.mark.backend
 
-CALLS = ("barge_in", "one_tool", "several_turns", "two_sessions_in_one_job", "redacted_session")
+#: The calls that are listed: every scripted session.
+CALLS = tuple(names())
 #: The scripted sessions are held then.
 DAY = ("--since", "2023-11-14T00:00:00Z", "--until", "2023-11-16T00:00:00Z")
 WHEN = "since=2023-11-14T00:00:00Z&until=2023-11-16T00:00:00Z"
 COLUMNS = "exporters: {{clickhouse: {{json: {json}, sending_queue: {{batch: {{flush_timeout: 0.2s}}}}}}}}\n"
+#: A call with spans of LiveKit's own, of this hour.
+BOTH_LAYERS = calls.make_call("S-both")
 TTL = "TTL toDateTime(Timestamp) + toIntervalDay(3)"
 USERS: dict[str, Any] = {
     "order.count": 3,
@@ -91,7 +94,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(f"clickhouse-{request.param}")
     kind = folder / "columns.yaml"
     kind.write_text(COLUMNS.format(json=str(request.param == "json").lower()))
-    spans = [*(span for name in CALLS for span in record(name).exported), *of_users()]
+    spans = [*(span for name in CALLS for span in record(name).exported), *of_users(), *BOTH_LAYERS]
     with ExitStack() as stack:
         server = stack.enter_context(ClickHouse(folder / "engine"))
         env = {
@@ -162,6 +165,18 @@ def test_types_of_users_attributes(filled: Filled) -> None:
             f"attributes came back as text, as the table's Map keeps no types: {', '.join(texts)}",
         ]
     assert span.attributes[a.TURN_INDEX] == 0
+
+
+def test_other_layers(filled: Filled) -> None:
+    """All spans of a trace come back where they are asked for, with their scopes, names and times; else only ours."""
+    address = filled.address(f"trace={calls.trace_id(BOTH_LAYERS)}")
+    sent = {(f"{span.context.span_id:016x}", span.instrumentation_scope.name, span.start_time) for span in BOTH_LAYERS}  # type: ignore[union-attr]
+    found = {(one.span_id, one.scope, one.start_ns) for one in livekit_otel.read_spans(address, all_scopes=True)}
+    assert found == sent
+    ours = {one.span_id for one in livekit_otel.read_spans(address)}
+    assert ours == {span_id for span_id, scope, _ in sent if scope == a.SCOPE} != {one[0] for one in sent}
+    newest = filled.address("since=2h")
+    assert {one.scope for one in livekit_otel.read_spans(newest, all_scopes=True)} == {a.SCOPE, a.NATIVE_SCOPE}
 
 
 def test_zeros_are_numbers(filled: Filled) -> None:
