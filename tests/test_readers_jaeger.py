@@ -247,7 +247,7 @@ def test_a_wrong_address_is_said_so(reply: Reply, says: str) -> None:
         ("jaeger://localhost?limit=0", "limit '0' is not a number of traces"),
         ("jaeger://localhost?trace=abc", "trace 'abc' is no trace id; those have 32 hex digits"),
         ("jaeger://localhost?service=", "parameter service is empty"),
-        ("jager://u:hidden@localhost", "no reader for jager:// sources; give a path, or one of file://, jaeger://"),
+        ("jager://u:hidden@localhost", "no reader for jager:// sources; give a path, or one of clickhouse://, file://"),
     ],
 )
 def test_a_bad_source_is_said_at_once(source: str, says: str) -> None:
