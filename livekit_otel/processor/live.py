@@ -12,17 +12,17 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from .. import attributes as attr
 from ..spans import SpanRecord, attribute_limit, flag
 from ..thresholds import DEFAULTS, Thresholds
-from ..turns.around import close_ns, heard, is_spoken
+from ..turns.around import close_ns, is_spoken
 from ..turns.attribution import index_of, owner
 from ..turns.derive import Totals, summary
 from ..turns.encode import Attributes, session_attributes
-from ..turns.intervals import Interval, insert
 from ..turns.model import SessionDerivation
 from ..turns.stats import LatencyStats
 from ..turns.usage import use_of
 from .corrections import Corrections
 from .live_turn import LiveTurn
 from .records import TURN_ATTRIBUTES, number_of, plain, reduced_record
+from .shared import Shared
 from .unmeasured import Unmeasured
 
 __all__ = ["LiveSession"]
@@ -34,13 +34,11 @@ MAX_LOOSE = 64
 MAX_PIECES = 16
 #: turns back that a sound can cut a silence of: what ended before had its last wait ended by a later turn
 RECENT_TURNS = 8
-#: stretches of sound that are remembered: silences are free of them
-MAX_SOUNDS = 256
 #: what has worked for an answer that will be heard
 _LEADS_TO_VOICE = frozenset(
     {attr.KIND_EOU, attr.KIND_LLM, attr.KIND_NODE, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME}
 )
-_HEARD = frozenset({attr.KIND_VAD, attr.KIND_PLAYBACK})
+_SHARED = frozenset({attr.KIND_VAD, attr.KIND_PLAYBACK, attr.KIND_TOOL})
 _BEFORE_ASKING = frozenset({attr.KIND_VAD, attr.KIND_STT})
 #: attributes that a span may have before an SDK drops the oldest (OpenTelemetry's default)
 SPAN_ATTRIBUTES = 128
@@ -62,8 +60,7 @@ class LiveSession:
         self.corrections = Corrections()
         self.unmeasured = Unmeasured()
         self._stats = LatencyStats(thresholds)
-        #: merged; what is the oldest is forgotten
-        self._sounds: list[Interval] = []
+        self._shared = Shared()
         #: turns that nothing has ended the wait of, and the latest moment that did in another
         self._waiting: list[LiveTurn] = []
         self._until_ns = 0
@@ -75,7 +72,7 @@ class LiveSession:
 
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
         record = reduced_record(span, attributes, TURN_ATTRIBUTES)
-        turn = LiveTurn(span, record, self.totals, self._sounds, self._thresholds)
+        turn = LiveTurn(span, record, self.totals, self._shared, self._thresholds)
         self.open[number_of(span)] = turn
         self._waiting.append(turn)
         if len(self.open) > MAX_OPEN:
@@ -113,12 +110,9 @@ class LiveSession:
                 turn.correct(self.corrections)
         self._waiting = [turn for turn in self._waiting if turn.until_ns is None][-KEPT_TURNS:]
 
-    def _heard(self, span: ReadableSpan) -> None:
-        """Somebody was heard: silences of other turns are free of it."""
-        start = span.start_time or 0
-        for sound in heard(span.name, start, span.end_time or start, span.attributes or {}):
-            insert(sound, self._sounds)
-            del self._sounds[:-MAX_SOUNDS]
+    def _share(self, span: ReadableSpan) -> None:
+        """Somebody was heard, or a tool ran: that concerns other turns, too, whose silences are free of sound."""
+        for sound in self._shared.take(span):
             for turn in (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS)):
                 if turn.heard(sound) and turn.span is None:
                     turn.correct(self.corrections)
@@ -136,8 +130,8 @@ class LiveSession:
             turn.started(span)
 
     def stage_ended(self, span: ReadableSpan) -> None:
-        if span.name in _HEARD:
-            self._heard(span)
+        if span.name in _SHARED:
+            self._share(span)
         parent = span.parent.span_id if span.parent is not None else 0
         turn = self.open.get(parent) or self.kept.get(parent)
         if turn is None:

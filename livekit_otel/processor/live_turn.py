@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
@@ -19,6 +17,7 @@ from ..turns.model import Flag, TurnDerivation
 from ..turns.usage import Use, use_of
 from .corrections import Corrections
 from .records import TURN_ATTRIBUTES, number_of, plain, reduced_record
+from .shared import Shared
 
 __all__ = ["LiveTurn"]
 
@@ -37,6 +36,7 @@ class LiveTurn:
         "_commit_ns",
         "_derived",
         "_session",
+        "_shared",
         "_stages",
         "_thresholds",
         "_tool_end_ns",
@@ -45,7 +45,6 @@ class LiveTurn:
         "asked",
         "fell_silent_ns",
         "running",
-        "sounds",
         "span",
         "span_id",
         "speaking",
@@ -55,9 +54,7 @@ class LiveTurn:
         "written",
     )
 
-    def __init__(
-        self, span: Span, record: SpanRecord, session: Totals, sounds: Sequence[Interval], thresholds: Thresholds
-    ) -> None:
+    def __init__(self, span: Span, record: SpanRecord, session: Totals, shared: Shared, thresholds: Thresholds) -> None:
         self.span: Span | None = span
         self._thresholds = thresholds
         #: it is known how the turn ended
@@ -77,8 +74,7 @@ class LiveTurn:
         #: the earliest decision that the user was done
         self._commit_ns = _LATER
         self._tool_end_ns = 0
-        #: when somebody was heard lately, in this turn and outside of it
-        self.sounds = sounds
+        self._shared = shared
         #: when the user spoke again after this turn, or the session's close was called
         self.until_ns: int | None = None
         self.until_spoken = False
@@ -136,7 +132,8 @@ class LiveTurn:
             self.read()
         if self._derived is None:
             going_on = [reduced_record(span, plain(span), end_ns=_LATER) for span in self.running.values()]
-            around = Around(heard=self.sounds, until_ns=self.until_ns, spoken=self.until_spoken)
+            shared = self._shared
+            around = Around(heard=shared.sounds, tools=shared.tools, until_ns=self.until_ns, spoken=self.until_spoken)
             self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals, around=around)
         return self._derived
 

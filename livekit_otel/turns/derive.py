@@ -75,13 +75,13 @@ def derive_turn(
         totals: what counting ``stages`` gives, for a caller who has it already.
         around: what is known of the time around the turn.
     """
-    sorted_out = Stages(stages)
+    around = around or Around()
+    sorted_out = Stages(stages, around.tools)
     has_user, wait = _wait(sorted_out, stages, turn)
     if turn is not None:
         own = whole(turn.attributes, attr.TURN_INDEX)
         index, span_id = index if own is None else own, turn.span_id
     spoken = spoken_of(sorted_out, wait)
-    around = around or Around()
     beyond = whole_wait(sorted_out, wait, turn, has_user=has_user, around=around)
     latency = latency_of(sorted_out, wait, spoken, beyond)
     path = critical_path(sorted_out, wait)
