@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from livekit_otel import attributes as attr
+from livekit_otel.spans import numbers
 from tests.kit.run import Call
 from tests.kit.trace import play
 from tests.kit.voice import FakeAudioOutput
@@ -30,7 +31,7 @@ def test_a_pause_is_on_the_playback() -> None:
 
     trace = play(script)
     (playback,) = (span for span in trace.pipeline if span.kind == attr.KIND_PLAYBACK)
-    paused, resumed = playback.attributes[attr.PLAYBACK_PAUSES]  # type: ignore[misc]
+    paused, resumed = numbers(playback.attributes, attr.PLAYBACK_PAUSES)
     assert 0 < paused < resumed
 
 
