@@ -64,8 +64,9 @@ KIND_INTERRUPTION = "interruption"
 
 SPAN_KINDS: dict[str, str] = {
     KIND_SESSION: "one run of AgentSession, from start() to its close",
-    KIND_SESSION_START: "zero length, ended at once: identity and options survive a crash",
-    KIND_SESSION_CHECKPOINT: "zero length: carries the journal while nothing else ends that does",
+    KIND_SESSION_START: "zero length, sent when the session has started, or 0.3 s after its first event: identity "
+    "and options survive a crash",
+    KIND_SESSION_CHECKPOINT: "zero length: carries the journal when nothing else that does has ended for too long",
     KIND_SESSION_END: "zero length: final corrections and totals, exported even if `session` is not",
     KIND_TURN: "one exchange: what the user said (if anything) and what the agent did about it",
     KIND_VAD: "one speech segment that VAD heard, with the VAD metrics that fell in it",
