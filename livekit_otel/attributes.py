@@ -100,8 +100,8 @@ USER_ID = _define("user.id", "string", "Set by a `session_attributes` hook, neve
 OUTCOME = _define(
     "livekit_otel.outcome",
     "string",
-    "How the stage ended: completed, cancelled, error, discarded (a preemptive generation thrown away), "
-    "not_committed (an end-of-turn check after which the turn went on).",
+    "How the stage ended, where it was not completed: cancelled, error, discarded (a preemptive generation thrown "
+    "away), not_committed (an end-of-turn check after which the turn went on).",
 )
 OUTCOME_COMPLETED = "completed"
 OUTCOME_CANCELLED = "cancelled"
@@ -350,8 +350,8 @@ TTS_FIRST_TEXT = _define(
     "From the start of the span to the first text that reached the provider; absent when no audio came.",
     unit="s",
 )
-LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried.")
-TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried.")
+LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried, where that is not once.")
+TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried, where that is not once.")
 LLM_RETRIED_FOR = _define(
     "livekit_otel.llm.retried_for", "string[]", "Error types of the attempts that were repeated, at most 8."
 )
@@ -859,7 +859,9 @@ SESSION_INTERRUPTION_RATE = _define(
     "livekit_otel.session.interruption_rate", "double", "Share of the turns with agent speech that were interrupted."
 )
 SESSION_LATENCIES = _define(
-    "livekit_otel.session.latencies", "string", "JSON: count and percentiles of each derived latency, in seconds."
+    "livekit_otel.session.latencies",
+    "string",
+    "On session.end, as JSON: count and percentiles of each derived latency, in seconds.",
 )
 for _name in SUMMARY_LATENCIES:
     for _point in SUMMARY_POINTS:
