@@ -15,7 +15,9 @@ from typing import Literal
 
 AttributeType = Literal["string", "int", "double", "boolean", "string[]", "double[]"]
 
-SCHEMA_VERSION = 1
+#: what is written; the earlier ones are read as well
+SCHEMA_VERSION = 2
+SCHEMAS = (2, 1)
 SCOPE = "livekit_otel"
 #: What every backend keeps of a value (Tempo cuts at 2,048 bytes): no value of ours is longer, ...
 MAX_VALUE_BYTES = 2_000
@@ -90,7 +92,7 @@ STAGE_KINDS = frozenset(SPAN_KINDS) - {
 
 # --- on every pipeline span ------------------------------------------------------------------------
 KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
-SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema.")
+SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema: 2; older traces have 1 (upgrading.md).")
 SESSION_ID = _define("livekit_otel.session.id", "string", "Unique id of the session: the grouping key of reports.")
 BACKEND_SESSION_ID = _define(
     "session.id", "string", "The room's sid where there is a job, else livekit_otel.session.id. Backends group by it."
