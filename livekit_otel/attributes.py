@@ -15,7 +15,9 @@ from typing import Literal
 
 AttributeType = Literal["string", "int", "double", "boolean", "string[]", "double[]"]
 
-SCHEMA_VERSION = 1
+#: what is written; the earlier ones are read as well
+SCHEMA_VERSION = 2
+SCHEMAS = (2, 1)
 SCOPE = "livekit_otel"
 #: What every backend keeps of a value (Tempo cuts at 2,048 bytes): no value of ours is longer, ...
 MAX_VALUE_BYTES = 2_000
@@ -64,8 +66,9 @@ KIND_INTERRUPTION = "interruption"
 
 SPAN_KINDS: dict[str, str] = {
     KIND_SESSION: "one run of AgentSession, from start() to its close",
-    KIND_SESSION_START: "zero length, ended at once: identity and options survive a crash",
-    KIND_SESSION_CHECKPOINT: "zero length: carries the journal while nothing else ends that does",
+    KIND_SESSION_START: "zero length, sent when the session has started, or 0.3 s after its first event: identity "
+    "and options survive a crash",
+    KIND_SESSION_CHECKPOINT: "zero length: carries the journal when nothing else that does has ended for too long",
     KIND_SESSION_END: "zero length: final corrections and totals, exported even if `session` is not",
     KIND_TURN: "one exchange: what the user said (if anything) and what the agent did about it",
     KIND_VAD: "one speech segment that VAD heard, with the VAD metrics that fell in it",
@@ -89,7 +92,7 @@ STAGE_KINDS = frozenset(SPAN_KINDS) - {
 
 # --- on every pipeline span ------------------------------------------------------------------------
 KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
-SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema.")
+SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema: 2; older traces have 1 (upgrading.md).")
 SESSION_ID = _define("livekit_otel.session.id", "string", "Unique id of the session: the grouping key of reports.")
 BACKEND_SESSION_ID = _define(
     "session.id", "string", "The room's sid where there is a job, else livekit_otel.session.id. Backends group by it."
@@ -99,8 +102,8 @@ USER_ID = _define("user.id", "string", "Set by a `session_attributes` hook, neve
 OUTCOME = _define(
     "livekit_otel.outcome",
     "string",
-    "How the stage ended: completed, cancelled, error, discarded (a preemptive generation thrown away), "
-    "not_committed (an end-of-turn check after which the turn went on).",
+    "How the stage ended, where it was not completed: cancelled, error, discarded (a preemptive generation thrown "
+    "away), not_committed (an end-of-turn check after which the turn went on).",
 )
 OUTCOME_COMPLETED = "completed"
 OUTCOME_CANCELLED = "cancelled"
@@ -349,8 +352,8 @@ TTS_FIRST_TEXT = _define(
     "From the start of the span to the first text that reached the provider; absent when no audio came.",
     unit="s",
 )
-LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried.")
-TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried.")
+LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried, where that is not once.")
+TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried, where that is not once.")
 LLM_RETRIED_FOR = _define(
     "livekit_otel.llm.retried_for", "string[]", "Error types of the attempts that were repeated, at most 8."
 )
@@ -858,7 +861,9 @@ SESSION_INTERRUPTION_RATE = _define(
     "livekit_otel.session.interruption_rate", "double", "Share of the turns with agent speech that were interrupted."
 )
 SESSION_LATENCIES = _define(
-    "livekit_otel.session.latencies", "string", "JSON: count and percentiles of each derived latency, in seconds."
+    "livekit_otel.session.latencies",
+    "string",
+    "On session.end, as JSON: count and percentiles of each derived latency, in seconds.",
 )
 for _name in SUMMARY_LATENCIES:
     for _point in SUMMARY_POINTS:

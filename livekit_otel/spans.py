@@ -29,6 +29,7 @@ __all__ = [
     "nanoseconds",
     "number",
     "numbers",
+    "outcome",
     "seconds",
     "session_of",
     "text",
@@ -169,6 +170,11 @@ def flag(attributes: Values, name: str) -> bool:
     """An attribute as a boolean; absent is false."""
     value = attributes.get(name, False)
     return value.strip().lower() in ("true", "1") if isinstance(value, str) else bool(value)
+
+
+def outcome(attributes: Values) -> str:
+    """How a stage ended; completed where its span does not say."""
+    return text(attributes, attr.OUTCOME) or attr.OUTCOME_COMPLETED
 
 
 def text(attributes: Values, name: str) -> str:

@@ -13,7 +13,7 @@ from livekit.agents.voice import agent_activity
 from livekit_otel import LiveKitInstrumentor, build_reports
 from livekit_otel import attributes as attr
 from livekit_otel.report.model import SessionReport
-from livekit_otel.spans import SpanRecord
+from livekit_otel.spans import SpanRecord, outcome
 
 from .kit.run import Call, assert_same_report
 from .kit.trace import names, play, record, switch_off
@@ -100,7 +100,7 @@ def test_a_node_has_a_span_where_it_works_itself(name: str, expected: list[tuple
             one.attributes[attr.NODE_NAME],
             pytest.approx((one.end_ns - one.start_ns) / 1e9, abs=1e-6),
             one.attributes.get(attr.NODE_OWN_WORK) and pytest.approx(one.attributes[attr.NODE_OWN_WORK], abs=1e-6),
-            one.attributes[attr.OUTCOME],
+            outcome(one.attributes),
             one.attributes.get(attr.ERROR_TYPE),
         )
         for one in _nodes(name)
@@ -111,7 +111,7 @@ def test_a_node_has_a_span_where_it_works_itself(name: str, expected: list[tuple
 def test_a_node_that_is_cut_off_was_cancelled() -> None:
     """A barge-in cancels the node, and its span ends then; its work until then is on it."""
     cut, used = _nodes("llm_node_cut_off")
-    assert (cut.attributes[attr.OUTCOME], used.attributes[attr.OUTCOME]) == ("cancelled", "completed")
+    assert (outcome(cut.attributes), outcome(used.attributes)) == ("cancelled", "completed")
     assert attr.NODE_FIRST_OUTPUT not in cut.attributes
     assert used.attributes[attr.NODE_FIRST_OUTPUT] == pytest.approx(3.2, abs=1e-6)
     turns = {turn.span_id: turn for turn in record("llm_node_cut_off").of(attr.KIND_TURN)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,21 @@ def reports(spans: Any) -> list[str]:
     built = sorted(livekit_otel.build_reports(spans), key=lambda one: one.session_id)
     assert all(one.complete and not [w for w in one.warnings if "redacted" not in w] for one in built)
     return [json.dumps(as_json(one.to_dict())) for one in built]
+
+
+def test_traces_of_both_schemas_are_found() -> None:
+    """A search finds what this version wrote and what earlier ones did, each trace once."""
+    new, other = record("one_tool"), record("words_of_the_world")
+    field = json.dumps({"key": attr.SCHEMA, "value": {"intValue": "2"}})
+    text = json.dumps([json.loads(line) for line in other.text.splitlines()]).replace(
+        field, field.replace('"2"', '"1"')
+    )
+    old = dataclasses.replace(other, text="\n".join(json.dumps(line) for line in json.loads(text)))
+    with serving(Jaeger(new, old)) as server:
+        found = read(server)
+    assert {span.attributes[attr.SCHEMA] for span in found} == {1, 2}
+    assert len(found) == len(new.pipeline) + len(other.pipeline)
+    assert len(reports(found)) == 2
 
 
 def failure(source: str, kind: type[SourceError] = SourceError) -> str:

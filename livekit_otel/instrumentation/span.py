@@ -139,7 +139,9 @@ class PipelineSpan:
         if outcome is not None and self.outcome != attr.OUTCOME_ERROR:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
-        last = {**(attributes or {}), attr.OUTCOME: self.outcome}
+        last = dict(attributes or {})
+        if self.outcome != attr.OUTCOME_COMPLETED:
+            last[attr.OUTCOME] = self.outcome
         if ending is not None and self.otel.is_recording():
             self.otel.set_attributes(last)
             with contained("span.ending"):

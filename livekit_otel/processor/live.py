@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
-from ..spans import SpanRecord, attribute_limit, flag
+from ..spans import SpanRecord, attribute_limit, flag, outcome
 from ..thresholds import DEFAULTS, Thresholds
 from ..turns.around import close_ns, is_spoken
 from ..turns.attribution import index_of, owner
@@ -163,7 +163,7 @@ class LiveSession:
         if turn.speaking or (kind in _BEFORE_ASKING and not turn.asked):
             return
         working = kind in _LEADS_TO_VOICE and (span.start_time or 0) >= turn.fell_silent_ns
-        if working and self._voiced and (span.attributes or {}).get(attr.OUTCOME) == attr.OUTCOME_COMPLETED:
+        if working and self._voiced and outcome(span.attributes or {}) == attr.OUTCOME_COMPLETED:
             return
         turn.update()
 
@@ -216,14 +216,14 @@ class LiveSession:
         self.carry(span)
         if lost := self.corrections.lost + len(self.corrections):
             span.set_attribute(attr.SESSION_LATE_LOST, lost)
-        _set_if_room(span, each)
         self.write_session(totals, each)
 
     def write_session(self, *parts: Attributes) -> None:
-        """The session's own span, which is still live."""
+        """The session's own span, which is still live. It has the percentiles one by one, where there is room."""
         if self.span is not None and self.span.is_recording():
-            for part in parts or session_attributes(self.summary()):
-                _set_if_room(self.span, part)
+            totals, each = parts or session_attributes(self.summary())
+            _set_if_room(self.span, {name: one for name, one in totals.items() if name != attr.SESSION_LATENCIES})
+            _set_if_room(self.span, each)
 
     def carry(self, span: Span) -> None:
         """A span of the session that can carry corrections is live."""
