@@ -61,6 +61,11 @@ KIND_TTS = "tts"
 KIND_NODE = "node"
 KIND_PLAYBACK = "playback"
 KIND_INTERRUPTION = "interruption"
+# the job, its room and who is in it
+KIND_SESSION_STARTUP = "session.startup"
+KIND_PARTICIPANT = "participant"
+KIND_CONNECTION = "connection"
+KIND_SESSION_REPORT = "session.report"
 
 SPAN_KINDS: dict[str, str] = {
     KIND_SESSION: "one run of AgentSession, from start() to its close",
@@ -78,14 +83,22 @@ SPAN_KINDS: dict[str, str] = {
     KIND_NODE: "an overridden node of the agent, or its on_enter or on_exit, where it works itself",
     KIND_PLAYBACK: "agent audio started to agent audio stopped",
     KIND_INTERRUPTION: "overlap or barge-in, its verdict and its metrics",
+    KIND_SESSION_REPORT: "zero length: the report's own fields as make_session_report() stamped them after the close; "
+    "the last one counts",
 }
-STAGE_KINDS = frozenset(SPAN_KINDS) - {
-    KIND_SESSION,
-    KIND_SESSION_START,
-    KIND_SESSION_CHECKPOINT,
-    KIND_SESSION_END,
-    KIND_TURN,
-}
+#: Spans of the job and its room: no stage of the pipeline.
+ROOM_KINDS = frozenset({KIND_SESSION_REPORT})
+STAGE_KINDS = (
+    frozenset(SPAN_KINDS)
+    - {
+        KIND_SESSION,
+        KIND_SESSION_START,
+        KIND_SESSION_CHECKPOINT,
+        KIND_SESSION_END,
+        KIND_TURN,
+    }
+    - ROOM_KINDS
+)
 
 # --- on every pipeline span ------------------------------------------------------------------------
 KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
@@ -269,6 +282,19 @@ SESSION_DROPPED = _define(
     "int",
     "On session.end: spans of its trace that exporters of the process had lost by then (queue full, or not accepted), "
     "summed over the exporters; absent when there were none.",
+)
+
+# --- the job, its room and who is in it ------------------------------------------------------------
+SESSION_REPORT_FOLLOWS = _define(
+    "livekit_otel.session.report_follows",
+    "boolean",
+    "On session.end: the session's job is run by LiveKit, which makes a report when on_session_end is done; a "
+    "session.report with `final` follows.",
+)
+REPORT_FINAL = _define(
+    "livekit_otel.report.final",
+    "boolean",
+    "On session.report: LiveKit itself made the report, after on_session_end; no later one is made.",
 )
 
 # --- journal ---------------------------------------------------------------------------------------

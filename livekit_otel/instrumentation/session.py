@@ -14,7 +14,7 @@ from ..journal import Attributes, Head
 from ..provider.limits import limits_of
 from ..provider.mirror import tracer_for
 from ..redaction import Redaction, kinds
-from . import livekit_api, livekit_telemetry
+from . import livekit_api, livekit_job, livekit_telemetry
 from .clock import SessionClock
 from .events import SessionEvents
 from .identity import agent_id, identity, open_session
@@ -94,7 +94,7 @@ class SessionState:
         if scope.redaction is not None:
             attributes[attr.SESSION_REDACTED_IN_PART] = True
         with contained("session.start"):
-            head = livekit_api.report_head(session, self.job)
+            head = livekit_job.report_head(session, self.job)
             self.journal.writer.add(Head(head))
             attributes[attr.SESSION_SDK_VERSION] = clip(str(head.get("sdk_version", "")))
             if scope.content and head.get("room"):

@@ -29,9 +29,14 @@ OPERATIONS = {
     attr.KIND_TOOL: "execute_tool",
     attr.KIND_TTS: "text_to_speech",
 }
-_CHAINS = frozenset(
-    {attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_NODE, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION}
-)
+_CHAINS = attr.ROOM_KINDS | {
+    attr.KIND_SESSION,
+    attr.KIND_VAD,
+    attr.KIND_EOU,
+    attr.KIND_NODE,
+    attr.KIND_PLAYBACK,
+    attr.KIND_INTERRUPTION,
+}
 #: Spans that carry journal data when they end, which saves half of the checkpoints. Those that people filter out, to
 #: see less and to pay less (VAD, playback, interruptions), do not.
 _CARRIERS = frozenset(

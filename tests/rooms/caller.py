@@ -37,7 +37,7 @@ class Heard:
 
 @dataclass
 class Caller:
-    """A participant. ``said`` and ``heard``: what was said and heard, each with the moments of its first and last sample.
+    """A participant. ``said`` and ``heard``: each piece of it, with the moments of its first and last sample.
 
     ``heard`` is the decoded audio as it is handed to the caller's loudspeaker; a pause of half a second ends a piece.
     """
