@@ -113,13 +113,15 @@ OUTCOME = _define(
     "livekit_otel.outcome",
     "string",
     "How the stage ended: completed, cancelled, error, discarded (a preemptive generation thrown away), "
-    "not_committed (an end-of-turn check after which the turn went on).",
+    "not_committed (an end-of-turn check after which the turn went on). In reports also unfinished: the playback that "
+    "was under way when the trace broke off.",
 )
 OUTCOME_COMPLETED = "completed"
 OUTCOME_CANCELLED = "cancelled"
 OUTCOME_ERROR = "error"
 OUTCOME_DISCARDED = "discarded"
 OUTCOME_NOT_COMMITTED = "not_committed"
+OUTCOME_UNFINISHED = "unfinished"
 ERROR_TYPE = _define("error.type", "string", "Class name of the exception that the stage raised.")
 ERROR_MESSAGE = _define(
     "livekit_otel.pii.error_message", "string", "Message of that exception, which may quote content.", content=True
@@ -290,6 +292,12 @@ SESSION_REPORT_FOLLOWS = _define(
     "boolean",
     "On session.end: the session's job is run by LiveKit, which makes a report when on_session_end is done; a "
     "session.report with `final` follows.",
+)
+TURN_UNFINISHED = _define(
+    "livekit_otel.turn.unfinished",
+    "boolean",
+    "The agent was heard, and no message of it entered the conversation (the process ended): agent_text is what its "
+    "voice was given by then, of which the user heard a part.",
 )
 REPORT_FINAL = _define(
     "livekit_otel.report.final",

@@ -60,7 +60,8 @@ def finish_open() -> None:
     """End every session of this process that is still open, at once."""
     for state in registry.all_states():
         if not state.closed:
-            finish_now(state, None, attr.ENDED_PROCESS_EXIT)
+            finish_now(state, state.scope.session, attr.ENDED_PROCESS_EXIT)
+            state.over = True
 
 
 @contain("session.report")

@@ -109,5 +109,6 @@ class SessionScope:
         return ""
 
     def soon(self, callback: Callable[[], None]) -> None:
-        """Run ``callback`` after what LiveKit has scheduled by now."""
-        self._loop.call_soon(contain("scope.soon")(callback))
+        """Run ``callback`` after what LiveKit has scheduled by now; never where the loop is over, as its process is."""
+        if not self._loop.is_closed():
+            self._loop.call_soon(contain("scope.soon")(callback))

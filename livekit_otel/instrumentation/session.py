@@ -49,6 +49,8 @@ class SessionState:
         self.session_id = uuid.uuid4().hex
         self.job = livekit_api.job_context()
         self.closed = False
+        #: the process ends: its events were counted, and none is recorded any more
+        self.over = False
         #: everything of the session has ended (set once)
         self.finished = asyncio.Event()
         self.close_reason: str | None = None
@@ -72,6 +74,8 @@ class SessionState:
 
     def on_event(self, event: Any, session: AgentSession[Any]) -> None:
         """One event of the session, before its handlers see it."""
+        if self.over:
+            return
         self.announce(session)
         self.journal.event(event, session.history)
         if getattr(event, "type", "") == "close":

@@ -34,6 +34,8 @@ class SessionReport:
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
         thresholds: from how many seconds on waits are flagged, by name.
+        under_way: a record of the playback that the agent was at when the trace broke off, as the journal says it (its
+            span was never exported); mostly empty.
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
@@ -59,6 +61,7 @@ class SessionReport:
     spans: list[SpanRecord] = field(repr=False)
     head: dict[str, Any] = field(repr=False)
     thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
+    under_way: list[SpanRecord] = field(default_factory=list, repr=False)
 
     @property
     def warnings(self) -> list[str]:
@@ -80,12 +83,12 @@ class SessionReport:
     @cached_property
     def turns(self) -> list[Turn]:
         """The exchanges of the call, in order."""
-        return build_turns(self.spans, self.history, self._by_turn, self.thresholds)
+        return build_turns([*self.spans, *self.under_way], self.history, self._by_turn, self.thresholds)
 
     @cached_property
     def derivation(self) -> SessionDerivation:
         """All that is derived from the spans."""
-        return derive_session(self.spans, self.thresholds)
+        return derive_session([*self.spans, *self.under_way], self.thresholds)
 
     @cached_property
     def _derived(self) -> dict[str, TurnDerivation]:

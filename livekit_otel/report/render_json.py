@@ -61,6 +61,7 @@ def turn_document(turn: Turn) -> dict[str, Any]:
         "models": turn.models,
         "user_text": turn.user_text,
         "agent_text": turn.agent_text,
+        "unfinished": turn.unfinished,
         "latency": msgspec.structs.asdict(turn.latency),
         "silence": dict(turn.silence),
         "answered": turn.answered,

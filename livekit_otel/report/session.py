@@ -14,6 +14,7 @@ from .head import close_reason, complete_head
 from .masks import is_mask, masks_of, own_session, unmasked
 from .missing import Seen, loss, warnings
 from .model import SessionReport
+from .under_way import playback_under_way
 from .values import plain
 
 __all__ = ["OpenSession"]
@@ -102,6 +103,7 @@ class OpenSession:
         ended_at = max(span.end_ns for span in spans) / 1e9
         withheld = flag(start, attr.SESSION_REDACTED) or journal.withheld
         in_part = any(flag(said, attr.SESSION_REDACTED_IN_PART) for said in (start, end))
+        playback = playback_under_way(spans, restored.events) if self._end is None else None
         head = complete_head(restored, start, started_at, ended_at)
         seen = Seen(
             spans, self._end, self._count, journal, restored, ended_at, withheld, in_part, self._masks, self._nameless,
@@ -126,6 +128,7 @@ class OpenSession:
             spans=spans,
             head=head,
             thresholds=self._flagged_by(spans),
+            under_way=[] if playback is None else [playback],
         )
 
     def _flagged_by(self, spans: Iterable[SpanRecord]) -> Thresholds:

@@ -96,6 +96,8 @@ def conversation(report: SessionReport) -> Iterator[Entry]:
         entries = [entry for item in items if (entry := _entry(item, report.redacted))]
         if not entries and (turn.span is None or not report.history):
             entries = list(_words(turn))
+        elif turn.unfinished and not any(entry.kind == "agent" for entry in entries):
+            entries += [entry for entry in _words(turn) if entry.kind == "agent"]
         if turn.silence:
             entries.insert(_answer(entries), Entry("wait", None, turn=turn))
         for gap in turn.gaps:
@@ -123,7 +125,11 @@ def _words(turn: Turn) -> Iterator[Entry]:
         yield Entry("user", turn.start_ns / 1e9, one_line(turn.user_text))
     if turn.agent_text:
         answered = turn.derivation.answered_ns
-        yield Entry("agent", (turn.end_ns if answered is None else answered) / 1e9, one_line(turn.agent_text))
+        yield Entry(
+            "agent",
+            (turn.end_ns if answered is None else answered) / 1e9,
+            one_line(turn.agent_text) + ("  [unfinished]" if turn.unfinished else ""),
+        )
 
 
 def _entry(item: Mapping[str, Any], redacted: bool) -> Entry | None:
