@@ -15,14 +15,16 @@ def primary_session(context: JobContext) -> AgentSession[Any] | None:
     return getattr(context, "_primary_agent_session", None)
 
 
-def reports_on(context: JobContext | None, session: AgentSession[Any] | None) -> bool:
-    """Whether LiveKit runs the job and makes a report of this session at its end.
-
-    Nobody does that for a context that a test made (``fake_job_context``).
-    """
-    if context is None or session is None or primary_session(context) is not session:
-        return False
+def is_run(context: JobContext) -> bool:
+    """Whether LiveKit runs the job. Nobody does that for a context that a test made (``fake_job_context``)."""
     return getattr(getattr(context, "_info", None), "worker_id", "") != "fake"
+
+
+def reports_on(context: JobContext | None, session: AgentSession[Any] | None) -> bool:
+    """Whether LiveKit makes a report of this session at the end of its job."""
+    if context is None or session is None:
+        return False
+    return primary_session(context) is session and is_run(context)
 
 
 def report_head(session: AgentSession[Any], context: JobContext | None) -> dict[str, Any]:
