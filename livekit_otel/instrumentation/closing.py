@@ -93,6 +93,7 @@ def _finishing(
 
 def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[None]:
     scope = state.scope
+    state.settle()
     now = scope.now_ns()
     scope.closing = True
     closing: tuple[Callable[[int], None], ...] = (
@@ -107,6 +108,8 @@ def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[N
         state.trackers.turns.close_all,
         state.trackers.stt.close,
         state.trackers.vad.close,
+        lambda at_ns: state.startup.closed(scope, at_ns),
+        state.trackers.room.close,
     )
     for close in closing:
         with contained("session.close"):

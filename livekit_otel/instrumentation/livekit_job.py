@@ -6,8 +6,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from livekit import rtc
     from livekit.agents import AgentSession, JobContext
     from livekit.agents.voice.report import SessionReport
+
+
+def dispatch_times(job: JobContext | None) -> dict[str, float]:
+    """Stage -> when it ended, unix seconds, without what LiveKit does not know; ``dispatch`` is where it begins."""
+    info = getattr(job, "_info", None)
+    names = {"dispatch": "received_at", "accept": "accepted_at", "assign": "assigned_at", "process": "launched_at"}
+    return {stage: at for stage, name in names.items() if (at := float(getattr(info, name, 0.0) or 0.0))}
+
+
+def dispatch(job: JobContext) -> tuple[str, str, str]:
+    """Id and metadata of a job's dispatch, and the id of the worker that took it; empty where unknown."""
+    return job.job.dispatch_id, job.job.metadata, str(getattr(getattr(job, "_info", None), "worker_id", ""))
+
+
+def joins(job: JobContext | None, room: rtc.Room | None) -> bool:
+    """Whether a session that is started in this job with this room connects to it: it is not connected yet."""
+    return job is not None and room is not None and room is job.room and room.isconnected() is False
 
 
 def primary_session(context: JobContext) -> AgentSession[Any] | None:

@@ -14,6 +14,7 @@ VERIFIED = ("1.8.3", "1.8.6", "1.8.7", "1.8.9")
 #: (module, dotted name, why)
 PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", "the one way in which a session closes"),
+    ("livekit.agents.job", "JobContext._on_setup", "the entrypoint is about to be called"),
     ("livekit.agents.job", "JobContext._on_session_end", "LiveKit makes its own report, the last one"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_start_of_speech", "a VAD segment begins"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_speech", "a VAD segment ends"),

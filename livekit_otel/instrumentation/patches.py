@@ -39,6 +39,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_SESSION, "AgentSession", "_aclose_impl", session.aclose_impl),
     Patch(_SESSION, "AgentSession", "generate_reply", session.generate_reply),
     Patch(_SESSION, "AgentSession", "update_agent", session.update_agent),
+    Patch(_JOB, "JobContext", "_on_setup", job.on_setup),
+    Patch(_JOB, "JobContext", "connect", job.connect),
     Patch(_JOB, "JobContext", "make_session_report", job.make_session_report),
     Patch(_JOB, "JobContext", "_on_session_end", job.on_session_end),
     Patch(_ACTIVITY, "AgentActivity", "on_start_of_speech", speech.on_start_of_speech),

@@ -15,7 +15,8 @@ from . import livekit_api
 from .clock import SessionClock
 from .layers import Layers
 from .options import Options
-from .span import PipelineSpan, SpanFactory
+from .span import PipelineSpan
+from .span_factory import SpanFactory
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession

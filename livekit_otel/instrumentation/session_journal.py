@@ -42,6 +42,8 @@ class SessionJournal:
 
     def keep_up(self, *, at_once: bool) -> None:
         """Let what was recorded go out: now if that is asked for or there is much of it, else soon."""
+        if not self._scope.spans.settled:
+            return  # what is recorded goes out when it is known whose it is
         if self.writer.full or at_once:
             self.checkpoint()
         elif self._timer is None and self.writer.pending:

@@ -9,8 +9,18 @@ from typing import Any
 
 from ..spans import SpanRecord
 from ..thresholds import DEFAULTS, Thresholds
-from ..turns import Flag, ModelUsage, Percentiles, SessionDerivation, TurnDerivation, derive_session
+from ..turns import (
+    Flag,
+    ModelUsage,
+    Percentiles,
+    SessionDerivation,
+    Startup,
+    TurnDerivation,
+    derive_session,
+    startup_of,
+)
 from .missing import ReportWarning
+from .room import Participant, Room, room_of
 from .turns import Turn, build_turns
 
 __all__ = ["SessionReport"]
@@ -84,6 +94,21 @@ class SessionReport:
     def turns(self) -> list[Turn]:
         """The exchanges of the call, in order."""
         return build_turns([*self.spans, *self.under_way], self.history, self._by_turn, self.thresholds)
+
+    @cached_property
+    def room_info(self) -> Room:
+        """Who was in the room, when its connection was lost, and the dispatch that the job came of."""
+        return room_of(self.spans)
+
+    @property
+    def caller(self) -> Participant | None:
+        """The participant that the session listened to; None where there was none."""
+        return self.room_info.caller
+
+    @cached_property
+    def startup(self) -> Startup | None:
+        """How the session came to its first word, by stage; None where its spans do not say."""
+        return startup_of(self.spans)
 
     @cached_property
     def derivation(self) -> SessionDerivation:

@@ -28,6 +28,8 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "redacted": report.redacted,
             "redacted_in_part": report.redacted_in_part,
             "warnings": report.warnings,
+            "room": _room(report),
+            "startup": msgspec.structs.asdict(report.startup) if report.startup is not None else None,
             "latency": {name: msgspec.structs.asdict(one) for name, one in report.latency.items()},
             "silence": dict(report.silence),
             "gap_stages": dict(report.gap_stages),
@@ -44,6 +46,11 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "turns": [_turn(turn) for turn in report.turns],
         }
     return document
+
+
+def _room(report: SessionReport) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(report.room_info)
+    return found
 
 
 def turn_document(turn: Turn) -> dict[str, Any]:
