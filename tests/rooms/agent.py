@@ -16,7 +16,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from livekit.agents import AgentServer, AgentSession, JobContext, JobExecutorType, cli, inference, stt
+from livekit import rtc
+from livekit.agents import (
+    AgentServer,
+    AgentSession,
+    JobContext,
+    JobExecutorType,
+    cli,
+    get_job_context,
+    inference,
+    stt,
+)
+from livekit.agents.voice.agent_activity import AgentActivity
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -28,7 +39,9 @@ from livekit_otel.demo.script import SENTENCES
 from livekit_otel.demo.sphinx import SphinxSTT
 from livekit_otel.exporters import rotating_files
 
-NAME = "flower-shop"
+from .server import NAME
+from .sound import loud_samples
+
 FOLDER = Path(os.environ.get("ROOMS_FOLDER", "."))
 
 
@@ -124,8 +137,49 @@ def _keep_every_report() -> None:
     JobContext.make_session_report = make  # type: ignore[method-assign, assignment]
 
 
+class _Sound:
+    """Notes when a stream of audio becomes loud and when it was loud last, to the sample."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last = 0.0
+        self._open = False
+
+    def frame(self, frame: rtc.AudioFrame, *, starts_now: bool) -> None:
+        """A frame passes now; its first sample is of this moment (it is about to be played), or its last one."""
+        now = time.time() - (0.0 if starts_now else frame.duration)
+        job = get_job_context(required=False)
+        if job is None:
+            return
+        if loud := loud_samples(frame.data.cast("b")):
+            if not self._open:
+                log(job.job.room.name, f"{self._name} starts", sample=now + loud[0] / frame.sample_rate)
+            self._open, self._last = True, now + loud[1] / frame.sample_rate
+        elif self._open and now - self._last > 0.3:
+            self._open = False
+            log(job.job.room.name, f"{self._name} ends", sample=self._last)
+
+
+def _keep_times_of_sound() -> None:
+    """What the track is handed, and what the session hears, as it passes."""
+    capture, push = rtc.AudioSource.capture_frame, AgentActivity.push_audio
+    sounds: dict[int, _Sound] = {}
+
+    async def capture_frame(source: Any, frame: rtc.AudioFrame) -> None:
+        sounds.setdefault(id(source), _Sound("agent")).frame(frame, starts_now=True)
+        await capture(source, frame)
+
+    def push_audio(activity: Any, frame: rtc.AudioFrame, *args: Any, **kwargs: Any) -> Any:
+        sounds.setdefault(id(activity), _Sound("user")).frame(frame, starts_now=False)
+        return push(activity, frame, *args, **kwargs)
+
+    rtc.AudioSource.capture_frame = capture_frame  # type: ignore[method-assign, assignment]
+    AgentActivity.push_audio = push_audio  # type: ignore[method-assign, assignment]
+
+
 if "ROOMS_FOLDER" in os.environ:
     _keep_every_report()
+    _keep_times_of_sound()
 
 
 def make_server() -> AgentServer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
 import time
@@ -13,18 +12,10 @@ from livekit import api, rtc
 
 from livekit_otel.demo.espeak import Engine
 
-from .agent import NAME
-from .server import KEY, SECRET, LiveKitServer
+from .server import KEY, NAME, SECRET, LiveKitServer
+from .sound import loud_samples
 
 _FRAME = 0.02
-#: samples louder than this are speech: the codec turns silence into less
-_LOUD = 300
-
-
-def _loud(samples: bytes | memoryview) -> list[int]:
-    """Positions of the first and the last loud sample, or nothing."""
-    found = [at for at, one in enumerate(array.array("h", bytes(samples))) if abs(one) > _LOUD]
-    return [found[0], found[-1]] if found else []
 
 
 @dataclass
@@ -108,7 +99,7 @@ class Caller:
             del self._pending[:size]
             now = time.time()
             await self._source.capture_frame(rtc.AudioFrame(data.ljust(size, b"\0"), rate, 1, size // 2))
-            if data and (loud := _loud(data)):
+            if data and (loud := loud_samples(data)):
                 if not open_:
                     self.said.append(Heard(now + loud[0] / rate, 0.0))
                     open_ = True
@@ -127,7 +118,7 @@ class Caller:
         try:
             async for event in stream:
                 frame, now = event.frame, time.time()
-                loud = _loud(frame.data.cast("b"))
+                loud = loud_samples(frame.data.cast("b"))
                 if not loud:
                     continue
                 # the frame's last sample is the newest one
