@@ -10,7 +10,7 @@ from opentelemetry import trace
 
 from ... import attributes as attr
 from ...containment import contain, contained
-from ...provider import export_watch, process_exit, proxies, shutdown_watch
+from ...provider import export_watch, process_exit, proxies, shutdown_watch, termination
 from .. import closing, livekit_api, livekit_job, livekit_tracer, registry
 from ..layers import Layers
 from ..options import Options
@@ -70,6 +70,7 @@ def _open(session: AgentSession[Any], agent: Agent | None, room: rtc.Room | None
         with contained("provider.prepare"):
             processor = _options.prepare(provider, _options.thresholds)
     process_exit.flush_at_exit(provider, _options.flush_timeout, closing.finish_open)
+    termination.before_termination(_options.flush_timeout, process_exit.flush_now)
     export_watch.watch(provider)
     if _options.native_spans is False:
         livekit_tracer.warn_if_shared(provider, redacts=_options.redact is not None)
