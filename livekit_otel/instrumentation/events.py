@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .. import attributes as attr
 from ..containment import contained
-from . import livekit_api
+from . import livekit_api, livekit_realtime
 from .scope import SessionScope
 from .tool_names import ToolNames
 from .trackers import Trackers
+from .trackers.turn import SERVER
 
 if TYPE_CHECKING:
     from livekit.agents import (
@@ -103,7 +103,7 @@ class SessionEvents:
             self._trackers.vad.words(self._scope.now_ns())
         # an item that a realtime model's server transcribes; the task that says so may work for any turn
         self._heard_item = getattr(event, "item_id", None)
-        if event.transcript and not livekit_api.transcribes_itself(self._scope.session):
+        if event.transcript and not livekit_realtime.transcribes_itself(self._scope.session):
             self._trackers.stt.transcript(event)
 
     def _on_item(self, event: ConversationItemAddedEvent) -> None:
@@ -149,12 +149,14 @@ class SessionEvents:
 
     def _on_error(self, event: ErrorEvent) -> None:
         error = event.error
-        if not isinstance(error, livekit_api.realtime_error()):
+        if not isinstance(error, livekit_realtime.realtime_error()):
             return
         turns = self._trackers.turns
+        if self._trackers.realtime.error(error.error, disconnected=livekit_realtime.disconnects(error)):
+            return
         turn = turns.cause() or turns.unanswered
         if (turn is None or not turn.open or turn.heard) and self._trackers.vad.unclaimed:
             turn = self._trackers.utterance.open_turn()
         if turn is not None and turn.open:
-            turn.failed(attr.KIND_REALTIME, error.error)
+            turn.failed(SERVER, error.error)
             turns.check(turn)

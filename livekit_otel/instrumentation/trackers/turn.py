@@ -17,15 +17,17 @@ from ..values import clip
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
 
-__all__ = ["TEXT_LIMIT", "TurnState", "joined", "model_name"]
+__all__ = ["SERVER", "TEXT_LIMIT", "TurnState", "joined", "model_name"]
 
 TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
 _REPORTED = frozenset(attr.REPORTED_METRICS)
 #: when somebody spoke: reported of both sides, kept of the user's
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
+#: an error of a realtime model's server that is that of no response
+SERVER = "server"
 #: a failure of these is of no account when the turn was answered all the same
-_MADE_UP_FOR = frozenset({attr.KIND_STT, attr.KIND_REALTIME})
+_MADE_UP_FOR = frozenset({attr.KIND_STT, SERVER})
 
 
 class TurnState:
@@ -158,6 +160,17 @@ class TurnState:
         self.speeches[handle.id] = handle
         if handle.id not in self.speech_ids and len(self.speech_ids) < _MAX_SPEECHES:
             self.speech_ids.append(handle.id)
+
+    def speech_done(self, handle: SpeechHandle, *, closing: bool) -> None:
+        """A speech of it is over. ``closing``: with the session."""
+        self.speeches.pop(handle.id, None)
+        if not handle.scheduled:
+            return
+        self.answered = True
+        if handle.interrupted and closing and not self.interrupted:
+            self.closed_by_session = True
+        elif handle.interrupted and handle.id not in self.replaced:
+            self.interrupted = True
 
     def note_model(self, attributes: dict[str, AttributeValue]) -> None:
         """The model of a stage, for the turn's list of models."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ... import attributes as attr
 from ...containment import contain
 from ...redaction import kinds
-from .. import livekit_api
+from .. import livekit_api, livekit_realtime
 from ..scope import SessionScope
 from ..span import SpanOwner
 from .open_turns import OpenTurns
@@ -203,13 +203,10 @@ class TurnTracker(OpenTurns):
         turn = self._by_speech.get(handle.id)
         if turn is None or not turn.open:
             return
-        turn.speeches.pop(handle.id, None)
-        if handle.scheduled:
-            turn.answered = True
-            if handle.interrupted and self._scope.closing and not turn.interrupted:
-                turn.closed_by_session = True
-            elif handle.interrupted and handle.id not in turn.replaced:
-                turn.interrupted = True
+        refused = livekit_realtime.failure_of(handle) if self._scope.realtime else None
+        if refused is not None:
+            turn.failed(attr.KIND_REALTIME, refused)
+        turn.speech_done(handle, closing=self._scope.closing)
         self.check(turn)
 
     # --- what is said ------------------------------------------------------------------------------
