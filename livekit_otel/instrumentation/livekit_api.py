@@ -49,6 +49,12 @@ def current_speech(session: AgentSession[Any] | None) -> SpeechHandle | None:
     return speech if speech is not None else speech_handle()
 
 
+def interrupted_by(speech: SpeechHandle | None) -> str | None:
+    """What interrupted a speech, as LiveKit has it: ``audio_activity``, ``user_turn`` or ``programmatic``."""
+    source = getattr(speech, "_interrupt_source", None)
+    return source if isinstance(source, str) else None
+
+
 def turn_detection(activity: AgentActivity) -> object:
     """What ends the user's turns: ``vad``, ``stt``, ``manual``, ``realtime_llm``, or a model."""
     return getattr(activity, "_turn_detection", None)

@@ -36,14 +36,24 @@ def is_realtime(session: AgentSession[Any]) -> bool:
     return isinstance(session.llm, realtime) or isinstance(agent_llm, realtime)
 
 
-def transcribes_itself(session: AgentSession[Any] | None) -> bool:
-    """Whether the user's words come from a realtime model's server, not from a recognizer of the session."""
+def _capability(session: AgentSession[Any] | None, name: str) -> bool:
+    """What the realtime model of the agent in charge can do; False where it has none."""
     if session is None or not is_realtime(session):
         return False
     model = getattr(getattr(session, "_agent", None), "llm", None)
     if not isinstance(model, realtime_model()):
         model = session.llm
-    return bool(getattr(getattr(model, "capabilities", None), "user_transcription", False))
+    return bool(getattr(getattr(model, "capabilities", None), name, False))
+
+
+def transcribes_itself(session: AgentSession[Any] | None) -> bool:
+    """Whether the user's words come from a realtime model's server, not from a recognizer of the session."""
+    return _capability(session, "user_transcription")
+
+
+def replies_to_tools(session: AgentSession[Any] | None) -> bool:
+    """Whether a realtime model speaks of itself when its tools have answered."""
+    return _capability(session, "auto_tool_reply_generation")
 
 
 @cache
@@ -67,6 +77,16 @@ def on_server_event(activity: AgentActivity, callback: Callable[[Mapping[str, An
     if model_session is not None and model_session not in _heard:
         _heard.add(model_session)
         model_session.on("openai_server_event_received", callback)
+
+
+def announces_items(activity: AgentActivity) -> bool:
+    """Whether a plugin keeps its server's conversation, and so learns of its items (OpenAI's and its kin)."""
+    return hasattr(activity.realtime_llm_session, "_remote_chat_ctx")
+
+
+def hears_the_end(activity: AgentActivity) -> bool:
+    """Whether "the user stopped" is what the server heard: Gemini's plugin says so where an answer is over."""
+    return not hasattr(activity.realtime_llm_session, "_in_user_activity")
 
 
 def broke_off(activity: AgentActivity, generation: GenerationCreatedEvent) -> bool | None:

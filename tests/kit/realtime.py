@@ -29,12 +29,14 @@ class Answer:
 
 @dataclass
 class Step:
-    """What the server does at ``at``: the user starts or stops, a transcript comes, a response begins."""
+    """What the server does at ``at``: the user starts or stops, an item of what they said is made, a transcript of one
+    comes, a response begins."""
 
     at: float
-    what: Literal["start", "stop", "transcript", "answer"]
+    what: Literal["start", "stop", "item", "transcript", "answer"]
     text: str = ""
     answer: Answer | None = None
+    item: str = ""
 
 
 class FakeRealtimeModel(llm.RealtimeModel):
@@ -165,8 +167,12 @@ class FakeRealtimeSession(llm.RealtimeSession):
             elif step.what == "stop":
                 self.emit("input_speech_stopped", llm.InputSpeechStoppedEvent(user_transcription_enabled=True))
             elif step.what == "transcript":
-                done = llm.InputTranscriptionCompleted(item_id=f"user_{step.at}", transcript=step.text, is_final=True)
+                item_id = step.item or f"user_{step.at}"
+                done = llm.InputTranscriptionCompleted(item_id=item_id, transcript=step.text, is_final=True)
                 self.emit("input_audio_transcription_completed", done)
+            elif step.what == "item":
+                item = llm.ChatMessage(role="user", content=[], id=step.item)
+                self.emit("remote_item_added", llm.RemoteItemAddedEvent(previous_item_id=None, item=item))
             elif step.answer is not None:
                 self.emit("generation_created", self._respond(step.answer, user_initiated=False))
 

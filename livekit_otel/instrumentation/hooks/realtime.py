@@ -19,7 +19,9 @@ def input_speech_started(wrapped: Callable[..., Any], activity: AgentActivity, a
     with contained("realtime.speech_started"):
         state = registry.traced(activity.session)
         if state is not None:
-            state.trackers.vad.reported(state.scope.now_ns())
+            server = state.trackers.vad.server
+            server.announces = server.announces or livekit_realtime.announces_items(activity)
+            server.started(state.scope.now_ns())
     return wrapped(*args, **kwargs)
 
 
@@ -27,8 +29,19 @@ def input_speech_stopped(wrapped: Callable[..., Any], activity: AgentActivity, a
     """``AgentActivity._on_input_speech_stopped(ev)``."""
     with contained("realtime.speech_stopped"):
         state = registry.traced(activity.session)
+        if state is not None and livekit_realtime.hears_the_end(activity):
+            state.trackers.vad.server.stopped(state.scope.now_ns())
+    return wrapped(*args, **kwargs)
+
+
+def remote_item_added(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity._on_remote_item_added(ev)``: an item of the server's conversation; audio has no words yet."""
+    with contained("realtime.item"):
+        state = registry.traced(activity.session)
         if state is not None:
-            state.trackers.vad.reported_end(state.scope.now_ns())
+            item = (args[0] if args else kwargs["ev"]).item
+            heard = item.type == "message" and item.role == "user" and not item.raw_text_content
+            state.trackers.utterance.server_item(item.id if heard else None)
     return wrapped(*args, **kwargs)
 
 

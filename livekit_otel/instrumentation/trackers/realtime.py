@@ -99,7 +99,7 @@ class RealtimeTracker:
             self._fail(response, error)
         elif error is not None:
             response.outcome = attr.OUTCOME_CANCELLED
-        elif response.failure is None and response.broke_off() and not interrupted and not self._scope.closing:
+        elif response.failure is None and response.cut_short and not interrupted and not self._scope.closing:
             self._fail(response, ResponseLost("the connection was replaced within the response"))
         if response.turn is not None:
             response.turn.last_ns = max(response.turn.last_ns, response.end_ns)

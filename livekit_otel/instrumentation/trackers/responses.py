@@ -57,7 +57,18 @@ class Response:
     def lost(self) -> bool:
         """Whether the server has not sent all of it, now that its connection is gone."""
         known = self.broke_off()
-        return not self.reported if known is None else known
+        return not self.reported if known is None else known and not self._called
+
+    @property
+    def _called(self) -> bool:
+        """Whether it called a tool, which ends it for a server."""
+        turn = self.turn
+        return turn is not None and (bool(turn.open_tools) or turn.tool_ended_ns >= self.span.start_ns)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether its server is known not to have completed it."""
+        return bool(self.broke_off()) and not self._called
 
     @property
     def awaits_error(self) -> bool:

@@ -80,6 +80,8 @@ class TurnState:
         #: it had something left to say when the user took the floor
         self.cut_short = False
         self.user_text = ""
+        #: what a realtime model's server transcribed, by item; whether all of it came
+        self._heard: dict[str, tuple[str, bool]] = {}
         #: redacted where the user asks for it
         self.agent_text = ""
         self.models: dict[str, None] = {}
@@ -172,6 +174,14 @@ class TurnState:
         elif handle.interrupted and handle.id not in self.replaced:
             self.interrupted = True
 
+    def hears(self, item_id: str, text: str, *, final: bool = False) -> None:
+        """A realtime model's server transcribed an item of the user's, maybe not all of it yet."""
+        if item_id in self._heard or len(self._heard) < _MAX_SPEECHES:
+            self._heard[item_id] = (text[:TEXT_LIMIT], final)
+        self.user_text = ""
+        for words, _ in self._heard.values():
+            self.user_text = joined(self.user_text, words)
+
     def note_model(self, attributes: dict[str, AttributeValue]) -> None:
         """The model of a stage, for the turn's list of models."""
         name = model_name(attributes)
@@ -199,7 +209,7 @@ class TurnState:
         if self.tool_outlives:
             out[attr.TURN_TOOL_OUTLIVES] = True
         if scope.content and self.user_text:
-            whole = len(self.user_text) < TEXT_LIMIT
+            whole = len(self.user_text) < TEXT_LIMIT and all(final for _, final in self._heard.values())
             out[attr.TURN_USER_TEXT] = clip(scope.redacted(self.user_text, kinds.USER, whole=whole))
         if scope.content and self.agent_text:
             out[attr.TURN_AGENT_TEXT] = clip(self.agent_text)

@@ -109,7 +109,7 @@ class Call:
         """The agent has spoken, and nothing is played any more."""
         begun = len(self.speaker.started)
         with contextlib.suppress(AssertionError):
-            await self.until(lambda: len(self.speaker.started) > begun or self.speaker.playing, 3.0)
+            await self.until(lambda: len(self.speaker.started) > begun, 3.0)
         await self.until(lambda: not self.speaker.playing)
         await asyncio.sleep(after)
 

@@ -120,3 +120,46 @@ async def gemini_talk(one: Call) -> None:
     server.answer(Reply("All right.", heard="stop it"))
     await one.silent(0.5)
     await one.close()
+
+
+@call
+async def openai_noise(one: Call) -> None:
+    """The server takes noise for speech, with and without an end; later it speaks of itself, then the user does."""
+    await one.openai()
+    await one.server.noise()
+    await asyncio.sleep(0.6)
+    await one.server.noise(stops_after=0.3)
+    await asyncio.sleep(0.6)
+    one.server.answer(Reply("Are you still there?"))
+    await one.silent()
+    await one.server.noise()
+    await asyncio.sleep(1.0)
+    await one.server.user_speaks(words="yes I am", reply=Reply("Good."))
+    await one.silent()
+    await one.close()
+
+
+@call
+async def openai_late_words(one: Call) -> None:
+    """Words during the answer, after it, and in time; then those of one question come after the next one's."""
+    await one.openai()
+    for words, after in (("while it speaks", 0.9), ("after it spoke", 2.2), ("in time", 0.1)):
+        await one.server.user_speaks(words=words, words_after=after, reply=Reply("An answer it is.", 1.0))
+        await one.silent(1.4 if after > 2 else 0.3)
+    await one.server.user_speaks(words="the slow one", words_after=3.0, reply=Reply("One.", 0.6))
+    await one.silent(0.2)
+    await one.server.user_speaks(words="the quick one", words_after=0.1, reply=Reply("Two.", 0.6))
+    await one.silent(1.0)
+    await one.close()
+
+
+@call
+async def gemini_proactive(one: Call) -> None:
+    """Gemini speaks of itself; then it answers, and is closed in the middle of that."""
+    await one.gemini()
+    one.server.answer(Reply("Are you still there?"))
+    await one.silent(0.6)
+    one.server.answer(Reply(STORY, 4.0, heard="yes I am"))
+    await one.until(lambda: one.speaker.playing)
+    await asyncio.sleep(0.7)
+    await one.close()

@@ -42,6 +42,7 @@ class Played:
 
 def play_all(names: Iterable[str], *, native_spans: bool) -> dict[str, Played]:
     """Each call by its name."""
+    _load()
     switch_off()
     memory = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
@@ -56,6 +57,13 @@ def play_all(names: Iterable[str], *, native_spans: bool) -> dict[str, Played]:
         switch_off()
     records = [from_sdk(one) for one in memory.get_finished_spans()]
     return {one.name: _traced(one, records) for one in played}
+
+
+def _load() -> None:
+    """Imports take seconds, in which no call could be served."""
+    import livekit.plugins.google
+    import livekit.plugins.openai
+    import livekit.plugins.xai  # noqa: F401
 
 
 async def _all(names: list[str]) -> list[Call]:
