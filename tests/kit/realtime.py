@@ -146,6 +146,10 @@ class FakeRealtimeSession(llm.RealtimeSession):
             asyncio.get_running_loop().call_later(self._model.delay, self._answer, future)
         return future
 
+    def connects(self, seconds: float) -> None:
+        """LiveKit's metrics of a connection, which took so long."""
+        self._report_connection_acquired(seconds)
+
     def ends(self, number: int, status: str) -> None:
         """Response ``number`` is over, as OpenAI's protocol has it."""
         done = {"id": f"response_{number}", "status": status, "status_details": None}

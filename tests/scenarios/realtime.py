@@ -217,3 +217,19 @@ async def realtime_failed_response(call: Call) -> None:
     model.server.errs(APIError(f"refused for the {CANARY}"))
     await call.until(10.0)
     await call.close(session)
+
+
+@scenario()
+async def realtime_usage_of_no_response(call: Call) -> None:
+    """Connections say how long they took, and more usage of an answer comes when its turn is over."""
+    steps = _asked(1.0, Answer(f"An answer for the {CANARY}"), "hello") + _asked(6.0, Answer("Yes"), "again")
+    model = FakeRealtimeModel(steps, reply=REPLY, truth=call.truth)
+    session = call.session(llm=model, stt=None, vad=None, tts=None, turn_handling={"turn_detection": "realtime_llm"})
+    await call.start(session, Clerk())
+    model.server.connects(0.25)
+    await call.until(4.0)
+    model.server._usage("response_1")
+    model.server.connects(0.5)
+    await call.until(10.0)
+    model.server.connects(0.125)
+    await call.close(session)

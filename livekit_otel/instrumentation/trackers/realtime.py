@@ -11,8 +11,8 @@ from opentelemetry.util.types import AttributeValue
 from ... import attributes as attr
 from ..clock import to_ns
 from ..scope import SessionScope
-from ..values import clip, flatten, model_attributes, named_model
-from .realtime_usage import added, usage
+from ..values import clip, named_model
+from .realtime_usage import added, connection_fields, fields_of, of_connection
 from .responses import Announced, Response, ResponseFailed, ResponseLost, finish_reason
 from .turn import SERVER, TurnState
 from .turns import TurnTracker
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["RealtimeTracker", "Response"]
 
 _MAX_WAITING = 64
-_FIRST_TOKEN = attr.metric("realtime", "ttft")
 
 
 class RealtimeTracker:
@@ -36,6 +35,10 @@ class RealtimeTracker:
         self._turns = turns
         self._announced = Announced()
         self._responses: OrderedDict[int, Response] = OrderedDict()
+        #: what connections said since the latest response began
+        self._connection: dict[str, AttributeValue] = {}
+        #: responses whose span has ended, and the speech of each
+        self._ended: OrderedDict[str, str] = OrderedDict()
         #: the response that began last, ended or not
         self._latest: Response | None = None
 
@@ -76,6 +79,7 @@ class RealtimeTracker:
         span = self._scope.spans.start(attr.KIND_REALTIME, turn or self._scope, start, attributes)
         response = self._latest = Response(span, turn, response_id, native=native)
         response.broke_off = broke_off
+        response.fields, self._connection = connection_fields(self._connection), {}
         if turn is not None:
             turn.tried_again(attr.KIND_REALTIME)
             turn.tried_again(SERVER)
@@ -87,7 +91,7 @@ class RealtimeTracker:
         for metrics in early.metrics if early is not None else ():
             self.metrics(metrics)
         if early is not None and early.end is not None:
-            self._ended(response, early.end)
+            self._server_ended(response, early.end)
         if early is not None and early.failure is not None:
             self._fail(response, early.failure)
         return response
@@ -129,7 +133,7 @@ class RealtimeTracker:
             return
         for response in self._responses.values():
             if response.response_id == end.get("id"):
-                self._ended(response, end)
+                self._server_ended(response, end)
 
     def error(self, error: BaseException, *, disconnected: bool) -> bool:
         """The plugin reports an error: whether it is that of responses. ``disconnected``: those that it was at are
@@ -147,7 +151,7 @@ class RealtimeTracker:
                 self._turns.check(response.turn)
         return bool(failed)
 
-    def _ended(self, response: Response, end: Mapping[str, Any]) -> None:
+    def _server_ended(self, response: Response, end: Mapping[str, Any]) -> None:
         response.fields.update(finish_reason(end))
         if end.get("status") == "failed" and response.failure is None:
             self._fail(response, ResponseFailed("the server ended the response as failed"))
@@ -161,18 +165,12 @@ class RealtimeTracker:
         if early is not None:
             early.metrics.append(metrics)
             return
-        fields = {**flatten("realtime", metrics), **model_attributes(metrics)}
-        response = self._find(metrics.request_id)
-        native = response.native if response is not None else self._scope.layers.native_shared
-        fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if native else usage(metrics))
-        if metrics.ttft < 0:
-            fields.pop(_FIRST_TOKEN, None)
+        response = self._find(metrics)
+        # LiveKit puts the first message on its own span
+        native = response is not None and response.native and not response.reported
+        fields = fields_of(metrics, native=native)
         if response is None:
-            start = self._scope.clock.inside_ns(metrics.timestamp)
-            if metrics.request_id:
-                fields[attr.RESPONSE_ID] = clip(metrics.request_id)
-            end = min(start + to_ns(max(metrics.duration, 0.0)), max(start, self._scope.now_ns()))
-            self._scope.spans.start(attr.KIND_REALTIME, self._scope, start, fields).end(end)
+            self._of_no_response(metrics, fields)
             return
         response.fields = added(response.fields, fields)
         response.reported = True
@@ -181,15 +179,31 @@ class RealtimeTracker:
         if response.end_ns is not None and response.response_id and not response.awaits_error:
             self._finish(response)
 
-    def _find(self, request_id: str | None) -> Response | None:
+    def _of_no_response(self, metrics: RealtimeModelMetrics, fields: dict[str, AttributeValue]) -> None:
+        """Of a connection: it waits for the next response. More of one whose span has ended: a span of its own."""
+        if of_connection(metrics):
+            self._connection = added(self._connection, fields)
+            return
+        fields[attr.REALTIME_RESPONSE] = False
+        if metrics.request_id:
+            fields[attr.RESPONSE_ID] = clip(metrics.request_id)
+        if (speech := self._ended.get(metrics.request_id)) is not None:
+            fields[attr.SPEECH_ID] = speech
+        start = self._scope.clock.inside_ns(metrics.timestamp)
+        end = min(start + to_ns(max(metrics.duration, 0.0)), max(start, self._scope.now_ns()))
+        self._scope.spans.start(attr.KIND_REALTIME, self._scope, start, fields).end(end)
+
+    def _find(self, metrics: RealtimeModelMetrics) -> Response | None:
         known = [one for one in self._responses.values() if not one.span.ended]
-        if request_id:
+        if metrics.request_id:
             for response in known:
-                if response.response_id == request_id:
+                if response.response_id == metrics.request_id:
                     return response
         latest = self._latest
+        if latest is None or latest not in known or of_connection(metrics) or metrics.request_id in self._ended:
+            return None
         # ids that match no response: a plugin whose usage has ids of its own
-        return latest if latest is not None and latest in known else None
+        return latest
 
     # --- the end -----------------------------------------------------------------------------------
 
@@ -209,8 +223,16 @@ class RealtimeTracker:
                 response.end_ns = at_ns
                 self._turns.finish(response.turn)
             self._finish(response)
+        if self._connection:
+            fields = {**self._connection, attr.REALTIME_RESPONSE: False}
+            self._scope.spans.start(attr.KIND_REALTIME, self._scope, at_ns, fields).end(at_ns)
 
     def _finish(self, response: Response) -> None:
         self._responses.pop(id(response), None)
         end = response.end_ns if response.end_ns is not None else self._scope.now_ns()
         response.span.end(end, response.outcome, response.fields)
+        speech = response.turn.speech_ids[-1] if response.turn is not None and response.turn.speech_ids else None
+        if response.response_id and speech is not None:
+            self._ended[response.response_id] = speech
+            while len(self._ended) > _MAX_WAITING:
+                self._ended.popitem(last=False)

@@ -163,3 +163,37 @@ async def gemini_proactive(one: Call) -> None:
     await one.until(lambda: one.speaker.playing)
     await asyncio.sleep(0.7)
     await one.close()
+
+
+@call
+async def gemini_usage(one: Call) -> None:
+    """Usage in the middle of an answer, and at its end."""
+    await one.gemini()
+    one.server.answer(Reply("It is noon now.", heard="what is the time", usages=2))
+    await one.silent(0.5)
+    one.server.answer(Reply("You are welcome.", heard="thank you", usages=2))
+    await one.silent(0.5)
+    await one.close()
+
+
+async def _two_questions(one: Call) -> None:
+    await one.server.user_speaks(words="what is the time", reply=Reply("It is noon."))
+    await one.silent()
+    one.server.replies = [Reply("It rains in Lima.")]
+    await one.server.user_speaks(words="weather in lima", reply=Reply(calls=[("weather", {"city": "Lima"})]))
+    await one.silent()
+    await one.close()
+
+
+@call
+async def xai_talk(one: Call) -> None:
+    """The plugin that is based on OpenAI's, and bills the time of its connection."""
+    await one.xai()
+    await _two_questions(one)
+
+
+@call
+async def azure_talk(one: Call) -> None:
+    """OpenAI's own plugin on Azure's names."""
+    await one.azure()
+    await _two_questions(one)
