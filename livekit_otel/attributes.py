@@ -635,6 +635,11 @@ INTERRUPTION_RESUMED = _define(
 INTERRUPTION_PROBABILITY = _define(
     "livekit_otel.interruption.probability", "double", "Of the adaptive interruption model."
 )
+REALTIME_RESPONSE = _define(
+    "livekit_otel.realtime.response",
+    "boolean",
+    "False on a span that only carries metrics: of a connection, or of a response whose own span had ended.",
+)
 REALTIME_FIRST_AUDIO = _define(
     "livekit_otel.realtime.time_to_first_audio", "double", "From the start of the span to the first audio.", unit="s"
 )

@@ -41,6 +41,16 @@ def own(span: SpanRecord) -> bool:
     return bool(span.attributes.get(attr.LLM_OWN)) and attr.metric("llm", "request_id") not in span.attributes
 
 
+def of_connection(metrics: Any) -> bool:
+    """Whether the metrics are of a realtime model's connection: the next response's span has its time."""
+    return metrics.type == "realtime_model_metrics" and not metrics.request_id
+
+
+def connection(span: SpanRecord) -> bool:
+    """Whether the span is there for a connection after which no response came."""
+    return span.attributes.get(attr.REALTIME_RESPONSE) is False and attr.RESPONSE_ID not in span.attributes
+
+
 def all_metrics(trace: Trace) -> list[Any]:
     return [one for outcome in trace.outcomes for one in outcome.metrics]
 
@@ -52,8 +62,8 @@ def test_each_metrics_event_is_on_exactly_one_span(name: str) -> None:
         spans = trace.pipeline
         for kind, stage in STAGES.items():
             key = attr.metric(stage, "timestamp")
-            carrying = [span for span in spans if key in span.attributes and not own(span)]
-            emitted = [one for one in all_metrics(trace) if one.type == kind]
+            carrying = [span for span in spans if key in span.attributes and not own(span) and not connection(span)]
+            emitted = [one for one in all_metrics(trace) if one.type == kind and not of_connection(one)]
             assert len(carrying) == len(emitted), kind
             for metrics in emitted:
                 matching = [span for span in carrying if _carries(span, stage, metrics)]
@@ -65,6 +75,8 @@ def _carries(span: SpanRecord, stage: str, metrics: Any) -> bool:
     for name, value in metrics.model_dump().items():
         if name == "type" or value is None or isinstance(value, dict):
             continue
+        if (stage, name) == ("realtime", "acquire_time"):
+            continue  # of the connection that was made before the response
         if name in DELAYS and span.attributes.get(attr.EOU_SOURCE) == "unknown":
             value = None
         if span.attributes.get(attr.metric(stage, name)) != value:
@@ -92,6 +104,21 @@ def _sum(trace: Trace, key: str) -> float:
     return sum(float(span.attributes.get(key, 0)) for span in trace.pipeline)  # type: ignore[arg-type]
 
 
+def test_a_connection_is_on_the_response_that_comes_next() -> None:
+    """A realtime model's connections have no span, but for one after which no response came; their times add up."""
+    for trace in traces("realtime_usage_of_no_response"):
+        took, of = attr.metric("realtime", "acquire_time"), attr.RESPONSE_ID
+        found = [(span.attributes.get(of), span.attributes[took]) for span in trace.of("realtime")]
+        assert sorted(found, key=str) == [
+            ("response_1", 0.0),
+            ("response_1", 0.25),
+            ("response_2", 0.5),
+            (None, 0.125),
+        ]
+        later = [span for span in trace.of("realtime") if span.attributes.get(attr.REALTIME_RESPONSE) is False]
+        assert [span.start_ns <= span.end_ns for span in later] == [True, True]
+
+
 @pytest.mark.parametrize("name", names())
 def test_every_occurrence_has_one_span(name: str) -> None:
     """Speech segments, requests, calls and playouts that the fakes counted are as many as their spans."""
@@ -100,8 +127,11 @@ def test_every_occurrence_has_one_span(name: str) -> None:
         heard = [span for span in trace.of("vad") if span.attributes[attr.VAD_SPEECH]]
         segments = [span for span in heard if attr.VAD_SERVER not in span.attributes]
         assert len(segments) == len(truth.vad_segments)
+        models = [span for span in trace.of("llm") + trace.of("realtime") if not own(span)]
         requests = [
-            span for span in trace.of("llm") + trace.of("realtime") if DECISION not in span.attributes and not own(span)
+            span
+            for span in models
+            if DECISION not in span.attributes and span.attributes.get(attr.REALTIME_RESPONSE, True)
         ]
         assert len(requests) == truth.llm_requests
         attempts = [span.attributes.get(attr.TTS_ATTEMPTS, 1) for span in trace.of("tts")]

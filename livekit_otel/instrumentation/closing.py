@@ -106,6 +106,7 @@ def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[N
         state.trackers.realtime.close,
         state.trackers.nodes.close,
         state.trackers.turns.close_all,
+        lambda _: state.trackers.utterance.server_words.close(),
         state.trackers.stt.close,
         state.trackers.vad.close,
         lambda at_ns: state.startup.closed(scope, at_ns),

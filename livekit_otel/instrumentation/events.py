@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .. import attributes as attr
 from ..containment import contained
-from . import livekit_api
+from . import livekit_api, livekit_realtime
 from .scope import SessionScope
 from .tool_names import ToolNames
 from .trackers import Trackers
+from .trackers.turn import SERVER, TurnState
 
 if TYPE_CHECKING:
     from livekit.agents import (
@@ -38,6 +38,8 @@ class SessionEvents:
         #: LiveKit is asking a realtime model to answer what the user said
         self.answering = False
         self._heard_item: str | None = None
+        #: the turn whose tools have answered a realtime model that speaks of itself then
+        self._tools_answered: TurnState | None = None
         self._metrics: dict[str, Callable[[Any], None]] = {
             "vad_metrics": to.vad.metrics,
             "stt_metrics": to.stt.metrics,
@@ -101,8 +103,10 @@ class SessionEvents:
         if event.transcript.strip():
             self._trackers.vad.words(self._scope.now_ns())
         # an item that a realtime model's server transcribes; the task that says so may work for any turn
-        self._heard_item = getattr(event, "item_id", None)
-        if event.transcript and not livekit_api.transcribes_itself(self._scope.session):
+        self._heard_item = item_id = getattr(event, "item_id", None)
+        if item_id is not None:
+            self._trackers.utterance.server_words.transcript(event, item_id)
+        if event.transcript and not livekit_realtime.transcribes_itself(self._scope.session):
             self._trackers.stt.transcript(event)
 
     def _on_item(self, event: ConversationItemAddedEvent) -> None:
@@ -115,7 +119,9 @@ class SessionEvents:
             return
         turn = turns.cause()
         if item.role == "user" and self._scope.realtime and (turn is None or item.id == self._heard_item):
-            turns.words_arrived(item, unclaimed=self._trackers.vad.unclaimed)
+            vad = self._trackers.vad
+            early = vad.server.has(item.id) or (vad.unclaimed and not vad.server.announces)
+            self._trackers.utterance.server_words.message(item, early=early)
         else:
             turns.message(item, turn)
 
@@ -124,20 +130,37 @@ class SessionEvents:
         session = self._scope.session
         if session is not None:
             to.playback.watch(session.output.audio)
-        answers = self.answering or (realtime and not event.user_initiated and to.vad.unclaimed)
+        by_server = realtime and not event.user_initiated
+        heard = to.vad.unclaimed if self._tools_answered is None else to.vad.server.start_ns() is not None
+        answers = self.answering or (by_server and heard)
         turn = to.turns.speech_created(event.speech_handle, answers_speech=answers)
         if self.answering:
             to.turns.answers_commit(turn)
         to.nodes.spoke()
         to.holds.speech_waits(event.speech_handle.id)
         if not answers:
-            turn.by_server = realtime and not event.user_initiated
+            turn.by_server = by_server
+            if by_server:
+                to.utterance.answered(turn)
         elif turn.has_user:
             to.utterance.give_heard(turn)
+        if by_server:
+            self._reply_came()
 
     def _on_tools_executed(self, event: FunctionToolsExecutedEvent) -> None:
         handle = livekit_api.current_speech(self._scope.session)
         self._trackers.tools.executed(event, handle.id if handle is not None else None)
+        turn = self._trackers.turns.of_speech(handle.id if handle is not None else None)
+        if turn is not None and event.has_tool_reply and livekit_realtime.replies_to_tools(self._scope.session):
+            self._reply_came()
+            self._tools_answered = turn
+            self._trackers.turns.hold(turn, self)
+
+    def _reply_came(self) -> None:
+        """The model has spoken after its tools, or will not any more."""
+        turn, self._tools_answered = self._tools_answered, None
+        if turn is not None:
+            self._trackers.turns.release(turn, self)
 
     def _on_tool_updated(self, event: ToolExecutionUpdatedEvent) -> None:
         update = event.update
@@ -148,12 +171,17 @@ class SessionEvents:
 
     def _on_error(self, event: ErrorEvent) -> None:
         error = event.error
-        if not isinstance(error, livekit_api.realtime_error()):
+        if not isinstance(error, livekit_realtime.realtime_error()):
             return
         turns = self._trackers.turns
+        disconnected = livekit_realtime.disconnects(error)
+        if disconnected:
+            self._reply_came()
+        if self._trackers.realtime.error(error.error, disconnected=disconnected):
+            return
         turn = turns.cause() or turns.unanswered
         if (turn is None or not turn.open or turn.heard) and self._trackers.vad.unclaimed:
             turn = self._trackers.utterance.open_turn()
         if turn is not None and turn.open:
-            turn.failed(attr.KIND_REALTIME, error.error)
+            turn.failed(SERVER, error.error)
             turns.check(turn)

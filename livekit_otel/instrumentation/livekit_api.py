@@ -1,6 +1,7 @@
 """What we ask of LiveKit Agents: all reads of private names go through here, with a neutral value where one is gone.
 
-The names themselves are listed in :mod:`livekit_otel.instrumentation.livekit_names`.
+The names themselves are listed in :mod:`livekit_otel.instrumentation.livekit_names`; what concerns realtime models is
+in :mod:`livekit_otel.instrumentation.livekit_realtime`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from ..containment import contained
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession, AgentTask, JobContext, SpeechHandle
-    from livekit.agents.llm import RealtimeModel, RealtimeModelError
     from livekit.agents.stt import STT, RecognizeStream
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
     from livekit.agents.utils.aio import Chan
@@ -43,17 +43,16 @@ def activity_session() -> AgentSession[Any] | None:
     return activity.session if activity is not None else None
 
 
-@cache
-def realtime_model() -> type:
-    from livekit.agents.llm import RealtimeModel
-
-    return RealtimeModel
-
-
 def current_speech(session: AgentSession[Any] | None) -> SpeechHandle | None:
     """The speech that the agent is at; inside code that works for one, that one."""
     speech = session.current_speech if session is not None else None
     return speech if speech is not None else speech_handle()
+
+
+def interrupted_by(speech: SpeechHandle | None) -> str | None:
+    """What interrupted a speech, as LiveKit has it: ``audio_activity``, ``user_turn`` or ``programmatic``."""
+    source = getattr(speech, "_interrupt_source", None)
+    return source if isinstance(source, str) else None
 
 
 def turn_detection(activity: AgentActivity) -> object:
@@ -99,36 +98,6 @@ def last_speaking_time(activity: AgentActivity) -> float | None:
     recognition = getattr(activity, "_audio_recognition", None)
     last = getattr(recognition, "_last_speaking_time", None)
     return float(last) if isinstance(last, int | float) else None
-
-
-def realtime_llm(activity: AgentActivity) -> RealtimeModel:
-    """The realtime model of an activity that uses one."""
-    model: Any = activity.llm
-    return cast("RealtimeModel", model)
-
-
-def is_realtime(session: AgentSession[Any]) -> bool:
-    """Whether the session, or the agent in charge, uses a speech-to-speech model."""
-    agent_llm = getattr(getattr(session, "_agent", None), "llm", None)
-    realtime = realtime_model()
-    return isinstance(session.llm, realtime) or isinstance(agent_llm, realtime)
-
-
-def transcribes_itself(session: AgentSession[Any] | None) -> bool:
-    """Whether the user's words come from a realtime model's server, not from a recognizer of the session."""
-    if session is None or not is_realtime(session):
-        return False
-    model = getattr(getattr(session, "_agent", None), "llm", None)
-    if not isinstance(model, realtime_model()):
-        model = session.llm
-    return bool(getattr(getattr(model, "capabilities", None), "user_transcription", False))
-
-
-@cache
-def realtime_error() -> type[RealtimeModelError]:
-    from livekit.agents.llm import RealtimeModelError
-
-    return RealtimeModelError
 
 
 def job_context() -> JobContext | None:

@@ -36,6 +36,8 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.voice.agent_activity", "trace_utils.record_exception", "the hook raised"),
     ("livekit.agents.voice.agent_activity", "AgentActivity._on_input_speech_started", "a server hears the user"),
     ("livekit.agents.voice.agent_activity", "AgentActivity._on_input_speech_stopped", "it hears the user stop"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity._on_remote_item_added", "a server made an item of speech"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity._on_generation_created", "a server created a response"),
     (
         "livekit.agents.voice.agent_activity",
         "AgentActivity._realtime_generation_task",

@@ -59,6 +59,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_ACTIVITY, "trace_utils", "record_exception", eou.record_exception),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_started", realtime.input_speech_started),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_stopped", realtime.input_speech_stopped),
+    Patch(_ACTIVITY, "AgentActivity", "_on_remote_item_added", realtime.remote_item_added),
+    Patch(_ACTIVITY, "AgentActivity", "_on_generation_created", realtime.generation_created),
     Patch(_ACTIVITY, "AgentActivity", "_realtime_generation_task", realtime.generation_task),
     Patch(_ACTIVITY, "AgentActivity", "_pause_authorization", amd.pause_authorization),
     Patch(_ACTIVITY, "AgentActivity", "_resume_authorization", amd.resume_authorization),

@@ -11,7 +11,7 @@ from opentelemetry import context as otel_context
 
 from ..containment import contain, contained
 from ..redaction import Redaction, kinds
-from . import livekit_api
+from . import livekit_realtime
 from .clock import SessionClock
 from .layers import Layers
 from .options import Options
@@ -89,7 +89,7 @@ class SessionScope:
     def realtime(self) -> bool:
         """Whether the agent in charge uses a speech-to-speech model."""
         session = self._session()
-        return session is not None and livekit_api.is_realtime(session)
+        return session is not None and livekit_realtime.is_realtime(session)
 
     def redacted(self, text: str, kind: str, *, whole: bool = True) -> str:
         """A text of content as it may be recorded: to be cut only afterwards. ``whole``: it does not break off."""

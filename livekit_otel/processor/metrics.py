@@ -175,7 +175,7 @@ def _stage(
         _usage(made, usage, model, context, genai=genai)
         if isinstance(usage, LLMUsage) and attributes.get(attr.OUTCOME) == attr.OUTCOME_DISCARDED:
             _tokens(made.discarded, usage, model, context)
-        if genai and (is_llm or record.kind == attr.KIND_TTS):
+        if genai and (is_llm or record.kind == attr.KIND_TTS) and attributes.get(attr.REALTIME_RESPONSE, True):
             _times(made, record, model, context)
     if use is None and genai and attr.ERROR_TYPE in attributes and (is_llm or record.kind == attr.KIND_TTS):
         # LiveKit has no metrics of a request that failed

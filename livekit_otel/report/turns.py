@@ -187,7 +187,7 @@ def _turn(one: TurnSpans, said: Said) -> Turn:
         span_id=span.span_id,
         span=span,
         speech_ids=texts(values, attr.TURN_SPEECH_IDS),
-        user_text=said.whole(values.get(attr.TURN_USER_TEXT), "user"),
+        user_text=said.whole(values.get(attr.TURN_USER_TEXT), "user") or _late_words(span, stages),
         agent_text=said.whole(values.get(attr.TURN_AGENT_TEXT), "assistant"),
         end_reason=str(values[attr.END_REASON]) if attr.END_REASON in values else None,
         start_ns=span.start_ns,
@@ -221,6 +221,11 @@ def _open_turn(index: int, span_id: str, stages: list[SpanRecord]) -> Turn:
 
 def _spoken(stages: Sequence[SpanRecord]) -> list[SpanRecord]:
     return [one for one in stages if one.attributes.get(attr.OUTCOME) != attr.OUTCOME_DISCARDED]
+
+
+def _late_words(turn: SpanRecord, stages: Sequence[SpanRecord]) -> str:
+    """What was transcribed when the turn was over."""
+    return " ".join(_values([one for one in stages if one.parent_id != turn.span_id], attr.STT_TEXT))
 
 
 def _values(spans: Sequence[SpanRecord], name: str) -> list[str]:

@@ -115,9 +115,9 @@ class Stages:
             elif kind == attr.KIND_LLM and attr.LLM_OWN in attributes:
                 if speech_of(record) is None:
                     self.beside.append(record)
-            elif (
-                kind == attr.KIND_LLM and (_DECISION not in attributes or _LLM_METRICS in attributes)
-            ) or kind == attr.KIND_REALTIME:
+            elif (kind == attr.KIND_LLM and (_DECISION not in attributes or _LLM_METRICS in attributes)) or (
+                kind == attr.KIND_REALTIME and attributes.get(attr.REALTIME_RESPONSE, True)
+            ):
                 self.llm.append(record)
             elif kind == attr.KIND_PLAYBACK and is_playout(attributes):
                 self.playback.append(record)
@@ -165,8 +165,7 @@ class Stages:
             for one in self.llm
             if one.start_ns <= before_ns and (speech is None or speech_of(one) in (speech, None))
         ]
-        answered = [one for one in found if one.kind == attr.KIND_REALTIME or first_token(one) is not None]
-        found = answered or found
+        found = [one for one in found if one.kind == attr.KIND_REALTIME or first_token(one) is not None] or found
         return found[-1] if found else None
 
     def attempts_start(self, request: SpanRecord) -> int:
@@ -215,7 +214,8 @@ STAGE_ATTRIBUTES = frozenset(
     | {attr.NODE_FIRST_OUTPUT, attr.NODE_NAME, attr.NODE_OWN_WORK}
     | {attr.LLM_OWN, attr.LLM_PREEMPTIVE, attr.TIME_TO_FIRST_CHUNK, attr.RESPONSE_FINISH_REASONS}
     | {attr.OPERATION_NAME, attr.PROVIDER_NAME, attr.REQUEST_MODEL, _DECISION, _LLM_METRICS}
-    | {attr.TTS_FIRST_BYTE, attr.TTS_FIRST_TEXT, attr.TTS_ATTEMPTS, _TTFB, attr.REALTIME_FIRST_AUDIO, _RESPONSE_TTFT}
+    | {attr.TTS_FIRST_BYTE, attr.TTS_FIRST_TEXT, attr.TTS_ATTEMPTS, _TTFB, attr.REALTIME_FIRST_AUDIO}
+    | {attr.REALTIME_RESPONSE, _RESPONSE_TTFT}
     | {attr.PLAYBACK_INTERRUPTED, attr.PLAYBACK_PAUSES, attr.PLAYBACK_SPEECH_AGE, attr.PLAYBACK_RELEASE_DELAY}
     | {AVATAR, _AVATAR_LATENCY}
 )

@@ -29,19 +29,25 @@ class Answer:
 
 @dataclass
 class Step:
-    """What the server does at ``at``: the user starts or stops, a transcript comes, a response begins."""
+    """What the server does at ``at``: the user starts or stops, an item of what they said is made, a transcript of one
+    comes, a response begins."""
 
     at: float
-    what: Literal["start", "stop", "transcript", "answer"]
+    what: Literal["start", "stop", "item", "transcript", "answer"]
     text: str = ""
     answer: Answer | None = None
+    item: str = ""
 
 
 class FakeRealtimeModel(llm.RealtimeModel):
     """A model that follows a script.
 
+    ``server`` is the session that LiveKit made last.
+
     ``decides``: the server ends the user's turns, and transcribes them. ``delay``: what it takes to begin an answer.
     """
+
+    server: FakeRealtimeSession
 
     def __init__(
         self, steps: list[Step], *, reply: Answer, truth: Truth, decides: bool = True, delay: float = 0.0
@@ -77,9 +83,13 @@ class FakeRealtimeModel(llm.RealtimeModel):
 
 
 class FakeRealtimeSession(llm.RealtimeSession):
+    #: what ``generate_reply`` fails with
+    refusal: Exception | None = None
+
     def __init__(self, model: FakeRealtimeModel) -> None:
         super().__init__(model)
         self._model = model
+        model.server = self
         self._chat_ctx = llm.ChatContext.empty()
         self._tool_ctx = llm.ToolContext([])
         self._responses = 0
@@ -128,11 +138,26 @@ class FakeRealtimeSession(llm.RealtimeSession):
 
     def generate_reply(self, **_: Any) -> asyncio.Future[llm.GenerationCreatedEvent]:
         future: asyncio.Future[llm.GenerationCreatedEvent] = asyncio.get_running_loop().create_future()
-        if not self._model.delay:
+        if self.refusal is not None:
+            future.set_exception(self.refusal)
+        elif not self._model.delay:
             future.set_result(self._respond(self._model.reply, user_initiated=True))
         else:
             asyncio.get_running_loop().call_later(self._model.delay, self._answer, future)
         return future
+
+    def connects(self, seconds: float) -> None:
+        """LiveKit's metrics of a connection, which took so long."""
+        self._report_connection_acquired(seconds)
+
+    def ends(self, number: int, status: str) -> None:
+        """Response ``number`` is over, as OpenAI's protocol has it."""
+        done = {"id": f"response_{number}", "status": status, "status_details": None}
+        self.emit("openai_server_event_received", {"type": "response.done", "response": done})
+
+    def errs(self, error: Exception, *, recoverable: bool = True) -> None:
+        """The plugin says that something went wrong."""
+        self.emit("error", llm.RealtimeModelError(timestamp=0.0, label="kit", error=error, recoverable=recoverable))
 
     def _answer(self, future: asyncio.Future[llm.GenerationCreatedEvent]) -> None:
         if not future.done():
@@ -146,8 +171,12 @@ class FakeRealtimeSession(llm.RealtimeSession):
             elif step.what == "stop":
                 self.emit("input_speech_stopped", llm.InputSpeechStoppedEvent(user_transcription_enabled=True))
             elif step.what == "transcript":
-                done = llm.InputTranscriptionCompleted(item_id=f"user_{step.at}", transcript=step.text, is_final=True)
+                item_id = step.item or f"user_{step.at}"
+                done = llm.InputTranscriptionCompleted(item_id=item_id, transcript=step.text, is_final=True)
                 self.emit("input_audio_transcription_completed", done)
+            elif step.what == "item":
+                item = llm.ChatMessage(role="user", content=[], id=step.item)
+                self.emit("remote_item_added", llm.RemoteItemAddedEvent(previous_item_id=None, item=item))
             elif step.answer is not None:
                 self.emit("generation_created", self._respond(step.answer, user_initiated=False))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from livekit.agents import Agent, RunContext, function_tool
+from livekit.agents import Agent, APIError, RunContext, function_tool
 
 from tests.kit.realtime import Answer, FakeRealtimeModel, Step
 from tests.kit.run import CANARY, INSTRUCTIONS, Call, scenario
@@ -200,4 +200,36 @@ async def realtime_committed_by_hand(call: Call) -> None:
         await call.until(at)
         await session.commit_user_turn(transcript_timeout=0.5)
     await call.until(12.0)
+    await call.close(session)
+
+
+@scenario()
+async def realtime_failed_response(call: Call) -> None:
+    """The server ends an answer as failed when half of it is heard; the next question is answered."""
+    steps = _asked(1.0, Answer(f"Half an answer for the {CANARY}", 2.0), "hello") + _asked(
+        6.0, Answer("Here I am"), "two"
+    )
+    model = FakeRealtimeModel(steps, reply=REPLY, truth=call.truth)
+    session = call.session(llm=model, stt=None, vad=None, tts=None, turn_handling={"turn_detection": "realtime_llm"})
+    await call.start(session, Clerk())
+    await call.until(2.7)
+    model.server.ends(1, "failed")
+    model.server.errs(APIError(f"refused for the {CANARY}"))
+    await call.until(10.0)
+    await call.close(session)
+
+
+@scenario()
+async def realtime_usage_of_no_response(call: Call) -> None:
+    """Connections say how long they took, and more usage of an answer comes when its turn is over."""
+    steps = _asked(1.0, Answer(f"An answer for the {CANARY}"), "hello") + _asked(6.0, Answer("Yes"), "again")
+    model = FakeRealtimeModel(steps, reply=REPLY, truth=call.truth)
+    session = call.session(llm=model, stt=None, vad=None, tts=None, turn_handling={"turn_detection": "realtime_llm"})
+    await call.start(session, Clerk())
+    model.server.connects(0.25)
+    await call.until(4.0)
+    model.server._usage("response_1")
+    model.server.connects(0.5)
+    await call.until(10.0)
+    model.server.connects(0.125)
     await call.close(session)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...containment import contained
-from .. import livekit_api, registry
+from ...containment import contain, contained
+from .. import livekit_realtime, registry
 from .wrapping import Args, Kwargs, run
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ def input_speech_started(wrapped: Callable[..., Any], activity: AgentActivity, a
     with contained("realtime.speech_started"):
         state = registry.traced(activity.session)
         if state is not None:
-            state.trackers.vad.reported(state.scope.now_ns())
+            server = state.trackers.vad.server
+            server.announces = server.announces or livekit_realtime.announces_items(activity)
+            server.started(state.scope.now_ns())
     return wrapped(*args, **kwargs)
 
 
@@ -26,8 +29,31 @@ def input_speech_stopped(wrapped: Callable[..., Any], activity: AgentActivity, a
     """``AgentActivity._on_input_speech_stopped(ev)``."""
     with contained("realtime.speech_stopped"):
         state = registry.traced(activity.session)
+        if state is not None and livekit_realtime.hears_the_end(activity):
+            state.trackers.vad.server.stopped(state.scope.now_ns())
+    return wrapped(*args, **kwargs)
+
+
+def remote_item_added(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity._on_remote_item_added(ev)``: an item of the server's conversation; audio has no words yet."""
+    with contained("realtime.item"):
+        state = registry.traced(activity.session)
         if state is not None:
-            state.trackers.vad.reported_end(state.scope.now_ns())
+            item = (args[0] if args else kwargs["ev"]).item
+            heard = item.type == "message" and item.role == "user" and not item.raw_text_content
+            state.trackers.utterance.server_item(item.id if heard else None)
+    return wrapped(*args, **kwargs)
+
+
+def generation_created(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity._on_generation_created(ev)``: the server created a response, whoever asked for it."""
+    with contained("realtime.created"):
+        state = registry.traced(activity.session)
+        if state is not None:
+            generation = args[0] if args else kwargs["ev"]
+            tracker = state.trackers.realtime
+            tracker.announced(getattr(generation, "response_id", None))
+            livekit_realtime.on_server_event(activity, contain("realtime.server_event")(tracker.server_event))
     return wrapped(*args, **kwargs)
 
 
@@ -35,16 +61,17 @@ async def generation_task(
     wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Args, kwargs: Kwargs
 ) -> Any:
     """``AgentActivity._realtime_generation_task(speech_handle=…, generation_ev=…)``: one response."""
-    tracker = response = None
+    tracker = response = handle = None
     with contained("realtime.begin"):
         state = registry.traced(activity.session)
         if state is not None:
-            tracker = state.trackers.realtime
-            model = livekit_api.realtime_llm(activity)
-            response = tracker.begin(model, kwargs["speech_handle"], kwargs["generation_ev"])
+            tracker, handle = state.trackers.realtime, kwargs["speech_handle"]
+            model, generation = livekit_realtime.realtime_llm(activity), kwargs["generation_ev"]
+            broke_off = partial(livekit_realtime.broke_off, activity, generation)
+            response = tracker.begin(model, handle, generation, broke_off)
 
     def finish(_result: object, error: BaseException | None) -> None:
         if tracker is not None and response is not None:
-            tracker.done(response, error)
+            tracker.done(response, error, interrupted=handle is not None and handle.interrupted)
 
     return await run(wrapped, args, kwargs, "realtime.end", finish)

@@ -40,7 +40,7 @@ class Trackers:
         self.turns = turns = TurnTracker(scope)
         self.vad = vad = VadTracker(scope)
         self.stt = SttTracker(scope, lambda: vad.segment_start_ns)
-        self.utterance = Utterance(vad, self.stt, turns)
+        self.utterance = Utterance(scope, vad, self.stt, turns)
         self.llm = LlmTracker(scope, turns)
         self.tts = TtsTracker(scope, turns)
         self.realtime = RealtimeTracker(scope, turns)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["InterruptionTracker"]
 
 _BY_USER, _BY_CODE = "user", "programmatic"
+#: what LiveKit calls an interruption by the user
+_LIVEKIT_USER = frozenset({"audio_activity", "user_turn"})
 
 
 class _Overlap:
@@ -98,13 +100,13 @@ class InterruptionTracker:
         self._verdict(attr.VERDICT_FALSE_INTERRUPTION, self._scope.clock.at_ns(event.created_at))
         self.settle()
 
-    def cut_off(self, turn: TurnState | None, at_ns: int) -> None:
-        """The agent's voice was cut off."""
+    def cut_off(self, turn: TurnState | None, at_ns: int, by: str | None = None) -> None:
+        """The agent's voice was cut off. ``by``: what LiveKit says of that."""
         overlap = self._overlap
         if overlap is None or (overlap.turn is not turn and turn is not None and overlap.turn is not None):
             self.settle()
-            speech = self._user.began_ns()
-            cause = _BY_USER if speech is not None else _BY_CODE
+            speech = self._user.speaks_ns if by != _BY_CODE else None
+            cause = _BY_USER if speech is not None or by in _LIVEKIT_USER else _BY_CODE
             overlap = self._overlap = _Overlap(min(speech or at_ns, at_ns), turn, cause)
         if turn is not None and not self._scope.closing:
             turn.interrupted = True

@@ -33,7 +33,8 @@ _MAX_PAUSES = 64
 class PlaybackTracker:
     """Playouts of one session.
 
-    ``voice_starts(at_ns, turn)`` is called when one begins, ``cut_off(turn, at_ns)`` when one was cut off.
+    ``voice_starts(at_ns, turn)`` is called when one begins, ``cut_off(turn, at_ns, by)`` when one was cut off: LiveKit
+    says by what, if it knows.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class PlaybackTracker:
         holds: Holds,
         *,
         voice_starts: Callable[[int, TurnState | None], None],
-        cut_off: Callable[[TurnState | None, int], None],
+        cut_off: Callable[[TurnState | None, int, str | None], None],
     ) -> None:
         self._scope = scope
         self._turns = turns
@@ -133,7 +134,8 @@ class PlaybackTracker:
             last[attr.PLAYBACK_PAUSES] = tuple(self._pauses)
         span.end(now, attr.OUTCOME_CANCELLED if interrupted else None, last)
         if interrupted:
-            self._cut_off(turn, now)
+            speech = turn.speeches.get(self._speech_id or "") if turn is not None else None
+            self._cut_off(turn, now, livekit_api.interrupted_by(speech))
         self._turns.finish(turn)
 
     def avatar(self, metrics: AvatarMetrics) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
 from ..clock import to_ns
 from ..scope import SessionScope
-from ..span import PipelineSpan
-from ..values import clip, flatten, model_attributes, named_model
-from .turn import TurnState
+from ..values import clip, named_model
+from .realtime_usage import added, connection_fields, fields_of, of_connection
+from .responses import Announced, Response, ResponseFailed, ResponseLost, finish_reason
+from .turn import SERVER, TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
@@ -23,23 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["RealtimeTracker", "Response"]
 
 _MAX_WAITING = 64
-_FIRST_TOKEN = attr.metric("realtime", "ttft")
-
-
-class Response:
-    """One response of the model."""
-
-    def __init__(self, span: PipelineSpan, turn: TurnState | None, response_id: str | None, *, native: bool) -> None:
-        self.span = span
-        self.turn = turn
-        self.response_id = response_id
-        #: LiveKit's span of this response reaches our provider, and has its usage
-        self.native = native
-        self.fields: dict[str, AttributeValue] = {}
-        self.end_ns: int | None = None
-        self.outcome: str | None = None
-        self.reported = False
-        self.heard = False
 
 
 class RealtimeTracker:
@@ -48,11 +33,30 @@ class RealtimeTracker:
     def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
         self._scope = scope
         self._turns = turns
+        self._announced = Announced()
         self._responses: OrderedDict[int, Response] = OrderedDict()
+        #: what connections said since the latest response began
+        self._connection: dict[str, AttributeValue] = {}
+        #: responses whose span has ended, and the speech of each
+        self._ended: OrderedDict[str, str] = OrderedDict()
         #: the response that began last, ended or not
         self._latest: Response | None = None
 
-    def begin(self, model: RealtimeModel, handle: SpeechHandle, generation: GenerationCreatedEvent) -> Response:
+    # --- how it begins and ends --------------------------------------------------------------------
+
+    def announced(self, response_id: str | None) -> None:
+        """The server created a response, which LiveKit has not taken up yet."""
+        if response_id:
+            self._announced.add(response_id, self._scope.now_ns())
+
+    def begin(
+        self,
+        model: RealtimeModel,
+        handle: SpeechHandle,
+        generation: GenerationCreatedEvent,
+        broke_off: Callable[[], bool | None] = lambda: None,
+    ) -> Response:
+        """LiveKit takes a response up. ``broke_off``: asks whether its server never completed it."""
         session = self._scope.session
         audio = session is not None and session.output.audio is not None
         attributes: dict[str, AttributeValue] = {
@@ -69,30 +73,42 @@ class RealtimeTracker:
             attributes[attr.RESPONSE_ID] = clip(response_id)
         turn = self._turns.working(handle)
         turn = turn if turn is not None and turn.open else None
-        span = self._scope.spans.start(attr.KIND_REALTIME, turn or self._scope, self._scope.now_ns(), attributes)
+        early = self._announced.take(response_id)
+        start = early.at_ns if early is not None else self._scope.now_ns()
+        start = max(start, turn.span.start_ns) if turn is not None else start
+        span = self._scope.spans.start(attr.KIND_REALTIME, turn or self._scope, start, attributes)
         response = self._latest = Response(span, turn, response_id, native=native)
+        response.broke_off = broke_off
+        response.fields, self._connection = connection_fields(self._connection), {}
         if turn is not None:
             turn.tried_again(attr.KIND_REALTIME)
+            turn.tried_again(SERVER)
             turn.note_model(attributes)
             self._turns.begin(turn)
         self._responses[id(response)] = response
         while len(self._responses) > _MAX_WAITING:
             self._finish(self._responses.popitem(last=False)[1])
+        for metrics in early.metrics if early is not None else ():
+            self.metrics(metrics)
+        if early is not None and early.end is not None:
+            self._server_ended(response, early.end)
+        if early is not None and early.failure is not None:
+            self._fail(response, early.failure)
         return response
 
-    def done(self, response: Response, error: BaseException | None) -> None:
+    def done(self, response: Response, error: BaseException | None, *, interrupted: bool = False) -> None:
         """The response was played, cut off or failed. Without usage yet it waits, unless none can come."""
         response.end_ns = self._scope.now_ns()
         if isinstance(error, Exception):
-            response.span.fail(error, message=self._scope.message_of(error))
-            if response.turn is not None:
-                response.turn.failed(attr.KIND_REALTIME, error)
+            self._fail(response, error)
         elif error is not None:
             response.outcome = attr.OUTCOME_CANCELLED
+        elif response.failure is None and response.cut_short and not interrupted and not self._scope.closing:
+            self._fail(response, ResponseLost("the connection was replaced within the response"))
         if response.turn is not None:
             response.turn.last_ns = max(response.turn.last_ns, response.end_ns)
             self._turns.finish(response.turn)
-        if response.reported and response.response_id:
+        if response.reported and response.response_id and not response.awaits_error:
             self._finish(response)
 
     def first_audio(self, at_ns: int, turn: TurnState | None) -> None:
@@ -104,37 +120,92 @@ class RealtimeTracker:
                 response.span.set({attr.REALTIME_FIRST_AUDIO: offset})
                 return
 
+    # --- what becomes of it ------------------------------------------------------------------------
+
+    def server_event(self, event: Mapping[str, Any]) -> None:
+        """An event of OpenAI's protocol, before the plugin reads it: it says how a response ended."""
+        end = event.get("response")
+        if event.get("type") != "response.done" or not isinstance(end, Mapping):
+            return
+        early = self._announced.get(end.get("id"))
+        if early is not None:
+            early.end = end
+            return
+        for response in self._responses.values():
+            if response.response_id == end.get("id"):
+                self._server_ended(response, end)
+
+    def error(self, error: BaseException, *, disconnected: bool) -> bool:
+        """The plugin reports an error: whether it is that of responses. ``disconnected``: those that it was at are
+        lost."""
+        early = self._announced.failed()
+        if early is not None:
+            early.failure = error
+            return True
+        failed = [one for one in self._responses.values() if one.awaits_error]
+        if not failed and disconnected:
+            failed = [one for one in self._responses.values() if one.end_ns is None and one.lost]
+        for response in failed:
+            self._fail(response, error)
+            if response.turn is not None:
+                self._turns.check(response.turn)
+        return bool(failed)
+
+    def _server_ended(self, response: Response, end: Mapping[str, Any]) -> None:
+        response.fields.update(finish_reason(end))
+        if end.get("status") == "failed" and response.failure is None:
+            self._fail(response, ResponseFailed("the server ended the response as failed"))
+
+    def _fail(self, response: Response, error: BaseException) -> None:
+        response.fail(error, self._scope.message_of(error))
+
     def metrics(self, metrics: RealtimeModelMetrics) -> None:
         """RealtimeModelMetrics: of the response with that id, else of the latest one; several of one are added up."""
-        fields = {**flatten("realtime", metrics), **model_attributes(metrics, generates=True)}
-        response = self._find(metrics.request_id)
-        native = response.native if response is not None else self._scope.layers.native_shared
-        fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if native else _usage(metrics))
-        if metrics.ttft < 0:
-            fields.pop(_FIRST_TOKEN, None)
-        if response is None:
-            start = self._scope.clock.inside_ns(metrics.timestamp)
-            if metrics.request_id:
-                fields[attr.RESPONSE_ID] = clip(metrics.request_id)
-            end = min(start + to_ns(max(metrics.duration, 0.0)), max(start, self._scope.now_ns()))
-            self._scope.spans.start(attr.KIND_REALTIME, self._scope, start, fields).end(end)
+        early = self._announced.get(metrics.request_id)
+        if early is not None:
+            early.metrics.append(metrics)
             return
-        response.fields = _added(response.fields, fields)
+        response = self._find(metrics)
+        # LiveKit puts the first message on its own span
+        native = response is not None and response.native and not response.reported
+        fields = fields_of(metrics, native=native)
+        if response is None:
+            self._of_no_response(metrics, fields)
+            return
+        response.fields = added(response.fields, fields)
         response.reported = True
         if metrics.cancelled:
             response.outcome = attr.OUTCOME_CANCELLED
-        if response.end_ns is not None and response.response_id:
+        if response.end_ns is not None and response.response_id and not response.awaits_error:
             self._finish(response)
 
-    def _find(self, request_id: str | None) -> Response | None:
+    def _of_no_response(self, metrics: RealtimeModelMetrics, fields: dict[str, AttributeValue]) -> None:
+        """Of a connection: it waits for the next response. More of one whose span has ended: a span of its own."""
+        if of_connection(metrics):
+            self._connection = added(self._connection, fields)
+            return
+        fields[attr.REALTIME_RESPONSE] = False
+        if metrics.request_id:
+            fields[attr.RESPONSE_ID] = clip(metrics.request_id)
+        if (speech := self._ended.get(metrics.request_id)) is not None:
+            fields[attr.SPEECH_ID] = speech
+        start = self._scope.clock.inside_ns(metrics.timestamp)
+        end = min(start + to_ns(max(metrics.duration, 0.0)), max(start, self._scope.now_ns()))
+        self._scope.spans.start(attr.KIND_REALTIME, self._scope, start, fields).end(end)
+
+    def _find(self, metrics: RealtimeModelMetrics) -> Response | None:
         known = [one for one in self._responses.values() if not one.span.ended]
-        if request_id:
+        if metrics.request_id:
             for response in known:
-                if response.response_id == request_id:
+                if response.response_id == metrics.request_id:
                     return response
         latest = self._latest
+        if latest is None or latest not in known or of_connection(metrics) or metrics.request_id in self._ended:
+            return None
         # ids that match no response: a plugin whose usage has ids of its own
-        return latest if latest is not None and latest in known else None
+        return latest
+
+    # --- the end -----------------------------------------------------------------------------------
 
     def turn_ends(self, turn: TurnState) -> None:
         """The turn's span is about to end: a response that nothing more can be said of ends, too."""
@@ -143,42 +214,25 @@ class RealtimeTracker:
                 self._finish(response)
 
     def close(self, at_ns: int) -> None:
+        for early in self._announced.rest():
+            for metrics in early.metrics:
+                self.metrics(metrics)
         for response in list(self._responses.values()):
             if response.end_ns is None:
                 response.outcome = attr.OUTCOME_CANCELLED
                 response.end_ns = at_ns
                 self._turns.finish(response.turn)
             self._finish(response)
+        if self._connection:
+            fields = {**self._connection, attr.REALTIME_RESPONSE: False}
+            self._scope.spans.start(attr.KIND_REALTIME, self._scope, at_ns, fields).end(at_ns)
 
     def _finish(self, response: Response) -> None:
         self._responses.pop(id(response), None)
         end = response.end_ns if response.end_ns is not None else self._scope.now_ns()
         response.span.end(end, response.outcome, response.fields)
-
-
-_ADDED = ("_tokens",)
-
-
-def _added(before: dict[str, AttributeValue], fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """The fields of both, token counts summed."""
-    out = {**before, **fields}
-    for name, value in fields.items():
-        earlier = before.get(name)
-        if name.endswith(_ADDED) and isinstance(value, int) and isinstance(earlier, int):
-            out[name] = earlier + value
-    return out
-
-
-def _usage(metrics: RealtimeModelMetrics) -> dict[str, AttributeValue]:
-    inputs, outputs = metrics.input_token_details, metrics.output_token_details
-    numbers = {
-        attr.USAGE_INPUT_TOKENS: metrics.input_tokens,
-        attr.USAGE_OUTPUT_TOKENS: metrics.output_tokens,
-        attr.USAGE_CACHE_READ: inputs.cached_tokens,
-        attr.USAGE_TEXT_INPUT: inputs.text_tokens,
-        attr.USAGE_AUDIO_INPUT: inputs.audio_tokens,
-        attr.USAGE_IMAGE_INPUT: inputs.image_tokens,
-        attr.USAGE_TEXT_OUTPUT: outputs.text_tokens,
-        attr.USAGE_AUDIO_OUTPUT: outputs.audio_tokens,
-    }
-    return {name: tokens for name, tokens in numbers.items() if tokens}
+        speech = response.turn.speech_ids[-1] if response.turn is not None and response.turn.speech_ids else None
+        if response.response_id and speech is not None:
+            self._ended[response.response_id] = speech
+            while len(self._ended) > _MAX_WAITING:
+                self._ended.popitem(last=False)

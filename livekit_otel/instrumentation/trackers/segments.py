@@ -34,9 +34,10 @@ class Claim:
         stopped_ns: when VAD heard the user stop; None where it did not.
         cut: the user was still speaking: ``stopped_ns`` is the commit.
         by_server: a realtime model's server heard it, not VAD.
+        items: ids of the items that such a server made of it.
     """
 
-    __slots__ = ("by_server", "cut", "floor_ns", "segments", "start_ns", "stopped_ns")
+    __slots__ = ("by_server", "cut", "floor_ns", "items", "segments", "start_ns", "stopped_ns")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Claim:
         floor_ns: int | None = None,
         cut: bool = False,
         by_server: bool = False,
+        items: Sequence[str] = (),
     ) -> None:
         self.segments = segments
         self.start_ns = start_ns
@@ -54,6 +56,7 @@ class Claim:
         self.stopped_ns = stopped_ns
         self.cut = cut
         self.by_server = by_server
+        self.items = list(items)
 
     @property
     def source(self) -> str | None:

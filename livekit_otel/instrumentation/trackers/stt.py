@@ -94,6 +94,16 @@ class SttTracker:
                 self._write_texts()
             self._give(self._finals.popleft(), self._scope)
 
+    def by_server(self, text: str, start_ns: int, owner: SpanOwner, speech_id: str | None) -> None:
+        """A realtime model's server transcribed an item. ``speech_id``: the answer to it, where its turn has ended."""
+        self.settle()
+        final = _Final(start_ns, self._scope.now_ns(), text, {})
+        if speech_id is not None and owner is self._scope:
+            final.attributes[attr.SPEECH_ID] = speech_id
+        if self._scope.content and (shown := self._scope.redacted(text, kinds.USER)):
+            final.attributes[attr.STT_TEXT] = clip(shown)
+        self._give(final, owner, keep_open=True)
+
     def speech_started(self) -> None:
         """The user began to speak (again): usage from here on is the next utterance's."""
         self.settle()

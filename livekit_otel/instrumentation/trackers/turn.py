@@ -17,15 +17,17 @@ from ..values import clip
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
 
-__all__ = ["TEXT_LIMIT", "TurnState", "joined", "model_name"]
+__all__ = ["SERVER", "TEXT_LIMIT", "TurnState", "joined", "model_name"]
 
 TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
 _REPORTED = frozenset(attr.REPORTED_METRICS)
 #: when somebody spoke: reported of both sides, kept of the user's
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
+#: an error of a realtime model's server that is that of no response
+SERVER = "server"
 #: a failure of these is of no account when the turn was answered all the same
-_MADE_UP_FOR = frozenset({attr.KIND_STT, attr.KIND_REALTIME})
+_MADE_UP_FOR = frozenset({attr.KIND_STT, SERVER})
 
 
 class TurnState:
@@ -78,6 +80,8 @@ class TurnState:
         #: it had something left to say when the user took the floor
         self.cut_short = False
         self.user_text = ""
+        #: what a realtime model's server transcribed, by item; whether all of it came
+        self._heard: dict[str, tuple[str, bool]] = {}
         #: redacted where the user asks for it
         self.agent_text = ""
         #: what the agent's voice was given
@@ -161,6 +165,25 @@ class TurnState:
         if handle.id not in self.speech_ids and len(self.speech_ids) < _MAX_SPEECHES:
             self.speech_ids.append(handle.id)
 
+    def speech_done(self, handle: SpeechHandle, *, closing: bool) -> None:
+        """A speech of it is over. ``closing``: with the session."""
+        self.speeches.pop(handle.id, None)
+        if not handle.scheduled:
+            return
+        self.answered = True
+        if handle.interrupted and closing and not self.interrupted:
+            self.closed_by_session = True
+        elif handle.interrupted and handle.id not in self.replaced:
+            self.interrupted = True
+
+    def hears(self, item_id: str, text: str, *, final: bool = False) -> None:
+        """A realtime model's server transcribed an item of the user's, maybe not all of it yet."""
+        if item_id in self._heard or len(self._heard) < _MAX_SPEECHES:
+            self._heard[item_id] = (text[:TEXT_LIMIT], final)
+        self.user_text = ""
+        for words, _ in self._heard.values():
+            self.user_text = joined(self.user_text, words)
+
     def note_model(self, attributes: dict[str, AttributeValue]) -> None:
         """The model of a stage, for the turn's list of models."""
         name = model_name(attributes)
@@ -188,7 +211,7 @@ class TurnState:
         if self.tool_outlives:
             out[attr.TURN_TOOL_OUTLIVES] = True
         if scope.content and self.user_text:
-            whole = len(self.user_text) < TEXT_LIMIT
+            whole = len(self.user_text) < TEXT_LIMIT and all(final for _, final in self._heard.values())
             out[attr.TURN_USER_TEXT] = clip(scope.redacted(self.user_text, kinds.USER, whole=whole))
         if scope.content and self.agent_text:
             out[attr.TURN_AGENT_TEXT] = clip(self.agent_text)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ... import attributes as attr
 from ...containment import contain
 from ...redaction import kinds
-from .. import livekit_api
+from .. import livekit_api, livekit_realtime
 from ..scope import SessionScope
 from ..span import SpanOwner
 from .open_turns import OpenTurns
@@ -41,8 +41,6 @@ class TurnTracker(OpenTurns):
         super().__init__(scope)
         self._by_speech: OrderedDict[str, TurnState] = OrderedDict()
         self._typed: str | None = None
-        #: what the user said to a realtime model that has not answered yet
-        self._early_words: ChatMessage | None = None
         #: LiveKit is creating a speech for words that it has not committed
         self.preempting = False
         #: when the user's speech began that no turn has claimed
@@ -154,11 +152,18 @@ class TurnTracker(OpenTurns):
     def open_user_turn(self) -> TurnState:
         """The turn of what the user said to a realtime model, which decides itself when that is over."""
         turn = self._start(self.speech_start() or self._scope.now_ns(), has_user=True, committed=True)
-        words, self._early_words = self._early_words, None
-        if words is not None:
-            self.message(words, turn)
         self._supersede(turn)
         return turn
+
+    def of_users(self) -> list[TurnState]:
+        """The open turns that have a user side, in order."""
+        return [turn for turn in self._open if turn.has_user]
+
+    def is_users(self, turn: TurnState) -> None:
+        """A realtime model answered words: the turn is a user's, and what came before waits for nothing any more."""
+        if not turn.has_user:
+            turn.has_user = True
+            self._supersede(turn)
 
     def _candidate_turn(self) -> TurnState:
         if self._candidate is None or not self._candidate.open:
@@ -203,13 +208,10 @@ class TurnTracker(OpenTurns):
         turn = self._by_speech.get(handle.id)
         if turn is None or not turn.open:
             return
-        turn.speeches.pop(handle.id, None)
-        if handle.scheduled:
-            turn.answered = True
-            if handle.interrupted and self._scope.closing and not turn.interrupted:
-                turn.closed_by_session = True
-            elif handle.interrupted and handle.id not in turn.replaced:
-                turn.interrupted = True
+        refused = livekit_realtime.failure_of(handle) if self._scope.realtime else None
+        if refused is not None:
+            turn.failed(attr.KIND_REALTIME, refused)
+        turn.speech_done(handle, closing=self._scope.closing)
         self.check(turn)
 
     # --- what is said ------------------------------------------------------------------------------
@@ -231,18 +233,3 @@ class TurnTracker(OpenTurns):
             if item.interrupted and not self._scope.closing and turn.failure is None:
                 turn.interrupted = True
         turn.report(item.metrics or {}, of_user=item.role == "user")
-
-    def words_arrived(self, item: ChatMessage, *, unclaimed: bool) -> None:
-        """A realtime model's server transcribed what the user said. ``unclaimed``: the user spoke, and no turn has it.
-
-        Servers transcribe in the order of speech: the oldest turn that waits for words gets them.
-        """
-        waiting = [turn for turn in self._open if not turn.user_text]
-        turn = next((turn for turn in waiting if turn.has_user), None)
-        if turn is None and not unclaimed:
-            turn = next((turn for turn in waiting if turn.by_server), None)
-        if turn is None:
-            self._early_words = item if unclaimed else None
-            return
-        turn.has_user = True
-        self.message(item, turn)

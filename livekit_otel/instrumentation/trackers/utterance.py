@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ..scope import SessionScope
 from .segments import Claim
+from .server_words import ServerWords
 from .stt import SttTracker
 from .turn import TurnState
 from .turns import TurnTracker
@@ -14,8 +16,11 @@ __all__ = ["Utterance"]
 class Utterance:
     """The user's speech and words that belong to no turn yet."""
 
-    def __init__(self, vad: VadTracker, stt: SttTracker, turns: TurnTracker) -> None:
+    def __init__(self, scope: SessionScope, vad: VadTracker, stt: SttTracker, turns: TurnTracker) -> None:
+        self._scope = scope
         self._vad = vad
+        #: what a realtime model's server transcribes
+        self.server_words = ServerWords(scope, turns, stt)
         self._stt = stt
         self._turns = turns
         #: words for which LiveKit makes a reply that are not committed yet
@@ -44,6 +49,19 @@ class Utterance:
         """They are this turn's."""
         self._vad.give(claim, turn)
         self._stt.give(turn)
+        if self._scope.realtime:
+            self.server_words.claimed(turn, claim.items, claim.start_ns)
+
+    def server_item(self, item_id: str | None) -> None:
+        """A realtime model's server made an item: of the user's audio, or (None) of something else."""
+        self._vad.server.announces = True
+        if item_id is not None and not self._vad.server.item(item_id, self._scope.now_ns()):
+            self.server_words.committed(item_id)
+
+    def answered(self, turn: TurnState) -> None:
+        """A realtime model speaks of itself: what its server took for speech before is nobody's. Words may follow."""
+        self._vad.server.forget()
+        self.server_words.waits(turn)
 
     def release(self, claim: Claim) -> None:
         """They are no turn's."""

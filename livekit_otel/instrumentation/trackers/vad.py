@@ -16,6 +16,7 @@ from ..scope import SessionScope
 from ..span import SpanOwner
 from ..values import flatten, model_attributes
 from .segments import LATE_NS, Claim, Segment, spoken_in
+from .server_speech import ServerSpeech
 
 if TYPE_CHECKING:
     from livekit.agents.metrics import VADMetrics
@@ -39,9 +40,10 @@ class VadTracker:
         self._cut_ns: int | None = None
         #: end of the latest segment, whoever claimed it
         self._last_end_ns: int | None = None
-        #: speech that LiveKit reports without VAD: the STT's detection, or a realtime model's
+        #: speech that LiveKit reports without VAD: the STT's detection
         self._reported_ns: int | None = None
-        self._reported_end_ns: int | None = None
+        #: and a realtime model's
+        self.server = ServerSpeech()
         self._metrics: dict[str, AttributeValue] = {}
         self._metrics_from_ns: int | None = None
 
@@ -64,15 +66,9 @@ class VadTracker:
             self._emit(self._waiting.popleft(), self._scope)
 
     def reported(self, start_ns: int) -> None:
-        """LiveKit says that the user began to speak, whoever heard it."""
-        ended, self._reported_end_ns = self._reported_end_ns, None
-        if self._reported_ns is None or (ended is not None and start_ns - ended > LATE_NS and not self._words):
+        """LiveKit says that the recognizer heard the user begin to speak."""
+        if self._reported_ns is None:
             self._reported_ns = start_ns
-
-    def reported_end(self, end_ns: int) -> None:
-        """A realtime model's server says that the user has stopped."""
-        if self._reported_ns is not None:
-            self._reported_end_ns = max(end_ns, self._reported_ns)
 
     def words(self, at_ns: int) -> None:
         """A transcript arrived. Of those since the latest speech began the first and the last are enough."""
@@ -88,8 +84,11 @@ class VadTracker:
 
     @property
     def unclaimed(self) -> bool:
-        """Whether the user said something that no turn has claimed."""
-        return self._current is not None or bool(self._waiting) or self._reported_ns is not None
+        """Whether the user said something that no turn has claimed; what their server took for noise is nothing."""
+        if self.server.announces:
+            return self.server.start_ns() is not None
+        heard = self._current is not None or bool(self._waiting) or self._reported_ns is not None
+        return heard or self.server.start_ns() is not None
 
     def began_ns(self, after_ns: int = 0) -> int | None:
         """When the user's speech that no turn has claimed began."""
@@ -99,14 +98,22 @@ class VadTracker:
         if heard:
             found = spoken_in(heard, self._words, after_ns) if self._words else heard[-1:]
             return found[0].start_ns
-        return self._reported_ns
+        server = self.server.start_ns()
+        return self._reported_ns if server is None else server
+
+    @property
+    def speaks_ns(self) -> int | None:
+        """When the user began what they are saying, or what a server took for it."""
+        began = self.began_ns()
+        return self.server.latest_ns if began is None else began
 
     @property
     def segment_start_ns(self) -> int | None:
         """When the user's latest speech began, if no turn has claimed it."""
         if self._current is not None:
             return self._current.start_ns
-        return self._waiting[-1].start_ns if self._waiting else self._reported_ns
+        server = self.server.latest_ns
+        return self._waiting[-1].start_ns if self._waiting else self._reported_ns if server is None else server
 
     # --- whose it is -------------------------------------------------------------------------------
 
@@ -140,15 +147,14 @@ class VadTracker:
             elif other not in found:
                 self._emit(other, self._scope)
         reported, self._reported_ns = self._reported_ns, None
-        reported_end, self._reported_end_ns = self._reported_end_ns, None
+        by_server, items = self.server.claim()
         last_words = self._words[-1] if self._words else None
         self._words.clear()
         if found:
-            return Claim(found, found[0].start_ns, found[-1].end_ns, floor_ns=since[0].start_ns, cut=cut)
-        if reported is not None and reported_end is not None:
-            by_server = Segment(reported, reported_end)
-            by_server.attributes = {attr.VAD_SERVER: True}
-            return Claim([by_server], reported, reported_end, by_server=True)
+            return Claim(found, found[0].start_ns, found[-1].end_ns, floor_ns=since[0].start_ns, cut=cut, items=items)
+        if by_server is not None:
+            by_server.items = items
+            return by_server
         # the words came late: their speech belongs to the turn before
         late = self._last_end_ns
         if late is not None and last_words is not None and late <= last_words <= late + LATE_NS:
@@ -170,7 +176,8 @@ class VadTracker:
         while self._waiting:
             self._emit(self._waiting.popleft(), self._scope)
         self._words.clear()
-        self._reported_ns = self._reported_end_ns = None
+        self._reported_ns = None
+        self.server.clear()
 
     # --- metrics -----------------------------------------------------------------------------------
 

@@ -1,0 +1,102 @@
+"""What we ask of LiveKit's realtime models and of their plugins, with a neutral value where a name is gone."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from livekit.agents import AgentSession, SpeechHandle
+    from livekit.agents.llm import GenerationCreatedEvent, RealtimeModel, RealtimeModelError
+    from livekit.agents.voice.agent_activity import AgentActivity
+
+#: the sessions of models whose servers are listened to
+_heard: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@cache
+def realtime_model() -> type:
+    from livekit.agents.llm import RealtimeModel
+
+    return RealtimeModel
+
+
+def realtime_llm(activity: AgentActivity) -> RealtimeModel:
+    """The realtime model of an activity that uses one."""
+    model: Any = activity.llm
+    return cast("RealtimeModel", model)
+
+
+def is_realtime(session: AgentSession[Any]) -> bool:
+    """Whether the session, or the agent in charge, uses a speech-to-speech model."""
+    agent_llm = getattr(getattr(session, "_agent", None), "llm", None)
+    realtime = realtime_model()
+    return isinstance(session.llm, realtime) or isinstance(agent_llm, realtime)
+
+
+def _capability(session: AgentSession[Any] | None, name: str) -> bool:
+    """What the realtime model of the agent in charge can do; False where it has none."""
+    if session is None or not is_realtime(session):
+        return False
+    model = getattr(getattr(session, "_agent", None), "llm", None)
+    if not isinstance(model, realtime_model()):
+        model = session.llm
+    return bool(getattr(getattr(model, "capabilities", None), name, False))
+
+
+def transcribes_itself(session: AgentSession[Any] | None) -> bool:
+    """Whether the user's words come from a realtime model's server, not from a recognizer of the session."""
+    return _capability(session, "user_transcription")
+
+
+def replies_to_tools(session: AgentSession[Any] | None) -> bool:
+    """Whether a realtime model speaks of itself when its tools have answered."""
+    return _capability(session, "auto_tool_reply_generation")
+
+
+@cache
+def realtime_error() -> type[RealtimeModelError]:
+    from livekit.agents.llm import RealtimeModelError
+
+    return RealtimeModelError
+
+
+def disconnects(error: RealtimeModelError) -> bool:
+    """Whether what the model was answering is lost with this error: its connection is, or it gives up."""
+    from livekit.agents import APIConnectionError, APIError
+
+    cause = error.error
+    return not error.recoverable or isinstance(cause, APIConnectionError) or not isinstance(cause, APIError)
+
+
+def on_server_event(activity: AgentActivity, callback: Callable[[Mapping[str, Any]], None]) -> None:
+    """Call ``callback`` with each event of a server that speaks OpenAI's protocol, from the first call of this on."""
+    model_session = activity.realtime_llm_session
+    if model_session is not None and model_session not in _heard:
+        _heard.add(model_session)
+        model_session.on("openai_server_event_received", callback)
+
+
+def announces_items(activity: AgentActivity) -> bool:
+    """Whether a plugin keeps its server's conversation, and so learns of its items (OpenAI's and its kin)."""
+    return hasattr(activity.realtime_llm_session, "_remote_chat_ctx")
+
+
+def hears_the_end(activity: AgentActivity) -> bool:
+    """Whether "the user stopped" is what the server heard: Gemini's plugin says so where an answer is over."""
+    return not hasattr(activity.realtime_llm_session, "_in_user_activity")
+
+
+def broke_off(activity: AgentActivity, generation: GenerationCreatedEvent) -> bool | None:
+    """Whether a server never completed a response, by a plugin that keeps when it did (Gemini's); None by others."""
+    kept: Any = getattr(activity.realtime_llm_session, "_current_generation", None)
+    if getattr(kept, "message_ch", None) is not generation.message_stream or not hasattr(kept, "_completed_timestamp"):
+        return None
+    return kept._completed_timestamp is None
+
+
+def failure_of(handle: SpeechHandle) -> BaseException | None:
+    """Why a model refused to say anything for a speech that is done."""
+    return handle.exception() if handle.done() else None

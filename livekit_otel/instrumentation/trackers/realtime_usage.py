@@ -1,0 +1,69 @@
+"""What a response of a realtime model used, as attributes; several messages of one response add up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from ..values import flatten, model_attributes
+
+if TYPE_CHECKING:
+    from livekit.agents.metrics import RealtimeModelMetrics
+
+__all__ = ["added", "connection_fields", "fields_of", "of_connection"]
+
+_ADDED = ("_tokens", ".acquire_time", ".session_duration")
+_FIRST_TOKEN = attr.metric("realtime", "ttft")
+#: what a connection says that is not of one response
+_OF_CONNECTION = frozenset(
+    attr.metric("realtime", name)
+    for name in ("label", "acquire_time", "connection_reused", "session_duration", "metadata.model_name")
+) | {attr.metric("realtime", "metadata.model_provider")}
+
+
+def fields_of(metrics: RealtimeModelMetrics, *, native: bool) -> dict[str, AttributeValue]:
+    """Metrics as attributes. ``native``: LiveKit's own span has the tokens, too."""
+    fields = {**flatten("realtime", metrics), **model_attributes(metrics, generates=True)}
+    fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if native else _usage(metrics))
+    if metrics.ttft < 0:
+        # LiveKit's number for a response without output, and for plugins that do not know
+        fields.pop(_FIRST_TOKEN, None)
+    return fields
+
+
+def of_connection(metrics: RealtimeModelMetrics) -> bool:
+    """Whether metrics that name no known response say something of the connection, and nothing of any response."""
+    return not metrics.input_tokens and not metrics.output_tokens and not metrics.total_tokens
+
+
+def connection_fields(fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """Those that a response's span takes over."""
+    return {name: value for name, value in fields.items() if name in _OF_CONNECTION}
+
+
+def added(before: dict[str, AttributeValue], fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """The fields of both: tokens and the times of connections are summed, of the rest the later wins."""
+    out = {**before, **fields}
+    for name, value in fields.items():
+        earlier = before.get(name)
+        numbers = isinstance(value, int | float) and isinstance(earlier, int | float)
+        if numbers and name.endswith(_ADDED):
+            out[name] = earlier + value  # type: ignore[operator]
+    return out
+
+
+def _usage(metrics: RealtimeModelMetrics) -> dict[str, AttributeValue]:
+    inputs, outputs = metrics.input_token_details, metrics.output_token_details
+    numbers = {
+        attr.USAGE_INPUT_TOKENS: metrics.input_tokens,
+        attr.USAGE_OUTPUT_TOKENS: metrics.output_tokens,
+        attr.USAGE_CACHE_READ: inputs.cached_tokens,
+        attr.USAGE_TEXT_INPUT: inputs.text_tokens,
+        attr.USAGE_AUDIO_INPUT: inputs.audio_tokens,
+        attr.USAGE_IMAGE_INPUT: inputs.image_tokens,
+        attr.USAGE_TEXT_OUTPUT: outputs.text_tokens,
+        attr.USAGE_AUDIO_OUTPUT: outputs.audio_tokens,
+    }
+    return {name: tokens for name, tokens in numbers.items() if tokens}

@@ -1,0 +1,90 @@
+"""Whose the words are, and who spoke at all, by real plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from livekit_otel import attributes as attr
+from tests.kit.run import assert_same_report
+from tests.kit.turn_checker import check_reports, check_turns
+
+from .calls import STORY
+from .play import Played
+
+Calls = Callable[[str, bool], Played]
+#: the user's words, the agent's, why the turn ended, whether the user said anything
+Line = tuple[str, str, str, bool]
+STORIES: dict[str, list[Line]] = {
+    "openai_talk": [
+        ("", "Hello from the shop.", "completed", False),
+        ("what is the time", "It is noon.", "completed", True),
+        ("weather in lima", "It rains in Lima.", "completed", True),
+        ("tell me a story", STORY, "interrupted", True),
+        ("stop", "All right.", "completed", True),
+    ],
+    "gemini_talk": [
+        ("", "Hello from Gemini.", "completed", False),
+        ("what is the time", "It is noon now.", "completed", True),
+        ("in the middle", "It is noon now.", "completed", True),
+        ("after all", "It is noon now.", "completed", True),
+        ("weather in lima", "It rains in Lima.", "completed", True),
+        ("tell me a story", STORY, "interrupted", True),
+        ("stop it", "All right.", "completed", True),
+    ],
+    # speech that nobody made
+    "openai_noise": [("", "Are you still there?", "completed", False), ("yes I am", "Good.", "completed", True)],
+    "gemini_proactive": [
+        ("", "Are you still there?", "completed", False),
+        ("yes I am", STORY, "session_closed", True),
+    ],
+    # late words
+    "openai_late_words": [
+        ("while it speaks", "An answer it is.", "completed", True),
+        ("after it spoke", "An answer it is.", "completed", True),
+        ("in time", "An answer it is.", "completed", True),
+        ("the slow one", "One.", "completed", True),
+        ("the quick one", "Two.", "completed", True),
+    ],
+}
+MODES = pytest.mark.parametrize("native", [False, True], ids=["pipeline", "both-layers"])
+
+
+@MODES
+@pytest.mark.parametrize("name", STORIES)
+def test_the_turns_are_those_of_the_call(played: Calls, name: str, native: bool) -> None:
+    """Each turn has its own words and its own answer, and a user side where the user spoke."""
+    found = []
+    for turn in played(name, native).report.turns:
+        assert turn.span is not None
+        has_user = turn.span.attributes[attr.TURN_HAS_USER]
+        found.append((turn.user_text, " ".join(turn.agent_text.split()), turn.end_reason, has_user))
+    assert found == STORIES[name]
+
+
+@MODES
+@pytest.mark.parametrize("name", ["openai_failed", "openai_rejected", "openai_dropped", "gemini_dropped", *STORIES])
+def test_turns_are_whole_and_reports_are_livekits(played: Calls, name: str, native: bool) -> None:
+    """Turns hold the checker's rules, and the report that is rebuilt equals LiveKit's own."""
+    one = played(name, native)
+    check_turns(one.pipeline)
+    check_reports(one.pipeline, [one.call.report])
+    assert one.report.complete, one.report.warnings
+    assert_same_report(one.report.to_dict(), one.call.report)
+
+
+@MODES
+def test_a_servers_noise_is_no_speech(played: Calls, native: bool) -> None:
+    """The question after the noise begins with its own speech, by the server's log."""
+    one = played("openai_noise", native)
+    (spoken,) = one.call.server.log.times("speech started")
+    assert one.report.turns[1].start_ns / 1e9 == pytest.approx(spoken, abs=0.05)
+
+
+@MODES
+@pytest.mark.parametrize("name", ["openai_talk", "gemini_talk"])
+def test_a_barge_in_is_the_users(played: Calls, name: str, native: bool) -> None:
+    """The user's speech over the answer is what interrupts it, as LiveKit has it."""
+    causes = [span.attributes[attr.INTERRUPTION_CAUSE] for span in played(name, native).of(attr.KIND_INTERRUPTION)]
+    assert causes == ["user"]
