@@ -94,9 +94,8 @@ def handoff_task(session: AgentSession[Any]) -> asyncio.Task[Any] | None:
     return task if isinstance(task, asyncio.Task) else None
 
 
-def last_speaking_time(activity: AgentActivity) -> float | None:
-    """When VAD last heard the user, unix seconds."""
-    recognition = getattr(activity, "_audio_recognition", None)
+def last_speaking_time(recognition: AudioRecognition) -> float | None:
+    """When VAD last heard the user, or the recognizer's latest event came, whichever was later; unix seconds."""
     last = getattr(recognition, "_last_speaking_time", None)
     return float(last) if isinstance(last, int | float) else None
 
