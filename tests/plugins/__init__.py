@@ -1,0 +1,1 @@
+"""Real plugin packages on loopback servers that speak their providers' protocols."""
