@@ -73,8 +73,11 @@ def activity_of(recognition: AudioRecognition) -> AgentActivity:
 
 
 def recognizer(stream: RecognizeStream) -> STT[Any]:
-    """The recognizer that a stream is of."""
-    return stream._stt
+    """The recognizer that a stream is of; of a fallback adapter's the one that serves."""
+    stt = stream._stt
+    while (active := getattr(stt, "_active_instance", None)) is not None:
+        stt = active
+    return stt
 
 
 def hook_task(activity: AgentActivity) -> asyncio.Task[object] | None:
@@ -102,15 +105,13 @@ def last_speaking_time(recognition: AudioRecognition) -> float | None:
 
 def realtime_llm(activity: AgentActivity) -> RealtimeModel:
     """The realtime model of an activity that uses one."""
-    model: Any = activity.llm
-    return cast("RealtimeModel", model)
+    return cast("RealtimeModel", activity.llm)
 
 
 def is_realtime(session: AgentSession[Any]) -> bool:
     """Whether the session, or the agent in charge, uses a speech-to-speech model."""
     agent_llm = getattr(getattr(session, "_agent", None), "llm", None)
-    realtime = realtime_model()
-    return isinstance(session.llm, realtime) or isinstance(agent_llm, realtime)
+    return isinstance(session.llm, realtime_model()) or isinstance(agent_llm, realtime_model())
 
 
 def transcribes_itself(session: AgentSession[Any] | None) -> bool:

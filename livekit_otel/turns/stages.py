@@ -137,7 +137,6 @@ class Stages:
         heard = [one for one in found if first_audio(one) is not None]
         if heard:
             return min(heard, key=lambda one: (first_audio(one) or 0, *_order(one)))
-        # one that was cut off does not report its first audio
         return next((one for one in found if one.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR), None)
 
     def failed_before(self, tts: SpanRecord) -> SpanRecord | None:
@@ -214,6 +213,7 @@ STAGE_ATTRIBUTES = frozenset(
         attr.SPEECH_ID,
         attr.EOU_COMMITTED,
         attr.EOU_SOURCE,
+        attr.EOU_SPEECH_DURATION,
         attr.EOU_HELD,
         attr.EOU_HELD_BY,
         attr.EOU_HOOK,

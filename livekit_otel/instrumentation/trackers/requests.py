@@ -48,7 +48,7 @@ class Request:
         #: of no speech, beside the conversation
         self.beside = False
         self.attempts = 1
-        self.retries = Retries()
+        self.retries = Retries(tracker.retried_for, tracker.retried_codes)
         self.has_metrics = False
         self._end_ns: int | None = None
         self._reported = False
@@ -76,6 +76,10 @@ class Request:
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Attributes that the span gets when it ends."""
         self._attributes.update(attributes)
+
+    def has(self, name: str) -> bool:
+        """Whether the span will get this attribute."""
+        return name in self._attributes
 
     def set_late(self, make: Late) -> None:
         """Attributes that depend on how the request ends: ``make`` is called then."""
@@ -136,6 +140,8 @@ class RequestTracker:
     attempts = ""
     #: attribute that says why attempts were repeated
     retried_for = ""
+    #: attribute that has the codes of those
+    retried_codes = ""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
         self.scope = scope
@@ -171,7 +177,7 @@ class RequestTracker:
 
     def work_done(self, request: Request, error: BaseException | None) -> None:
         """The request's last attempt is over."""
-        request.set({self.attempts: request.attempts, **request.retries.take(self.retried_for)})
+        request.set({self.attempts: request.attempts, **request.retries.take()})
         request.work_done(self.scope.now_ns(), error)
 
     def remember(self, stream: object, request: Request) -> None:
