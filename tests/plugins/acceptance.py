@@ -33,6 +33,9 @@ def report_is_livekits(outcome: Outcome, setup: Setup) -> Iterator[str]:
     theirs = [_rounded(one) for one in outcome.usage]
     if [_rounded(one) for one in outcome.report.usage] != theirs:
         yield f"usage: {outcome.report.usage} is not {theirs}"
+    derived = [_rounded(one.to_dict()) for one in outcome.report.derivation.usage]
+    if derived != theirs:
+        yield f"usage of the stages: {derived} is not {theirs}"
     if not outcome.report.complete:
         yield f"incomplete: {outcome.report.warnings}"
 

@@ -46,7 +46,7 @@ class Setup:
         tts: a name of ``TTSS``, likewise.
         detect: what ends the user's turns.
         has_vad: whether the session has Silero's VAD.
-        options: more of ``AgentSession``'s.
+        ahead: replies are made before the turn is committed.
         agent: makes the agent.
     """
 
@@ -57,7 +57,7 @@ class Setup:
     detect: str = "vad"
     has_vad: bool = True
     timing: Timing = field(default_factory=Timing)
-    options: dict[str, Any] = field(default_factory=dict)
+    ahead: bool = False
     agent: Callable[[], Agent] | None = None
 
 
@@ -132,11 +132,10 @@ async def session_of(setup: Setup, world: World, host: str) -> AsyncIterator[tup
         "turn_handling": {
             "turn_detection": setup.detect,
             "endpointing": {"min_delay": 0.5, "max_delay": 2.0},
-            "preemptive_generation": {"enabled": False},
+            "preemptive_generation": {"enabled": setup.ahead},
         },
         "aec_warmup_duration": None,
         "session_close_transcript_timeout": 0.5,
-        **setup.options,
     }
     session: AgentSession[Any] = AgentSession(**options)
     mic = Microphone(Engine.shared().sample_rate, world)

@@ -32,7 +32,7 @@ ANSWERS: tuple[tuple[str, str | ToolCall], ...] = (
 
 @dataclass(frozen=True)
 class Call:
-    """A script on its plugins. ``failing``: what it provokes ends turns in failure."""
+    """A script on its plugins."""
 
     name: str
     script: Script
@@ -147,7 +147,10 @@ CALLS: tuple[Call, ...] = (
     Call("a barge-in with a late interim", barge_in, Setup("nova", "aura", timing=Timing(interim=0.8))),
     Call("a barge-in while the voice streams", barge_in, Setup("nova", "sonic", timing=Timing(speed=1.2))),
     Call("an early barge-in, aura streams", early_barge_in, Setup("flux", "aura", timing=Timing(speed=1.2))),
+    Call("a barge-in, eleven streams", barge_in, Setup("assembly", "eleven", timing=Timing(speed=1.2))),
+    Call("very late finals", two_questions, Setup("nova", "sonic", timing=Timing(final=1.7))),
     Call("late finals", two_questions, Setup("nova", "sonic", timing=Timing(final=0.8))),
+    Call("replies made ahead", two_questions, Setup("flux", "sonic", ahead=True)),
     Call("a tool and a handoff", tool_and_colleague, Setup("nova", "sonic", agent=Clerk)),
     Call("closed in mid-answer", closes_in_mid_answer, Setup("nova", "sonic")),
     Call("the recognizer's socket drops", struck_by("stt dropped"), Setup("nova", "sonic")),
@@ -164,6 +167,11 @@ CALLS: tuple[Call, ...] = (
         Setup("nova", "aura"),
     ),
     Call("the voice is refused once", struck_by("tts dropped"), Setup("nova", "aura")),
+    Call(
+        "the voice gives up",
+        struck_by("tts dropped", "tts refused", "tts refused", "tts refused", wait=8.0),
+        Setup("nova", "eleven"),
+    ),
     Call("the voice falls back", struck_by("tts error"), Setup("nova", "sonic", fallback_tts="eleven")),
     Call("the recognizer falls back", struck_by("stt dropped"), Setup("nova", "sonic", fallback_stt="assembly")),
 )

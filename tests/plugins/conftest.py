@@ -8,8 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .outcome import Outcome
 
 #: set by .ci/plugins: what is missing is an error there
 REQUIRED = "LIVEKIT_OTEL_PLUGINS"
@@ -45,6 +49,30 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         output, _ = process.communicate(timeout=_LONGEST)
         assert process.returncode == 0, f"playing the calls, {mode}:\n{output[-4000:]}"
     return lambda mode: root / mode
+
+
+@pytest.fixture(scope="session")
+def outcome_of(played: Callable[[str], Path]) -> Callable[[str, str], Outcome]:
+    """A call by its name and mode."""
+    from .outcome import outcomes
+
+    read: dict[tuple[str, str], Outcome] = {}
+
+    def find(name: str, mode: str) -> Outcome:
+        if (mode, name) not in read:
+            present = [path.stem for path in played(mode).glob("*.json")]
+            read.update({(mode, one): outcome for one, outcome in outcomes(played(mode), present).items()})
+        return read[mode, name]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def outcomes_of_all(outcome_of: Callable[[str, str], Outcome]) -> dict[str, dict[str, Outcome]]:
+    """All calls of both modes."""
+    from .calls import BY_NAME
+
+    return {mode: {name: outcome_of(name, mode) for name in BY_NAME} for mode in MODES}
 
 
 def _needs_call(item: pytest.Item) -> bool:

@@ -15,6 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
+#: recognizers that listen to the same words finish them within this time
+_SAME = 0.2
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -90,6 +93,7 @@ class World:
     #: texts that the caller is about to say, in order, and the one that is being said
     pieces: deque[str] = field(default_factory=deque)
     _piece: str | None = None
+    _said: tuple[float, str] = (0.0, "")
     _faults: deque[str] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -116,13 +120,16 @@ class World:
 
     def speaking(self) -> str:
         """The text that the caller is saying."""
+        if self._piece is None and time.perf_counter() - self._said[0] < _SAME:
+            return self._said[1]
         if self._piece is None:
             self._piece = self.pieces.popleft() if self.pieces else "mm"
         return self._piece
 
     def said(self) -> str:
-        """That text is over."""
+        """That text is over. Who listens beside the one that says so hears the same."""
         text, self._piece = self.speaking(), None
+        self._said = (time.perf_counter(), text)
         return text
 
     def answer(self, question: str) -> str | ToolCall:
