@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-AttributeType = Literal["string", "int", "double", "boolean", "string[]", "double[]"]
+AttributeType = Literal["string", "int", "double", "boolean", "string[]", "double[]", "int[]"]
 
 #: what is written; the earlier ones are read as well
 SCHEMA_VERSION = 2
@@ -483,7 +483,7 @@ TTS_FIRST_BYTE = _define(
 TTS_FIRST_TEXT = _define(
     "livekit_otel.tts.time_to_first_text",
     "double",
-    "From the start of the span to the first text that reached the provider; absent when no audio came.",
+    "From the start of the span to the first text that reached the provider, retries included.",
     unit="s",
 )
 LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried, where that is not once.")
@@ -499,6 +499,14 @@ STT_RETRIED_FOR = _define(
     "string[]",
     "Error types for which the recognizer connected again since the transcript before this one, at most 8.",
 )
+LLM_RETRIED_CODES, TTS_RETRIED_CODES, STT_RETRIED_CODES = (
+    _define(
+        f"livekit_otel.{_stage}.retried_codes",
+        "int[]",
+        "HTTP status or websocket close codes of those attempts that have one, in order.",
+    )
+    for _stage in ("llm", "tts", "stt")
+)
 LLM_OWN = _define(
     "livekit_otel.llm.own",
     "boolean",
@@ -509,6 +517,9 @@ LLM_PREEMPTIVE = _define(
     "livekit_otel.llm.preemptive", "boolean", "The request was made before the user's turn was committed."
 )
 VAD_SPEECH = _define("livekit_otel.vad.speech", "boolean", "False on a span that only carries metrics of silence.")
+STT_SPEECH = _define(
+    "livekit_otel.stt.speech", "boolean", "False on a span that only carries usage that came after the last transcript."
+)
 VAD_SERVER = _define(
     "livekit_otel.vad.server", "boolean", "A realtime model's server heard the speech; no VAD of the session did."
 )
@@ -526,6 +537,12 @@ STT_REQUEST_IDS = _define(
     "The provider's ids of the requests that the transcript and its usage came from, each once, at most 16.",
 )
 STT_LANGUAGE = _define("livekit_otel.stt.language", "string", "Language of the transcript.")
+EOU_SPEECH_DURATION = _define(
+    "livekit_otel.eou.speech_duration",
+    "double",
+    "How long the user spoke, by the recognizer's own detection, where no VAD listens.",
+    unit="s",
+)
 EOU_SOURCE = _define(
     "livekit_otel.eou.speech_end_source",
     "string",

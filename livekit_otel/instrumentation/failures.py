@@ -59,16 +59,32 @@ def _code(error: BaseException) -> int:
 
 
 class Retries:
-    """Why attempts were repeated: the error types of the first few."""
+    """Why attempts were repeated: the error types of the first few, and the codes of those that have one.
 
-    def __init__(self) -> None:
+    ``types`` and ``codes`` are the names of the attributes.
+    """
+
+    def __init__(self, types: str, codes: str) -> None:
+        self._names = types, codes
         self._types: list[str] = []
+        self._codes: list[int] = []
 
     def add(self, error: BaseException) -> None:
-        if len(self._types) < _MAX_RETRIES:
-            self._types.append(clip(type(error).__qualname__))
+        if len(self._types) >= _MAX_RETRIES:
+            return
+        self._types.append(clip(type(error).__qualname__))
+        known = failure_attributes(error)
+        code = known.get(attr.HTTP_STATUS, known.get(attr.ERROR_CLOSE_CODE))
+        if isinstance(code, int):
+            self._codes.append(code)
 
-    def take(self, name: str) -> dict[str, AttributeValue]:
-        """Attribute ``name`` with what was added since the last call; nothing where nothing was."""
+    def take(self) -> dict[str, AttributeValue]:
+        """The attributes of what was added since the last call; nothing where nothing was."""
         types, self._types = self._types, []
-        return {name: tuple(types)} if types else {}
+        codes, self._codes = self._codes, []
+        out: dict[str, AttributeValue] = {}
+        if types:
+            out[self._names[0]] = tuple(types)
+        if codes:
+            out[self._names[1]] = tuple(codes)
+        return out

@@ -72,8 +72,11 @@ def activity_of(recognition: AudioRecognition) -> AgentActivity:
 
 
 def recognizer(stream: RecognizeStream) -> STT[Any]:
-    """The recognizer that a stream is of."""
-    return stream._stt
+    """The recognizer that a stream is of; of a fallback adapter's the one that serves."""
+    stt = stream._stt
+    while (active := getattr(stt, "_active_instance", None)) is not None:
+        stt = active
+    return stt
 
 
 def hook_task(activity: AgentActivity) -> asyncio.Task[object] | None:
@@ -93,9 +96,8 @@ def handoff_task(session: AgentSession[Any]) -> asyncio.Task[Any] | None:
     return task if isinstance(task, asyncio.Task) else None
 
 
-def last_speaking_time(activity: AgentActivity) -> float | None:
-    """When VAD last heard the user, unix seconds."""
-    recognition = getattr(activity, "_audio_recognition", None)
+def last_speaking_time(recognition: AudioRecognition) -> float | None:
+    """When VAD last heard the user, or the recognizer's latest event came, whichever was later; unix seconds."""
     last = getattr(recognition, "_last_speaking_time", None)
     return float(last) if isinstance(last, int | float) else None
 

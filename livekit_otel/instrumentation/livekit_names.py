@@ -22,6 +22,11 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_turn", "the user's turn is committed or not"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_eot_prediction", "what the end-of-turn detector says"),
     ("livekit.agents.voice.audio_recognition", "AudioRecognition._run_eou_detection", "a check for the end begins"),
+    (
+        "livekit.agents.voice.audio_recognition",
+        "AudioRecognition._process_stt_event",
+        "it overwrites the moment at which VAD last heard the user",
+    ),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_preemptive_generation", "a reply is made ahead"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.clear_user_turn", "the user's words are discarded"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.commit_user_turn", "the user's turn is committed by code"),

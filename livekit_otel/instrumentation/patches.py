@@ -29,6 +29,7 @@ _VOICE = "livekit.agents.voice"
 _SESSION = "livekit.agents.voice.agent_session"
 _ACTIVITY = "livekit.agents.voice.agent_activity"
 _JOB = "livekit.agents.job"
+_RECOGNITION = "livekit.agents.voice.audio_recognition"
 _LLM = "livekit.agents.llm.llm"
 _TTS = "livekit.agents.tts.tts"
 _STT = "livekit.agents.stt.stt"
@@ -48,7 +49,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_ACTIVITY, "AgentActivity", "start", speech.start_activity),
     Patch(_ACTIVITY, "AgentActivity", "on_end_of_turn", eou.on_end_of_turn),
     Patch(_ACTIVITY, "AgentActivity", "on_eot_prediction", eou.on_eot_prediction),
-    Patch("livekit.agents.voice.audio_recognition", "AudioRecognition", "_run_eou_detection", eou.run_eou_detection),
+    Patch(_RECOGNITION, "AudioRecognition", "_run_eou_detection", eou.run_eou_detection),
+    Patch(_RECOGNITION, "AudioRecognition", "_process_stt_event", speech.process_stt_event),
     Patch(_ACTIVITY, "AgentActivity", "on_preemptive_generation", eou.on_preemptive_generation),
     Patch(_ACTIVITY, "AgentActivity", "clear_user_turn", eou.clear_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "commit_user_turn", eou.commit_user_turn),

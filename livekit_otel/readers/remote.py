@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -126,6 +126,10 @@ def rfc3339(ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
+#: what the items of a list are
+_ITEMS: dict[str | None, Callable[[Any], Any]] = {"string[]": str, "double[]": float, "int[]": int}
+
+
 def restored(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """Attributes with the types that the schema gives them; what does not fit, and other names, stay as they are."""
     return {name: _typed(attr.type_of(name), value) for name, value in attributes.items() if value is not None}
@@ -142,10 +146,10 @@ def _typed(kind: attr.AttributeType | None, value: Any) -> AttributeValue:
             return float(value)
         if kind == "boolean" and not isinstance(value, bool) and str(value).lower() in ("true", "false", "1", "0"):
             return str(value).lower() in ("true", "1")
-        if kind in ("string[]", "double[]"):
+        if kind in _ITEMS:
             found = msgspec.json.decode(value) if isinstance(value, str) and value.startswith("[") else value
             several = found if isinstance(found, list | tuple) else [found]
-            return [str(one) for one in several] if kind == "string[]" else [float(one) for one in several]
+            return [_ITEMS[kind](one) for one in several]
         if isinstance(value, dict):
             return msgspec.json.encode(value).decode()
     except (ValueError, TypeError, OverflowError, RecursionError):

@@ -10,7 +10,7 @@ from .gaps import WholeWait
 from .model import TurnLatency
 from .own_work import first_output, node_of, writer_of
 from .stages import Stages, avatar_ns, first_audio, first_token, held_until, hook_ns, provider_start, speech_of
-from .wait import Wait, user_started
+from .wait import Wait, asked_ns, user_started
 
 __all__ = ["TOLERANCE", "Spoken", "latency_of", "notes_of", "spoken_of"]
 
@@ -80,7 +80,7 @@ def latency_of(stages: Stages, wait: Wait, spoken: Spoken, whole: WholeWait) -> 
     failed = stages.failed_before(tts) if tts is not None else None
     started = provider_start(tts) if tts is not None else None
     if failed is not None:
-        started = failed.start_ns
+        started = asked_ns(failed)
     if tts is not None:
         audio = first_audio(tts)
         begin = started if started is not None else tts.start_ns

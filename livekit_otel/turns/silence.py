@@ -30,11 +30,10 @@ from .stages import (
     avatar_ns,
     first_audio,
     first_token,
-    provider_start,
     response_audio,
     speech_of,
 )
-from .wait import Wait
+from .wait import Wait, asked_ns
 
 __all__ = ["CriticalPath", "critical_path"]
 
@@ -103,10 +102,7 @@ class CriticalPath(WalkedPath):
                 self.extend(_NODE, audio)
             self.extend(PLAYBACK, audio)
         failed = self._stages.failed_before(tts)
-        begin = tts.start_ns if failed is not None else provider_start(tts)
-        self.extend(_TTS, tts.start_ns if begin is None else begin)
-        if failed is not None:
-            self.extend(_TTS, failed.start_ns)
+        self.extend(_TTS, asked_ns(tts if failed is None else failed))
         start = min(tts.start_ns, failed.start_ns) if failed is not None else tts.start_ns
         source = self._stages.text_source(speech, self.at)
         writes = self._writer(speech) if source is None else None

@@ -140,7 +140,6 @@ class Stages:
         heard = [one for one in found if first_audio(one) is not None]
         if heard:
             return min(heard, key=lambda one: (first_audio(one) or 0, *_order(one)))
-        # one that was cut off does not report its first audio
         return next((one for one in found if one.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR), None)
 
     def failed_before(self, tts: SpanRecord) -> SpanRecord | None:
@@ -210,7 +209,8 @@ def avatar_ns(playback: SpanRecord) -> int | None:
 
 STAGE_ATTRIBUTES = frozenset(
     {attr.KIND, attr.OUTCOME, attr.ERROR_TYPE, attr.SPEECH_ID, attr.VAD_SPEECH, attr.INTERRUPTION_VERDICT}
-    | {attr.EOU_COMMITTED, attr.EOU_SOURCE, attr.EOU_HELD, attr.EOU_HELD_BY, attr.EOU_HOOK, _HOOK, DECIDED_BY}
+    | {attr.EOU_COMMITTED, attr.EOU_SOURCE, attr.EOU_SPEECH_DURATION, DECIDED_BY}
+    | {attr.EOU_HELD, attr.EOU_HELD_BY, attr.EOU_HOOK, _HOOK}
     | {attr.NODE_FIRST_OUTPUT, attr.NODE_NAME, attr.NODE_OWN_WORK}
     | {attr.LLM_OWN, attr.LLM_PREEMPTIVE, attr.TIME_TO_FIRST_CHUNK, attr.RESPONSE_FINISH_REASONS}
     | {attr.OPERATION_NAME, attr.PROVIDER_NAME, attr.REQUEST_MODEL, _DECISION, _LLM_METRICS}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, text
-from .stages import Stages, held_ns, hook_ns
+from ..spans import SpanRecord, nanoseconds, text
+from .stages import Stages, held_ns, hook_ns, provider_start
 
-__all__ = ["Wait", "user_started", "wait_of"]
+__all__ = ["Wait", "asked_ns", "user_started", "wait_of"]
 
 
 #: how many decisions of one turn are tried for the one that was answered: a turn has one, rarely a few
@@ -97,8 +97,17 @@ def _stopped(stages: Stages, eou: SpanRecord) -> int | None:
     return max((one.end_ns for one in stages.vad if one.end_ns <= commit), default=commit)
 
 
+def asked_ns(tts: SpanRecord) -> int:
+    """Since when a synthesis is waited for: its text is there. Where nobody knows, its start."""
+    begin = provider_start(tts)
+    return tts.start_ns if begin is None else begin
+
+
 def user_started(stages: Stages, wait: Wait) -> int | None:
-    """When the user began to speak, as far as VAD heard it."""
-    if wait.stopped_ns is None or not stages.vad:
+    """When the user began to speak, as VAD heard it, or without VAD the recognizer."""
+    if wait.stopped_ns is None:
         return None
+    if not stages.vad:
+        spoken = nanoseconds(wait.eou.attributes, attr.EOU_SPEECH_DURATION) if wait.eou is not None else None
+        return None if spoken is None else wait.stopped_ns - spoken
     return min((one.start_ns for one in stages.vad if one.start_ns <= wait.stopped_ns), default=None)

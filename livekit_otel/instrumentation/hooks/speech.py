@@ -13,6 +13,7 @@ from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
+    from livekit.agents.voice.audio_recognition import AudioRecognition
 
 
 def on_start_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
@@ -50,10 +51,24 @@ def _speech_ended(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
     now = state.scope.now_ns()
     if event is not None:
         state.trackers.vad.ended(now - to_ns(event.silence_duration + event.inference_duration))
-    elif state.trackers.vad.speaking:
-        # the recognizer ends the speech, and LiveKit flushes VAD, which will not say that it ended
-        last = livekit_api.last_speaking_time(activity)
-        state.trackers.vad.ended(min(state.scope.clock.at_ns(last), now) if last is not None else now)
+    else:
+        state.trackers.vad.flushed(now)
+
+
+def process_stt_event(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:
+    """``AudioRecognition._process_stt_event(ev)``: it overwrites the moment at which VAD last heard the user."""
+    vad = None
+    with contained("vad.last_heard"):
+        state = registry.traced(livekit_api.activity_of(recognition).session)
+        if state is not None and state.trackers.vad.speaking:
+            vad = state.trackers.vad
+            vad.heard_until(livekit_api.last_speaking_time(recognition))
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        if vad is not None:
+            with contained("vad.last_heard"):
+                vad.overwritten(livekit_api.last_speaking_time(recognition))
 
 
 async def start_activity(

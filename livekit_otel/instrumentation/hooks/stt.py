@@ -63,9 +63,8 @@ async def stream_main_task(
         state = registry.current()
         if state is not None:
             begun = state.scope.now_ns()
-            if not livekit_api.delegates_metrics(stream, _stream_base()):
-                serving = state.trackers.stt.heard
-                serving.begins(stream)
+            serving = state.trackers.stt.heard
+            serving.begins(stream)
     try:
         return await wrapped(*args, **kwargs)
     except Exception as error:

@@ -60,7 +60,8 @@ async def _request(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args:
             entered.leave()
         if state is not None and request is not None:
             reports = getattr(stream, "_metrics_task", None) is not None
-            state.trackers.tts.ended(request, _text(stream), error, reports=reports)
+            started = getattr(stream, "_started_time", None) or None
+            state.trackers.tts.ended(request, _text(stream), error, started, reports=reports)
 
     return await run(wrapped, args, kwargs, "tts.end", finish)
 

@@ -105,8 +105,11 @@ class EouTracker:
         answered, now = self._turns.answered_commit() or (None, now)
         decision = Decision(end_of_turn, min(stopped or now, now), now, source)
         decision.attributes.update(tuning)
+        if source == "stt" and claim.start_ns is not None and claim.start_ns < decision.start_ns:
+            decision.attributes[attr.EOU_SPEECH_DURATION] = (decision.start_ns - claim.start_ns) / 1e9
         decision.held_by = self._turns.unfinished() if answered is None else None
-        decision.turn = self._turns.commit(text, claim.start_ns or stopped, claim.floor_ns, answered)
+        began = claim.start_ns or stopped or decision.start_ns
+        decision.turn = self._turns.commit(text, began, claim.floor_ns, answered)
         decision.turn.speech_end_source = source
         self._utterance.give(claim, decision.turn)
         if not hook:

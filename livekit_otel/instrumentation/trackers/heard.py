@@ -26,9 +26,10 @@ class Heard:
         self._event: SpeechEvent | None = None
 
     def begins(self, stream: RecognizeStream) -> None:
-        """A recognizer listens. Adapters do not: those inside do."""
+        """A recognizer listens, or an adapter, before those inside of it do."""
         self._streams.append(stream)
-        del self._streams[:-_MAX_STREAMS]
+        if len(self._streams) > _MAX_STREAMS:
+            del self._streams[1]
 
     def ends(self, stream: RecognizeStream) -> None:
         if stream in self._streams:
@@ -42,10 +43,12 @@ class Heard:
         """Attributes of the transcript that came last."""
         event, self._event = self._event, None
         out: dict[str, AttributeValue] = {}
-        if self._streams:
-            # an adapter asks a failed recognizer again while another one serves: that one has listened for longer
-            serving = livekit_api.recognizer(self._streams[0])
-            out.update(named_model(serving.provider, serving.model))
+        for stream in self._streams:
+            # an adapter, which knows the one that serves, has listened for longer than those that it asks
+            serving = livekit_api.recognizer(stream)
+            if named := named_model(serving.provider, serving.model):
+                out.update(named)
+                break
         if event is None:
             return out
         if event.alternatives and event.alternatives[0].confidence:

@@ -48,7 +48,7 @@ class Request:
         #: of no speech, beside the conversation
         self.beside = False
         self.attempts = 1
-        self.retries = Retries()
+        self.retries = Retries(tracker.retried_for, tracker.retried_codes)
         self.has_metrics = False
         self._end_ns: int | None = None
         self._reported = False
@@ -76,6 +76,10 @@ class Request:
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Attributes that the span gets when it ends."""
         self._attributes.update(attributes)
+
+    def has(self, name: str) -> bool:
+        """Whether the span will get this attribute."""
+        return name in self._attributes
 
     def set_late(self, make: Late) -> None:
         """Attributes that depend on how the request ends: ``make`` is called then."""
@@ -138,6 +142,8 @@ class RequestTracker:
     attempts = ""
     #: attribute that says why attempts were repeated
     retried_for = ""
+    #: attribute that has the codes of those
+    retried_codes = ""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
         self.scope = scope
@@ -175,7 +181,7 @@ class RequestTracker:
         """The request's last attempt is over."""
         if request.attempts > 1:
             request.set({self.attempts: request.attempts})
-        request.set(request.retries.take(self.retried_for))
+        request.set(request.retries.take())
         request.work_done(self.scope.now_ns(), error)
 
     def remember(self, stream: object, request: Request) -> None:

@@ -24,7 +24,7 @@ from ..values import clip, flatten, model_attributes, named_model
 from .heard import Heard
 from .recognition import Recognitions
 from .segments import first_of
-from .stt_metrics import summed, summed_ids, with_ids, with_usage
+from .stt_metrics import PendingUsage, summed, with_ids, with_usage
 from .turn import TurnState
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["SttTracker"]
 
 _MAX_WAITING = 32
+_MAX_FAILED = 8
 
 
 class _Final:
@@ -56,16 +57,18 @@ class SttTracker:
     def __init__(self, scope: SessionScope, speech_start: Callable[[], int | None]) -> None:
         self._scope = scope
         self._speech_start = speech_start
-        self._metrics: dict[str, AttributeValue] = {}
+        self._usage = PendingUsage()
         self._finals: deque[_Final] = deque()
         #: the claimed span that may still get usage, when it ends, and its turn
         self._open: tuple[PipelineSpan, int, TurnState | None, dict[str, AttributeValue]] | None = None
         self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
-        self.retries = Retries()
+        self.retries = Retries(attr.STT_RETRIED_FOR, attr.STT_RETRIED_CODES)
         self.heard = Heard()
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failed_ns: int | None = None
+        #: recognizers that failed inside an adapter: the utterance that another one goes on with is not committed yet
+        self._failed: list[tuple[PipelineSpan, int, dict[str, AttributeValue]]] = []
 
     # --- what happens ------------------------------------------------------------------------------
 
@@ -78,7 +81,7 @@ class SttTracker:
             return
         start, self._heard_ns = min(self._heard_ns, now), None
         self._last_final_ns = now
-        attributes = {**self.heard.take(), **self.retries.take(attr.STT_RETRIED_FOR)}
+        attributes = {**self.heard.take(), **self.retries.take()}
         if event.language:
             attributes[attr.STT_LANGUAGE] = clip(str(event.language))
         self._settle_final()
@@ -113,7 +116,7 @@ class SttTracker:
         fields = with_ids({**flatten("stt", metrics), **model_attributes(metrics)})
         fields[attr.STT_METRICS_COUNT] = 1
         if metrics.streamed:
-            self._metrics = summed(self._metrics, fields)
+            self._usage.add(fields)
         elif not self.recognitions.metrics(fields):
             end = self._scope.clock.inside_ns(metrics.timestamp)
             start = end - to_ns(metrics.duration)
@@ -136,11 +139,14 @@ class SttTracker:
         else:
             self.settle()
             self._heard_ns = None
-            attributes |= self._take()
-        attributes |= self.retries.take(attr.STT_RETRIED_FOR)
+        attributes |= self._usage.take(attributes)
+        attributes |= self.retries.take()
         span = self._scope.spans.start(attr.KIND_STT, self._scope, min(start, now), attributes)
         span.fail(error, message=self._scope.message_of(error))
-        span.end(now)
+        if nested and len(self._failed) < _MAX_FAILED:
+            self._failed.append((span, now, attributes))
+        else:
+            span.end(now)
 
     def inner_failed_since(self, begun_ns: int) -> bool:
         """Whether a recognizer inside an adapter has failed, with a span, since the adapter's stream began."""
@@ -150,6 +156,7 @@ class SttTracker:
     def adapter_failed(self) -> None:
         """All recognizers of an adapter failed; each has its span, and what the user says is lost."""
         self.settle()
+        self._end_failed(self._scope)
         self._heard_ns = None
 
     def settle(self) -> None:
@@ -158,10 +165,10 @@ class SttTracker:
         if self._open is None:
             return
         (span, end_ns, turn, before), self._open = self._open, None
-        taken = self._take()
+        taken = self._usage.take(before)
         if turn is not None:
             turn.note_model(taken)
-        span.end(end_ns, attributes=summed_ids(before, taken))
+        span.end(end_ns, attributes=summed(before, taken))
 
     def turn_ends(self, turn: TurnState) -> None:
         """The turn's span is about to end."""
@@ -180,6 +187,7 @@ class SttTracker:
         if self._open is not None and self._finals:
             self.settle()
         self._write_texts()
+        self._end_failed(owner)
         while self._finals:
             final = self._finals.popleft()
             if final.end_ns < owner.span.start_ns:
@@ -192,8 +200,17 @@ class SttTracker:
         """What was recognised will not be committed."""
         self.settle()
         self._write_texts()
+        self._end_failed(self._scope)
         while self._finals:
             self._give(self._finals.popleft(), self._scope)
+
+    def _end_failed(self, owner: SpanOwner) -> None:
+        """Recognizers that failed in the utterance are the turn's that it opens; those before it are nobody's."""
+        failed, self._failed = self._failed, []
+        for span, end_ns, before in failed:
+            if span.start_ns >= owner.span.start_ns:
+                span.move_to(owner)
+            span.end(end_ns, attributes=summed(before, self._usage.take(before)))
 
     def _give(self, final: _Final, owner: SpanOwner, *, keep_open: bool = False) -> None:
         turn = owner if isinstance(owner, TurnState) else None
@@ -219,24 +236,18 @@ class SttTracker:
 
     def _settle_final(self) -> None:
         """Usage up to here is that of the latest final transcript."""
-        if self._finals and self._metrics:
+        if self._finals and self._usage:
             final = self._finals[-1]
-            final.attributes = summed(final.attributes, self._take())
+            final.attributes = summed(final.attributes, self._usage.take(final.attributes))
 
     def close(self, at_ns: int) -> None:
         """The session is over; usage that came after the last transcript gets a span of its own."""
         self.discard()
         self.recognitions.close()
-        if self._metrics:
-            timestamp = self._metrics.get(attr.metric("stt", "timestamp"))
+        for one in self._usage.rest():
+            timestamp = one.get(attr.metric("stt", "timestamp"))
             end = self._scope.clock.inside_ns(timestamp) if isinstance(timestamp, float) else at_ns
-            self._span_without_words(end, end, self._take())
-
-    # --- helpers -----------------------------------------------------------------------------------
-
-    def _take(self) -> dict[str, AttributeValue]:
-        taken, self._metrics = self._metrics, {}
-        return with_usage(taken)
+            self._span_without_words(end, end, {**one, attr.STT_SPEECH: False})
 
     def _span_without_words(self, start: int, end: int, attributes: dict[str, AttributeValue]) -> None:
         self._scope.spans.start(attr.KIND_STT, self._scope, start, attributes).end(end)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
 
-__all__ = ["summed", "summed_ids", "with_ids", "with_usage"]
+__all__ = ["PendingUsage", "summed", "with_ids", "with_usage"]
 
 _MAX_IDS = 16
 _REQUEST_ID = attr.metric("stt", "request_id")
@@ -42,11 +44,6 @@ def with_ids(fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
     return fields
 
 
-def summed_ids(before: dict[str, AttributeValue], fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """``fields`` with the request ids of both, each once."""
-    return fields | _all_ids(before, fields)
-
-
 def _all_ids(before: dict[str, AttributeValue], fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
     known: dict[str, None] = {}
     for one in (before, fields):
@@ -62,3 +59,36 @@ def with_usage(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValu
         if tokens:
             attributes[name] = tokens
     return attributes
+
+
+class PendingUsage:
+    """Metrics that no span has yet, by model: where an adapter asks several recognizers, each bills its own."""
+
+    def __init__(self) -> None:
+        self._by_model: dict[tuple[object, object], dict[str, AttributeValue]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_model)
+
+    def add(self, fields: dict[str, AttributeValue]) -> None:
+        """The attributes of one more metric."""
+        key = _model(fields)
+        self._by_model[key] = summed(self._by_model.get(key, {}), fields)
+
+    def take(self, of: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+        """What there is of the model that these attributes name, and of no model; where they name none, of all."""
+        wanted = _model(of)
+        taken: dict[str, AttributeValue] = {}
+        for key in list(self._by_model):
+            if None in wanted or None in key or key == wanted:
+                taken = summed(taken, self._by_model.pop(key))
+        return with_usage(taken)
+
+    def rest(self) -> list[dict[str, AttributeValue]]:
+        """All that there is, one for each model."""
+        found, self._by_model = self._by_model, {}
+        return [with_usage(one) for one in found.values()]
+
+
+def _model(attributes: Mapping[str, AttributeValue]) -> tuple[object, object]:
+    return attributes.get(attr.PROVIDER_NAME), attributes.get(attr.REQUEST_MODEL)

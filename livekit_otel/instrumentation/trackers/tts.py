@@ -28,6 +28,7 @@ class TtsTracker(RequestTracker):
     kind = attr.KIND_TTS
     attempts = attr.TTS_ATTEMPTS
     retried_for = attr.TTS_RETRIED_FOR
+    retried_codes = attr.TTS_RETRIED_CODES
 
     def begin(self, stream: ChunkedStream | SynthesizeStream) -> Request:
         attributes: dict[str, AttributeValue] = {
@@ -42,14 +43,17 @@ class TtsTracker(RequestTracker):
 
     def _first_audio(self, request: Request, started: float | None, node: NodeRun | None) -> None:
         """The first audio came. ``started``: ``time.perf_counter()`` when the first text reached the provider."""
-        now, start = self.scope.now_ns(), request.span.start_ns
-        offsets = {attr.TTS_FIRST_BYTE: (now - start) / 1e9}
-        if started is not None:
-            text = now - to_ns(time.perf_counter() - started)
-            offsets[attr.TTS_FIRST_TEXT] = max(0, text - start) / 1e9
-        request.set(offsets)
+        now = self.scope.now_ns()
+        request.set({attr.TTS_FIRST_BYTE: (now - request.span.start_ns) / 1e9})
+        self._first_text(request, started)
         if node is not None:
             node.heard(now)
+
+    def _first_text(self, request: Request, started: float | None) -> None:
+        """``started``: ``time.perf_counter()`` when the first text reached the provider, in its first attempt."""
+        if started is not None and not request.has(attr.TTS_FIRST_TEXT):
+            text = self.scope.now_ns() - to_ns(time.perf_counter() - started)
+            request.set({attr.TTS_FIRST_TEXT: max(0, text - request.span.start_ns) / 1e9})
 
     def metrics(self, metrics: TTSMetrics, stream: object | None) -> None:
         """TTSMetrics, of the stream that reports them or of a request that we did not see."""
@@ -66,8 +70,11 @@ class TtsTracker(RequestTracker):
             return
         request.reported(fields, metrics.speech_id)
 
-    def ended(self, request: Request, text: str, error: BaseException | None, *, reports: bool) -> None:
-        """The request's work is done. ``reports``: metrics of it may still come."""
+    def ended(
+        self, request: Request, text: str, error: BaseException | None, started: float | None, *, reports: bool
+    ) -> None:
+        """The request's work is done. ``started``: as in ``_first_text``. ``reports``: metrics of it may still come."""
+        self._first_text(request, started)
         if not text and (error is None or not isinstance(error, Exception)):
             # a stream without text asked for nothing: its span is never ended, so never exported
             self.scope.spans.count -= 1

@@ -81,14 +81,12 @@ class TurnTracker(OpenTurns):
 
     # --- the user's side ---------------------------------------------------------------------------
 
-    def commit(
-        self, text: str, start_ns: int | None, floor_ns: int | None, answered: TurnState | None = None
-    ) -> TurnState:
+    def commit(self, text: str, start_ns: int, floor_ns: int | None, answered: TurnState | None = None) -> TurnState:
         """LiveKit committed the user's words, which began at ``start_ns``: the turn that they open, or that a realtime
         model answers already. ``floor_ns``: when the user took the floor with them, where that was later."""
         turn, self._candidate = answered or self._candidate, None
         if turn is None or not turn.open:
-            turn = self._start(start_ns or self._scope.now_ns(), has_user=True, committed=True)
+            turn = self._start(start_ns, has_user=True, committed=True)
         turn.committed = True
         self._scope.user_said(text)
         turn.user_text = joined("", text)

@@ -38,6 +38,9 @@ class VadTracker:
         self._words: deque[int] = deque(maxlen=_MAX_WORDS)
         #: when a commit cut the user's speech
         self._cut_ns: int | None = None
+        #: when VAD last heard the user in the speech that lasts, and what of LiveKit's is not VAD's (unix seconds)
+        self._heard_ns: int | None = None
+        self._not_vads: float | None = None
         #: end of the latest segment, whoever claimed it
         self._last_end_ns: int | None = None
         #: speech that LiveKit reports without VAD: the STT's detection
@@ -52,7 +55,7 @@ class VadTracker:
     def started(self, start_ns: int) -> None:
         """VAD heard speech begin (back-dated)."""
         self._finish_current(self._scope.now_ns())
-        self._current = Segment(start_ns)
+        self._current, self._heard_ns = Segment(start_ns), None
 
     def ended(self, end_ns: int) -> None:
         """VAD heard the speech end (back-dated)."""
@@ -64,6 +67,21 @@ class VadTracker:
         self._waiting.append(segment)
         if len(self._waiting) > _MAX_WAITING:
             self._emit(self._waiting.popleft(), self._scope)
+
+    def heard_until(self, last: float | None) -> None:
+        """LiveKit says that the user was last heard at ``last``, unix seconds, before an event of the recognizer."""
+        if last is not None and last != self._not_vads:
+            self._heard_ns = self._scope.clock.at_ns(last)
+
+    def overwritten(self, last: float | None) -> None:
+        """The event has left ``last`` there: unless VAD hears the user again, that is not when it last did."""
+        self._not_vads = last
+
+    def flushed(self, now_ns: int) -> None:
+        """The recognizer ended the speech, and LiveKit flushes VAD, which will not say that it ended."""
+        if self._current is not None:
+            heard = self._heard_ns
+            self.ended(now_ns if heard is None or heard < self._current.start_ns else min(heard, now_ns))
 
     def reported(self, start_ns: int) -> None:
         """LiveKit says that the recognizer heard the user begin to speak."""

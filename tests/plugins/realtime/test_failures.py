@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from livekit_otel import attributes as attr
+from livekit_otel.spans import outcome
 
 from .play import Played
 
@@ -41,7 +42,7 @@ def test_a_failed_response_fails_its_turn(played: Calls, name: str, native: bool
     found = []
     for turn in played(name, native).report.turns:
         responses = [one.attributes for one in turn.stages if one.kind == attr.KIND_REALTIME]
-        ends = [(one[attr.OUTCOME], one.get(attr.ERROR_TYPE)) for one in responses]
+        ends = [(outcome(one), one.get(attr.ERROR_TYPE)) for one in responses]
         assert turn.span is not None
         found.append((turn.end_reason, turn.span.attributes.get(attr.ERROR_TYPE), ends))
     assert found == FAILED[name]
