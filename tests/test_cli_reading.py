@@ -121,7 +121,7 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     reads = "livekit-otel reads OTLP JSON as file exporters write it (one message per line), plain or gzip"
     cases = {
         ("report", tmp_path / "none"): f"{tmp_path / 'none'}: no such file or directory; check the path",
-        ("sessions", empty): f"{empty}: the file is empty; was anything exported, and flushed?",
+        ("sessions", empty): f"{empty}: the file is empty; check that spans were exported and flushed",
         ("sessions", csv): f"{csv}: not a trace (line 1: JSON is malformed: invalid character (byte 0)); {reads}",
         ("sessions", foreign): f"{foreign}: holds no livekit_otel session; was the call traced with livekit_otel?",
         ("report", foreign): f"{foreign}: no livekit_otel session among the spans; "

@@ -199,7 +199,7 @@ def test_an_endpoint_that_answers(
         (Answer(401, body=b"bad key canary-1", content_type="text/plain"), "answered 401 Unauthorized: bad key ***"),
         (Answer(503), "answered 503 Service Unavailable"),
         (Answer(400), "answered 400 Bad Request"),
-        (Answer(body=b"<html>", content_type="text/html"), "answered with a web page, this is not an OTLP address"),
+        (Answer(body=b"<html>", content_type="text/html"), "answered with a web page, so it is not an OTLP address"),
         (
             Answer(
                 body=trace_service_pb2.ExportTraceServiceResponse(
@@ -235,7 +235,7 @@ def test_an_endpoint_that_hangs(receiver: Receiver, capsys: pytest.CaptureFixtur
     receiver.delay = 3.0
     code, all_checks = found(capsys, "--to", receiver.url, "--timeout", "0.3")
     assert code == 1
-    assert all_checks[-1][1].endswith(": no answer within 0.3 s")
+    assert all_checks[-1][1].endswith(": no response within 0.3 s")
 
 
 @pytest.mark.usefixtures("only")

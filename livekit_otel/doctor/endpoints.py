@@ -143,7 +143,7 @@ def _try(one: Destination, variables: Mapping[str, str], timeout: float) -> Chec
         reason = _hidden(error.reason.removeprefix(f"{shown(one.url)}: "), one)
         hung = reason == NO_ANSWER
         if hung:
-            reason = f"no answer within {timeout:g} s"
+            reason = f"no response within {timeout:g} s"
         fix = _wrong_port(one) or error.fix or (_HUNG if hung else "is it running, is the address right?")
         return Check(_AREA, "problem", f"{_name(one)}: {reason}", fix)
     except OptionError as error:
@@ -178,7 +178,7 @@ def _send_http(one: Destination, timeout: float) -> None:
     try:
         answer = endpoint.send(protobuf.encode([part.message], encoding))
     except Rejected as rejected:
-        raise EndpointError(str(rejected), "is this the OTLP/HTTP address?") from None
+        raise EndpointError(str(rejected), "check that this is the OTLP/HTTP address") from None
     if answer.rejected:
         raise EndpointError(f"took the request and refused the span: {answer.message or 'no reason given'}")
 

@@ -57,4 +57,4 @@ def send_grpc(url: str, headers: Mapping[str, str], timeout: float) -> None:
         logger.removeHandler(last)
         logger.propagate = propagate
     if result is not SpanExportResult.SUCCESS:
-        raise EndpointError(f"did not acknowledge the test span ({last.reason or 'no answer in time'})")
+        raise EndpointError(f"did not acknowledge the test span ({last.reason or 'no response in time'})")
