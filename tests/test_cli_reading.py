@@ -255,7 +255,7 @@ def test_a_report_that_cannot_be_made_says_so(two: Path, monkeypatch: pytest.Mon
     assert len(bare.spans) == len(TWO.spans) - 3
     (warning,) = bare.warnings
     assert warning.startswith("the report could not be made: unexpected RuntimeError in report/build.py, line ")
-    assert warning.endswith(": no such shape; this is a mistake in livekit_otel, please report it")
+    assert warning.endswith(": no such shape; this is a bug in livekit_otel, please report it")
     json.dumps(to_document(bare))
     assert "no such shape" in to_text(bare)
 
