@@ -1,7 +1,7 @@
-"""How this copy of livekit_otel was installed, for messages that say what to install.
+"""The command that installs this copy of livekit_otel, for messages about missing packages.
 
-The name ``livekit-otel`` is not registered at PyPI yet: whoever takes it would be installed by a hint that names it
-alone. So hints repeat where this copy came from, as the installer noted it (``direct_url.json``, PEP 610).
+The name ``livekit-otel`` is not registered on PyPI yet; a hint with only this name would install a package by whoever
+registers it. Hints therefore repeat the origin that the installer recorded (``direct_url.json``, PEP 610).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _NAME = "livekit-otel"
 
 
 def install_hint(extra: str = "") -> str:
-    """The command that installs this copy with ``extra``; a sentence where nothing says where it came from.
+    """The command that installs this copy with ``extra``, or a sentence if its origin is unknown.
 
-    Never holds credentials of the URL that it was installed from.
+    Never contains credentials from the URL that it was installed from.
     """
     try:
         command = _command(extra)
@@ -31,15 +31,15 @@ def install_hint(extra: str = "") -> str:
     if command:
         return command
     what = f"{_NAME} with its extra {extra!r}" if extra else _NAME
-    return f"install {what} again from where this copy came from"
+    return f"install {what} again from the place that this copy was installed from"
 
 
 def _command(extra: str) -> str:
-    """Empty where the origin is not known, is gone, or cannot be shown."""
+    """An empty string if the origin is unknown, no longer exists, or cannot be shown."""
     try:
         found = metadata.distribution(_NAME)
     except metadata.PackageNotFoundError:
-        # run from a checkout
+        # running from a checkout
         folder = Path(__file__).resolve().parent.parent
         return _pip("", "-e", f"{folder}{_extras(extra)}") if (folder / "pyproject.toml").is_file() else ""
     text = found.read_text("direct_url.json")
@@ -75,11 +75,11 @@ def _extras(extra: str) -> str:
 
 
 def _without_credentials(url: str) -> str:
-    """The URL without its user; empty where something else in it may be secret, or it is no URL."""
+    """The URL without its user; an empty string if another part may be secret, or if it is not a URL."""
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
     if not parts.scheme or parts.query or "@" in parts.path or (not host and parts.scheme != "file"):
         return ""
-    # the only user name that is none
+    # the only user name that is not a credential
     keep = "git@" if user == "git" and parts.scheme == "ssh" else ""
     return urlunsplit((parts.scheme, keep + host, parts.path, "", ""))

@@ -1,4 +1,4 @@
-"""Switching it on: the instrumentation and the turn processor together."""
+"""Turns tracing on: the instrumentation and the turn processor together."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ __all__ = ["LiveKitInstrumentor", "set_tracer_provider"]
 
 logger = logging.getLogger("livekit_otel")
 
-#: the processor of each provider that takes none
+#: the processors for providers that do not support span processors
 _beside: proxies.ByIdentity[TracerProvider, TurnSpanProcessor] = proxies.ByIdentity()
 
 
 class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Instruments LiveKit Agents, as every OpenTelemetry instrumentor does.
+    """Instruments LiveKit Agents through the standard OpenTelemetry instrumentor interface.
 
-    ``instrument(tracer_provider=None, **options)`` takes the options of :func:`set_tracer_provider` as keywords, and
-    leaves LiveKit's own spans where they are, unless there is ``redact``, which keeps them from the provider. Without a
-    ``tracer_provider`` pipeline spans go to OpenTelemetry's global one. ``uninstrument()`` ends the traces of sessions
-    that run, and unwraps LiveKit.
+    ``instrument(tracer_provider=None, **options)`` takes the options of :func:`set_tracer_provider` as keywords. It
+    does not redirect LiveKit's own spans; ``redact`` keeps them from the provider. Without a ``tracer_provider``,
+    pipeline spans go to OpenTelemetry's global provider. ``uninstrument()`` ends the traces of running sessions and
+    removes the wrappers from LiveKit.
 
     Raises:
-        MissingDependencyError: livekit-agents is not installed, or not a supported version.
-        OptionError: an option has a value that cannot work.
+        MissingDependencyError: livekit-agents is not installed, or its version is not supported.
+        OptionError: an option has an invalid value.
     """
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """What has to be installed, for OpenTelemetry's own check."""
+        """The required packages, for OpenTelemetry's own check."""
         return (instrumentation.REQUIREMENT,)
 
     def instrument(self, **kwargs: Any) -> None:
-        """Start tracing. Does nothing where LiveKit is instrumented already."""
-        # checked before: BaseInstrumentor only logs what is missing
+        """Start tracing. Does nothing if LiveKit is already instrumented."""
+        # check first, because BaseInstrumentor only logs missing packages
         instrumentation.check_livekit()
         Options.checked(kwargs)
         super().instrument(**kwargs)
@@ -58,9 +58,9 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 
 def _prepare(provider: TracerProvider, thresholds: Mapping[str, float] | None) -> TurnSpanProcessor | None:
-    """Turn spans get their latencies from a processor on the provider that they go to; once is enough.
+    """Add the processor that sets latencies on turn spans to the provider, unless it already has this processor.
 
-    Returns the processor where the provider takes none: it is shown the spans of each session instead.
+    Returns the processor if the provider does not support processors; then each session passes its spans to it.
     """
     if proxies.takes_processors(provider):
         if _processor_of(provider) is None:
@@ -80,7 +80,7 @@ def _configure(processor: TurnSpanProcessor, thresholds: Mapping[str, float] | N
 
 
 def _processor_of(provider: TracerProvider) -> TurnSpanProcessor | None:
-    """The one that shows turns of this provider their latencies, if there is one by now."""
+    """The turn processor of this provider, if it has one now."""
     if not proxies.takes_processors(provider):
         return _beside.get(provider)
     return next((one for one in proxies.processors(provider) if isinstance(one, TurnSpanProcessor)), None)
@@ -96,22 +96,22 @@ def _made_beside(provider: TracerProvider) -> TurnSpanProcessor:
 
 
 def _turn_ending(provider: TracerProvider, span: Span, end_ns: int) -> None:
-    """What a turn's end decides goes on its span, while that is live."""
+    """Set the attributes that depend on the end of the turn while its span is still recording."""
     processor, own = _processor_of(provider), proxies.innermost_span(span)
     if processor is not None and isinstance(own, SDKSpan):
         processor.turn_ending(own, end_ns)
 
 
-#: what the instrumentation needs of the processor, which it does not know
+#: the processor's functions, passed in because the instrumentation does not import the processor
 _PROCESSOR = {"prepare": _prepare, "turn_ending": _turn_ending}
 
 
 def _warn_without_processors(provider: TracerProvider) -> None:
     flush = "" if hasattr(provider, "force_flush") else " nothing is flushed at the end of a process,"
     logger.warning(
-        "livekit_otel: %s.%s takes no span processors (it has no add_span_processor): latencies are put on turns all "
-        "the same, but LiveKit's own spans get no metadata and no content filter (allow_pii),%s and lost spans are not "
-        "counted",
+        "livekit_otel: %s.%s does not support span processors (it has no add_span_processor): turns still get their "
+        "latencies, but LiveKit's own spans get no metadata and no content filter (allow_pii),%s and lost spans are "
+        "not counted",
         type(provider).__module__,
         type(provider).__qualname__,
         flush,
@@ -130,11 +130,11 @@ def set_tracer_provider(
     redact: Redact | None = None,
     thresholds: Mapping[str, float] | None = None,
 ) -> None:
-    """Trace every LiveKit session of this process to ``provider``: all that a user needs to call.
+    """Trace every LiveKit session of this process to ``provider``. No other call is needed.
 
-    Does what LiveKit's function of the same name does (unless ``native_spans=False``), adds
-    :class:`TurnSpanProcessor`, and instruments. Idempotent; may be called at module level, in ``setup_fnc`` or in the
-    entrypoint. Sessions that are already running keep their options.
+    Does the same as LiveKit's function of this name (unless ``native_spans=False``), adds
+    :class:`TurnSpanProcessor`, and instruments LiveKit. Idempotent; may be called at module level, in ``setup_fnc`` or
+    in the entrypoint. Sessions that are already running keep their options.
 
     Args:
         provider: an OpenTelemetry ``TracerProvider``; its exporters are yours.
@@ -160,8 +160,8 @@ def set_tracer_provider(
             number; docs/latency.md has the flags.
 
     Raises:
-        MissingDependencyError: livekit-agents is not installed, or not a supported version.
-        OptionError: an option has a value that cannot work.
+        MissingDependencyError: livekit-agents is not installed, or its version is not supported.
+        OptionError: an option has an invalid value.
     """
     values = {
         "tracer_provider": provider,

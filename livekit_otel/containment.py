@@ -1,4 +1,4 @@
-"""Containment: a fault of ours is logged once per kind, counted and swallowed; the call goes on."""
+"""Contains internal errors: each is logged once per kind, counted and suppressed, and the call continues."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _faults: Counter[str] = Counter()
 
 
 def faults() -> dict[str, int]:
-    """How often each kind of fault was contained in this process."""
+    """Number of contained errors of each kind in this process."""
     with _lock:
         return dict(_faults)
 
 
 def where(error: BaseException) -> str:
-    """Where an exception was raised, and its type. Not its message: it may quote what people said (a key that is
-    missing, a value that does not parse), and a log is no place for that.
+    """The location and type of an exception. Its message is left out, because it may quote what people said (a missing
+    key, a value that cannot be parsed) and must not reach a log.
     """
     return "".join(traceback.format_tb(error.__traceback__)) + type(error).__qualname__
 
 
 def report(kind: str, error: BaseException) -> None:
-    """Count a fault of ours; log where it happened the first time its kind appears."""
+    """Count an internal error; log its location the first time that its kind occurs."""
     with _lock:
         _faults[kind] += 1
         first = _faults[kind] == 1
@@ -49,7 +49,7 @@ def report(kind: str, error: BaseException) -> None:
 
 
 class _Contained:
-    """A class because a generator's context manager costs three times as much, and a turn passes some fifty of them."""
+    """A class, because a generator-based context manager costs three times as much; a turn uses about fifty of them."""
 
     __slots__ = ("_kind",)
 
@@ -70,7 +70,7 @@ class _Contained:
 
 @functools.lru_cache(maxsize=256)
 def contained(kind: str) -> _Contained:
-    """Run a block of ours; an exception in it never reaches the agent. One object serves all blocks of its kind."""
+    """Run a block of internal code; its exceptions never reach the agent. One object serves all blocks of its kind."""
     return _Contained(kind)
 
 

@@ -1,17 +1,17 @@
-"""The exceptions of livekit_otel, all of them.
+"""All exceptions of livekit_otel.
 
 ::
 
     LiveKitOtelError                  everything below; catch this one
-    ├── OptionError (ValueError)      an option or argument has a value that cannot work
+    ├── OptionError (ValueError)      an option or argument has an invalid value
     ├── MissingDependencyError        a package that this call needs is not installed, or too old
     ├── SourceError                   a trace source cannot be read: missing, unreachable, not a trace
-    │   └── PartialReadError          a backend stopped answering in the middle: what was read is not all
-    ├── EndpointError                 an OTLP endpoint refuses spans, or does not answer
-    ├── SessionNotFoundError          the spans hold no such session (or none at all)
-    └── AmbiguousSessionError         several sessions, and none was named
+    │   └── PartialReadError          a backend stopped responding: only part of the data was read
+    ├── EndpointError                 an OTLP endpoint rejects spans, or does not respond
+    ├── SessionNotFoundError          the spans contain no such session (or no session at all)
+    └── AmbiguousSessionError         the spans contain several sessions, and none was selected
 
-Every message says what is wrong, where, and what to do about it, in one line.
+Every message says what is wrong, where, and how to fix it, in one line.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = [
 
 
 class LiveKitOtelError(Exception):
-    """Base of every error that livekit_otel raises on purpose; its message is one line, inert on a terminal."""
+    """Base of every error that livekit_otel raises on purpose; its message is one line, safe to print to a terminal."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*(visible(one) if isinstance(one, str) else one for one in arguments))
 
 
 class OptionError(LiveKitOtelError, ValueError):
-    """An option or argument has a value that cannot work."""
+    """An option or argument has an invalid value."""
 
 
 class MissingDependencyError(LiveKitOtelError, ImportError):
@@ -50,11 +50,11 @@ class SourceError(LiveKitOtelError):
 
 
 class PartialReadError(SourceError):
-    """A source stopped answering before everything was read."""
+    """A source stopped responding before everything was read."""
 
 
 class EndpointError(LiveKitOtelError):
-    """The endpoint refuses, or did not answer for too long. ``reason`` and what may help, ``fix``, are its message."""
+    """The endpoint rejects spans or does not respond. The message consists of ``reason`` and, if known, ``fix``."""
 
     def __init__(self, reason: str, fix: str = "") -> None:
         super().__init__(f"{reason}; {fix}" if fix else reason)
@@ -62,8 +62,8 @@ class EndpointError(LiveKitOtelError):
 
 
 class SessionNotFoundError(LiveKitOtelError, LookupError):
-    """The spans hold no session, or not the one that was asked for."""
+    """The spans contain no session, or not the requested one."""
 
 
 class AmbiguousSessionError(LiveKitOtelError):
-    """The spans hold several sessions and none was named."""
+    """The spans contain several sessions and none was selected."""

@@ -1,8 +1,8 @@
-"""What is content: one table that marks each field of LiveKit's objects.
+"""Defines which data is content: one table that marks each field of LiveKit's objects.
 
-A field that the table does not list is content, so that what a newer LiveKit adds is withheld rather than leaked. So is
-everything inside a payload of the user's (``extra``, tool arguments), whatever its type or its key, a job's tags, and
-the name of a tool that was never registered: a model made it up from what people said.
+Fields that are not in the table are content, so that additions of newer LiveKit versions are withheld rather than
+leaked. The same holds for everything inside a payload of the user (``extra``, tool arguments), whatever its type or
+key, for job tags, and for names of tools that were never registered: a model made them up from what people said.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = [
 
 
 class Mark(Enum):
-    """What a field's value is."""
+    """The kind of a field's value."""
 
-    #: what people said, wrote or own, and what cannot be distinguished from that
+    #: text that people said, wrote or own, and text that cannot be distinguished from it
     CONTENT = "content"
     #: ids, names of models and agents, states: strings, or lists of them
     IDENTIFIER = "identifier"
@@ -40,13 +40,13 @@ class Mark(Enum):
     MEASURE = "measure"
     #: an identifier where the tool was registered, else content
     TOOL_NAME = "tool name"
-    #: an object that the table has under its own ``type``, or a list of them; anything else there is content
+    #: an object that the table lists under its own ``type``, or a list of such objects; other values are content
     OBJECT = "object"
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """An object of these fields that has no ``type`` of its own, or a list of them."""
+    """An object with these fields and without a ``type`` of its own, or a list of such objects."""
 
     fields: Mapping[str, Rule]
 
@@ -117,14 +117,14 @@ REPORT = Shape(
     )
 )
 
-#: what users and providers add to an item; LiveKit keeps one flag of its own there
+#: additions of users and providers to an item; LiveKit stores one flag of its own there
 _EXTRA = Shape(_marks(measure="__livekit_agents_tool_non_blocking"))
 _ITEM = _marks(identifier="type id", measure="created_at")
 _EVENT = _marks(identifier="type", measure="created_at")
 _CALL = _marks(identifier="type id call_id")
 _PIPELINE_ERROR = _marks(identifier="type label", measure="timestamp recoverable", content="error")
 
-#: events, history items and what is inside of them, by their ``type``
+#: events, history items and the objects inside them, by ``type``
 OBJECTS: dict[str, Mapping[str, Rule]] = {
     # --- history items
     "message": _ITEM
@@ -140,7 +140,7 @@ OBJECTS: dict[str, Mapping[str, Rule]] = {
     "function_call_output": _ITEM
     | _marks(identifier="call_id", measure="is_error reply_required", content="output", tool_name="name"),
     "agent_handoff": _ITEM | _marks(identifier="old_agent_id new_agent_id"),
-    # LiveKit lists registered tools here, also those that are not any more
+    # LiveKit lists registered tools here, including those that are no longer registered
     "agent_config_update": _ITEM | _marks(identifier="tools_added tools_removed", content="instructions"),
     # --- parts of a message
     "image_content": _marks(
@@ -186,14 +186,14 @@ OBJECTS: dict[str, Mapping[str, Rule]] = {
     "realtime_model_error": _PIPELINE_ERROR,
     "interruption_detection_error": _PIPELINE_ERROR,
 }
-#: an event or a history item of a kind that is not in the table
+#: an event or a history item whose type is not in the table
 UNKNOWN = _ITEM
 
 _CACHED_TOKENS = Shape(_marks(measure="audio_tokens text_tokens image_tokens"))
 _TOKENS = Shape(
     _marks(measure="audio_tokens text_tokens image_tokens cached_tokens", cached_tokens_details=_CACHED_TOKENS)
 )
-#: the metrics of a stage, of all kinds. A number that a newer LiveKit adds is a measure there, as no user fills them.
+#: the metrics of all stages. Unknown numbers from newer LiveKit versions count as measures, as no user sets them.
 METRICS = _marks(
     identifier="type label request_id speech_id segment_id",
     measure="timestamp duration audio_duration session_duration total_duration prediction_duration detection_delay "

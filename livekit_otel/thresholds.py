@@ -1,4 +1,4 @@
-"""From which value on a wait is flagged. Thresholds make flags, and change no number."""
+"""The values from which waits are flagged. Thresholds set flags and do not change measurements."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["DEFAULTS", "Thresholds", "check", "over"]
 
 Thresholds = Mapping[str, float]
 
-#: seconds, by the name of the flag. ``slow``: people who hear nothing for two seconds ask whether anybody is there, and
-#: most answers come within one. ``dead_air``: who has heard "let me look" is more patient, and a turn may have several
-#: gaps.
+#: seconds, by the name of the flag. ``slow``: after two seconds of silence people ask whether anybody is there;
+#: most answers start within one second. ``dead_air``: after "let me look" people are more patient, and a turn may have
+#: several gaps.
 DEFAULTS: Thresholds = {"slow": 2.0, "dead_air": 3.0}
 
 
 def check(values: object) -> dict[str, float]:
-    """The thresholds that a user gave, as they are used.
+    """The user's thresholds in validated form.
 
     Raises:
-        OptionError: these are none; the message names the wrong one.
+        OptionError: a threshold is invalid; the message names it.
     """
     if values is None:
         return {}
@@ -30,7 +30,7 @@ def check(values: object) -> dict[str, float]:
         raise OptionError(f"thresholds must be a mapping of {names} to seconds, not {type(values).__name__}")
     for name, value in values.items():
         if name not in DEFAULTS:
-            raise OptionError(f"thresholds has {name!r}, which is none of {names}")
+            raise OptionError(f"thresholds has {name!r}, which is not one of {names}")
         plain = isinstance(value, int | float) and not isinstance(value, bool)
         if not plain or not math.isfinite(value) or value <= 0:
             shown = repr(value) if plain else type(value).__name__
@@ -39,7 +39,7 @@ def check(values: object) -> dict[str, float]:
 
 
 def over(*layers: Thresholds | None) -> dict[str, float]:
-    """Whole thresholds: what the first layer has, then the second, and so on, then the defaults."""
+    """Complete thresholds: for each name the value of the first layer that has it, else the default."""
     whole = dict(DEFAULTS)
     for layer in reversed(layers):
         whole.update(layer or {})

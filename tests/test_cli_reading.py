@@ -121,7 +121,7 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     reads = "livekit-otel reads OTLP JSON as file exporters write it (one message per line), plain or gzip"
     cases = {
         ("report", tmp_path / "none"): f"{tmp_path / 'none'}: no such file or directory; check the path",
-        ("sessions", empty): f"{empty}: the file is empty; was anything exported, and flushed?",
+        ("sessions", empty): f"{empty}: the file is empty; check that spans were exported and flushed",
         ("sessions", csv): f"{csv}: not a trace (line 1: JSON is malformed: invalid character (byte 0)); {reads}",
         ("sessions", foreign): f"{foreign}: holds no livekit_otel session; was the call traced with livekit_otel?",
         ("report", foreign): f"{foreign}: no livekit_otel session among the spans; "
@@ -255,7 +255,7 @@ def test_a_report_that_cannot_be_made_says_so(two: Path, monkeypatch: pytest.Mon
     assert len(bare.spans) == len(TWO.spans) - 3
     (warning,) = bare.warnings
     assert warning.startswith("the report could not be made: unexpected RuntimeError in report/build.py, line ")
-    assert warning.endswith(": no such shape; this is a mistake in livekit_otel, please report it")
+    assert warning.endswith(": no such shape; this is a bug in livekit_otel, please report it")
     json.dumps(to_document(bare))
     assert "no such shape" in to_text(bare)
 

@@ -497,7 +497,7 @@ def test_a_provider_that_is_shut_down_during_a_call(processor: Any, caplog: pyte
         run_scenario("shut_down", before=lambda: trace_to(provider))
     finally:
         del SCENARIOS["shut_down"]
-    assert ["shut down while sessions ran (1)" in one for one in logged()] == [True]
+    assert ["shut down while sessions were running (1)" in one for one in logged()] == [True]
     assert "shutdown" in vars(provider)
     switch_off()
     assert "shutdown" not in vars(provider)

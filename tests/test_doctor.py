@@ -80,7 +80,7 @@ def test_a_missing_name_is_a_problem(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.delattr(agent_activity, "_SpeechHandleContextVar")
     code, all_checks = found(capsys)
     assert code == 1
-    assert [text.partition(" is not in livekit-agents")[0] for level, text in all_checks if level == "problem"] == [
+    assert [text.partition(" has no ")[2] for level, text in all_checks if level == "problem"] == [
         "livekit.agents.llm.llm.LLMStream._emit_error",
         "livekit.agents.voice.agent_activity._SpeechHandleContextVar",
         "livekit.agents.voice.agent_session.AgentSession.update_agent",
@@ -97,7 +97,7 @@ def test_versions_that_do_not_go_together(monkeypatch: pytest.MonkeyPatch) -> No
     )
     problems = [check for check in installed.packages() if check.level == "problem"]
     assert len(problems) == 2
-    assert problems[0].text.startswith("opentelemetry-sdk 0.9 is installed, livekit-agents ")
+    assert problems[0].text.startswith("opentelemetry-sdk 0.9 is installed, but livekit-agents ")
     assert problems[0].fix.startswith("pip install 'opentelemetry-sdk")
 
 
@@ -143,19 +143,19 @@ def test_without_livekit() -> None:
          "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is 32: it drops attributes of spans that carry the journal"),
         ("OTEL_TRACES_SAMPLER", "always_off", "problem", "OTEL_TRACES_SAMPLER is always_off: no call is traced"),
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", "note",
-         "OTEL_TRACES_SAMPLER keeps a part of the calls (1.0); the others have no report"),
+         "OTEL_TRACES_SAMPLER samples only part of the calls (1.0); the others have no report"),
         ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "a, livekit_otel", "problem",
-         "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names livekit_otel: opentelemetry-instrument leaves it out"),
+         "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names livekit_otel: opentelemetry-instrument skips it"),
         (ALLOW, "0", "note", f"{ALLOW} is 0: what people say is not recorded, reports have empty messages"),
         (ALLOW, "nein", "note", f"{ALLOW} is neither true nor false: what people say is recorded"),
         ("LANGFUSE_PUBLIC_KEY", "pk-1", "problem",
-         "LANGFUSE_PUBLIC_KEY is set, LANGFUSE_SECRET_KEY is not: Langfuse refuses the spans"),
+         "LANGFUSE_PUBLIC_KEY is set, LANGFUSE_SECRET_KEY is not: Langfuse rejects the spans"),
         ("LANGFUSE_TRACING_ENVIRONMENT", "Prod", "problem",
-         "LANGFUSE_TRACING_ENVIRONMENT is not a name that Langfuse takes"),
+         "LANGFUSE_TRACING_ENVIRONMENT is not a name that Langfuse accepts"),
         ("OTEL_TRACES_EXPORTER", "none", "problem",
          "OTEL_TRACES_EXPORTER is none: opentelemetry-instrument exports nothing"),
         ("OTEL_TRACES_EXPORTER", "zipkin", "problem",
-         "OTEL_TRACES_EXPORTER names zipkin, and no installed package provides it"),
+         "OTEL_TRACES_EXPORTER names zipkin, but no installed package provides it"),
         ("OTEL_TRACES_EXPORTER", "console", "ok", "OTEL_TRACES_EXPORTER names console"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost", "problem",
          "OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost/v1/traces' is not an OTLP/HTTP address; "
@@ -199,14 +199,14 @@ def test_an_endpoint_that_answers(
         (Answer(401, body=b"bad key canary-1", content_type="text/plain"), "answered 401 Unauthorized: bad key ***"),
         (Answer(503), "answered 503 Service Unavailable"),
         (Answer(400), "answered 400 Bad Request"),
-        (Answer(body=b"<html>", content_type="text/html"), "answered with a web page, this is not an OTLP address"),
+        (Answer(body=b"<html>", content_type="text/html"), "answered with a web page, so it is not an OTLP address"),
         (
             Answer(
                 body=trace_service_pb2.ExportTraceServiceResponse(
                     partial_success={"rejected_spans": 1, "error_message": "quota"}  # type: ignore[arg-type]
                 ).SerializeToString()
             ),
-            "took the request and refused the span: quota",
+            "accepted the request but rejected the span: quota",
         ),
         (Answer(hang_up=True), "Remote end closed connection without response"),
     ],
@@ -235,7 +235,7 @@ def test_an_endpoint_that_hangs(receiver: Receiver, capsys: pytest.CaptureFixtur
     receiver.delay = 3.0
     code, all_checks = found(capsys, "--to", receiver.url, "--timeout", "0.3")
     assert code == 1
-    assert all_checks[-1][1].endswith(": no answer within 0.3 s")
+    assert all_checks[-1][1].endswith(": no response within 0.3 s")
 
 
 @pytest.mark.usefixtures("only")
@@ -254,8 +254,8 @@ def test_an_endpoint_that_only_code_uses(
 @pytest.mark.parametrize(
     ("url", "protocol", "hint"),
     [
-        ("http://host:4317/v1/traces", "http/protobuf", "4317 is the port of OTLP/gRPC, OTLP/HTTP listens on 4318"),
-        ("http://host:4318", "grpc", "4318 is the port of OTLP/HTTP, OTLP/gRPC listens on 4317"),
+        ("http://host:4317/v1/traces", "http/protobuf", "4317 is the port of OTLP/gRPC; OTLP/HTTP listens on 4318"),
+        ("http://host:4318", "grpc", "4318 is the port of OTLP/HTTP; OTLP/gRPC listens on 4317"),
         ("http://host:4318/v1/traces", "http/json", ""),
         ("host:4317", "grpc", ""),
     ],
@@ -271,7 +271,7 @@ def test_directories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "file").write_text("")
     for path, level, text in (
         (tmp_path, ("ok", "note"), "can be written to"),
-        (tmp_path / "a" / "b", ("ok", "note"), "does not exist yet, and can be made"),
+        (tmp_path / "a" / "b", ("ok", "note"), "does not exist yet, and can be created"),
         (tmp_path / "file", ("problem",), "is a file"),
         (tmp_path / "file" / "a", ("problem",), "cannot be written to: Not a directory"),
     ):
@@ -288,7 +288,7 @@ def test_no_send(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
     code, all_checks = found(capsys, "--no-send")
     assert code == 0
-    assert all_checks[-1][1].endswith("http/protobuf): not tried")
+    assert all_checks[-1][1].endswith("http/protobuf): not tested")
     assert receiver.requests == []
 
 

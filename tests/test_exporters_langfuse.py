@@ -250,7 +250,7 @@ def test_failures_have_a_level_and_a_message(send: Send) -> None:
         for one in send(record("preemptive_generation_discarded").exported).of("llm")
         if one["metadata"]["attributes"].get(attr.OUTCOME) == "discarded"
     )
-    assert (discarded["level"], discarded["statusMessage"]) == ("DEFAULT", "discarded: the user's turn went on")
+    assert (discarded["level"], discarded["statusMessage"]) == ("DEFAULT", "discarded: the user's turn continued")
 
 
 def test_without_content_nothing_is_shown_as_words(send: Send) -> None:
@@ -362,15 +362,15 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ({"environment": "Prod!"}, "environment 'Prod!' is not 1 to 40 of a-z, 0-9, _ and -"),
         ({"environment": "x" * 41}, "environment"),
         ({"environment": "langfuse-x"}, "must not begin with 'langfuse'"),
-        ({"host": "cloud.langfuse.com"}, "host 'cloud.langfuse.com' is no address"),
-        ({"host": "https://pk:hidden@cloud.langfuse.com"}, "keys go into public_key and secret_key"),
+        ({"host": "cloud.langfuse.com"}, "host 'cloud.langfuse.com' is not an address"),
+        ({"host": "https://pk:hidden@cloud.langfuse.com"}, "pass keys as public_key and secret_key"),
         ({"native": "both"}, "native must be 'drop' or 'keep'"),
         ({"timeout": 0}, "timeout must be a positive number of seconds"),
         ({"foreign_usage": "some"}, "foreign_usage must be 'drop' or 'keep'"),
         ({"price_buckets": ["gpt"]}, "price_buckets must be a mapping"),
         ({"price_buckets": {"gpt": [1]}}, "price_buckets['gpt'] must be the names of the model's prices"),
-        ({"tags": [1]}, "tag 1 is not a text"),
-        ({"trace_name": ""}, "trace_name must be a text"),
+        ({"tags": [1]}, "tag 1 is not a string"),
+        ({"trace_name": ""}, "trace_name must be a string"),
     ],
 )
 def test_what_cannot_work_is_said_at_once(options: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch) -> None:

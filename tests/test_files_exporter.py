@@ -193,7 +193,7 @@ def test_a_removed_file_and_directory(tmp_path: Path, caplog: pytest.LogCaptureF
         make(one, f"again {number}")
     assert names(directory) == ["again 2"]
     assert [record.getMessage().split("was ")[-1] for record in caplog.records] == [
-        ["removed while it ", "written to; a new file is begun"][-1]
+        ["removed while it ", "in use; writing continues in a new file"][-1]
     ]
     one.shutdown()
 

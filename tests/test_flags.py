@@ -221,7 +221,7 @@ def test_a_processor_has_thresholds_of_its_own() -> None:
 
 
 WRONG = [
-    ({"speed": 1.0}, "thresholds has 'speed', which is none of slow, dead_air"),
+    ({"speed": 1.0}, "thresholds has 'speed', which is not one of slow, dead_air"),
     ({"slow": 0}, "thresholds: slow must be a number of seconds above 0, not 0"),
     ({"slow": -1.5}, "thresholds: slow must be a number of seconds above 0, not -1.5"),
     ({"dead_air": math.inf}, "thresholds: dead_air must be a number of seconds above 0, not inf"),

@@ -19,7 +19,7 @@ from livekit_otel import _install_hint
 from livekit_otel._install_hint import install_hint
 
 ROOT = Path(livekit_otel.__file__).parent.parent
-NEUTRAL = "install livekit-otel with its extra 'cli' again from where this copy came from"
+NEUTRAL = "install livekit-otel with its extra 'cli' again from the place that this copy was installed from"
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, origin: Any, installer: str = "pip") -> None:
@@ -95,7 +95,7 @@ def test_where_nothing_is_known(origin: Any, monkeypatch: pytest.MonkeyPatch) ->
     """Without a note of the installer, or with one that cannot be understood, the hint is a neutral sentence."""
     installed(monkeypatch, origin)
     assert install_hint("cli") == NEUTRAL
-    assert install_hint() == "install livekit-otel again from where this copy came from"
+    assert install_hint() == "install livekit-otel again from the place that this copy was installed from"
 
 
 def test_in_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,7 +257,7 @@ def test_named_pipes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     os.mkfifo(pipe)
     command = [sys.executable, "-m", "livekit_otel", "sessions", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    word = f"note: {pipe}: skipped: it is a named pipe; give it as the source itself to read it\n"
+    word = f"note: {pipe}: skipped: it is a named pipe; pass it as the source to read it\n"
     assert (done.returncode, done.stderr) == (0, word)
     assert replayed(folder) == (IDS, 0)
     assert capsys.readouterr().err == word * 2
@@ -266,7 +266,7 @@ def test_named_pipes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert read(pipe) == (IDS, [])
     thread.join()
     assert main(["replay", str(pipe), "--to", "http://127.0.0.1:9"]) == 1
-    assert "a replay resumes where it stopped, which takes a regular file" in capsys.readouterr().err
+    assert "a replay must be able to resume, which needs a regular file" in capsys.readouterr().err
 
 
 def test_text_that_is_cut_off_by_nobody(tmp_path: Path) -> None:

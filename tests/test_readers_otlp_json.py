@@ -186,7 +186,7 @@ def test_gzip_cut_off(tmp_path: Path) -> None:
     found = [record.span_id for record in stream]
     assert 0 < len(found) < len(CALL.spans)
     assert found == [span["span_id"] for span in CALL.spans[: len(found)]]
-    assert "the gzip data is cut off; what came before it was read" in str(stream.problems[-1])
+    assert "the gzip data is cut off; the content before that was read" in str(stream.problems[-1])
 
 
 def test_directory(tmp_path: Path) -> None:
@@ -287,14 +287,17 @@ OTHERS = {
     "empty": (b"", "the file is empty"),
     "blank": (b"\n \n", "the file is empty"),
     "csv": (b"name,amount\na,1\nb,2\n", "not a trace (line 1: JSON is malformed"),
-    "other json": (b'{"job_id": "x", "events": []}\n', "not a trace (line 1: JSON of another shape: no resourceSpans"),
+    "other json": (b'{"job_id": "x", "events": []}\n', "not a trace (line 1: JSON without resourceSpans"),
     "pretty json": (b'{\n "job_id": "x",\n "events": []\n}\n', "not a trace (line 1: "),
     "json list": (b"[1, 2]\n", "not a trace (line 1: Expected `object`"),
     "json number": (b"12\n", "not a trace (line 1: Expected"),
     "wrong type": (b'{"resourceSpans": "no"}\n', "not a trace (line 1: Expected `array | null`, got `str`"),
     "binary": (b"RIFF\x00\x01\xff\x00" * 9, "this is a binary file, not a trace"),
     "not utf-8": (b"caf\xe9 au lait\n" * 99, "not a trace (line 1: "),
-    "cut": (b'{"resourceSpans":[{"resource":{"attr', "is cut off (was the writer killed?) before its first whole span"),
+    "cut": (
+        b'{"resourceSpans":[{"resource":{"attr',
+        "is cut off (was the writer killed?) before its first complete span",
+    ),
     "gzip of text": (gzip.compress(b"hello\n"), "not a trace (line 1: "),
     "broken gzip": (gzip.compress(b"hello\n")[:12], "not a trace ("),
     "not gzip": (b"\x1f\x8bhello", "not a trace (the gzip data is damaged"),
@@ -319,7 +322,7 @@ def test_missing_sources(tmp_path: Path) -> None:
     """What is not there is told at once, before anything is read."""
     cases = {
         tmp_path / "none": "no such file or directory; check the path",
-        tmp_path: "the directory holds no files; give the one that the trace exporter writes to",
+        tmp_path: "the directory contains no files; give the one that the trace exporter writes to",
         "unknown://host/x": "no reader for unknown:// sources",
     }
     for source, reason in cases.items():

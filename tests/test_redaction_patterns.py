@@ -121,7 +121,7 @@ def test_other_digits() -> None:
 @pytest.mark.parametrize("region", ["us", "USA", "XX", ""])
 def test_no_region(region: str) -> None:
     """A region that is none is an error that says what it must be."""
-    with pytest.raises(livekit_otel.OptionError, match="region must be two letters of a country, like 'US', or None"):
+    with pytest.raises(livekit_otel.OptionError, match="region must be a two-letter country code, like 'US', or None"):
         PatternRedactor(region)
 
 

@@ -266,10 +266,10 @@ def test_damaged_lines_are_named_and_passed_over(
     assert capsys.readouterr().err.splitlines() == [
         f"warning: {path}:2: JSON is malformed: object keys must be strings (byte 1); the line was skipped",
         f"warning: {path}:3: a span was skipped: 'xyz' is not an id of 16 hex digits",
-        f"warning: {path}:3: a link was left out: 'None' is not an id of 32 hex digits",
+        f"warning: {path}:3: a link was skipped: 'None' is not an id of 32 hex digits",
         f"warning: {path}:3: a span was skipped: it is not an object",
         f"warning: {path}:3: a span was skipped: startTimeUnixNano: invalid literal for int() with base 10: 'soon'",
-        f"warning: {path}:4: JSON of another shape: no resourceSpans in it; the line was skipped",
+        f"warning: {path}:4: JSON without resourceSpans; the line was skipped",
     ]
     assert replay(path, receiver) == 0
     assert len(receiver.requests) == 1
@@ -286,7 +286,7 @@ def test_cut_gzip(tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixt
     for _ in range(2):
         assert replay(path, receiver) == 0
     assert receiver.ids == ids(0, 1)
-    assert "the gzip data is cut off; what came before it was read" in capsys.readouterr().err
+    assert "the gzip data is cut off; the content before that was read" in capsys.readouterr().err
 
 
 def test_other_files_in_the_directory(tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
@@ -322,12 +322,12 @@ def test_waits_and_tries_again(tmp_path: Path, receiver: Receiver, capsys: pytes
     ("answer", "told"),
     [
         (Answer(503), "answered 503 Service Unavailable; gave up after 1 s"),
-        (Answer(429, {"retry-after": "60"}), "which asks for 60 s of waiting; gave up after 1 s"),
+        (Answer(429, {"retry-after": "60"}), "and asks to wait 60 s; gave up after 1 s"),
         (Answer(401), "answered 401 Unauthorized; check the credentials"),
-        (Answer(404), "answered 404 Not Found; is this the OTLP/HTTP address?"),
-        (Answer(302, {"location": "/"}), "answered 302 Found; give the address that it redirects to"),
+        (Answer(404), "answered 404 Not Found; check that this is the OTLP/HTTP address"),
+        (Answer(302, {"location": "/"}), "answered 302 Found; use the address that it redirects to"),
         (Answer(200, body=b"<html>", content_type="text/html"), "answered with a web page"),
-        (Answer(400, body=b"no \n spans", content_type="text/plain"), "no spans; it has taken no span at all"),
+        (Answer(400, body=b"no \n spans", content_type="text/plain"), "no spans; it has not accepted any span"),
     ],
     ids=lambda one: str(one.status) if isinstance(one, Answer) else "",
 )
@@ -368,7 +368,7 @@ def test_spans_that_are_refused_do_not_stop_the_others(
     receiver.answer = answer
     assert replay(tmp_path, receiver) == 1
     told = capsys.readouterr().err
-    assert f"a.jsonl:4: span {ids(13)[0]} was refused: answered 400 Bad Request" in told
+    assert f"a.jsonl:4: span {ids(13)[0]} was rejected: answered 400 Bad Request" in told
     assert "refused 1 spans; they are not sent again" in told
     assert receiver.ids == [one for one in expected if one != ids(13)[0]]
     before = len(receiver.requests)
@@ -383,7 +383,7 @@ def test_partial_success(tmp_path: Path, receiver: Receiver, capsys: pytest.Capt
     receiver.answer = lambda request: Answer(body=response.SerializeToString())
     assert replay(tmp_path, receiver) == 1
     shown = capsys.readouterr()
-    assert "a.jsonl:1 and after: 2 spans were refused: too old" in shown.err
+    assert "a.jsonl:1 and after: 2 spans were rejected: too old" in shown.err
     assert shown.out == "sent 3 spans in 1 requests from 1 file\n"
 
 
@@ -452,7 +452,7 @@ def test_servers_are_no_source(source: str, receiver: Receiver, capsys: pytest.C
     assert main(["replay", source, "--to", receiver.url]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "a replay sends what files hold, not servers; give the file or the directory" in error
+    assert "a replay reads files, not servers; give the file or the directory" in error
     assert "secret" not in error
 
 

@@ -1,4 +1,4 @@
-"""Whether this machine can trace calls and export them: what is installed, configured, and answers."""
+"""Checks whether this machine can trace calls and export them: packages, configuration, endpoints."""
 
 from .checks import Check, Level, check_all
 

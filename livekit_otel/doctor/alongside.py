@@ -1,4 +1,4 @@
-"""Who else traces in this environment, and what to know of it; docs/alongside.md says more."""
+"""Other tracing packages in this environment and their effects; docs/alongside.md has the details."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class TracingPackage:
 
     Attributes:
         row: its row in the table of docs/alongside.md.
-        distribution: what has to be installed for it.
-        text: what to know of it.
-        advice: what to set up; empty where nothing needs to be.
-        level: ``ok`` where it works as it is, ``note`` where something has to be known.
+        distribution: the distribution that provides it.
+        text: its effect on traces.
+        advice: the setup that it needs; empty if none.
+        level: ``ok`` if it works without changes, ``note`` if the user must know about its effect.
     """
 
     row: str
@@ -36,43 +36,43 @@ TRACING_PACKAGES = (
     TracingPackage(
         "Langfuse SDK",
         "langfuse",
-        "its client joins OpenTelemetry's global provider and leaves out spans that are not about a model",
-        "give it should_export_span=lambda span: True, or send with livekit_otel.exporters.langfuse instead",
+        "its client joins OpenTelemetry's global provider and drops spans that are not about a model",
+        "pass it should_export_span=lambda span: True, or send with livekit_otel.exporters.langfuse instead",
     ),
     TracingPackage(
         "Phoenix register()",
         "arize-phoenix-otel",
-        "its register() makes a provider with an exporter, which stays when you hand the provider over",
+        "its register() creates a provider with an exporter, which stays when you pass the provider on",
         level="ok",
     ),
     TracingPackage(
         "Logfire",
         "logfire",
-        "its scrubbing masks names of ours (the word session), which damages reports",
-        "give logfire.configure() the scrubbing callback of docs/redaction.md",
+        "its scrubbing masks attribute names of livekit_otel (the word session), which damages reports",
+        "pass the scrubbing callback from docs/redaction.md to logfire.configure()",
     ),
     TracingPackage(
         "Traceloop",
         "traceloop-sdk",
-        "it instruments the openai client, whose tokens then count again",
+        "it instruments the openai client, so that tokens are counted twice",
         "call Traceloop.init(…, block_instruments={Instruments.OPENAI})",
     ),
     TracingPackage(
         "Sentry",
         "sentry-sdk",
-        "its OTLPIntegration adds an exporter to OpenTelemetry's global provider; hand that provider over",
+        "its OTLPIntegration adds an exporter to OpenTelemetry's global provider; use that provider",
         level="ok",
     ),
     TracingPackage(
         "ddtrace",
         "ddtrace",
-        "its TracerProvider takes no span processors; reports cannot be read back from Datadog",
-        "send to a provider of OpenTelemetry's SDK, beside or instead, where you need reports",
+        "its TracerProvider does not support span processors; reports cannot be read back from Datadog",
+        "if you need reports, send to a provider of OpenTelemetry's SDK as well or instead",
     ),
     TracingPackage(
         "zero-code",
         "opentelemetry-distro",
-        "opentelemetry-instrument sets the global provider, to which LiveKit's own spans go, too",
+        "opentelemetry-instrument sets the global provider, which also receives LiveKit's own spans",
         level="ok",
     ),
     TracingPackage(
@@ -90,27 +90,27 @@ TRACING_PACKAGES = (
     TracingPackage(
         "openai-v2",
         "opentelemetry-instrumentation-openai-v2",
-        "where it is switched on, a backend that adds up all spans counts tokens twice",
-        "send with livekit_otel.exporters.langfuse, which counts once, or leave it off",
+        "if it is enabled, a backend that sums all spans counts tokens twice",
+        "send with livekit_otel.exporters.langfuse, which counts them once, or disable it",
     ),
     TracingPackage(
         "OpenLLMetry openai",
         "opentelemetry-instrumentation-openai",
-        "where it is switched on, a backend that adds up all spans counts tokens twice",
-        "send with livekit_otel.exporters.langfuse, which counts once, or leave it off",
+        "if it is enabled, a backend that sums all spans counts tokens twice",
+        "send with livekit_otel.exporters.langfuse, which counts them once, or disable it",
     ),
     TracingPackage(
         "httpx",
         "opentelemetry-instrumentation-httpx",
-        "requests nest below the stage or the tool that makes them (httpx and httpx2 are switched on apart)",
+        "requests nest below the stage or the tool that makes them (httpx and httpx2 are enabled separately)",
         level="ok",
     ),
-    TracingPackage("MCP", "mcp", "calls of MCP tools are tool spans like any other", level="ok"),
+    TracingPackage("MCP", "mcp", "calls of MCP tools are ordinary tool spans", level="ok"),
 )
 
 
 def check() -> Iterator[Check]:
-    """One check for each package that is installed and known to trace beside us."""
+    """One check for each installed package that is known to trace in the same process."""
     for one in TRACING_PACKAGES:
         try:
             version = metadata.version(one.distribution)

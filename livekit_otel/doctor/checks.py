@@ -1,4 +1,4 @@
-"""All checks, in the order in which they are told."""
+"""All checks, in the order in which they are printed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def check_all(
     timeout: float = 10.0,
     variables: Mapping[str, str] = os.environ,
 ) -> Iterator[Check]:
-    """Every check, as it is made.
+    """Yield each check as soon as it is done.
 
     Args:
-        to: one more OTLP/HTTP endpoint to try; ``headers`` are for this one.
-        directory: one that ``rotating_files`` is to write to.
+        to: an additional OTLP/HTTP endpoint to test; ``headers`` apply to this endpoint.
+        directory: a directory for ``rotating_files``.
         send: whether to send a test span to each endpoint.
         timeout: seconds for each endpoint.
-        variables: the environment.
+        variables: the environment variables.
     """
     areas: tuple[Callable[[], Iterator[Check]], ...] = (
         installed.packages,

@@ -1,4 +1,4 @@
-"""Where the environment sends spans, and whether a test span is acknowledged there."""
+"""The endpoints that the environment configures, and whether they acknowledge a test span."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["check"]
 
 _AREA = "endpoints"
 _PROTOCOLS = ("http/protobuf", "http/json", "grpc")
-_HUNG = "a server that hangs, or a firewall or proxy that swallows requests: ask its log; --timeout gives it longer"
+_HUNG = "the server hangs, or a firewall or proxy drops requests: check the server's log, or raise --timeout"
 _LANGFUSE_CLOUD = "https://cloud.langfuse.com"
 
 
 @dataclass
 class Destination:
-    """One endpoint: ``why`` says what configures it; ``headers`` are secret."""
+    """An endpoint: ``why`` names the setting that configures it; ``headers`` are secret."""
 
     why: str
     url: str = field(repr=False)
@@ -40,7 +40,7 @@ class Destination:
 def check(
     variables: Mapping[str, str], *, to: str | None, headers: Mapping[str, str], send: bool, timeout: float
 ) -> Iterator[Check]:
-    """Exporters and endpoints, each with what became of a test span."""
+    """The exporters and endpoints, each with the result of a test span."""
     destinations: list[Destination] = []
     yield from _exporters(variables)
     try:
@@ -51,14 +51,14 @@ def check(
     except OptionError as error:
         yield Check(_AREA, "problem", str(error), "correct the variable")
     for one in destinations:
-        yield _try(one, variables, timeout) if send else Check(_AREA, "note", f"{_name(one)}: not tried")
+        yield _try(one, variables, timeout) if send else Check(_AREA, "note", f"{_name(one)}: not tested")
     if not destinations:
-        text = "the environment names no endpoint; exporters that code makes are not known here"
-        yield Check(_AREA, "note", text, "try one with --to URL, or set OTEL_EXPORTER_OTLP_ENDPOINT")
+        text = "the environment configures no endpoint; exporters created in code cannot be seen here"
+        yield Check(_AREA, "note", text, "test one with --to URL, or set OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 def _exporters(variables: Mapping[str, str]) -> Iterator[Check]:
-    """OTEL_TRACES_EXPORTER is what ``opentelemetry-instrument`` reads."""
+    """Check OTEL_TRACES_EXPORTER, which ``opentelemetry-instrument`` reads."""
     names = _names(variables)
     known = {entry.name for entry in metadata.entry_points(group="opentelemetry_traces_exporter")}
     for name in names:
@@ -68,8 +68,8 @@ def _exporters(variables: Mapping[str, str]) -> Iterator[Check]:
         elif name in known or name == "otlp":
             yield Check(_AREA, "ok", f"OTEL_TRACES_EXPORTER names {name}")
         else:
-            text = f"OTEL_TRACES_EXPORTER names {name}, and no installed package provides it"
-            yield Check(_AREA, "problem", text, f"install its package, or choose of {', '.join(sorted(known))}")
+            text = f"OTEL_TRACES_EXPORTER names {name}, but no installed package provides it"
+            yield Check(_AREA, "problem", text, f"install its package, or choose one of {', '.join(sorted(known))}")
 
 
 def _names(variables: Mapping[str, str]) -> list[str]:
@@ -81,7 +81,7 @@ def _otlp(variables: Mapping[str, str]) -> Iterator[Destination]:
     base = variables.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
     names = _names(variables)
     wanted = [name for name in names if name.startswith("otlp")]
-    # opentelemetry-instrument goes by the names; an OTLPSpanExporter that code makes reads the endpoint all the same
+    # opentelemetry-instrument uses the names; an OTLPSpanExporter created in code reads the endpoint regardless
     if not (traces or base or wanted):
         return
     protocol = _either(variables, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -100,7 +100,7 @@ def _otlp(variables: Mapping[str, str]) -> Iterator[Destination]:
             raise OptionError(f"{why}: {shown(traces or base)!r} is not an address; {ENCODE}")
         yield Destination(why, traces or base or "http://localhost:4317", protocol, headers)
         return
-    # the variable for traces is taken as it is, the path is added to the other
+    # the variable for traces is used unchanged; the path is appended to the general variable
     base = (base or "http://localhost:4318").rstrip("/") + "/v1/traces"
     try:
         yield Destination(why, check_url(traces or base), protocol, headers)
@@ -132,7 +132,7 @@ def _name(one: Destination) -> str:
 
 def _try(one: Destination, variables: Mapping[str, str], timeout: float) -> Check:
     if is_true(variables, "OTEL_SDK_DISABLED") and one.why.startswith("OTEL_"):
-        return Check(_AREA, "note", f"{_name(one)}: not tried, OTEL_SDK_DISABLED is true")
+        return Check(_AREA, "note", f"{_name(one)}: not tested, OTEL_SDK_DISABLED is true")
     started = time.monotonic()
     try:
         if one.protocol == "grpc":
@@ -143,8 +143,8 @@ def _try(one: Destination, variables: Mapping[str, str], timeout: float) -> Chec
         reason = _hidden(error.reason.removeprefix(f"{shown(one.url)}: "), one)
         hung = reason == NO_ANSWER
         if hung:
-            reason = f"no answer within {timeout:g} s"
-        fix = _wrong_port(one) or error.fix or (_HUNG if hung else "is it running, is the address right?")
+            reason = f"no response within {timeout:g} s"
+        fix = _wrong_port(one) or error.fix or (_HUNG if hung else "check that it is running and the address is right")
         return Check(_AREA, "problem", f"{_name(one)}: {reason}", fix)
     except OptionError as error:
         return Check(_AREA, "problem", f"{_name(one)}: {error}", "correct the variable")
@@ -153,14 +153,14 @@ def _try(one: Destination, variables: Mapping[str, str], timeout: float) -> Chec
 
 
 def _wrong_port(one: Destination) -> str:
-    """The two protocols are taken for each other more often than anything else."""
+    """A hint if the port is that of the other protocol, which is the most common mistake."""
     try:
         port = urlsplit(one.url).port
     except ValueError:
         port = None
     if one.protocol == "grpc":
-        return "4318 is the port of OTLP/HTTP, OTLP/gRPC listens on 4317" if port == 4318 else ""
-    return "4317 is the port of OTLP/gRPC, OTLP/HTTP listens on 4318" if port == 4317 else ""
+        return "4318 is the port of OTLP/HTTP; OTLP/gRPC listens on 4317" if port == 4318 else ""
+    return "4317 is the port of OTLP/gRPC; OTLP/HTTP listens on 4318" if port == 4317 else ""
 
 
 def _send_http(one: Destination, timeout: float) -> None:
@@ -178,11 +178,11 @@ def _send_http(one: Destination, timeout: float) -> None:
     try:
         answer = endpoint.send(protobuf.encode([part.message], encoding))
     except Rejected as rejected:
-        raise EndpointError(str(rejected), "is this the OTLP/HTTP address?") from None
+        raise EndpointError(str(rejected), "check that this is the OTLP/HTTP address") from None
     if answer.rejected:
-        raise EndpointError(f"took the request and refused the span: {answer.message or 'no reason given'}")
+        raise EndpointError(f"accepted the request but rejected the span: {answer.message or 'no reason given'}")
 
 
 def _hidden(text: str, one: Destination) -> str:
-    """Servers and libraries repeat what they were sent."""
+    """Text without the secrets of the endpoint, because servers and libraries repeat what they receive."""
     return Redactor({*one.headers.values(), *secrets_of(one.url)})(text)

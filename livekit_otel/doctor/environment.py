@@ -1,4 +1,4 @@
-"""Variables that decide what is traced, and how much of it."""
+"""Environment variables that decide whether and how much is traced."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LANGFUSE_ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
 
 
 def is_true(variables: Mapping[str, str], name: str) -> bool:
-    """As OpenTelemetry reads booleans."""
+    """Whether a variable is true by OpenTelemetry's rules for booleans."""
     return variables.get(name, "").strip().lower() == "true"
 
 
 def check(variables: Mapping[str, str]) -> Iterator[Check]:
-    """The variables that are set, and matter."""
+    """Check the relevant variables that are set."""
     found = [
         *_switches(variables),
         *_limit(variables, "VALUE_LENGTH", attr.MAX_VALUE_BYTES, "cuts the journal that reports are rebuilt from"),
@@ -33,7 +33,7 @@ def check(variables: Mapping[str, str]) -> Iterator[Check]:
         *_content(variables),
         *_langfuse(variables),
     ]
-    yield from found or [Check(_AREA, "ok", "no variable stands in the way")]
+    yield from found or [Check(_AREA, "ok", "no variable prevents tracing")]
 
 
 def _switches(variables: Mapping[str, str]) -> Iterator[Check]:
@@ -41,7 +41,7 @@ def _switches(variables: Mapping[str, str]) -> Iterator[Check]:
         yield Check(_AREA, "problem", "OTEL_SDK_DISABLED is true: nothing is traced", "unset OTEL_SDK_DISABLED")
     disabled = [name.strip() for name in variables.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")]
     if "livekit_otel" in disabled or "*" in disabled:
-        text = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names livekit_otel: opentelemetry-instrument leaves it out"
+        text = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names livekit_otel: opentelemetry-instrument skips it"
         yield Check(_AREA, "problem", text, "remove it from OTEL_PYTHON_DISABLED_INSTRUMENTATIONS")
 
 
@@ -71,7 +71,7 @@ def _sampler(variables: Mapping[str, str]) -> Iterator[Check]:
         yield Check(_AREA, "problem", f"OTEL_TRACES_SAMPLER is {sampler}: no call is traced", fix)
     elif sampler.endswith("traceidratio"):
         ratio = variables.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
-        text = f"OTEL_TRACES_SAMPLER keeps a part of the calls ({ratio}); the others have no report"
+        text = f"OTEL_TRACES_SAMPLER samples only part of the calls ({ratio}); the others have no report"
         yield Check(_AREA, "note", text)
     elif sampler:
         yield Check(_AREA, "ok", f"OTEL_TRACES_SAMPLER is {sampler}")
@@ -80,7 +80,8 @@ def _sampler(variables: Mapping[str, str]) -> Iterator[Check]:
 def _content(variables: Mapping[str, str]) -> Iterator[Check]:
     raw = variables.get(ALLOW_PII_VARIABLE)
     if raw is None:
-        yield Check(_AREA, "ok", f"{ALLOW_PII_VARIABLE} is not set: what people say is recorded, unless code says no")
+        text = f"{ALLOW_PII_VARIABLE} is not set: what people say is recorded, unless the code turns it off"
+        yield Check(_AREA, "ok", text)
         return
     value = raw.strip().lower()
     if value in _FALSY:
@@ -97,9 +98,9 @@ def _langfuse(variables: Mapping[str, str]) -> Iterator[Check]:
     keys = [name for name in ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY") if variables.get(name, "").strip()]
     if len(keys) == 1:
         other = "LANGFUSE_SECRET_KEY" if keys[0].startswith("LANGFUSE_PUBLIC") else "LANGFUSE_PUBLIC_KEY"
-        yield Check(_AREA, "problem", f"{keys[0]} is set, {other} is not: Langfuse refuses the spans", f"set {other}")
+        yield Check(_AREA, "problem", f"{keys[0]} is set, {other} is not: Langfuse rejects the spans", f"set {other}")
     name = "LANGFUSE_TRACING_ENVIRONMENT"
     environment = variables.get(name, "")
     if environment and not _LANGFUSE_ENVIRONMENT.fullmatch(environment):
-        text = f"{name} is not a name that Langfuse takes"
+        text = f"{name} is not a name that Langfuse accepts"
         yield Check(_AREA, "problem", text, "use 1 to 40 of a-z 0-9 _ - and do not begin with langfuse")

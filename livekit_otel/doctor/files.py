@@ -1,4 +1,4 @@
-"""Whether ``rotating_files`` can write to a directory."""
+"""Checks whether ``rotating_files`` can write to a directory."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["check"]
 
 _AREA = "files"
 _MIB = 1 << 20
-#: what ``rotating_files`` may use unless it is told otherwise
+#: the default limit of ``rotating_files``
 _ROOM = 1024 * _MIB
 
 
 def check(directory: str | None) -> Iterator[Check]:
-    """Nothing where no directory was named. Leaves nothing behind."""
+    """Check the directory, if one is given. Leaves no files behind."""
     if directory is None:
         return
     path = Path(directory).absolute()
     if os.path.isfile(path):
         yield Check(_AREA, "problem", f"{path} is a file", "give rotating_files a directory")
         return
-    # the first export makes the directory, and those above it
+    # the first export creates the directory and its parents
     place = next(one for one in (path, *path.parents) if os.path.exists(one))
     try:
         with tempfile.TemporaryFile(dir=place) as file:
@@ -40,9 +40,9 @@ def check(directory: str | None) -> Iterator[Check]:
         fix = f"choose another directory, or let {who} write to {place}"
         yield Check(_AREA, "problem", f"{path} cannot be written to: {reason}", fix)
         return
-    made = "can be written to" if place == path else "does not exist yet, and can be made"
+    made = "can be written to" if place == path else "does not exist yet, and can be created"
     if free < _ROOM:
-        fix = f"make room, or give rotating_files a max_total_bytes below {free // _MIB} MiB"
+        fix = f"free some space, or pass rotating_files a max_total_bytes below {free // _MIB} MiB"
         yield Check(_AREA, "note", f"{path} {made}, with {free // _MIB:,} MiB free; files take up to 1,024 MiB", fix)
     else:
-        yield Check(_AREA, "ok", f"{path} {made}, {free // _MIB:,} MiB are free")
+        yield Check(_AREA, "ok", f"{path} {made}; {free // _MIB:,} MiB are free")

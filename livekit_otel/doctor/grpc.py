@@ -1,4 +1,4 @@
-"""A test span over OTLP/gRPC, with OpenTelemetry's own exporter where it is installed."""
+"""Sends a test span over OTLP/gRPC with OpenTelemetry's own exporter, if it is installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _SpanCollector(SpanExporter):
 
 
 class _LastMessage(logging.Handler):
-    """The exporter says why only in its log."""
+    """Keeps the last log message, because the exporter reports the reason of a failure only in its log."""
 
     reason = ""
 
@@ -32,7 +32,7 @@ class _LastMessage(logging.Handler):
 
 
 def send_grpc(url: str, headers: Mapping[str, str], timeout: float) -> None:
-    """Raises EndpointError when it is not acknowledged."""
+    """Send a test span. Raises EndpointError if it is not acknowledged."""
     try:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     except ImportError:
@@ -52,9 +52,9 @@ def send_grpc(url: str, headers: Mapping[str, str], timeout: float) -> None:
         result = exporter.export(collector.spans)
         exporter.shutdown()
     except ValueError:
-        raise EndpointError("the address cannot be read", "give one like http://host:4317") from None
+        raise EndpointError("the address is not valid", "give one like http://host:4317") from None
     finally:
         logger.removeHandler(last)
         logger.propagate = propagate
     if result is not SpanExportResult.SUCCESS:
-        raise EndpointError(f"did not acknowledge the test span ({last.reason or 'no answer in time'})")
+        raise EndpointError(f"did not acknowledge the test span ({last.reason or 'no response in time'})")

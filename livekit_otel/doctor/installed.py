@@ -1,4 +1,4 @@
-"""What is installed, and whether the instrumentation fits it."""
+"""The installed packages, and whether the instrumentation supports them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OTEL = (
     "opentelemetry-exporter-otlp-json-file",
 )
 _OPTIONAL = ("opentelemetry-exporter-otlp-proto-grpc", "opentelemetry-distro")
-#: extra -> packages, what it is for
+#: extra -> packages, purpose
 _EXTRAS = {
     "cli": (("typer", "rich"), "the command line"),
     "html": (("jinja2",), "HTML reports"),
@@ -33,7 +33,7 @@ _EXTRAS = {
 
 
 def packages() -> Iterator[Check]:
-    """Versions of what matters, extras, and whether the versions go together."""
+    """Versions of the relevant packages, the extras, and whether the versions are compatible."""
     yield Check("packages", "ok", f"livekit-otel {_version('livekit-otel') or '(not installed, run from a checkout)'}")
     livekit = _version("livekit-agents")
     if livekit is not None:
@@ -56,7 +56,7 @@ def packages() -> Iterator[Check]:
 
 
 def _conflicts() -> Iterator[Check]:
-    """OpenTelemetry versions that livekit-agents or we do not accept: an upgrade of one alone makes such a pair."""
+    """OpenTelemetry versions that livekit-agents or livekit_otel does not accept, usually after a partial upgrade."""
     for owner in ("livekit-agents", "livekit-otel"):
         try:
             wanted = [Requirement(text) for text in metadata.requires(owner) or ()]
@@ -67,7 +67,7 @@ def _conflicts() -> Iterator[Check]:
             if version is None or (one.marker is not None and not one.marker.evaluate({"extra": ""})):
                 continue
             if not one.specifier.contains(version, prereleases=True):
-                text = f"{one.name} {version} is installed, {owner} {_version(owner)} needs {one.specifier}"
+                text = f"{one.name} {version} is installed, but {owner} {_version(owner)} needs {one.specifier}"
                 yield Check("packages", "problem", text, f"pip install '{one.name}{one.specifier}'")
 
 
@@ -79,14 +79,14 @@ def _version(name: str) -> str | None:
 
 
 def instrumentation() -> Iterator[Check]:
-    """Whether livekit-agents is one that we know, and every name that we touch is in it."""
+    """Whether the version of livekit-agents is supported and contains every name that the instrumentation uses."""
     from ..instrumentation import check_livekit
 
     try:
         check_livekit()
     except MissingDependencyError as error:
         reason, _, fix = str(error).partition(": ")
-        yield Check("instrumentation", "problem", f"{reason}; stored traces can be read all the same", fix)
+        yield Check("instrumentation", "problem", f"{reason}; stored traces can still be read", fix)
         return
     except Exception as error:
         text = f"livekit-agents is installed but cannot be imported: {type(error).__name__}: {error}"
@@ -96,11 +96,11 @@ def instrumentation() -> Iterator[Check]:
     from ..instrumentation.patches import PATCHES
 
     version = _version("livekit-agents")
-    fix = "a newer livekit_otel, or a livekit-agents that this one knows: " + ", ".join(VERIFIED)
+    fix = "install a newer livekit_otel, or a version of livekit-agents that it supports: " + ", ".join(VERIFIED)
     missing = [f"{module}.{name}" for module, name, _ in PRIVATE_NAMES if not _resolves(module, name)]
     unpatchable = [f"{one.module}.{one.cls}.{one.name}" for one in PATCHES if not _owns(one.module, one.cls, one.name)]
     for name in sorted({*missing, *unpatchable}):
-        yield Check("instrumentation", "problem", f"{name} is not in livekit-agents {version}", fix)
+        yield Check("instrumentation", "problem", f"livekit-agents {version} has no {name}", fix)
     if not missing and not unpatchable:
         text = f"can be applied: all {len(PATCHES)} places to instrument, {len(PRIVATE_NAMES)} private names found"
         yield Check("instrumentation", "ok", text)
@@ -119,5 +119,5 @@ def _resolves(module: str, name: str) -> bool:
 
 
 def _owns(module: str, cls: str, name: str) -> bool:
-    """A patch replaces what the class itself defines."""
+    """Whether the class itself defines the name, because a patch replaces only such names."""
     return _resolves(module, cls) and name in vars(getattr(importlib.import_module(module), cls))

@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Level = Literal["ok", "note", "problem"]
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         area: ``packages``, ``instrumentation``, ``alongside``, ``environment``, ``endpoints`` or ``files``.
-        level: ``ok``; ``note``, good to know; ``problem``, calls are not traced or not exported as they should be.
-        text: what was found. Never holds a secret.
-        fix: what to change; empty where nothing needs to be.
+        level: ``ok``; ``note`` for useful information; ``problem`` if calls are not traced or exported correctly.
+        text: the finding. Never contains a secret.
+        fix: the change to make; empty if none is needed.
     """
 
     area: str

@@ -1,4 +1,4 @@
-"""Exporters for what a plain OTLP exporter does not do: durable files, and Langfuse's own view of a call."""
+"""Exporters with features that a plain OTLP exporter lacks: durable files, and calls mapped to Langfuse's model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process's trace file: named, locked while it is written to, rotated; and the clean-up of finished ones."""
+"""The trace file of one process: naming, locking during writes, rotation; and the clean-up of finished files."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def file_exporter(sink: FileSink) -> SpanExporter:
 
 
 class FileSink:
-    """A text stream whose every write is one whole line of one file. Errors are kept in ``error``, not raised.
+    """A text stream in which each write is one complete line of a file. Errors are stored in ``error``, not raised.
 
-    The file is locked as long as it is open here: others see by the lock that it is in use, also from another
-    container, and a killed process loses it at once.
+    The file stays locked while it is open here. The lock shows other processes, also in other containers, that the
+    file is in use; it is released when the process is killed.
     """
 
     closed = False
@@ -51,7 +51,7 @@ class FileSink:
     def _begin(self) -> None:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
         self.path = self.directory / f"livekit-otel-{stamp}-{os.getpid()}-{self.number:04d}.jsonl"
-        # exclusive: containers that share a directory may have the same process ids
+        # exclusive: processes in containers that share a directory may have the same id
         self._fd = open_private(self.path, os.O_WRONLY | os.O_EXCL | os.O_APPEND, group_readable=self._group_readable)
         _lock(self._fd)
         self._size = 0
@@ -78,7 +78,7 @@ class FileSink:
             while done < len(data):
                 done += os.write(self._fd, data[done:])
         except OSError:
-            # half a line would spoil the next one
+            # an incomplete line would corrupt the next one
             os.ftruncate(self._fd, self._size)
             raise
         self._size += len(data)
@@ -87,7 +87,7 @@ class FileSink:
         """Nothing is buffered."""
 
     def close(self, *, keep_empty: bool = False) -> None:
-        """Close the file; one that nothing was written to is removed."""
+        """Close the file; delete it if it is empty."""
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
@@ -98,14 +98,14 @@ class FileSink:
                 self.path.unlink()
 
     def in_place(self) -> bool:
-        """Whether the path still leads to this file."""
+        """Whether the path still refers to this file."""
         try:
             return os.stat(self.path).st_ino == self._inode
         except OSError:
             return False
 
     def age(self) -> float:
-        """Seconds since the file was begun."""
+        """Seconds since the file was created."""
         return time.monotonic() - self._since
 
 
@@ -117,15 +117,15 @@ def _lock(fd: int) -> None:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            # another process is looking whether the file is in use
+            # another process is checking whether the file is in use
             time.sleep(0.001)
         except OSError:
-            # a file system without locks: then only age and size decide
+            # the file system does not support locks: only age and size count
             return
 
 
 def clean(directory: Path, current: Path, max_age: float | None, room: int | None) -> None:
-    """Delete finished files older than ``max_age`` seconds, then the oldest until what remains takes ``room`` bytes."""
+    """Delete finished files older than ``max_age`` seconds, then the oldest until the rest fits into ``room`` bytes."""
     files: list[tuple[float, int, Path]] = []
     for entry in os.scandir(directory):
         if _NAME.fullmatch(entry.name):

@@ -1,7 +1,7 @@
-"""The durable way: OTLP JSON files beside a network exporter, written by OpenTelemetry's own file exporter.
+"""Durable export: OTLP JSON files in addition to a network exporter, written by OpenTelemetry's own file exporter.
 
-What it adds to that exporter: one file per process, rotation, clean-up, reopening after a fork, and no error that
-reaches the caller. ``livekit-otel replay DIRECTORY --to URL`` sends the files on.
+Adds to that exporter: one file per process, rotation, clean-up, reopening after a fork, and no error that reaches the
+caller. ``livekit-otel replay DIRECTORY --to URL`` sends the files to an endpoint.
 """
 
 from __future__ import annotations
@@ -39,22 +39,23 @@ def rotating_files(
     max_total_bytes: int | None = 1024 * _MIB,
     group_readable: bool = False,
 ) -> RotatingFileExporter:
-    """An exporter that keeps every span in files of ``directory``, as OTLP JSON lines; give it to a BatchSpanProcessor.
+    """An exporter that writes every span to files in ``directory``, as OTLP JSON lines; use it in a BatchSpanProcessor.
 
-    A finished file survives the process, however it died; a power cut may take what the disk had not written yet.
-    The first export makes the directory (mode 0700) and the file (0600), whatever the umask: it holds what people said.
-    A directory that exists stays as it is. Whatever fails there is logged once and counted, never raised.
+    A finished file survives any end of the process; a power failure may lose data that the disk had not written yet.
+    The first export creates the directory (mode 0700) and the file (0600), whatever the umask, because the spans
+    contain what people said. An existing directory is not changed. Errors are logged once and counted, never raised.
 
     Args:
-        directory: where; processes may share it, each writes a file of its own.
-        max_bytes: a new file is begun before one grows over this (one larger batch makes one larger file).
-        max_age: seconds after its last write when a finished file is deleted; None keeps files.
-        max_total_bytes: the oldest finished files are deleted so that the directory's files, and one more of
-            ``max_bytes``, fit into this; None for no limit. Files that live processes write to are never deleted.
-        group_readable: new directories have mode 0750 and files 0640, for a collector of another user in the group.
+        directory: the directory; processes may share it, each writes a file of its own.
+        max_bytes: a new file is started before a file exceeds this size (a larger single batch makes a larger file).
+        max_age: seconds after its last write until a finished file is deleted; None keeps files.
+        max_total_bytes: the oldest finished files are deleted so that the files in the directory, plus another of
+            ``max_bytes``, fit into this size; None for no limit. Files in use by live processes are never deleted.
+        group_readable: create directories with mode 0750 and files with 0640, for a collector that runs as another
+            user of the group.
 
     Raises:
-        OptionError: an option has a value that cannot work.
+        OptionError: an option has an invalid value.
     """
     path = Path(_directory(directory)).absolute()
     _check_number("max_bytes", max_bytes, whole=True)
@@ -88,12 +89,12 @@ def _check_number(name: str, value: object, *, whole: bool = False) -> None:
 
 
 class RotatingFileExporter(SpanExporter):
-    """What :func:`rotating_files` makes.
+    """The exporter that :func:`rotating_files` returns.
 
     Attributes:
-        directory: where the files are.
-        failed_spans: how many spans could not be written.
-        failures: how many exports failed.
+        directory: the directory of the files.
+        failed_spans: number of spans that could not be written.
+        failures: number of failed exports.
     """
 
     def __init__(
@@ -123,11 +124,11 @@ class RotatingFileExporter(SpanExporter):
 
     @property
     def path(self) -> Path | None:
-        """The file being written; None before the first span and after shutdown."""
+        """The current file; None before the first span and after shutdown."""
         return self._sink.path if self._sink is not None else None
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write one line. FAILURE when it could not be written; never raises."""
+        """Write one line. Returns FAILURE if it cannot be written; never raises."""
         with self._lock:
             try:
                 if not self._shut_down and self._export(spans):
@@ -139,11 +140,11 @@ class RotatingFileExporter(SpanExporter):
             return SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is held back: each export is written when it returns."""
+        """Does nothing, because each export is written before it returns."""
         return True
 
     def shutdown(self) -> None:
-        """Close the file; what is exported later is counted as failed."""
+        """Close the file; later exports count as failed."""
         with self._lock:
             first, self._shut_down = not self._shut_down, True
             self._close()
@@ -154,7 +155,7 @@ class RotatingFileExporter(SpanExporter):
         now = time.monotonic()
         if self._sink is None and now < self._not_before:
             return False
-        # should anything below fail, a full disk is not asked for a new file by each batch
+        # if a step below fails, later batches must not each try to create a file on a full disk
         self._not_before = now + _RETRY_INTERVAL
         sink = self._current_sink()
         if now - self._cleaned > _CLEANING_INTERVAL:
@@ -172,7 +173,7 @@ class RotatingFileExporter(SpanExporter):
     def _current_sink(self) -> FileSink:
         sink = self._sink
         if sink is not None and not sink.in_place():
-            self._warn_once("gone", f"{sink.path} was removed while it was written to; a new file is begun")
+            self._warn_once("gone", f"{sink.path} was removed while it was in use; writing continues in a new file")
             self._close()
             sink = None
         if sink is not None and self._max_age is not None and sink.age() > self._max_age:
@@ -219,7 +220,7 @@ class RotatingFileExporter(SpanExporter):
             logger.warning("livekit_otel: %s", message)
 
     def _forked(self) -> None:
-        """In a child: its own lock and its own file; the parent's file stays the parent's."""
+        """In a child process: create a new lock and file; the parent keeps its own file."""
         self._lock = threading.Lock()
         self._files = 0
         self.failures = self.failed_spans = 0

@@ -1,5 +1,5 @@
-"""OTLP as it is stored: files of OTLP JSON as lines and documents, and the spans in them as records or as protobuf.
+"""Stored OTLP JSON: files as lines and documents, and their spans as records or as protobuf messages.
 
-Reading reports needs span records, replay needs whole messages with their byte positions; both go through
-:class:`~.documents.Documents`, which knows how a file of OTLP JSON is laid out and how it can be damaged.
+Reports need span records; a replay needs complete messages with their byte positions. Both read files through
+:class:`~.documents.Documents`, which handles the layout of OTLP JSON files and the ways in which they can be damaged.
 """

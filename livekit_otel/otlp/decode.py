@@ -1,4 +1,4 @@
-"""The spans of OTLP messages as records."""
+"""Converts the spans of OTLP messages to records."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Messages", "records"]
 
 Attributes = dict[str, AttributeValue]
 Complain = Callable[[str], None]
-#: A message, or lists of them.
+#: A message, or nested lists of messages.
 Messages: TypeAlias = "Message | Sequence[Messages]"
 
 _spans: msgspec.json.Decoder[list[Span] | None] = msgspec.json.Decoder(list[Span] | None, strict=False)
 _span: msgspec.json.Decoder[Span] = msgspec.json.Decoder(Span, strict=False)
 _raw_spans: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
-#: What making a record of odd values can raise.
+#: Exceptions that unusual values can raise while a record is built.
 _ODD = (ValueError, TypeError, OverflowError, RecursionError)
 
 
@@ -39,7 +39,7 @@ def records(messages: Messages, *, all_scopes: bool, complain: Complain) -> Iter
             resource: Attributes | None = None
             for scope_spans in resource_spans.scopeSpans or ():
                 scope = (scope_spans.scope.name if scope_spans.scope else None) or ""
-                # a store may have lost the scope: then the span itself must say that it is ours
+                # some backends drop the scope; then the span itself must identify this library
                 if not (all_scopes or scope == attr.SCOPE or not scope):
                     continue
                 if resource is None:
@@ -55,7 +55,7 @@ def records(messages: Messages, *, all_scopes: bool, complain: Complain) -> Iter
 
 
 def _unwrapped(messages: Messages) -> Iterator[Message]:
-    """Each message in lists and wrappers, whatever their depth."""
+    """Each message in nested lists and wrappers, at any depth."""
     waiting: list[Messages] = [messages]
     while waiting:
         one = waiting.pop()
@@ -70,7 +70,7 @@ def _resource(found: ResourceSpans, complain: Complain) -> Attributes:
     try:
         return _attributes(found.resource.attributes if found.resource else None)
     except _ODD as error:
-        complain(f"the attributes of a resource were left out: {error}")
+        complain(f"the attributes of a resource were skipped: {error}")
         return {}
 
 
@@ -121,7 +121,7 @@ _STATUS: dict[int | str | None, SpanStatus] = {
 
 
 def _count(raw: msgspec.Raw) -> int:
-    """A count, also from its text; none where it is something else."""
+    """A count, given as a number or as text; 0 for any other value."""
     return max(0, int(finite(bytes(raw).decode("ascii", "replace").strip('"')) or 0))
 
 
@@ -138,7 +138,7 @@ def _hex(text: str, digits: int) -> str:
     return found
 
 
-#: Attribute names met so far: records of the same names share them, which saves half of their memory.
+#: Attribute names seen so far. Records share these strings, which halves their memory.
 _NAMES: dict[str, str] = {}
 _MAX_NAMES, _LONGEST_NAME = 4_096, 200
 
@@ -154,7 +154,7 @@ def _attributes(pairs: list[KeyValue] | None) -> Attributes:
                 names[key] = key
         if value is None:
             continue
-        # what most attributes are, without a call
+        # most attributes are strings; this avoids a call
         if (text := value.stringValue) is not None:
             found[key] = text
         elif (real := value.doubleValue) is not None:
@@ -178,7 +178,7 @@ def _plain(value: Value) -> Any:
 
 
 def _nested(value: Value | None) -> Any:
-    """A value inside of a map, which is text once, as a whole: text in text doubles its backslashes at each level."""
+    """A value inside a map. The whole map is encoded once: text nested in text doubles its backslashes per level."""
     if value is None:
         return None
     if value.kvlistValue is not None:

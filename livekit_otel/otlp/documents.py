@@ -1,7 +1,7 @@
-"""The messages of a file of OTLP JSON, one after the other, each with its position.
+"""Reads the messages of an OTLP JSON file in order, each with its position.
 
-One message per line, as file exporters write them; or messages over many lines, as tools print them. A damaged line is
-reported and skipped. The last line of a writer that was killed is cut off: its whole spans are kept.
+A message takes one line, as file exporters write it, or several, as tools print it. A damaged line is reported and
+skipped. If the writer was killed, the last line is cut off; its complete spans are kept.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ __all__ = ["Document", "Documents", "Empty", "Level", "NotATrace"]
 
 T = TypeVar("T")
 Level: TypeAlias = Literal["warning", "info"]
-#: After so many lines, or bytes, without a message a file is taken for something else.
+#: After this many lines, or bytes, without a message, the file is not considered a trace.
 _PATIENCE = 50
 _PATIENCE_BYTES = 16 << 20
 _WHAT_BECAME_OF_IT = re.compile(
-    r"; ((the line|it|the JSON document that begins here) was skipped|what came before it was read)$"
+    r"; ((the line|it|the JSON document that begins here) was skipped|the content before that was read)$"
 )
 
 
 class NotATrace(Exception):
-    """The file is something else; the message says why."""
+    """The file is not a trace; the message gives the reason."""
 
 
 class Empty(NotATrace):
-    """There is nothing in it."""
+    """The file is empty."""
 
 
 class Document(msgspec.Struct, Generic[T], gc=False):
-    """One line, or several that are one message.
+    """One line, or several lines that form one message.
 
     Attributes:
-        line: where it is, and its bytes.
-        message: what it says; None where it was skipped, which is reported.
-        whole: false for the whole spans of a last line that is cut off.
+        line: the position and the bytes.
+        message: the decoded message; None if the document was skipped, which is reported.
+        whole: False if the last line is cut off and ``message`` holds only its complete spans.
     """
 
     line: Line
@@ -55,13 +55,13 @@ class Documents(Generic[T]):
     """Reads one file.
 
     Args:
-        decode: makes a message of bytes; raises NotAMessage or Malformed (see :func:`parse`).
-        report: called with a line (None for the file as a whole), what is wrong with it, and how bad that is.
-        growing: whether the file may still be being written; then a last line that is cut off is left for later.
-        recognised: whether the file is known to be a trace. As long as it is not, nothing is reported.
+        decode: converts bytes to a message; raises NotAMessage or Malformed (see :func:`parse`).
+        report: called with a line (None for the whole file), a description of the problem, and its level.
+        growing: returns whether a writer may still append to the file; then an incomplete last line is left for later.
+        recognised: whether the file is known to be a trace. Until then, nothing is reported.
 
     Attributes:
-        waiting: whether something at the end was left for later.
+        waiting: whether data at the end was left for later.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Documents(Generic[T]):
         self.waiting = False
 
     def read(self, number: int = 0, offset: int = 0) -> Iterator[Document[T]]:
-        """The documents after line ``number``, which ends at ``offset``. Raises NotATrace."""
+        """Yield the documents after line ``number``, which ends at ``offset``. Raises NotATrace."""
         empty = True
         lines = self._file.lines(number, offset)
         try:
@@ -99,14 +99,14 @@ class Documents(Generic[T]):
             if self._growing():
                 self.waiting = True
             else:
-                self._problem(self._last, f"{error}; what came before it was read", "warning")
+                self._problem(self._last, f"{error}; the content before that was read", "warning")
         if not self._recognised and (self._held or not self.waiting):
             if empty and not self._held:
-                raise Empty("the file is empty; was anything exported, and flushed?")
+                raise Empty("the file is empty; check that spans were exported and flushed")
             raise NotATrace(f"not a trace ({self._why()})")
 
     def _document(self, line: Line, more: Iterator[Line]) -> Iterator[Document[T]]:
-        """A line, or the lines from it on where they are one message."""
+        """The document on this line, or on the lines from this one if together they form one message."""
         if line.too_long:
             yield self._skipped(line, f"it is longer than {mebibytes()}, the limit for one record")
             return
@@ -125,7 +125,7 @@ class Documents(Generic[T]):
             yield self._found(line, message)
 
     def _over_many_lines(self, gathered: Gathered, more: Iterator[Line]) -> Iterator[Document[T]]:
-        """Lines that may be one message: they are gathered until its brackets are closed."""
+        """Gather lines that may form one message until all brackets are closed."""
         damage: Damaged | None = None
         try:
             for line in more:
@@ -138,7 +138,7 @@ class Documents(Generic[T]):
                 if gathered.add(line):
                     reason = f"the JSON document that begins here is longer than {mebibytes()}, the limit"
                     self._problem(gathered.whole(), f"{reason} for one record; it was skipped", "warning")
-                # where it is printed as usual, the last line begins with a bracket; others are found closed at the end
+                # in the usual layout the last line begins with a bracket; other layouts are detected at the end
                 if line.data[:1] in (b"}", b"]") and gathered.closed:
                     yield self._complete(gathered)
                     return
@@ -149,7 +149,7 @@ class Documents(Generic[T]):
             raise damage
 
     def _ended(self, gathered: Gathered, *, final: bool = False) -> Iterator[Document[T]]:
-        """What to make of lines after which another message begins, or nothing."""
+        """Decide about the gathered lines when another message begins or the input ends."""
         if gathered.closed:
             yield self._complete(gathered)
             return
@@ -158,7 +158,7 @@ class Documents(Generic[T]):
             if self._growing() or (not line.too_long and salvage(line.data.removeprefix(BOM)) is not None):
                 yield from self._cut_off(line, "")
                 return
-        # one message per line after all, and these are damaged
+        # the file does have one message per line, and these lines are damaged
         yield from self._one_by_one(gathered)
 
     def _complete(self, gathered: Gathered) -> Document[T]:
@@ -184,7 +184,7 @@ class Documents(Generic[T]):
         return self._decode_bytes(line.data.removeprefix(BOM))
 
     def _message(self, line: Line) -> T | None:
-        """What a line says, if it is a message as it is."""
+        """The message on a line, if the line decodes by itself."""
         try:
             return self._decode(line)
         except (NotAMessage, Malformed):
@@ -203,17 +203,19 @@ class Documents(Generic[T]):
         return Document(line, None)
 
     def _cut_off(self, line: Line, reason: str) -> Iterator[Document[T]]:
-        """The last line, whose writer was killed in the middle of it or has not finished it yet."""
+        """Handle the last line when its writer was killed in the middle of it, or is still writing it."""
         if self._growing():
             self.waiting = True
             if self._recognised:
-                self._report(line, "the last line is not whole yet; a later replay sends it", "info")
+                self._report(line, "the last line is not complete yet; a later replay sends it", "info")
             return
         message = self._whole_spans(line)
         if message is not None:
             yield self._found(line, message, whole=False)
         elif balance(line.data) > 0:
-            self._problem(line, "the last line is cut off (was the writer killed?) before its first whole span", "info")
+            self._problem(
+                line, "the last line is cut off (was the writer killed?) before its first complete span", "info"
+            )
         else:
             yield self._skipped(line, reason)
 
@@ -228,7 +230,7 @@ class Documents(Generic[T]):
         if self._recognised:
             self._report(line, reason, level)
             return
-        # until the file is known to be a trace at all, its lines are not damaged: they are something else
+        # until the file is known to be a trace, an unreadable line may simply not be OTLP
         self._held_bytes += line.end - line.start if line else 0
         if line is not None:
             line = Line(line.number, line.start, line.end, b"", line.ended)

@@ -1,4 +1,4 @@
-"""Which files there are at a path: the file, those below a directory, or standard input."""
+"""Finds the files of a source: one file, the files in a directory, or standard input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .lines import reason
 __all__ = ["Found", "find"]
 
 _KINDS = {
-    stat.S_IFIFO: "a named pipe; give it as the source itself to read it",
+    stat.S_IFIFO: "a named pipe; pass it as the source to read it",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
@@ -25,9 +25,9 @@ class Found(msgspec.Struct, frozen=True):
     """The files of a source.
 
     Attributes:
-        paths: in a stable order; None is standard input.
+        paths: in a stable order; None stands for standard input.
         directory: whether the source is a directory.
-        skipped: what else the directory holds, and why it is not read.
+        skipped: other entries of the directory, each with the reason why it is not read.
     """
 
     paths: list[Path | None]
@@ -36,16 +36,16 @@ class Found(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int | None:
-        """Stored bytes of all files; None where one of them has no size."""
+        """Total stored size in bytes; None if one of the files has no known size."""
         paths = [path for path in self.paths if path is not None and os.path.isfile(path)]
         return sum(path.stat().st_size for path in paths) if len(paths) == len(self.paths) else None
 
 
 def find(path: Path | None, name: str) -> Found:
-    """The files of a path; None is standard input. ``name`` is the source in messages.
+    """Find the files of a path; None stands for standard input. ``name`` is the name of the source in messages.
 
     Raises:
-        SourceError: there are none.
+        SourceError: there are no files.
     """
     if path is None:
         return Found([None])
@@ -74,17 +74,17 @@ def _below(path: Path) -> Found:
                 skipped.append((one, f"skipped: it is {kind}"))
     if denied and not paths:
         raise SourceError(f"{path}: {reason(denied[0])}; check the permissions of the directory")
-    # opening one says why it cannot be read
+    # opening these paths later gives the reason
     paths += [Path(error.filename or path) for error in denied]
     if not paths:
-        raise SourceError(f"{path}: the directory holds no files; give the one that the trace exporter writes to")
+        raise SourceError(f"{path}: the directory contains no files; give the one that the trace exporter writes to")
     return Found(paths, True, skipped)
 
 
 def _kind(path: Path) -> str | None:
-    """What a path is, where opening it could block or has no end."""
+    """The kind of a path that could block when opened or that has no end; None for any other path."""
     try:
         return _KINDS.get(stat.S_IFMT(path.stat().st_mode))
     except OSError:
-        # opening it says why
+        # opening it gives the reason
         return None

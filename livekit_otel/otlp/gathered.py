@@ -10,16 +10,16 @@ from .repair import BOM, balance
 
 __all__ = ["Gathered"]
 
-#: Brackets are counted in blocks of so many bytes at least, which takes less time than line by line.
+#: Brackets are counted in blocks of at least this many bytes, which is faster than line by line.
 _BLOCK = 1 << 18
 
 
 class Gathered:
-    """The lines since ``first``. Over the limit for one record only both ends of them are kept.
+    """The lines from ``first`` on. If they exceed the limit for one record, only their first and last bytes are kept.
 
     Attributes:
-        is_list: whether the document is a list: then lines inside of it may be whole messages.
-        too_long: whether it is over the limit.
+        is_list: whether the document is a list; then single lines in it may be complete messages.
+        too_long: whether the document exceeds the limit.
     """
 
     def __init__(self, first: Line) -> None:
@@ -32,7 +32,7 @@ class Gathered:
         self.add(first)
 
     def add(self, line: Line) -> bool:
-        """Add a line; true where it is the one that takes the document over the limit."""
+        """Add a line; return True if this line takes the document over the limit."""
         data = line.data
         self._last = line
         if self.too_long:
@@ -52,12 +52,12 @@ class Gathered:
 
     @property
     def closed(self) -> bool:
-        """Whether as many brackets were closed as were opened."""
+        """Whether every bracket that was opened is closed."""
         self._count()
         return self._depth <= 0
 
     def _count(self) -> None:
-        """Count the brackets of what was added since the last time."""
+        """Count the brackets of the lines added since the last count."""
         end = self._data.tell()
         if end > self._counted:
             with self._data.getbuffer() as view:
@@ -65,13 +65,13 @@ class Gathered:
             self._counted = end
 
     def whole(self, *, ended: bool | None = None) -> Line:
-        """All of it as one line, which is numbered as the first of them."""
+        """The whole document as one line, with the number of its first line."""
         first, last = self._first, self._last
         data = self._head + self._tail if self.too_long else self._data.getvalue()[:-1]
         return Line(first.number, first.start, last.end, data, last.ended if ended is None else ended, self.too_long)
 
     def lines(self) -> Iterator[Line]:
-        """The lines again, as they were, without blank ones."""
+        """The original lines, without blank lines."""
         number, start, size = self._first.number, self._first.start, self._data.tell()
         self._data.seek(0)
         while self._data.tell() < size:

@@ -1,4 +1,4 @@
-"""Ids of spans in plain OTLP JSON, and looking into it: nothing there needs to have the type that it should."""
+"""Span ids in plain OTLP JSON, and access to JSON whose values may have unexpected types."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["either", "entries_of", "prepared_span"]
 
 
 def entries_of(value: Any, what: str, problems: list[str] | None = None, of: type = dict) -> list[Any]:
-    """The entries of a list that are of a type."""
+    """The entries of a list that have the given type."""
     entries = value if isinstance(value, list) else []
     found = [one for one in entries if isinstance(one, of)]
     if problems is not None and (len(found) < len(entries) or not isinstance(value, list | None)):
@@ -23,7 +23,7 @@ def either(value: dict[str, Any], *keys: str) -> Any:
 
 
 def prepared_span(span: Any, problems: list[str]) -> dict[str, Any] | None:
-    """A span with its ids as protobuf's JSON has them."""
+    """A span with its ids encoded as protobuf's JSON mapping requires."""
     try:
         if not isinstance(span, dict):
             raise ValueError("it is not an object")
@@ -39,7 +39,7 @@ def prepared_span(span: Any, problems: list[str]) -> dict[str, Any] | None:
             try:
                 found["links"].append(_with_ids(link))
             except ValueError as error:
-                problems.append(f"a link was left out: {error}")
+                problems.append(f"a link was skipped: {error}")
     return found
 
 
@@ -52,7 +52,7 @@ def _with_ids(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _id(text: Any, size: int, *, optional: bool = False) -> str | None:
-    """Hex, or what some servers write, base64; as base64."""
+    """An id, given as hex or (by some servers) as base64; returned as base64."""
     found = b""
     try:
         if isinstance(text, str):

@@ -1,6 +1,6 @@
 """Files as lines of bytes with their positions: paths, standard input, named pipes; plain or gzip.
 
-Memory follows one line, and a line has a limit. Positions are in uncompressed bytes.
+Memory use is bounded by the length of one line, which is limited. Positions count uncompressed bytes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..errors import SourceError
 __all__ = ["MAX_RECORD_BYTES", "SAMPLE_BYTES", "STDIN", "Damaged", "Line", "LineFile", "TooLong", "mebibytes", "reason"]
 
 STDIN = "standard input"
-#: The longest line, or JSON document over several lines, that is read.
+#: The maximum length of a line, or of a JSON document over several lines.
 MAX_RECORD_BYTES = 128 << 20
-#: What is kept of both ends of a line that is longer.
+#: Bytes kept from each end of a longer line.
 SAMPLE_BYTES = 4096
 _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
@@ -34,11 +34,11 @@ class Line(msgspec.Struct, gc=False):
     """One line.
 
     Attributes:
-        number: from 1.
-        start, end: where it starts and where the next line does, in uncompressed bytes.
-        data: its bytes without the line end; of a line over the limit, the first and the last 4,096 of them.
-        ended: whether it has a line end; only the last line of a file may have none.
-        too_long: whether it is over the limit.
+        number: line number, from 1.
+        start, end: where the line and the next line start, in uncompressed bytes.
+        data: the bytes without the line end; for a line over the limit, its first and last 4,096 bytes.
+        ended: whether the line has a line end; only the last line of a file may lack it.
+        too_long: whether the line exceeds the limit.
     """
 
     number: int
@@ -50,11 +50,11 @@ class Line(msgspec.Struct, gc=False):
 
 
 class Damaged(Exception):
-    """The bytes of a file end or break off in the middle."""
+    """The data is damaged or ends too early."""
 
 
 class TooLong(Exception):
-    """A line is over the limit, in a file that is not known to be a trace. ``number`` is the line."""
+    """A line exceeds the limit, in a file that is not known to be a trace. ``number`` is the line number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"the line is longer than {mebibytes()}, the limit for one record")
@@ -62,23 +62,23 @@ class TooLong(Exception):
 
 
 def mebibytes() -> str:
-    """The limit for one record, for messages."""
+    """The limit for one record, as text for messages."""
     return f"{MAX_RECORD_BYTES / (1 << 20):g} MiB"
 
 
 class LineFile:
-    """One file, plain or gzip, that is open for reading.
+    """One file, plain or gzip, open for reading.
 
     Args:
-        path: a file or a named pipe; None is standard input.
-        advance: called with the number of stored bytes each time some more were read.
+        path: a file or a named pipe; None for standard input.
+        advance: called after each read with the number of stored bytes that were read.
 
     Attributes:
-        name: the file in messages.
-        skip_long: skip lines that are over the limit; otherwise the first of them raises TooLong.
+        name: the name of the file in messages.
+        skip_long: whether to skip lines over the limit; if not, the first such line raises TooLong.
 
     Raises:
-        SourceError: it cannot be opened.
+        SourceError: the file cannot be opened.
     """
 
     def __init__(self, path: Path | None, advance: Callable[[int], None] = lambda size: None) -> None:
@@ -98,11 +98,11 @@ class LineFile:
             self._file.close()
 
     def stat(self) -> os.stat_result:
-        """What the file system says of it now."""
+        """The current status from the file system."""
         return os.fstat(self._file.fileno())
 
     def stored_position(self) -> int:
-        """How far it was read, in stored bytes."""
+        """The number of stored bytes read so far."""
         return self._file.tell()
 
     def read_at(self, start: int, size: int) -> bytes:
@@ -114,11 +114,11 @@ class LineFile:
         return found
 
     def lines(self, number: int = 0, offset: int = 0) -> Iterator[Line]:
-        """The lines after line ``number``, which ends at ``offset``.
+        """Yield the lines after line ``number``, which ends at ``offset``.
 
         Raises:
-            Damaged: the file breaks off; what came before it was yielded.
-            TooLong: a line is over the limit, and ``skip_long`` is not set.
+            Damaged: the rest of the file cannot be read; the lines before were yielded.
+            TooLong: a line exceeds the limit and ``skip_long`` is not set.
         """
         pending = _Pending()
         start = offset
@@ -163,7 +163,7 @@ class LineFile:
 
 
 class _Pending:
-    """A line that spans several chunks. Over the limit only its ends are kept."""
+    """A line that spans several chunks. If it exceeds the limit, only its first and last bytes are kept."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -186,7 +186,7 @@ class _Pending:
             self._pieces.append(piece)
 
     def line(self, number: int, start: int, piece: bytes, ended: bool) -> Line:
-        """The line that ends with ``piece``; what was pending is forgotten."""
+        """Complete the line with ``piece`` and return it; the pending data is cleared."""
         self.add(piece)
         data = self._head + self._tail if self.too_long else b"".join(self._pieces)
         line = Line(number, start, start + self.size + ended, data, ended, self.too_long)
@@ -195,7 +195,7 @@ class _Pending:
 
 
 class _Stored:
-    """The stored bytes, as they become available (a pipe may be slow), each of them reported once."""
+    """The stored bytes as they become available (a pipe may be slow); each byte is reported once."""
 
     def __init__(self, file: BufferedReader, advance: Callable[[int], None]) -> None:
         self._file, self._advance = file, advance
@@ -205,7 +205,7 @@ class _Stored:
         self.deflated = self._ready[len(_GZIP) :] in (b"", b"\x08")
 
     def read1(self, size: int = -1) -> bytes:
-        """What there is, at most ``size``; nothing at the end only."""
+        """The bytes that are available, at most ``size``; empty only at the end."""
         if self._ready:
             end = len(self._ready) if size < 0 else size
             data, self._ready = self._ready[:end], self._ready[end:]
@@ -218,7 +218,7 @@ class _Stored:
         return data
 
     def read(self, size: int = -1) -> bytes:
-        """For gzip, which takes less than two bytes at the start of a member for damage."""
+        """For gzip, which reports damage if it gets fewer than two bytes at the start of a member."""
         data = self.read1(size)
         return data + self.read1(1) if len(data) == 1 < size else data
 
@@ -235,5 +235,5 @@ class _Stored:
 
 
 def reason(error: OSError | ValueError) -> str:
-    """What the system says is wrong."""
+    """The operating system's description of an error."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -1,7 +1,7 @@
 """OTLP JSON as typed structures.
 
-Decoding is lax: 64-bit integers may be strings or numbers, enums names or numbers, ids hex or base64; unknown fields
-are ignored. The spans of a scope stay undecoded until the scope is known to matter.
+Decoding is lenient: 64-bit integers may be strings or numbers, enums names or numbers, ids hex or base64; unknown
+fields are ignored. The spans of a scope are decoded only if the scope is relevant.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 _Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _T = TypeVar("_T")
-#: a count that is not there, or nothing; it stays undecoded: a strange one costs no span
+#: Default of a count. Counts are not decoded here, so that an invalid count does not lose the span.
 NO_COUNT = msgspec.Raw(b"0")
 
 
@@ -90,7 +90,7 @@ class ResourceSpans(msgspec.Struct, gc=False):
 
 
 class Message(msgspec.Struct, gc=False):
-    """A message of spans, alone or wrapped: ``result`` is Jaeger's, ``batches`` and ``trace`` are Tempo's."""
+    """A message with spans, plain or wrapped: ``result`` is Jaeger's wrapper, ``batches`` and ``trace`` are Tempo's."""
 
     resourceSpans: list[ResourceSpans] | None = None
     batches: list[ResourceSpans] | None = None
@@ -99,7 +99,7 @@ class Message(msgspec.Struct, gc=False):
 
     @property
     def known(self) -> bool:
-        """Whether any of the fields is there."""
+        """Whether any of the fields is present."""
         return any(one is not None for one in (self.resourceSpans, self.batches, self.result, self.trace))
 
 
@@ -111,7 +111,7 @@ class _Signals(msgspec.Struct, gc=False):
 
 
 class PartialMessage(Message):
-    """A message of which some parts could not be read; ``problems`` says what is wrong with them. Never decoded."""
+    """A message with unreadable parts; ``problems`` describes them. Never decoded directly."""
 
     problems: list[str] = []
 
@@ -136,7 +136,7 @@ _raws: msgspec.json.Decoder[list[msgspec.Raw] | None] = msgspec.json.Decoder(lis
 
 
 def decode_message(data: bytes) -> Message | list[Message]:
-    """A message, or what can be read of it. Raises msgspec.DecodeError, UnicodeDecodeError or RecursionError."""
+    """Decode as much of a message as is readable. Raises msgspec.DecodeError, UnicodeDecodeError or RecursionError."""
     try:
         return _message.decode(data)
     except msgspec.ValidationError:
@@ -150,7 +150,7 @@ def decode_message(data: bytes) -> Message | list[Message]:
 
 
 def decode_file(data: bytes) -> list[Message | list[Message]]:
-    """The messages of a document of a file; other signals are messages without spans. Raises Malformed, NotAMessage."""
+    """The messages of a JSON document; other signals become messages without spans. Raises Malformed, NotAMessage."""
     return parse(_decode_known, data)
 
 
@@ -165,7 +165,7 @@ def _decode_known(data: bytes) -> Message | list[Message]:
 
 
 def _loose(data: bytes | msgspec.Raw) -> PartialMessage:
-    """A message in which something has another type than it should: each part is decoded by itself."""
+    """Decode a message that has values of unexpected types; each part is decoded separately."""
     found = msgspec.json.decode(data, type=_LooseMessage)
     problems: list[str] = []
     parts = [_loose_part(raw, problems) for raw in (*(found.resourceSpans or ()), *(found.batches or ()))]

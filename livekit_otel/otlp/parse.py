@@ -1,4 +1,4 @@
-"""JSON documents as messages, and what can be wrong with them."""
+"""Parses JSON documents into messages, and defines the ways in which that can fail."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .repair import concatenated, without_lone_surrogates
 __all__ = ["FAULTS", "SHAPE", "Malformed", "NotAMessage", "parse"]
 
 T = TypeVar("T")
-#: What decoding JSON raises.
+#: Exceptions that decoding JSON can raise.
 FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-SHAPE = "JSON of another shape: no resourceSpans in it"
+SHAPE = "JSON without resourceSpans"
 
 
 class NotAMessage(Exception):
-    """JSON that is no message of spans."""
+    """The JSON is not a message with spans."""
 
 
 class Malformed(Exception):
-    """No JSON at all, or only a part of a message."""
+    """The data is not JSON, or only part of a message."""
 
 
 def parse(decode: Callable[[bytes], T], data: bytes) -> list[T]:
-    """Decode one JSON document, or several in a row, with halves of surrogate pairs replaced.
+    """Decode a JSON document, or several in sequence; lone surrogates are replaced.
 
     Raises:
-        Malformed: it is no JSON.
-        NotAMessage: ``decode`` raises that, or msgspec.ValidationError.
+        Malformed: the data is not valid JSON.
+        NotAMessage: ``decode`` raises NotAMessage or msgspec.ValidationError.
     """
     try:
         try:

@@ -1,7 +1,7 @@
-"""Stored OTLP JSON as OTLP requests: every scope, every field.
+"""Converts stored OTLP JSON to OTLP requests, with every scope and every field.
 
-The protobuf classes are the model in the middle. Their JSON mapping takes numbers as strings and enums as names or
-numbers; what differs in OTLP is that ids are hex.
+The protobuf classes are the common model. Their JSON mapping accepts numbers as strings and enums as names or
+numbers; OTLP JSON differs from it in that ids are hex.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _WRAPPERS = ("result", "trace")
 
 @dataclass
 class Part:
-    """Some spans of one line that share a resource and a scope.
+    """Spans of one line that share a resource and a scope.
 
     Attributes:
-        message: those spans.
+        message: the spans.
         where: file and line, for messages.
-        end: how many spans of the line are done once this part is.
-        mark: ids of the last of them.
-        problems: what was left out of it, and why.
+        end: number of spans of the line that are sent when this part is sent.
+        mark: ids of the last span.
+        problems: the parts that were skipped, each with the reason.
     """
 
     message: ResourceSpans
@@ -62,7 +62,7 @@ class Part:
 
 
 def decode_file(data: bytes) -> Any:
-    """The messages of a document of a file, as plain objects; those of other signals have no spans. Raises Malformed,
+    """The messages of a JSON document as plain objects; messages of other signals have no spans. Raises Malformed,
     NotAMessage."""
     return parse(_decode_known, data)
 
@@ -76,7 +76,7 @@ def _decode_known(data: bytes) -> Any:
 
 
 def encode_json(request: ExportTraceServiceRequest) -> bytes:
-    """A request as OTLP JSON, which has ids as hex where protobuf's own JSON has base64."""
+    """A request as OTLP JSON, where ids are hex; protobuf's own JSON mapping encodes them as base64."""
     found = json_format.MessageToDict(request, use_integers_for_enums=True)
     for _, _, spans in _groups(found):
         for span in spans:
@@ -88,7 +88,7 @@ def encode_json(request: ExportTraceServiceRequest) -> bytes:
 
 
 def parts(found: Any, where: str, *, skip: int = 0, size: int = 512) -> Iterator[Part]:
-    """The spans of a document after the first ``skip``, ``size`` at most in one part."""
+    """Split the spans of a document, without the first ``skip``, into parts of at most ``size`` spans."""
     at = 0
     for resource, scope, spans in _groups(found):
         for start in range(max(0, skip - at), len(spans), size):
@@ -100,7 +100,7 @@ def parts(found: Any, where: str, *, skip: int = 0, size: int = 512) -> Iterator
 
 
 def mark_of(found: Any, number: int) -> str:
-    """The mark of the span of this number, or nothing."""
+    """The mark of the span with this number, or an empty string."""
     for _, _, spans in _groups(found):
         if number < len(spans):
             return mark(spans[number])
@@ -109,7 +109,7 @@ def mark_of(found: Any, number: int) -> str:
 
 
 def mark(span: Any) -> str:
-    """What tells a span from others."""
+    """The ids that identify a span."""
     if not isinstance(span, dict):
         return "?"
     return f"{either(span, 'traceId', 'trace_id')}/{either(span, 'spanId', 'span_id')}"
@@ -124,16 +124,16 @@ def encode(messages: list[ResourceSpans], encoding: str) -> bytes:
 
 
 def decode_request(data: bytes) -> Message | list[Message]:
-    """The messages of a request in protobuf, which are decoded as OTLP JSON: one decoder knows what a span is.
+    """The messages of a protobuf request, decoded as OTLP JSON so that a single decoder handles spans.
 
     Raises:
-        google.protobuf.message.DecodeError: it is no request.
+        google.protobuf.message.DecodeError: the data is not a request.
     """
     return decode_message(encode_json(ExportTraceServiceRequest.FromString(data)))
 
 
 def one_by_one(part: Part) -> list[Part]:
-    """A part for each span of a part."""
+    """Split a part into parts of one span each."""
     found: list[Part] = []
     for scope in part.message.scope_spans:
         for span in scope.spans:
@@ -145,7 +145,7 @@ def one_by_one(part: Part) -> list[Part]:
 
 
 def left_out(found: Any) -> list[str]:
-    """What cannot hold spans where spans should be."""
+    """Descriptions of values found in place of spans that cannot contain spans."""
     problems: list[str] = []
     for _ in _groups(found, problems):
         pass
@@ -155,7 +155,7 @@ def left_out(found: Any) -> list[str]:
 def _groups(
     found: Any, problems: list[str] | None = None
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[Any]]]:
-    """(resource spans, scope spans, spans) in their order, out of lists and wrappers of any depth."""
+    """(resource spans, scope spans, spans) in order, from lists and wrappers at any depth."""
     waiting = [found]
     while waiting:
         one = waiting.pop()
@@ -202,7 +202,7 @@ _FIELD = re.compile(r"Failed to parse (\w+) field: ")
 
 
 def _reason(error: Exception) -> str:
-    """The innermost field, and what is wrong with it."""
+    """The innermost field and its error."""
     text = str(error).rstrip(".")
     fields: list[str] = _FIELD.findall(text)
     return ": ".join([*fields[-1:], _FIELD.sub("", text)])[:200]

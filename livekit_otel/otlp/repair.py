@@ -1,4 +1,4 @@
-"""Damaged OTLP JSON made readable, as far as it is whole."""
+"""Makes the readable part of damaged OTLP JSON decodable."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import msgspec
 __all__ = ["BOM", "balance", "concatenated", "salvage", "without_lone_surrogates"]
 
 BOM = b"\xef\xbb\xbf"
-#: Half of a surrogate pair. Before it there may be no other escape's second character: see ``_BACKSLASH``.
+#: Half of a surrogate pair that is not the second character of another escape: see ``_BACKSLASH``.
 _HALF = re.compile(
     rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F]..)",
 )
-#: Stands for an escaped backslash while halves are looked for; UTF-8 never has these bytes.
+#: Replaces an escaped backslash during the search for surrogates; UTF-8 never contains these bytes.
 _BACKSLASH = b"\xff\xfe"
-#: An escape, a quote or a bracket. Not whole strings: to match one of many megabytes would need gigabytes.
+#: An escape, a quote or a bracket. Not a whole string: matching a string of many megabytes would need gigabytes.
 _TOKEN = re.compile(rb'\\.|["{}\[\]]', re.DOTALL)
 _BRACKET = re.compile(rb"[{}\[\]]")
-#: Deeper than any message.
+#: Deeper than any valid message.
 _DEEPEST = 10_000
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _CLOSERS = {b"{": b"}", b"[": b"]"}
-#: The brackets that are open between two spans of a message; a wrapper adds one.
+#: The brackets that are open between two spans of a message; a wrapper adds another.
 _BETWEEN = b"{[{[{["
 
 
 def without_lone_surrogates(data: bytes) -> bytes:
-    """Text with halves of surrogate pairs, which Python's encoder writes and UTF-8 cannot carry, made readable."""
+    """Replace lone surrogates, which Python's encoder writes and UTF-8 cannot represent."""
     if b"\\ud" not in data and b"\\uD" not in data:
         return data
     if _BACKSLASH in data:
-        return data  # no UTF-8, so nothing can read it
-    # one replacement by a constant: a line can hold millions of halves
+        return data  # not UTF-8, so nothing can read it
+    # a single replacement by a constant: a line can contain millions of surrogates
     marked = data.replace(rb"\\", _BACKSLASH)
     return _HALF.sub(rb"\\ufffd", marked).replace(_BACKSLASH, rb"\\")
 
 
 def salvage(data: bytes) -> bytes | None:
-    """A message that is cut off, with its whole spans and the brackets closed; None when it holds no whole span."""
+    """The complete spans of a cut-off message, with the brackets closed; None if it contains no complete span."""
     stack: list[bytes] = []
     cut, opened = 0, b""
     in_string = False
@@ -56,7 +56,7 @@ def salvage(data: bytes) -> bytes | None:
             return None
         else:
             stack.pop()
-            # the depth is looked at first: joining the stack at each bracket would be slow
+            # check the depth first: joining the stack at each bracket would be slow
             if mark == b"}" and len(stack) in (6, 7):
                 between = b"".join(stack)
                 if between in (_BETWEEN, b"{" + _BETWEEN):
@@ -67,7 +67,7 @@ def salvage(data: bytes) -> bytes | None:
 
 
 def balance(line: bytes) -> int:
-    """How many more brackets a line opens than it closes; strings do not count, and none of them spans lines."""
+    """The number of brackets that a line opens minus those that it closes. Ignores strings, which never span lines."""
     if not _BRACKET.search(line):
         return 0
     if b'"' in line:
@@ -76,8 +76,8 @@ def balance(line: bytes) -> int:
 
 
 def concatenated(data: bytes) -> list[bytes]:
-    """The JSON documents of a line on which several follow each other, as where files without a last line end are
-    joined. Raises msgspec.DecodeError where one of them is damaged."""
+    """The JSON documents of a line that contains several, as happens when files without a final line end are
+    concatenated. Raises msgspec.DecodeError if a document is damaged."""
     found: list[bytes] = []
     rest = memoryview(data)
     while rest:
@@ -86,7 +86,7 @@ def concatenated(data: bytes) -> list[bytes]:
             size = len(rest)
         except msgspec.DecodeError as error:
             trailing = _TRAILING.search(str(error))
-            # it counts from 1
+            # the byte number in the message counts from 1
             size = int(trailing[1]) - 1 if trailing else 0
             if size <= 0:
                 raise

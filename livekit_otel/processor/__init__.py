@@ -1,4 +1,4 @@
-"""Span processors: turns derived while calls run, and the spans of recent sessions in memory."""
+"""Span processors: derive turns while calls run, and keep the spans of recent sessions in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corrections of turns whose span has ended, until a span of the session can carry them."""
+"""Corrections of turns whose span has ended, kept until another span of the session can carry them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Corrections"]
 
 
 class Corrections:
-    """What later spans changed in turns whose own span had ended, until a span of the session can carry it."""
+    """Changes to turns whose own span had already ended, kept until another span of the session can carry them."""
 
     LIMIT = 1_024
 
@@ -25,7 +25,7 @@ class Corrections:
         return len(self._pending)
 
     def add(self, index: int, before: Mapping[str, AttributeValue], after: Mapping[str, AttributeValue]) -> None:
-        """The turn said ``before`` and should say ``after``."""
+        """Record that a turn's span has the attributes ``before`` and should have ``after``."""
         for name in {**before, **after}:
             value = after.get(name)
             if before.get(name) != value:
@@ -37,7 +37,7 @@ class Corrections:
                     self._pending[key] = value
 
     def take(self, room: int) -> Attributes:
-        """As much as ``room`` attributes can carry; the rest stays pending."""
+        """Remove and return corrections for at most ``room`` attributes; the rest stays pending."""
         out: Attributes = {}
         parts: list[bytes] = []
         size = 2

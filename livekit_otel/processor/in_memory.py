@@ -1,4 +1,4 @@
-"""SessionSpans: the spans of a process's own sessions, kept in memory for a report that waits for no backend."""
+"""SessionSpans: keeps the spans of this process's sessions in memory, for reports that do not wait for a backend."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Session:
 
 
 class SessionSpans(SpanProcessor):
-    """Keeps the pipeline spans of sessions that run and of the last ones that ended.
+    """Keeps the pipeline spans of running sessions and of the sessions that ended last.
 
     ::
 
@@ -47,14 +47,14 @@ class SessionSpans(SpanProcessor):
             for report in livekit_otel.build_reports(await kept.when_ended(ctx.job.id)):
                 ...
 
-    Sessions are found by the id of their job, by that of the session itself (``livekit_otel.session.id``), the room's
-    sid, or what backends group by (``session.id``).
+    A session is found by the id of its job, its own id (``livekit_otel.session.id``), the room's sid, or the id that
+    backends group by (``session.id``).
 
     Args:
-        max_ended: how many ended sessions are kept; the one that ended first goes first.
-        max_spans: how many spans are kept of one session. Further ones are not, except ``session.end``, by which the
-            report says how many are missing. A call has about one span per second, and ten more for each turn; a span
-            takes about 2 kB.
+        max_ended: number of ended sessions to keep; the one that ended first is removed first.
+        max_spans: number of spans to keep per session. Further spans are dropped, except ``session.end``, which lets
+            the report state how many are missing. A call has about one span per second, plus ten for each turn; a
+            span takes about 2 kB.
     """
 
     def __init__(self, *, max_ended: int = 4, max_spans: int = 20_000) -> None:
@@ -66,21 +66,21 @@ class SessionSpans(SpanProcessor):
         self._ended: OrderedDict[str, _Session] = OrderedDict()
 
     def of(self, session: str) -> list[SpanRecord]:
-        """The spans so far of the session, or of the sessions of the job, with this id; empty for an unknown one."""
+        """The spans so far of the session, or of the sessions of the job, with this id; empty for an unknown id."""
         return [span for one in self._found(session) for span in _as_of_now(tuple(one.spans))]
 
     async def when_ended(self, session: str, timeout: float = 5.0) -> list[SpanRecord]:
-        """The same once these sessions have ended, or after ``timeout`` seconds what is there.
+        """Like :meth:`of`, once these sessions have ended; after ``timeout`` seconds, the spans so far.
 
-        LiveKit may run ``on_session_end`` while the end of a long call is still being written.
+        LiveKit may run ``on_session_end`` while the end of a long call is still being recorded.
         """
         deadline = time.monotonic() + timeout
-        # polled, as spans end in any thread
+        # polling, because spans end in any thread
         while time.monotonic() < deadline and not all(one.ended for one in self._found(session)):  # noqa: ASYNC110
             await asyncio.sleep(_POLL)
         return self.of(session)
 
-    # --- what happens ------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         if span.name != attr.KIND_SESSION or not is_ours(span):
@@ -105,8 +105,8 @@ class SessionSpans(SpanProcessor):
             elif not session.full:
                 session.full = True
                 logger.warning(
-                    "livekit_otel: more than %d spans of one session, SessionSpans keeps no more of it; "
-                    "its report will say how many are missing",
+                    "livekit_otel: a session has more than %d spans, SessionSpans drops the rest; "
+                    "its report states how many are missing",
                     self._max_spans,
                 )
             if span.name == attr.KIND_SESSION and not session.ended:
@@ -116,7 +116,7 @@ class SessionSpans(SpanProcessor):
                     self._ended.popitem(last=False)
 
     def shutdown(self) -> None:
-        """Nothing to do: what is kept can still be read."""
+        """Does nothing: the kept spans can still be read."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What the processor keeps of a session while it runs: reduced records of the latest turns, and sums of all."""
+"""The processor's state of a running session: reduced records of the latest turns, and totals over all turns."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ from .unmeasured import Unmeasured
 
 __all__ = ["LiveSession"]
 
-#: turns that stay open for late spans, after they ended
+#: ended turns that are kept for late spans
 KEPT_TURNS = 64
 MAX_OPEN = 64
 MAX_LOOSE = 64
 MAX_PIECES = 16
-#: turns back that a sound can cut a silence of: what ended before had its last wait ended by a later turn
+#: number of recent turns in whose silences a sound can fall; the wait of an older turn ended with a later turn
 RECENT_TURNS = 8
-#: what has worked for an answer that will be heard
+#: stages that lead to an answer that will be heard
 _LEADS_TO_VOICE = frozenset(
     {attr.KIND_EOU, attr.KIND_LLM, attr.KIND_NODE, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME}
 )
 _SHARED = frozenset({attr.KIND_VAD, attr.KIND_PLAYBACK, attr.KIND_TOOL})
 _BEFORE_ASKING = frozenset({attr.KIND_VAD, attr.KIND_STT})
-#: attributes that a span may have before an SDK drops the oldest (OpenTelemetry's default)
+#: the number of attributes above which an SDK drops the oldest of a span (OpenTelemetry's default)
 SPAN_ATTRIBUTES = 128
 
 
 class LiveSession:
-    """One session. Nothing in it grows with the length of the call beyond the limits above.
+    """One session. Its size is bounded by the limits above and does not grow with the length of the call.
 
-    ``thresholds``: from which values on its turns are flagged, as long as it runs.
+    ``thresholds``: the values from which its turns are flagged.
     """
 
     def __init__(self, thresholds: Thresholds = DEFAULTS) -> None:
         self.span: Span | None = None
         self._thresholds = thresholds
-        #: by the number of their span
+        #: by the numeric id of their span
         self.open: OrderedDict[int, LiveTurn] = OrderedDict()
         self.kept: OrderedDict[int, LiveTurn] = OrderedDict()
         self.totals = Totals()
@@ -61,7 +61,7 @@ class LiveSession:
         self.unmeasured = Unmeasured()
         self._stats = LatencyStats(thresholds)
         self._shared = Shared()
-        #: turns that nothing has ended the wait of, and the latest moment that did in another
+        #: turns whose wait has not ended, and the latest time at which the wait of another turn ended
         self._waiting: list[LiveTurn] = []
         self._until_ns = 0
         self._loose: deque[tuple[SpanRecord, str | None]] = deque(maxlen=MAX_LOOSE)
@@ -79,7 +79,7 @@ class LiveSession:
             self._stats.add(self.open.popitem(last=False)[1].derive())
 
     def turn_ending(self, span_id: int, end_ns: int) -> None:
-        """A turn's span is about to end."""
+        """Update a turn whose span is about to end."""
         turn = self.open.get(span_id)
         if turn is not None:
             turn.ending(end_ns)
@@ -100,8 +100,8 @@ class LiveSession:
         return turn
 
     def _end_waits(self, at_ns: int, index: int | None = None, *, spoken: bool = False) -> None:
-        """The user's words of turn ``index`` began, or the session is being closed."""
-        # mostly only the turns since the user spoke last wait for anything
+        """End the waits before turn ``index``, in which the user spoke, or all of them when the session closes."""
+        # usually, only the turns since the user last spoke are waiting
         turns = self._waiting if at_ns >= self._until_ns else [*self.kept.values(), *self.open.values()]
         self._until_ns = max(self._until_ns, at_ns)
         for turn in list(turns):
@@ -111,7 +111,7 @@ class LiveSession:
         self._waiting = [turn for turn in self._waiting if turn.until_ns is None][-KEPT_TURNS:]
 
     def _share(self, span: ReadableSpan) -> None:
-        """Somebody was heard, or a tool ran: that concerns other turns, too, whose silences are free of sound."""
+        """Apply a sound or a tool run to other turns as well: their silences must not contain sound."""
         sounds = self._shared.take(span)
         tool_ns = (span.end_time or 0) if span.name == attr.KIND_TOOL else None
         for turn in (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS)):
@@ -122,7 +122,7 @@ class LiveSession:
     # --- stages ------------------------------------------------------------------------------------
 
     def stage_started(self, span: Span) -> None:
-        """A playout, a tool call or a realtime response begins."""
+        """Handle the start of a playout, a tool call or a realtime response."""
         turn = self.open.get(span.parent.span_id) if span.parent is not None else None
         if turn is None:
             return
@@ -153,9 +153,9 @@ class LiveSession:
             self.write_session()
 
     def _refresh(self, turn: LiveTurn, span: ReadableSpan) -> None:
-        """Derive the turn anew, unless it is sure to be soon: its voice is heard, or to be expected, or not yet asked.
+        """Derive the turn again, unless that is premature: its voice is playing, is expected soon, or is not requested.
 
-        Where the expectation fails, the turn's end finds out and writes what is missing to a later span.
+        If the expected voice does not follow, the end of the turn writes the missing values to a later span.
         """
         if turn.span is None:
             turn.correct(self.corrections)
@@ -170,7 +170,7 @@ class LiveSession:
         turn.update()
 
     def _settle_loose(self) -> None:
-        """Stages below the session go to the turn that names their speech; a later turn can have the better claim."""
+        """Assign stages below the session to the turn that names their speech; a later turn may match better."""
         if not self._loose:
             return
         turns = {turn.span_id: turn for turn in self.kept.values()}
@@ -179,7 +179,7 @@ class LiveSession:
             found = owner(record, [turn.turn for turn in turns.values()])
             new = found.span_id if found is not None else None
             if home is not None and home not in turns:
-                new = home  # settled for good
+                new = home  # final: this turn is no longer kept
             if new != home:
                 if home in turns:
                     turns[home].remove(record)
@@ -190,27 +190,27 @@ class LiveSession:
             self._loose.append((record, new))
 
     def agent(self, parent: int) -> object:
-        """Who was in charge at a stage that belongs to no open turn."""
+        """The agent in charge during a stage that belongs to no open turn."""
         turn = self.kept.get(parent)
         if turn is not None:
             return turn.turn.attributes.get(attr.AGENT_NAME)
         return plain(self.span).get(attr.AGENT_NAME) if self.span is not None else None
 
-    # --- what the session says ---------------------------------------------------------------------
+    # --- the session's own attributes --------------------------------------------------------------
 
     def summary(self) -> SessionDerivation:
-        """The session's numbers up to now."""
+        """The current numbers of the session."""
         stats = self._stats.copy()
         for turn in (*self.kept.values(), *self.open.values()):
             stats.add(turn.derive())
         return summary(stats, self.totals)
 
     def say_thresholds(self, span: Span) -> None:
-        """The session's span or its first one is live: it says by which thresholds turns are flagged."""
+        """Set the thresholds for flags on the session's span or on its first span."""
         _set_if_room(span, {attr.threshold(name): value for name, value in self._thresholds.items()})
 
     def session_ends(self, span: Span) -> None:
-        """session.end is live: it and the session's span get the totals."""
+        """Set the totals on ``session.end``, which is recording, and on the session's span."""
         self._ended = True
         self._end_waits(close_ns(plain(span), span.start_time or 0))
         totals, each = session_attributes(self.summary())
@@ -221,20 +221,20 @@ class LiveSession:
         self.write_session(totals, each)
 
     def write_session(self, *parts: Attributes) -> None:
-        """The session's own span, which is still live. It has the percentiles one by one, where there is room."""
+        """Set attributes on the session's own span, if it is still recording; single percentiles where there is room."""
         if self.span is not None and self.span.is_recording():
             totals, each = parts or session_attributes(self.summary())
             _set_if_room(self.span, {name: one for name, one in totals.items() if name != attr.SESSION_LATENCIES})
             _set_if_room(self.span, each)
 
     def carry(self, span: Span) -> None:
-        """A span of the session that can carry corrections is live."""
+        """Set pending corrections on a recording span of the session."""
         if len(self.corrections):
             span.set_attributes(self.corrections.take(min(_room(span) - 1, MAX_PIECES)))
 
 
 def _room(span: ReadableSpan, more: Attributes | None = None) -> int:
-    """How many attributes a span can take besides ``more`` before the SDK drops its oldest."""
+    """The number of attributes that fit on a span in addition to ``more`` before the SDK drops its oldest."""
     limit = attribute_limit(span)
     return (SPAN_ATTRIBUTES if limit is None else min(limit, SPAN_ATTRIBUTES)) - len(
         plain(span).keys() | (more or {}).keys()

@@ -1,4 +1,4 @@
-"""One turn while it is open and shortly after: reduced records of its stages, and what was written to its span."""
+"""One turn while it is open and shortly after: reduced records of its stages, and the attributes on its span."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LATER = 1 << 62
 
 
 class LiveTurn:
-    """One turn: its span while it is open, the record of it afterwards, and its stages."""
+    """One turn: its span while it is open, its record after that, and its stages."""
 
     __slots__ = (
         "_arrived",
@@ -57,30 +57,30 @@ class LiveTurn:
     def __init__(self, span: Span, record: SpanRecord, session: Totals, shared: Shared, thresholds: Thresholds) -> None:
         self.span: Span | None = span
         self._thresholds = thresholds
-        #: it is known how the turn ended
+        #: whether the end of the turn is known
         self._closed = False
         self.turn = record
         self.span_id = record.span_id
-        #: ended stages as the SDK has them: they are read together, which costs half of what one by one does
+        #: ended stages as SDK spans; reading them together costs half as much as one by one
         self._arrived: list[ReadableSpan] = []
         self._stages: list[SpanRecord] = []
         self._session = session
         self.asked = False
         self.speaking = 0
         self.fell_silent_ns = 0
-        #: tools and realtime responses that go on: an answer can wait for one that outlives its turn
+        #: running tools and realtime responses; an answer can wait for one that outlives its turn
         self.running: dict[int, Span] = {}
         self._totals = Totals()
-        #: the earliest decision that the user was done
+        #: the earliest decision that the user had finished speaking
         self._commit_ns = _LATER
         self._tool_end_ns = 0
         self._shared = shared
-        #: when the user spoke again after this turn, or the session's close was called
+        #: when the user spoke again after this turn, or the closing of the session began
         self.until_ns: int | None = None
         self.until_spoken = False
         self.written: Attributes = {}
         self._derived: TurnDerivation | None = None
-        #: what ``written`` was made of
+        #: the derivation that ``written`` was made from
         self._written_from: TurnDerivation | None = None
 
     def started(self, span: Span) -> None:
@@ -89,7 +89,7 @@ class LiveTurn:
             self._derived = None
 
     def add(self, span: ReadableSpan) -> None:
-        """A stage of this turn has ended."""
+        """Add an ended stage of this turn."""
         self.running.pop(number_of(span), None)
         self._arrived.append(span)
         self._derived = None
@@ -97,7 +97,7 @@ class LiveTurn:
             self.read()
 
     def read(self) -> None:
-        """Take what derivation needs from the stages that arrived, and let the spans go."""
+        """Convert the stages that arrived to reduced records, and release their spans."""
         arrived, self._arrived = self._arrived, []
         for span in arrived:
             record = reduced_record(span, plain(span))
@@ -106,7 +106,7 @@ class LiveTurn:
             self.take(record, use)
 
     def take(self, record: SpanRecord, use: Use | None) -> None:
-        """A stage that the session has counted, with its usage."""
+        """Add a stage that the session has already counted, with its usage."""
         if len(self._stages) < MAX_STAGES:
             self._stages.append(record)
             if record.kind == attr.KIND_EOU:
@@ -141,7 +141,7 @@ class LiveTurn:
         return flags_of(self.derive(), self._thresholds)
 
     def heard(self, sound: Interval) -> bool:
-        """Somebody was heard: that is no part of a silence. Returns whether it was taken for one."""
+        """Account for a sound, which is not part of a silence. Returns whether it falls into a derived silence."""
         if self._derived is None or not self._derived.gaps:
             return False
         if not any(one.start_ns < sound[1] and one.end_ns > sound[0] for one in self._derived.gaps):
@@ -157,9 +157,9 @@ class LiveTurn:
         return True
 
     def end_wait(self, at_ns: int, *, spoken: bool) -> bool:
-        """The user speaks again, or the session is being closed: nobody waits for this turn's answer any more.
+        """End the wait, because the user speaks again or the session closes.
 
-        Returns whether nothing was known that ended the wait before.
+        Returns whether this changes the known end of the wait.
         """
         known_until = self.until_ns, self.until_spoken
         until = sooner(known_until, (at_ns, spoken))
@@ -170,18 +170,18 @@ class LiveTurn:
         if known is None or known.answered == "no" or known.acknowledged or known.false_cutoff:
             self._derived = None
         elif until[0] >= self._commit_ns and (known.answered_ns is None or until[0] <= known.answered_ns + AFTER_AUDIO):
-            # so soon that the user may only have paused
+            # so early that the user may only have paused
             self._derived = None
         return True
 
     def ending(self, end_ns: int) -> None:
-        """The turn's own span is live for the last time, and has all of its own attributes: so it gets the rest."""
+        """Complete the turn's span, which is still recording and already has all its other attributes."""
         if self.span is not None:
             self._close(reduced_record(self.span, plain(self.span), TURN_ATTRIBUTES, end_ns))
             self.update()
 
     def ended(self, span: ReadableSpan) -> SpanRecord:
-        """The turn's own span has ended. Returns its record."""
+        """Handle the end of the turn's own span. Returns its record."""
         if not self._closed:
             self._close(reduced_record(span, plain(span), TURN_ATTRIBUTES))
         self.span = None
@@ -197,7 +197,7 @@ class LiveTurn:
                 self._written_from = self._derived
 
     def _is_settled(self, record: SpanRecord) -> bool:
-        """Whether how the turn ended changes nothing: it was answered, and no tool ran beyond its words."""
+        """Whether the kind of end changes nothing: the turn was answered, and no tool ran beyond its speech."""
         if self._derived is None or self._derived.answered != "yes" or self.running:
             return False
         if self._arrived:
@@ -207,7 +207,7 @@ class LiveTurn:
         return record.attributes.get(attr.END_REASON) == attr.END_COMPLETED and self._tool_end_ns <= self.fell_silent_ns
 
     def is_decided(self, *, others_open: bool) -> bool:
-        """Whether nothing that the user does next changes it: how long they waited, or that they had only paused."""
+        """Whether the user's next action cannot change the turn any more (its wait, or a pause taken for its end)."""
         if self.until_ns is not None:
             return True
         derived = self.derive()
@@ -216,7 +216,7 @@ class LiveTurn:
         return derived.answered_ns is None or self.turn.end_ns > derived.answered_ns + AFTER_AUDIO
 
     def update(self) -> None:
-        """Write what is known by now to the live span."""
+        """Set the current values on the recording span."""
         if self.span is None or not self.span.is_recording():
             return
         derived = self.derive()
@@ -226,12 +226,12 @@ class LiveTurn:
         changed = {name: value for name, value in now.items() if self.written.get(name) != value}
         if changed:
             self.span.set_attributes(changed)
-        # a live span keeps what was written to it: what no longer holds is taken back by a correction
+        # attributes cannot be removed from a live span; a correction withdraws those that no longer hold
         self._written_from = derived if self.written.keys() <= now.keys() else None
         self.written = {**self.written, **now}
 
     def correct(self, corrections: Corrections) -> None:
-        """The turn's span has ended; what it does not say goes out on a later span."""
+        """Add corrections for values that the turn's ended span lacks."""
         derived = self.derive()
         if derived is self._written_from:
             return

@@ -1,8 +1,8 @@
-"""OpenTelemetry metrics of turns: latencies, silence by stage, use of models. Off without a meter provider.
+"""OpenTelemetry metrics of turns: latencies, silence by stage, model usage. Off without a meter provider.
 
 LiveKit records ``gen_ai.client.*`` of LLMs and realtime models, and its own ``lk.agents.*``, to the global provider.
-What goes there from here has names of its own; the GenAI names are used for what LiveKit leaves out (STT and TTS),
-and for all where the provider is another one than the global.
+The metrics here have names of their own. The GenAI names are used only for models that LiveKit does not cover (STT and
+TTS), and for all models if the provider is not the global one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .unmeasured import Ended
 
 __all__ = ["TurnMetrics"]
 
-#: seconds; where people notice a difference
+#: seconds, at steps that people can perceive
 BUCKETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0)
-#: as the GenAI conventions advise
+#: the boundaries that the GenAI conventions recommend
 GENAI_TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
 _LLM_KINDS = (attr.KIND_LLM, attr.KIND_REALTIME)
 _TTS_LATENCIES = ("tts_node_ttfb", "playback_latency")
@@ -34,7 +34,7 @@ _TTS_LATENCIES = ("tts_node_ttfb", "playback_latency")
 
 class _Instruments:
     def __init__(self, meter: Meter, *, only_one: bool) -> None:
-        #: nobody else records GenAI metrics of LLMs to this provider
+        #: whether no one else records GenAI metrics of LLMs to this provider
         self.only_one = only_one
         self.latency = {
             name: _seconds(meter, attr.METER_LATENCY_PREFIX + name, f"Derived {name} of a turn")
@@ -66,7 +66,7 @@ def _seconds(meter: Meter, name: str, description: str) -> Histogram:
 
 
 class TurnMetrics:
-    """Records what has become certain: use of models as stages end, latencies as turns end."""
+    """Records final values: model usage as stages end, latencies as turns end."""
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
         self._provider = provider
@@ -86,7 +86,7 @@ class TurnMetrics:
         return self._made
 
     def turn(self, ended: Ended) -> None:
-        """A turn has ended, and nothing changes it any more."""
+        """Record an ended turn that can no longer change."""
         made = self._instruments()
         if made is None:
             return
@@ -115,9 +115,10 @@ class TurnMetrics:
             made.gap.record(gaps.get(stage, 0.0), {**llm, attr.METER_STAGE: stage}, context)
 
     def stages(self, stages: Sequence[SpanRecord], agent: str, span: ReadableSpan) -> int:
-        """A turn's span has ended; ``stages`` are those that ended before it.
+        """Record the stages that ended before the span of their turn did.
 
-        Returns how many interruptions are among them, which are not recorded: what looks like one may be none.
+        Returns the number of interruptions among them. These are not recorded yet, because they may turn out not to be
+        interruptions.
         """
         made = self._instruments()
         if made is None:
@@ -131,14 +132,14 @@ class TurnMetrics:
         return interruptions
 
     def stage(self, record: SpanRecord, agent: object, span: ReadableSpan) -> None:
-        """A stage's span has ended that belongs to no open turn."""
+        """Record an ended stage that belongs to no open turn."""
         made = self._instruments()
         if made is not None:
             _stage(made, record, _agent(agent), _context(span))
 
 
 def _agent(name: object) -> dict[str, str]:
-    """What every point has: the agent, and by which version of ours it was measured."""
+    """The attributes of every data point: the agent, and the version of livekit_otel."""
     known = {attr.METER_VERSION: _version()}
     return {**known, attr.AGENT_NAME: str(name)} if name else known
 
@@ -148,7 +149,7 @@ def _version() -> str:
 
 
 def _end(turn: TurnDerivation, ended: Ended) -> dict[str, str]:
-    """How a turn ended, and the error where that was one: the turn's own, else that of its last stage that failed."""
+    """How a turn ended, and its error if there was one: its own, else that of the last stage that failed."""
     end = {attr.END_REASON: turn.end_reason, attr.TURN_ANSWERED: turn.answered or ""}
     if turn.end_reason == attr.END_FAILED:
         failed = [one for one in ended.turn.stages if attr.ERROR_TYPE in one.attributes]
@@ -178,7 +179,7 @@ def _stage(
         if genai and (is_llm or record.kind == attr.KIND_TTS) and attributes.get(attr.REALTIME_RESPONSE, True):
             _times(made, record, model, context)
     if use is None and genai and attr.ERROR_TYPE in attributes and (is_llm or record.kind == attr.KIND_TTS):
-        # LiveKit has no metrics of a request that failed
+        # LiveKit reports no metrics for a failed request
         named = [str(attributes.get(name, "")) for name in (attr.PROVIDER_NAME, attr.REQUEST_MODEL)]
         _times(made, record, {**agent, **_model(named), **_operation(record)}, context)
 
@@ -189,7 +190,7 @@ def _operation(record: SpanRecord) -> dict[str, str]:
 
 
 def _times(made: _Instruments, record: SpanRecord, model: dict[str, str], context: Context) -> None:
-    """How long a request took, and its first chunk."""
+    """Record the duration of a request and the time to its first chunk."""
     error = record.attributes.get(attr.ERROR_TYPE)
     failed = {} if error is None else {attr.ERROR_TYPE: str(error)}
     made.genai_duration.record(record.duration, {**model, **failed}, context)
@@ -229,13 +230,13 @@ def _model(model: Sequence[str] | None) -> dict[str, str]:
 
 
 def _context(span: ReadableSpan) -> Context:
-    """Exemplars link to this span."""
+    """A context with this span, so that exemplars link to it."""
     own = span.get_span_context() or trace.INVALID_SPAN_CONTEXT
     return trace.set_span_in_context(trace.NonRecordingSpan(own), Context())
 
 
 def _global_sdk_provider() -> MeterProvider | None:
-    """The global meter provider, where it is a real one; importing the SDK's metrics for the question is needless."""
+    """The global meter provider if it is an SDK provider; does not import the SDK's metrics for this check."""
     sdk = sys.modules.get("opentelemetry.sdk.metrics")
     provider = get_meter_provider()
     return provider if sdk is not None and isinstance(provider, sdk.MeterProvider) else None

@@ -1,4 +1,4 @@
-"""TurnSpanProcessor: puts each turn's latency, silence and usage on its span, and the session's totals at its end."""
+"""TurnSpanProcessor: sets each turn's latency, silence and usage on its span, and the session's totals at its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["TurnSpanProcessor"]
 logger = logging.getLogger("livekit_otel")
 
 MAX_SESSIONS = 1_024
-#: kinds of which the start is of interest, and kinds of which the end is
+#: the kinds whose start the processor handles, and the kinds whose end it handles
 _STARTS = frozenset(
     {
         attr.KIND_SESSION,
@@ -43,24 +43,24 @@ _ENDS = attr.STAGE_KINDS | {attr.KIND_SESSION, attr.KIND_TURN}
 
 
 class TurnSpanProcessor(SpanProcessor):
-    """Derives turns from the pipeline spans that pass, with the functions that reports use.
+    """Derives turns from the pipeline spans it receives, with the same functions as reports.
 
-    Add it to the ``TracerProvider`` that the pipeline spans go to, before or after the exporters'. It uses the SDK's
-    public hooks only: it learns from stage spans as they end, and sets attributes on spans that are live (the turn's,
-    ``session.start``, ``session.end``, ``session``). What becomes known when the turn's span has ended (usage of a
-    realtime model, how long the user went on waiting) is on the next checkpoint of the session or its end, in
-    ``livekit_otel.turn_late.*``.
+    Add it to the ``TracerProvider`` that the pipeline spans go to, before or after the exporters' processors. It uses
+    only public hooks of the SDK: it reads stage spans as they end, and sets attributes on recording spans (the turn's,
+    ``session.start``, ``session.end``, ``session``). Values that become known only after the turn's span has ended
+    (usage of a realtime model, how long the user kept waiting) are set on the next checkpoint of the session or on its
+    end, in ``livekit_otel.turn_late.*``.
 
-    Nothing that it keeps grows with the length of a call. It never raises.
+    Its memory does not grow with the length of a call. It never raises.
 
     Args:
-        meter_provider: where to record metrics. None: the global one, if that is a ``MeterProvider`` of the SDK; else
-            nothing is recorded.
-        thresholds: from how many seconds on waits are flagged: ``slow`` (2.0, of ``e2e_latency``) and ``dead_air``
-            (3.0); those of ``set_tracer_provider`` win. docs/latency.md has the flags.
+        meter_provider: where to record metrics. None: the global provider if it is a ``MeterProvider`` of the SDK; else
+            no metrics are recorded.
+        thresholds: seconds from which waits are flagged: ``slow`` (2.0, of ``e2e_latency``) and ``dead_air`` (3.0);
+            those of ``set_tracer_provider`` take precedence. docs/latency.md describes the flags.
 
     Raises:
-        OptionError: ``thresholds`` are none.
+        OptionError: ``thresholds`` is invalid.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class TurnSpanProcessor(SpanProcessor):
             self._contained("turn processor, on_end", self._ended, span)
 
     def configure(self, thresholds: Thresholds) -> None:
-        """Thresholds that win over its own, for sessions that start from now on."""
+        """Set thresholds that take precedence over its own, for sessions that start from now on."""
         self._configured = thresholds
 
     def turn_ending(self, span: Span, end_ns: int) -> None:
-        """A turn's span, which is live, is about to end: what its end decides is known, and can be on it."""
+        """Complete a turn's span, which is still recording, with the values that depend on its end."""
         context = span.get_span_context()
         if context is not None:
             self._contained("turn processor, turn_ending", self._ending, (span, context.span_id, end_ns))
@@ -100,7 +100,7 @@ class TurnSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         return True
 
-    # --- what happens ------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------
 
     def _started(self, span: Span) -> None:
         kind = span.name
@@ -149,7 +149,7 @@ class TurnSpanProcessor(SpanProcessor):
                 self._measure_all(session)
 
     def _measure(self, session: LiveSession, *, last: bool = False) -> None:
-        """Record metrics of the turns that nothing changes any more."""
+        """Record metrics of the turns that can no longer change."""
         for one in session.unmeasured.take(others_open=bool(session.open), last=last):
             self._metrics.turn(one)
 

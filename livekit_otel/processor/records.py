@@ -1,4 +1,4 @@
-"""Records of spans that are live or have just ended, with only what derivation reads of them."""
+"""Records of live or just ended spans, reduced to the data that derivation reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TURN_ATTRIBUTES = frozenset(
 
 
 def plain(span: ReadableSpan) -> dict[str, Any]:
-    """A span's attributes as a dictionary of its own."""
+    """A copy of a span's attributes as a dictionary."""
     attributes = span.attributes
     return {} if attributes is None else cast("Any", attributes).copy()
 
@@ -31,7 +31,7 @@ def plain(span: ReadableSpan) -> dict[str, Any]:
 def reduced_record(
     span: ReadableSpan, attributes: Mapping[str, Any], keep: frozenset[str] = _STAGE, end_ns: int | None = None
 ) -> SpanRecord:
-    """The record of a span with only what derivation reads: long calls keep some hundreds of them."""
+    """The record of a span with only the data that derivation reads: long calls keep several hundred records."""
     context = span.get_span_context()
     start = span.start_time or 0
     return SpanRecord(

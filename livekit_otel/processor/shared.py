@@ -1,4 +1,4 @@
-"""What all turns of a live session share: when somebody was heard lately, and when tools ran."""
+"""Data that all turns of a running session share: recent sounds and tool runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..turns.intervals import Interval, by_end, insert
 
 __all__ = ["Shared"]
 
-#: stretches of sound that are remembered: silences are free of them
+#: number of intervals of sound to keep; silences exclude them
 MAX_SOUNDS = 256
 MAX_TOOLS = 64
 
 
 class Shared:
-    """Bounded: the oldest is forgotten.
+    """Recent sounds and tool runs. Bounded: the oldest are dropped.
 
     Attributes:
-        sounds: when somebody was heard, merged.
-        tools: when tools ran that have ended, by their end.
+        sounds: when the user or the agent was heard, merged.
+        tools: when completed tools ran, by their end.
     """
 
     __slots__ = ("sounds", "tools")
@@ -32,7 +32,7 @@ class Shared:
         self.tools: list[Interval] = []
 
     def take(self, span: ReadableSpan) -> list[Interval]:
-        """A stage has ended. Returns the sounds that it brings."""
+        """Record an ended stage. Returns the sounds in it."""
         start = span.start_time or 0
         end = span.end_time or start
         if span.name == attr.KIND_TOOL:

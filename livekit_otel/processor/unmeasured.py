@@ -1,4 +1,4 @@
-"""Turns that have ended and of which metrics are not recorded yet: what the user does next can still change them."""
+"""Ended turns whose metrics are not recorded yet, because the user's next action can still change them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Ended", "Unmeasured"]
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """A turn, its span, and how many interruptions it had when that ended."""
+    """A turn, its span, and its number of interruptions when the span ended."""
 
     turn: LiveTurn
     span: ReadableSpan
@@ -22,7 +22,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Unmeasured:
-    """Those of one session, at most ``LIMIT``: of more, the oldest is measured as it is."""
+    """The unmeasured turns of one session, at most ``LIMIT``; beyond that, the oldest is measured as it is."""
 
     LIMIT = 64
 
@@ -33,11 +33,11 @@ class Unmeasured:
         self._held.append(ended)
 
     def take(self, *, others_open: bool, last: bool = False) -> Iterator[Ended]:
-        """Those that nothing changes any more, in the order in which they ended.
+        """Remove and yield the turns that can no longer change, in the order in which they ended.
 
         Args:
-            others_open: other turns of the session are open: the user may speak already.
-            last: the session is over, so all of them.
+            others_open: whether other turns of the session are open, in which the user may already be speaking.
+            last: whether the session is over; then all turns are yielded.
         """
         kept: deque[Ended] = deque()
         excess = len(self._held) - self.LIMIT

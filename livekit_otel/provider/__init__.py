@@ -1,1 +1,1 @@
-"""The user's tracer provider: whose it is, what its exporters lose, and its flush when the process ends."""
+"""The user's tracer provider: its identity, the spans that its exporters lose, and its flush when the process ends."""

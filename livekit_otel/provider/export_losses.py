@@ -1,4 +1,4 @@
-"""What the user's exporters lost in this process: counted by trace and by cause, and logged once per minute."""
+"""Spans that the user's exporters lost in this process: counted by trace and by cause, logged once per minute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_TRACES = 1_024
 
 
 class Losses:
-    """What was lost in this process, by trace and by cause."""
+    """The spans lost in this process, by trace and by cause."""
 
     def __init__(self) -> None:
         self.reset()
@@ -31,9 +31,9 @@ class Losses:
         self.total = 0
 
     def add(self, spans: Iterable[Any], cause: str, *, quiet: bool = False) -> None:
-        """Count lost spans; the first ones are logged at once, later ones when a minute has passed.
+        """Count lost spans. The first loss is logged at once, later losses at most once a minute.
 
-        ``quiet``: only count, as the cause was logged.
+        ``quiet``: only count, because the cause is already logged.
         """
         now = time.monotonic()
         with self._lock:
@@ -56,7 +56,7 @@ class Losses:
             return self._by_trace.get(trace_id, 0)
 
     def unsaid(self) -> str | None:
-        """What was not logged yet, to be logged now."""
+        """The message about losses that are not logged yet, to be logged now; None if there are none."""
         with self._lock:
             return self._message(time.monotonic())
 
@@ -68,8 +68,8 @@ class Losses:
         self._said_at = now
         return (
             f"livekit_otel: spans were lost: {causes}; {self.total:,} in this process so far. Calls are not affected, "
-            "their traces are incomplete. `livekit-otel doctor` tries the endpoint, and "
-            "livekit_otel.exporters.rotating_files keeps spans on disk, to be replayed"
+            "but their traces are incomplete. `livekit-otel doctor` tests the endpoint, and "
+            "livekit_otel.exporters.rotating_files keeps spans on disk for a replay"
         )
 
 

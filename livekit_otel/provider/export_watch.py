@@ -1,9 +1,9 @@
 """Watches the user's exporters for spans that they lose.
 
-The SDK drops the oldest span of a full queue, and the whole batch that an exporter refuses, and keeps no count that can
-be asked for (its own metrics need a meter provider and a variable). So two methods are watched, each on its own object
-and not on its class: ``export`` of an exporter, and ``emit`` of the queue before it. Nothing is replaced or reordered,
-and :func:`unwatch` takes the methods away again. Where an SDK is built differently, what it loses is not counted.
+The SDK drops the oldest span of a full queue, and the whole batch that an exporter rejects, without a count that can
+be read (its own metrics need a meter provider and an environment variable). So two methods are wrapped, on the objects
+and not on their classes: ``export`` of an exporter, and ``emit`` of the queue before it. No object is replaced or
+reordered, and :func:`unwatch` removes the wrappers. If an SDK is built differently, its losses are not counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Watch", "put", "unwatch", "waiting", "watch", "watches"]
 
 logger = logging.getLogger("livekit_otel")
 
-#: private names of the SDK that the queue's count needs: (attribute of, name)
+#: private names of the SDK that counting in the queue needs: (object, name)
 PRIVATE_NAMES = (
     ("TracerProvider", "_active_span_processor"),
     ("SynchronousMultiSpanProcessor", "_span_processors"),
@@ -36,7 +36,7 @@ PRIVATE_NAMES = (
     ("BatchProcessor", "_queue"),
     ("BatchProcessor", "_shutdown"),
 )
-#: a span that ends in the event loop must not wait longer than this for its export
+#: a span that ends in the event loop must not wait for its export longer than this
 _SLOW_EXPORT = 0.1
 _ABSENT = object()
 
@@ -46,13 +46,13 @@ _lock = threading.Lock()
 
 
 class Watch:
-    """A method of ours in front of one of ``target``'s; the two objects live and die together."""
+    """A wrapper around one of ``target``'s methods; both objects have the same lifetime."""
 
     name = ""
 
     def __init__(self, target: Any) -> None:
         self.target, self.active = target, True
-        #: the provider was shut down, which was logged: what is lost now is only counted
+        #: whether the provider was shut down, which is logged: later losses are only counted
         self.shut_down = False
         self._before = vars(target).get(self.name, _ABSENT)
         original = getattr(target, self.name)
@@ -68,11 +68,11 @@ class Watch:
 
     @property
     def waiting(self) -> int:
-        """Spans that are not delivered yet."""
+        """Number of spans that are not delivered yet."""
         raise NotImplementedError
 
     def remove(self) -> None:
-        """Leave the object as it was; where somebody wrapped on top of us, only step aside."""
+        """Restore the object; if another wrapper surrounds this one, only deactivate it."""
         self.active = False
         if vars(self.target).get(self.name) is not self._method:
             return
@@ -83,7 +83,7 @@ class Watch:
 
 
 class _Exports(Watch):
-    """``exporter.export(spans)``: a batch that fails is lost, the SDK does not keep it."""
+    """``exporter.export(spans)``: a failed batch is lost, because the SDK does not keep it."""
 
     name = "export"
 
@@ -116,22 +116,22 @@ class _Exports(Watch):
 
     @contain("delivery.export")
     def _lost(self, spans: Any, cause: str) -> None:
-        # an export that was under way when it was switched off is not ours to count any more
+        # an export that was in progress when the watch was deactivated no longer counts
         if self.active:
             losses.add(spans, cause, quiet=self.shut_down)
 
     def _blocks(self) -> None:
         self._in_call = False
         logger.warning(
-            "livekit_otel: an export by %s took more than %.1f s in the thread that its span ended in, the "
-            "call's own; give the exporter to a BatchSpanProcessor",
+            "livekit_otel: an export by %s took more than %.1f s in the thread in which its span ended, which is the "
+            "call's own; pass the exporter to a BatchSpanProcessor",
             self._exporter,
             _SLOW_EXPORT,
         )
 
 
 class _Queue(Watch):
-    """``emit(span)`` of the queue in a batch processor: when it is full, its oldest span goes."""
+    """``emit(span)`` of the queue in a batch processor: a full queue drops its oldest span."""
 
     name = "emit"
 
@@ -158,7 +158,7 @@ class _Queue(Watch):
 
 @contain("delivery.watch")
 def watch(provider: TracerProvider) -> None:
-    """Watch the exporters that this provider has by now; asked again, also those that were added since."""
+    """Watch the current exporters of this provider; a repeated call adds those added since."""
     with _lock:
         watched = {(id(one.target), one.name) for one in _watches}
         for processor in _processors(getattr(proxies.core(provider), "_active_span_processor", None)):
@@ -173,8 +173,8 @@ def watch(provider: TracerProvider) -> None:
 
 
 def put(make: Callable[[], Watch]) -> None:
-    """Put a watch in place, until :func:`unwatch`."""
-    # an object that takes no attributes of its own is left alone
+    """Install a watch until :func:`unwatch` is called."""
+    # an object that does not allow new attributes is not watched
     with contained("delivery.put"):
         _watches.add(make())
 
@@ -189,12 +189,12 @@ def _processors(processor: Any) -> Iterator[Any]:
 
 
 def watches() -> list[Watch]:
-    """All watches that are in place."""
+    """All installed watches."""
     return list(_watches)
 
 
 def unwatch() -> None:
-    """Every object as it was."""
+    """Remove all watches."""
     with _lock:
         for one in list(_watches):
             with contained("delivery.unwatch"):
@@ -203,12 +203,12 @@ def unwatch() -> None:
 
 
 def waiting() -> int:
-    """Spans in queues, and in exports under way."""
+    """Number of spans in queues and in exports in progress."""
     return sum(one.waiting for one in list(_watches))
 
 
 def _forked() -> None:
-    """In a child: nothing was lost here yet, no export is under way, and whoever held the lock is not here."""
+    """In a child process: no losses yet, no export in progress, and the thread that held the lock does not exist."""
     global _lock
     _lock = threading.Lock()
     losses.reset()

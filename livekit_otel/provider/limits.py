@@ -1,4 +1,4 @@
-"""The limits that a provider of the SDK sets for its spans (``SpanLimits``, ``OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT``, …)."""
+"""The limits that an SDK provider sets for its spans (``SpanLimits``, ``OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT``, …)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["NO_LIMITS", "Limits", "limits_of"]
 
 
 class Limits(NamedTuple):
-    """None where there is none.
+    """The limits; None means no limit.
 
     Attributes:
-        attributes: how many attributes a span keeps; the SDK drops the one that was set first for one more.
-        value_length: how many characters of a value are kept.
+        attributes: maximum number of attributes of a span; for each further one the SDK drops the oldest.
+        value_length: maximum length of a value in characters.
     """
 
     attributes: int | None = None
@@ -27,7 +27,7 @@ NO_LIMITS = Limits()
 
 
 def limits_of(provider: trace.TracerProvider) -> Limits:
-    """The limits of a provider's spans; none where it does not say."""
+    """The limits of a provider's spans; no limits if the provider does not expose any."""
     limits = getattr(proxies.core(provider), "_span_limits", None)
     found = (getattr(limits, name, None) for name in ("max_span_attributes", "max_span_attribute_length"))
     return Limits(*(one if type(one) is int else None for one in found))

@@ -1,6 +1,6 @@
-"""Spans on a provider that takes no processors: each has a double of the SDK's, which a processor is shown.
+"""Turn latencies for providers without processors: each span gets an SDK span as a double, which a processor sees.
 
-What the processor puts on a double is on the span when it ends, so that turns have their latency there, too.
+When a span ends, the attributes that the processor set on its double are copied to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["tracer_for"]
 
 
 class _SameIds(RandomIdGenerator):
-    """Doubles have the ids of the spans that they stand for."""
+    """Gives doubles the ids of their original spans."""
 
     def __init__(self) -> None:
         self.context = trace.INVALID_SPAN_CONTEXT
@@ -32,7 +32,7 @@ class _SameIds(RandomIdGenerator):
 
 
 class MirroredTracer(trace.Tracer):
-    """Starts a span with ``tracer``, and its double before ``processor``."""
+    """Starts a span with ``tracer``, and a double that ``processor`` sees."""
 
     def __init__(self, tracer: trace.Tracer, scope: str, processor: SpanProcessor) -> None:
         self._tracer = tracer
@@ -119,6 +119,6 @@ class MirroredSpan(trace.Span):
 
 
 def tracer_for(provider: trace.TracerProvider, scope: str, processor: SpanProcessor | None) -> trace.Tracer:
-    """The provider's tracer; with ``processor``, one that shows it every span."""
+    """The provider's tracer; with ``processor``, a tracer that passes it every span."""
     tracer = provider.get_tracer(scope)
     return tracer if processor is None else MirroredTracer(tracer, scope, processor)

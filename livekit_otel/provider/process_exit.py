@@ -1,9 +1,9 @@
-"""The end of a job: what has ended reaches the exporter before the process is gone.
+"""The end of a job: ended spans reach the exporter before the process exits.
 
-LiveKit's job processes end with ``os._exit`` (forkserver), where ``atexit`` does not run, and since 1.8.2 LiveKit's
-own root span ends after every shutdown callback. ``multiprocessing``'s finalizers do run, after both: there
-sessions that never closed get their end, and the provider is flushed, in a thread that is waited for only so long.
-Nothing is shut down: the provider is not ours.
+LiveKit's job processes end with ``os._exit`` (forkserver), which skips ``atexit``, and since 1.8.2 LiveKit's own root
+span ends after every shutdown callback. ``multiprocessing``'s finalizers run after both. There, sessions that never
+closed are ended, and the provider is flushed in a thread with a limited wait. The provider is not shut down, because
+it belongs to the user.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["flush_at_exit", "flush_now"]
 
 logger = logging.getLogger("livekit_otel")
 
-#: higher than multiprocessing's own finalizers: they tear down what an exporter may still need
+#: higher than multiprocessing's own finalizers, which tear down resources that an exporter may still need
 _PRIORITY = 100
 _registered: proxies.ByIdentity[TracerProvider, util.Finalize] = proxies.ByIdentity()
 
@@ -36,11 +36,11 @@ _registered: proxies.ByIdentity[TracerProvider, util.Finalize] = proxies.ByIdent
 def flush_at_exit(provider: TracerProvider, timeout: float, before: Callable[[], None]) -> None:
     """Flush this provider when the process ends, waiting at most ``timeout`` seconds; once per process.
 
-    ``before`` is called first, so that what is still open can end.
+    ``before`` is called first, so that open sessions can end.
     """
     provider = proxies.core(provider)
     registered = _registered.get(provider)
-    # a child's bootstrap forgets all finalizers, also those of modules that were imported before it
+    # the bootstrap of a child process clears all finalizers, also those of modules imported before it
     if timeout <= 0 or not hasattr(provider, "force_flush") or (registered is not None and registered.still_active()):
         return
     finalizer = util.Finalize(
@@ -62,7 +62,7 @@ def _flush(reference: Callable[[], Any], timeout: float, pid: int, before: Calla
     if provider is None or os.getpid() != pid:
         return
     before()
-    # an exporter may hang for longer than its own time-outs add up to: the process does not wait for it
+    # an exporter may hang longer than the sum of its timeouts: the process does not wait for it
     worker = threading.Thread(
         target=provider.force_flush,
         kwargs={"timeout_millis": int(timeout * 1000)},
@@ -72,8 +72,8 @@ def _flush(reference: Callable[[], Any], timeout: float, pid: int, before: Calla
     try:
         worker.start()
     except RuntimeError:
-        # an interpreter that ends in the ordinary way makes no threads any more (Python 3.12): the provider's own exit
-        # handler has run, or runs next, and has its own bound
+        # from Python 3.12 on, an interpreter that ends normally starts no threads any more: the provider's own exit
+        # handler has run, or runs next, with its own limit
         return
     worker.join(timeout)
     if worker.is_alive():
@@ -84,7 +84,7 @@ def _flush(reference: Callable[[], Any], timeout: float, pid: int, before: Calla
 
 
 def _say(message: str) -> None:
-    """Log; where the log has closed before us (LiveKit's job processes), on stderr."""
+    """Log a message; if the log handlers are already closed (LiveKit's job processes), print it to stderr."""
     logger.warning(message)
     handlers: list[logging.Handler] = []
     one: logging.Logger | None = logger

@@ -1,7 +1,7 @@
-"""Tracer providers as they are met: the SDK's, subclasses with habits of their own, proxies around them.
+"""Handles all kinds of tracer providers: the SDK's, subclasses with other behaviour, proxies around them.
 
-Two objects are the same provider when they end at the same one, however many wrappers are in between. Nothing here
-needs a provider to be hashable, and nothing raises.
+Two objects are the same provider if they lead to the same provider, whatever the number of wrappers. Nothing here
+requires a provider to be hashable, and nothing raises.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 K = TypeVar("K")
 V = TypeVar("V")
 
-#: where the SDK keeps a provider's processors; a span knows them by the name below
+#: the attribute in which the SDK stores a provider's processors; the next name is the one on a span
 _PROCESSORS = "_active_span_processor"
 _SPAN_PROCESSORS = "_span_processor"
 _MAX_DEPTH = 8
@@ -44,7 +44,7 @@ _MAX_VALUES = 64
 
 
 class ByIdentity(Generic[K, V]):
-    """A value for an object, whatever its ``__eq__`` and ``__hash__``; held weakly where the object allows it."""
+    """Maps objects to values by identity, ignoring ``__eq__`` and ``__hash__``; weak if the object allows it."""
 
     def __init__(self) -> None:
         self._values: dict[int, tuple[Callable[[], Any], V]] = {}
@@ -72,7 +72,7 @@ class ByIdentity(Generic[K, V]):
 
 
 def reference(target: K, forget: Callable[[int], None] | None = None) -> Callable[[], Any]:
-    """A weak reference, or a strong one to what takes none. ``forget`` is called with its id when it is gone."""
+    """A weak reference if the object supports it, else a strong one. ``forget`` is called with its id when it dies."""
     number = id(target)
     try:
         return weakref.ref(target, (lambda _: forget(number)) if forget is not None else None)
@@ -81,7 +81,7 @@ def reference(target: K, forget: Callable[[int], None] | None = None) -> Callabl
 
 
 def core(provider: trace.TracerProvider) -> Any:
-    """The provider at the end of a chain of proxies and wrappers; the global one for OpenTelemetry's own proxy."""
+    """The provider at the end of a chain of proxies and wrappers; the global provider for OpenTelemetry's own proxy."""
     for _ in range(_MAX_DEPTH):
         inner = _inner(provider)
         if inner is None or inner is provider:
@@ -91,7 +91,7 @@ def core(provider: trace.TracerProvider) -> Any:
 
 
 def same(one: trace.TracerProvider, other: trace.TracerProvider) -> bool:
-    """Whether spans of both end in the same processors."""
+    """Whether spans of both providers go to the same processors."""
     if one is other:
         return True
     first, second = core(one), core(other)
@@ -102,22 +102,22 @@ def same(one: trace.TracerProvider, other: trace.TracerProvider) -> bool:
 
 
 def records(provider: trace.TracerProvider) -> bool:
-    """Whether spans of this provider can be recorded at all."""
+    """Whether this provider can record spans at all."""
     kind = type(provider)
-    if kind is SDKTracerProvider or kind is trace.NoOpTracerProvider:  # asked at each stage, and of these as a rule
+    if kind is SDKTracerProvider or kind is trace.NoOpTracerProvider:  # fast path: called at each stage
         return kind is SDKTracerProvider
     return not isinstance(core(provider), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
 
 
 def made(provider: trace.TracerProvider, span: trace.Span) -> bool | None:
-    """Whether a span is this provider's; None where neither is known."""
+    """Whether this provider created a span; None if that cannot be determined."""
     theirs = getattr(innermost_span(span), _SPAN_PROCESSORS, None)
     ours = getattr(core(provider), _PROCESSORS, None)
     return None if theirs is None or ours is None else theirs is ours
 
 
 def innermost_span(span: trace.Span) -> Any:
-    """The span inside the wrappers that some providers put around theirs."""
+    """The span inside the wrappers that some providers add."""
     for _ in range(_MAX_DEPTH):
         if isinstance(span, SDKSpan | trace.NonRecordingSpan):
             break
@@ -130,18 +130,18 @@ def innermost_span(span: trace.Span) -> Any:
 
 
 def of_the_sdk(provider: trace.TracerProvider) -> bool:
-    """Whether spans of this provider are the SDK's, inside of whatever is around them."""
+    """Whether this provider's spans are SDK spans, possibly in wrappers."""
     return hasattr(core(provider), _PROCESSORS)
 
 
 def takes_processors(provider: trace.TracerProvider) -> bool:
-    """Whether a processor can be added to this provider, or to the one inside of it."""
+    """Whether a processor can be added to this provider, or to the provider inside it."""
     return any(callable(getattr(one, "add_span_processor", None)) for one in (provider, core(provider)))
 
 
 def add_processor(provider: trace.TracerProvider, processor: SpanProcessor) -> None:
-    """Add a processor beside those that are there, also where adding one replaces a default, or where a wrapper's
-    method does nothing."""
+    """Add a processor to the existing ones, even if the provider would replace a default processor by it, or if a
+    wrapper's method does nothing."""
     inner = core(provider)
     with keeping_processors(provider):
         before = list(processors(inner))
@@ -154,13 +154,13 @@ def add_processor(provider: trace.TracerProvider, processor: SpanProcessor) -> N
 
 
 def processors(provider: trace.TracerProvider) -> Iterator[Any]:
-    """The processors that a provider has now, those inside of other ones included."""
+    """The current processors of a provider, including nested ones."""
     yield from _flat(getattr(core(provider), _PROCESSORS, None))
 
 
 @contextmanager
 def keeping_processors(provider: trace.TracerProvider) -> Iterator[None]:
-    """While this lasts, whoever adds a processor to ``provider`` adds it beside a default that it would replace."""
+    """In this context, processors added to ``provider`` do not replace a default processor."""
     target = core(provider)
     add: Callable[..., Any] = getattr(target, "add_span_processor", _nothing)
     keywords = _beside(add)
@@ -175,11 +175,11 @@ def keeping_processors(provider: trace.TracerProvider) -> Iterator[None]:
 
 
 def _nothing() -> None:
-    """Instead of a method that is not there."""
+    """Replaces a method that does not exist."""
 
 
 def _beside(add: Callable[..., Any]) -> dict[str, bool]:
-    """The keywords that keep ``add_span_processor`` from replacing what is there (Phoenix has such a one)."""
+    """The keywords that keep ``add_span_processor`` from replacing existing processors (Phoenix has such a keyword)."""
     try:
         parameters = inspect.signature(add).parameters.values()
     except (TypeError, ValueError):
@@ -198,7 +198,7 @@ def _flat(processor: SpanProcessor | None) -> Iterator[Any]:
 
 
 def _inner(provider: trace.TracerProvider) -> Any | None:
-    """What a provider that is only a wrapper wraps; None for one that makes spans itself."""
+    """The provider inside a wrapper; None for a provider that creates spans itself."""
     kind = type(provider)
     if issubclass(kind, SDKTracerProvider):
         if _PROCESSORS in provider.__dict__:
@@ -214,7 +214,7 @@ def _inner(provider: trace.TracerProvider) -> Any | None:
 
 
 def _fields(target: K) -> dict[str, Any]:
-    """What an object holds itself: not what it gets from its class or hands on from what it wraps."""
+    """The attributes of the object itself, without those of its class and those delegated to a wrapped object."""
     fields: dict[str, Any] = {}
     try:
         fields.update(object.__getattribute__(target, "__dict__"))

@@ -1,6 +1,6 @@
-"""Watches the user's provider for a shutdown while sessions run: then nothing of them is exported any more.
+"""Watches the user's provider for a shutdown while sessions run: after it, nothing of these sessions is exported.
 
-Processors need not say so (the SDK's simple one drops spans without a count, as one around an exporter may).
+Processors may not report this themselves (the SDK's simple processor drops spans without a count).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Shutdown(export_watch.Watch):
 
     @contain("shutdown.look")
     def look(self) -> None:
-        """Log it, once, if the provider is shut down and sessions are traced to it."""
+        """Log once if the provider is shut down while sessions are traced to it."""
         if self._said or not self.shut_down or not (running := self._running(self.target)):
             return
         self._said = True
@@ -56,17 +56,17 @@ class _Shutdown(export_watch.Watch):
         for watch in export_watch.watches():
             watch.shut_down = watch.shut_down or id(watch.target) in parts
         logger.warning(
-            "livekit_otel: the tracer provider was shut down while sessions ran (%d): their calls are not affected, "
-            "what happens in them from here on is in no trace. Shut it down when they have closed",
+            "livekit_otel: the tracer provider was shut down while sessions were running (%d): their calls are not "
+            "affected, but their traces end here. Shut it down after the sessions have closed",
             running,
         )
 
 
 @contain("shutdown.watch")
 def watch(provider: trace.TracerProvider, running: Running) -> None:
-    """Watch a provider, once; where it was shut down before a session of it began, that is logged now.
+    """Watch a provider, once; if it was shut down before a session of it started, log that now.
 
-    ``running``: how many sessions are traced to a provider.
+    ``running``: returns the number of sessions that are traced to a provider.
     """
     core = proxies.core(provider)
     for one in export_watch.watches():

@@ -1,4 +1,4 @@
-"""Partial redaction: what the user's ``redact`` is applied to, and the ready-made :class:`PatternRedactor`."""
+"""Partial redaction: applies the user's ``redact``, and provides the ready-made :class:`PatternRedactor`."""
 
 from __future__ import annotations
 

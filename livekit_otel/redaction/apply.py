@@ -1,4 +1,4 @@
-"""Applies the user's ``redact`` to whole texts. What it fails on is withheld; a fault of it never reaches the call."""
+"""Applies the user's ``redact`` to complete texts. If it fails, the text is withheld; no error reaches the call."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ __all__ = ["WITHHELD", "Redact", "Redaction"]
 #: ``(text, kind) -> text``
 Redact: TypeAlias = Callable[[str, str], str]
 
-#: what stands for a text that ``redact`` failed on
+#: replaces a text for which ``redact`` failed
 WITHHELD = "[WITHHELD]"
 _CUT = "…"
 _MAX_KNOWN = 256
 _LONGEST_KNOWN = 8_000
 _MAX_PIECES = 32
 _MAX_SAID = 500
-#: strings and numbers of a JSON document; in one that parses, strings begin and end where this says
+#: strings and numbers of a JSON document; in a valid document, strings start and end where this pattern matches
 _JSON_VALUES = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', re.DOTALL)
-#: numbers with fewer digits before the point identify nobody
+#: numbers with fewer digits before the decimal point do not identify anybody
 _NUMBER = re.compile(r"-?\d{7,}(\.\d+)?")
 _WORD = re.compile(r"\S+")
-#: a word that may be part of a number, an address or an IBAN that was cut off
+#: a word that may be part of a number, an address or an IBAN that is cut off
 _PART = re.compile(r"\S*[\d@+]\S*|[A-Z]{1,4}|\w|\W+")
 
 
 class Redaction:
-    """The user's ``redact`` for one session, with the results of the latest texts: most are recorded in several places.
+    """The user's ``redact`` for one session, with a cache of recent results: most texts are recorded several times.
 
     Attributes:
-        failed: how many texts were withheld because ``redact`` raised, or returned something else than a string.
+        failed: number of texts that were withheld because ``redact`` raised, or returned a value that is not a string.
     """
 
     def __init__(self, redact: Redact) -> None:
@@ -46,17 +46,17 @@ class Redaction:
         self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._pieces: deque[str] = deque(maxlen=_MAX_PIECES)
         self._endings: deque[str] = deque(maxlen=_MAX_PIECES)
-        #: what the user said last, and as much of what came before as a number may be spread over
+        #: the user's last text, and enough of the text before it to contain a number spread over several texts
         self._last = self._said = ""
-        #: texts of the user that complete what an earlier one began -> what is recorded of them
+        #: texts of the user that complete the beginning in an earlier text -> the text to record
         self._completing: OrderedDict[str, str] = OrderedDict()
         self.failed = 0
 
     def said(self, text: str, *, again: bool = False) -> None:
-        """The user said this, after what :meth:`said` was called with before. Where more is found in all of it together
-        than in each, what this one begins with is withheld wherever it is recorded: the rest has been recorded.
+        """Record that the user said ``text``. If ``redact`` finds more in it together with the previous text than
+        in each alone, the beginning of ``text`` is withheld everywhere; the previous text is already recorded.
 
-        ``again``: it may be what the last call was for.
+        ``again``: the text may be the same utterance as in the last call.
         """
         if not text or (again and text == self._last):
             return
@@ -75,16 +75,16 @@ class Redaction:
                 self._completing.popitem(last=False)
 
     def broke_off(self, text: str) -> None:
-        """An answer broke off where this does. LiveKit does not mark its message: it is known by its last word."""
+        """An answer broke off at the end of ``text``. LiveKit does not mark its message; its last word does."""
         self._endings.extend(_last_word(text))
 
     def withhold(self, piece: str) -> None:
-        """A piece of a text was withheld: an error that quotes it soon is, too."""
+        """Record that a fragment of a text was withheld, so that an error that quotes it soon is withheld too."""
         if piece:
             self._pieces.append(piece)
 
     def text(self, text: str, kind: str) -> str:
-        """A whole text. In a JSON document each string and number is redacted, so that it stays one."""
+        """Redact a complete text. In a JSON document, each string and number is redacted, so that it stays valid."""
         if not text:
             return ""
         text = str.__str__(text)
@@ -109,8 +109,8 @@ class Redaction:
         return found
 
     def cut_off(self, text: str, kind: str) -> str:
-        """A text that ends in the middle. What it ends with may be the beginning of something that cannot be detected:
-        its last word is withheld, and with it the words before that look like parts of a number or an address."""
+        """Redact a text that is cut off. Its end may be the start of something that can no longer be detected, so the
+        last word is withheld, and with it preceding words that look like parts of a number or an address."""
         end = 0
         words = [found.span() for found in _WORD.finditer(text)][:-1]
         while words:
@@ -121,12 +121,12 @@ class Redaction:
         return f"{self._whole(text[:end], kind) if end else ''} {_CUT}".lstrip() if text.strip() else ""
 
     def pieces(self, texts: Sequence[str], kind: str) -> list[str] | None:
-        """Texts that follow each other, each redacted; None where more is found in all of them together."""
+        """Redact consecutive texts one by one; None if ``redact`` finds more in all of them together."""
         each = [self.text(one, kind) for one in texts]
         return each if len(each) < 2 or " ".join(each) == self.text(" ".join(texts), kind) else None
 
     def value(self, value: Any, kind: str) -> Any:
-        """A JSON-like value: all strings in it, keys included, and numbers of seven digits or more."""
+        """Redact a JSON-like value: all its strings, including keys, and numbers of seven digits or more."""
         if isinstance(value, str):
             return self.text(value, kind)
         if isinstance(value, Mapping):
@@ -134,7 +134,7 @@ class Redaction:
             seen: Counter[str] = Counter()
             for key, one in value.items():
                 name = shown = self.text(str(key), kind)
-                # keys that become equal are counted; one that is there already may look like that, too
+                # number keys that become equal; a number may already be taken by another key
                 while name in out:
                     seen[shown] += 1
                     name = f"{shown} ({seen[shown] + 1})"
@@ -174,7 +174,7 @@ class Redaction:
 
 
 def _digits(number: str) -> str:
-    """A number that may identify somebody, by its digits: also where it is written as ``4.1e15`` or ends in ``.0``."""
+    """The digits of a number that may identify somebody, also if it is written as ``4.1e15`` or ends in ``.0``."""
     if "e" in number.lower() or number.endswith(".0"):
         with suppress(ValueError, OverflowError):
             if (value := float(number)).is_integer():
@@ -183,7 +183,7 @@ def _digits(number: str) -> str:
 
 
 def _last_word(text: str) -> list[str]:
-    """As a list: empty where there is none."""
+    """The last word in a list; an empty list if there is none."""
     return text.rstrip().rsplit(maxsplit=1)[-1:]
 
 

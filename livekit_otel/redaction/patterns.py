@@ -1,4 +1,4 @@
-"""The ready-made ``redact``: phone numbers, card numbers, IBANs and e-mail addresses as they are usually written."""
+"""The ready-made ``redact``: phone numbers, card numbers, IBANs and e-mail addresses in their usual notations."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ..errors import MissingDependencyError, OptionError
 
 __all__ = ["PatternRedactor"]
 
-#: start, end of what was found
+#: start and end of a match
 Span: TypeAlias = tuple[int, int]
 
 _DIGIT = re.compile(r"\d")
-#: the local part is bounded, and begins where no other character of one stands before: linear on any text
+#: the local part is limited, and cannot start inside another one: linear time on any text
 _EMAIL = re.compile(r"(?<![\w.%+'-])[\w.%+'-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w-])")
-#: a country, check digits, and more letters and digits, in groups or not
+#: country code, check digits, and more letters and digits, grouped or not
 _IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}[ -]?\d{2}(?:[ .-]?[A-Za-z0-9]){11,31}")
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
-#: digits in groups, at most three characters between two of them
+#: digits in groups, with at most two characters between two groups
 _DIGITS = re.compile(r"\d+(?:[ .,\u00a0\u2010-\u2013-]{1,2}\d+)*")
 _GROUP = re.compile(r"\d+")
 _SHORTEST_CARD, _LONGEST_CARD = 12, 19
-#: so many digits say whose card it is
+#: number of digits that identify the issuer of a card
 _ISSUER_DIGITS = 4
-#: first digits of the cards of each issuer, and how many digits they have
+#: first digits of the cards of each issuer, and the possible numbers of digits
 _ISSUERS: tuple[tuple[str, range], ...] = (
     ("4", range(13, 20, 3)),  # Visa
     ("5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", range(16, 17)),  # Mastercard
@@ -41,27 +41,27 @@ _CARDS = [(re.compile(first), lengths) for first, lengths in _ISSUERS]
 
 
 class PatternRedactor:
-    """A ``redact`` that replaces what has the form of a phone number, a card number, an IBAN or an e-mail address.
+    """A ``redact`` that replaces text in the form of a phone number, a card number, an IBAN or an e-mail address.
 
-    ``redact=livekit_otel.PatternRedactor()`` replaces them by ``[PHONE]``, ``[CARD]``, ``[IBAN]`` and ``[EMAIL]``. It
-    needs the extra ``redact``. Card numbers have an issuer's first digits and a valid Luhn checksum, IBANs a valid
-    checksum and their country's form, phone numbers a form that Google's libphonenumber takes for valid.
+    ``redact=livekit_otel.PatternRedactor()`` replaces them with ``[PHONE]``, ``[CARD]``, ``[IBAN]`` and ``[EMAIL]``. It
+    needs the extra ``redact``. Card numbers must have an issuer's first digits and a valid Luhn checksum, IBANs a valid
+    checksum and their country's format; phone numbers must be valid for Google's libphonenumber.
 
-    It finds nothing that is spelled out in words ("four one one one", "john at example dot com"), no names, no streets,
-    no dates of birth: docs/privacy.md has what it finds and what not.
+    It does not find anything spelled out in words ("four one one one", "john at example dot com"), names, streets, or
+    dates of birth; docs/privacy.md lists what it finds and what it does not.
 
     Args:
-        region: two letters of the country whose national phone numbers are found, too, like ``"US"``. None finds only
-            those that begin with ``+``: with a region, more than one in three random numbers of ten digits (orders,
-            customers) are taken for phone numbers.
-        phone: whether phone numbers are replaced.
-        card: whether card numbers are.
-        iban: whether IBANs are.
-        email: whether e-mail addresses are.
+        region: two-letter code of the country whose national phone numbers are also found, like ``"US"``. None finds
+            only numbers that start with ``+``: with a region, more than one in three random ten-digit numbers (order
+            or customer numbers) are mistaken for phone numbers.
+        phone: whether to replace phone numbers.
+        card: whether to replace card numbers.
+        iban: whether to replace IBANs.
+        email: whether to replace e-mail addresses.
 
     Raises:
         MissingDependencyError: the extra ``redact`` is not installed.
-        OptionError: ``region`` is no region that phone numbers are known of.
+        OptionError: ``region`` is not a region with known phone numbers.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PatternRedactor:
     ) -> None:
         phonenumbers, self._is_luhn, self._is_iban = _libraries()
         if region is not None and region not in phonenumbers.SUPPORTED_REGIONS:
-            raise OptionError(f"region must be two letters of a country, like 'US', or None, not {region!r}")
+            raise OptionError(f"region must be a two-letter country code, like 'US', or None, not {region!r}")
         self._region = region
         self._phonenumbers = phonenumbers
         found: list[tuple[bool, str, Callable[[str], Iterator[Span]]]] = [
@@ -81,7 +81,7 @@ class PatternRedactor:
         self._searches = [(token, search) for wanted, token, search in found if wanted]
 
     def __call__(self, text: str, kind: str = "") -> str:
-        """``text`` with what was found replaced. All kinds of content are treated alike."""
+        """``text`` with all matches replaced. The kind of content makes no difference."""
         for token, search in self._searches:
             parts, end = [], 0
             for start, stop in search(text):
@@ -105,7 +105,7 @@ class PatternRedactor:
                 at = found.start() + 4
 
     def _iban_end(self, found: re.Match[str]) -> int:
-        """Where the IBAN at the beginning of what was found ends; 0 where none is there."""
+        """The end of the IBAN at the start of a match; 0 if there is none."""
         text = found.string
         places = [at for at in range(found.start(), found.end()) if text[at].isalnum()][:_LONGEST_IBAN]
         compact = "".join(text[at] for at in places).upper()
@@ -125,7 +125,7 @@ class PatternRedactor:
                 yield from self._cards_in(text, [group.span() for group in _GROUP.finditer(text, *found.span())])
 
     def _cards_in(self, text: str, groups: list[Span]) -> Iterator[Span]:
-        """Cards that begin and end with a group of digits."""
+        """Card numbers that start and end at the boundaries of digit groups."""
         first = 0
         while first < len(groups):
             last = next(self._card_ends(text, groups, first), None)
@@ -141,7 +141,7 @@ class PatternRedactor:
         for last in range(first, len(groups)):
             start, end = groups[last]
             size = end - start
-            # groups of a card have three digits or more; who spells it has them all alike
+            # groups of a card number have three digits or more; spelled digit by digit, all groups have the same size
             if len(number) + size > _LONGEST_CARD or (size < 3 and size != groups[first][1] - groups[first][0]):
                 return
             number += _ascii(text[start:end])
@@ -156,7 +156,7 @@ class PatternRedactor:
 
     def _phones(self, text: str) -> Iterator[Span]:
         if ("+" in text or "\uff0b" in text or self._region is not None) and _DIGIT.search(text):
-            # what tries are left when a text is long would be missed
+            # a limited number of tries would miss numbers in a long text
             matcher = self._phonenumbers.PhoneNumberMatcher(text, self._region, max_tries=len(text))
             yield from ((found.start, found.end) for found in matcher)
 
@@ -166,7 +166,7 @@ def _ascii(digits: str) -> str:
 
 
 def _apart(text: str, groups: list[Span], group: int) -> bool:
-    """Whether a group of digits begins another number than the group before it: not "0.41" nor a part of a UUID."""
+    """Whether a group of digits is separate from the group before: not as in "0.41" or in a UUID."""
     return group >= len(groups) or text[groups[group - 1][1] : groups[group][0]] not in (".", "-")
 
 

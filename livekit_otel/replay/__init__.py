@@ -1,4 +1,4 @@
-"""Sending stored spans on: files of OTLP JSON to any OTLP/HTTP endpoint, resumed where it was interrupted."""
+"""Sends stored spans from OTLP JSON files to any OTLP/HTTP endpoint, and resumes where it was interrupted."""
 
 from ..errors import EndpointError
 from .run import Replay, Summary

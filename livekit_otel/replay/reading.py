@@ -1,4 +1,4 @@
-"""One stored file as parts to send, each with the position that is right once it is acknowledged."""
+"""Splits a stored file into parts to send, each with the position to record once the part is acknowledged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Reading", "Step"]
 
 
 class Step(msgspec.Struct):
-    """A part, or none where only the position moves; ``size`` is about the bytes of the part."""
+    """A part, or None if only the position advances; ``size`` is the approximate size of the part in bytes."""
 
     part: protobuf.Part | None
     position: Position
@@ -25,7 +25,7 @@ class Step(msgspec.Struct):
 
 
 class Reading:
-    """Reads from ``position`` on. ``on_note`` is called with ``warning`` or ``note``, and a message."""
+    """Reads from ``position`` on. ``on_note`` is called with the level (``warning`` or ``note``) and a message."""
 
     def __init__(
         self, file: StoredFile, position: Position, part_size: int, on_note: Callable[[str, str], None]
@@ -33,7 +33,7 @@ class Reading:
         self._file, self._position, self._part_size, self._note = file, position, part_size, on_note
 
     def steps(self) -> Iterator[Step]:
-        """Raises NotATrace."""
+        """Yield the steps. Raises NotATrace."""
         begun = bool(self._position.offset or self._position.skip)
         documents = Documents(
             self._file.lines, protobuf.decode_file, self._report, growing=self._file.growing, recognised=begun
@@ -52,7 +52,7 @@ class Reading:
         before = self._position
         skip = before.skip
         if skip and protobuf.mark_of(found, skip - 1) != before.mark:
-            self._note("note", f"{self._file.path}: was replaced since the last replay; it is sent from its start")
+            self._note("note", f"{self._file.path}: the file was replaced since the last replay; all of it is sent")
             skip = 0
         for problem in () if skip else protobuf.left_out(found):
             self._note("warning", f"{where}: {problem}")
@@ -66,7 +66,9 @@ class Reading:
             self._position = advanced(before, line)
         elif last is not None:
             self._position = self._inside(last)
-            self._note("note", f"{where}: the last line is cut off (was the writer killed?); its whole spans are sent")
+            self._note(
+                "note", f"{where}: the last line is cut off (was the writer killed?); its complete spans are sent"
+            )
         yield Step(last, self._position, 0 if last is None else self._bytes(last, size))
 
     def _inside(self, part: protobuf.Part) -> Position:

@@ -1,4 +1,4 @@
-"""One replay: files to batches, batches to the endpoint, positions to the state."""
+"""Runs a replay: reads files into batches, sends them to the endpoint, and records the positions."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from .stored import StoredFile
 __all__ = ["Replay", "Summary"]
 
 _MAX_BYTES = 4 << 20
-#: After so many spans were rejected one after the other, it is the endpoint and not the spans.
+#: After this many consecutive rejections the cause is the endpoint, not the spans.
 _REJECTED_IN_A_ROW = 20
 
 
 @dataclass
 class Summary:
-    """What a replay did.
+    """The result of a replay.
 
     Attributes:
-        spans: acknowledged by the endpoint (or, in a dry run, waiting to be sent).
+        spans: spans acknowledged by the endpoint (in a dry run: spans that would be sent).
         requests: acknowledged requests.
-        rejected: spans that the endpoint refused.
+        rejected: spans that the endpoint rejected.
         damaged: lines, spans and links that could not be read.
-        files: files with spans; ``finished`` of them had nothing new.
+        files: files with spans; ``finished`` of them had no new spans.
     """
 
     spans: int = 0
@@ -47,18 +47,18 @@ class Summary:
 
 
 class Replay:
-    """Sends what a source holds to an endpoint.
+    """Sends the spans of a source to an endpoint.
 
     Args:
         source: a file of OTLP JSON, plain or gzip, or a directory of them.
-        url: the endpoint, as :func:`~.send.traces_url` returns it: positions are kept for each.
-        state: where to keep positions; None for beside the source.
-        batch: spans in one request, at most.
-        on_note: called with (``warning`` or ``note``, a message) for what was left out.
-        on_advance: called with a number of bytes when some more of the source is done.
+        url: the endpoint, as returned by :func:`~.send.traces_url`; positions are kept per endpoint.
+        state: the file that stores positions; None for a file beside the source.
+        batch: maximum number of spans in a request.
+        on_note: called with the level (``warning`` or ``note``) and a message about skipped data.
+        on_advance: called with the number of bytes of the source processed since the last call.
 
     Raises:
-        SourceError: the source is not there.
+        SourceError: the source does not exist.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class Replay:
         on_advance: Callable[[int], None] = lambda size: None,
     ) -> None:
         if source == "-":
-            raise SourceError("-: standard input cannot be replayed, a replay resumes where it stopped; give a file")
+            raise SourceError("-: standard input cannot be replayed: a replay must be able to resume; give a file")
         if scheme_of(source) not in ("", "file"):
             raise SourceError(
-                f"{shown(source)}: a replay sends what files hold, not servers; give the file or the directory "
+                f"{shown(source)}: a replay reads files, not servers; give the file or the directory "
                 "that an exporter wrote"
             )
         path = local_path(source)
@@ -93,12 +93,12 @@ class Replay:
         self._last_rejection, self._ever_accepted = "", False
 
     def run(self, endpoint: Endpoint | None) -> Summary:
-        """Send everything that was not acknowledged yet; without an endpoint, only count it.
+        """Send all spans that are not acknowledged yet; without an endpoint, only count them.
 
         Raises:
-            SourceError: nothing in the source is a trace.
-            EndpointError: the endpoint refuses, or is gone for too long. What was acknowledged is remembered.
-            LiveKitOtelError, OptionError: the state cannot be kept.
+            SourceError: the source contains no trace.
+            EndpointError: the endpoint rejects everything or stays unavailable. Acknowledged spans are recorded.
+            LiveKitOtelError, OptionError: the positions cannot be stored.
         """
         self._endpoint = endpoint
         self._state = State(self.state_path, self._url, shown(self._url), read_only=endpoint is None)
@@ -128,7 +128,7 @@ class Replay:
         return True
 
     def _remember_moved(self) -> None:
-        """A rotated file has a new name, and its old name a new content: note the first before the second is sent."""
+        """Record the positions of renamed files first: after a rotation the old name belongs to a new file."""
         if self._endpoint is None or not self._state.positions:
             return
         moved: dict[str, Position] = {}
@@ -158,7 +158,7 @@ class Replay:
                 self._advance(file.size)
                 return
             if position == Position() and file.name in self._state.positions:
-                self._note("note", f"{path}: was replaced since the last replay; it is sent from its start")
+                self._note("note", f"{path}: the file was replaced since the last replay; all of it is sent")
             done = 0
             for step in Reading(file, position, self._batch, self._count_note).steps():
                 self._add(step, file)
@@ -172,7 +172,7 @@ class Replay:
             file.close()
 
     def _start(self, file: StoredFile) -> tuple[Position, bool]:
-        """Where to go on, and whether the position is that of another name: the file was renamed, or compressed."""
+        """The position to resume at, and whether it was recorded under another name (renamed or compressed file)."""
         own = self._state.positions.get(file.name)
         if own is not None and (own.stat == file.stat_key() or file.holds(own)):
             return own, False
@@ -207,12 +207,12 @@ class Replay:
             before = self._ever_accepted
             self._send(parts)
             if not before and not self._ever_accepted:
-                raise EndpointError(f"{self._endpoint.name}: {self._last_rejection}; it has taken no span at all")
+                raise EndpointError(f"{self._endpoint.name}: {self._last_rejection}; it has not accepted any span")
         self._state.record(self._pending)
         self._pending = {}
 
     def _send(self, parts: list[protobuf.Part]) -> None:
-        """Send; what is rejected is halved, until the spans that the endpoint does not like are alone."""
+        """Send the parts. If a request is rejected, halve it until each rejected span is in a request of its own."""
         assert self._endpoint is not None
         spans = sum(part.spans for part in parts)
         try:
@@ -236,15 +236,15 @@ class Replay:
         self._ever_accepted = True
         self._rejected_in_a_row = 0
         if rejected:
-            self._note("warning", f"{first.where} and after: {rejected} spans were refused: {answer.message}")
+            self._note("warning", f"{first.where} and after: {rejected} spans were rejected: {answer.message}")
         elif answer.message:
-            self._note("note", f"the endpoint says: {answer.message}")
+            self._note("note", f"message from the endpoint: {answer.message}")
 
     def _reject(self, part: protobuf.Part, reason: str) -> None:
         self._last_rejection = reason
         self._rejected_in_a_row += 1
         if self._rejected_in_a_row >= _REJECTED_IN_A_ROW:
             assert self._endpoint is not None
-            raise EndpointError(f"{self._endpoint.name}: {reason}; so for {self._rejected_in_a_row} spans in a row")
+            raise EndpointError(f"{self._endpoint.name}: {reason}; {self._rejected_in_a_row} spans rejected in a row")
         self.summary.rejected += 1
-        self._note("warning", f"{part.where}: span {part.mark} was refused: {reason}")
+        self._note("warning", f"{part.where}: span {part.mark} was rejected: {reason}")

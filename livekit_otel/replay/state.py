@@ -1,4 +1,4 @@
-"""What was acknowledged, on disk: a line for each batch, written and synced before the next batch is sent."""
+"""Stores acknowledged positions on disk: one line per batch, written and synced before the next batch is sent."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _COMPACT_OVER = 1_000
 
 
 class Position(msgspec.Struct, omit_defaults=True):
-    """How far a file was replayed.
+    """The position up to which a file was replayed.
 
     Attributes:
-        offset: bytes (uncompressed) of whole lines that are done; ``line`` is their number.
-        skip: spans of the line at ``offset`` that are done, too; ``mark`` is the last of them.
-        head, tail: fingerprints of the first line and of the one before ``offset``, so that another content of the
-            same name is noticed.
-        stat: device, inode, size and time of change of the file when all of it was done; empty before.
+        offset: uncompressed bytes of the lines that are done; ``line`` is the number of these lines.
+        skip: number of spans of the line at ``offset`` that are also done; ``mark`` identifies the last of them.
+        head, tail: fingerprints of the first line and of the line before ``offset``; they detect that a file of the
+            same name has other content.
+        stat: device, inode, size and change time of the file when all of it was done; empty before that.
     """
 
     offset: int = 0
@@ -58,7 +58,7 @@ _decoder = msgspec.json.Decoder(_Header | _Entry)
 
 
 def default_path(directory: Path, url: str) -> Path:
-    """Beside the source, one for each endpoint; readers pass over names that begin with a dot."""
+    """A file beside the source, one per endpoint; readers ignore names that begin with a dot."""
     return directory / f".livekit-otel-replay-{_digest(url)}"
 
 
@@ -67,11 +67,11 @@ def _digest(url: str) -> str:
 
 
 class State:
-    """The positions of a source at one endpoint; ``endpoint`` is its name in messages.
+    """The positions of a source for one endpoint; ``endpoint`` is the name of the endpoint in messages.
 
     Raises:
         LiveKitOtelError: the file cannot be written, or another replay uses it.
-        OptionError: it belongs to another endpoint, or is no state file.
+        OptionError: the file belongs to another endpoint, or is not a state file.
     """
 
     def __init__(self, path: Path, url: str, endpoint: str, *, read_only: bool = False) -> None:
@@ -89,7 +89,7 @@ class State:
         except OSError as error:
             self.close()
             raise LiveKitOtelError(
-                f"{path}: {error.strerror or error}; the state of the replay is kept there, choose another --state"
+                f"{path}: {error.strerror or error}; the replay stores its state there, choose another --state"
             ) from None
         except BaseException:
             self.close()
@@ -110,11 +110,11 @@ class State:
                 ) from None
             except FileNotFoundError:
                 pass
-            # it was replaced in between
+            # the file was replaced in the meantime
             os.close(fd)
 
     def _load(self) -> tuple[int, bool, int]:
-        """Bytes of whole lines, whether there is more, and the number of lines."""
+        """The size of the complete lines in bytes, whether an incomplete line follows, and the number of lines."""
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:
@@ -125,7 +125,7 @@ class State:
             try:
                 entry = _decoder.decode(line)
                 if (number == 1) != isinstance(entry, _Header):
-                    raise msgspec.DecodeError("not in its place")
+                    raise msgspec.DecodeError("unexpected type of entry")
             except msgspec.DecodeError as error:
                 raise OptionError(
                     f"{self.path}, line {number}: not the state of a replay ({error}); give another --state, or "
@@ -135,14 +135,14 @@ class State:
                 self.positions[entry.name] = entry.position
             elif entry.version != _VERSION or entry.digest != self._header.digest:
                 raise OptionError(
-                    f"{self.path}: the state of a replay to {entry.endpoint}, not to {self._endpoint}; "
+                    f"{self.path}: this is the state of a replay to {entry.endpoint}, not to {self._endpoint}; "
                     "give another --state"
                 )
         return whole, whole < len(data), len(lines)
 
     def _prepare(self, whole: int, torn: bool, lines: int) -> None:
         if torn:
-            # a kill in the middle of a write: that batch counts as not acknowledged
+            # the process was killed during a write: that batch counts as not acknowledged
             os.ftruncate(self._fd, whole)
         if not whole:
             self._append([self._header])
@@ -163,7 +163,7 @@ class State:
         os.close(old)
 
     def record(self, positions: dict[str, Position]) -> None:
-        """Remember; on disk when this returns."""
+        """Store positions; they are on disk when this method returns."""
         changed = {name: one for name, one in positions.items() if self.positions.get(name) != one}
         if not changed:
             return
@@ -171,7 +171,7 @@ class State:
             self._append([_Entry(name, position) for name, position in changed.items()])
         except OSError as error:
             raise LiveKitOtelError(
-                f"{self.path}: {error.strerror or error}; the last batch was sent but not noted, it will be sent again"
+                f"{self.path}: {error.strerror or error}; the last batch was sent but not recorded; it is sent again"
             ) from None
         self.positions.update(changed)
 
@@ -194,7 +194,7 @@ class State:
 
 
 def _sync_directory(path: Path) -> None:
-    """A new name is only safe once its directory is."""
+    """Sync the directory: a new file is durable only once its directory entry is."""
     if os.name == "posix":
         fd = os.open(path, os.O_RDONLY)
         try:

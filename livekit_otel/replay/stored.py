@@ -1,4 +1,4 @@
-"""Stored files with the position up to which they were replayed, and whether they still are the same files."""
+"""Stored files with their replay positions, and the check that a file still has the same content."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .state import Position
 
 __all__ = ["StoredFile", "advanced"]
 
-#: A last line that is cut off and this old has lost its writer; a younger one may still be being written.
+#: An incomplete last line that has not changed for this long has lost its writer; a newer line may still grow.
 _QUIET_SECONDS = 2.0
 
 
 class StoredFile:
-    """One file. ``name`` is the one that its position is kept under."""
+    """One file. ``name`` is the name under which its position is stored."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
         if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-            raise SourceError(f"{path}: a replay resumes where it stopped, which takes a regular file; give one")
+            raise SourceError(f"{path}: a replay must be able to resume, which needs a regular file; give one")
         self.lines = LineFile(path)
         self._stat = self.lines.stat()
         self._heads: dict[str, bool] = {}
@@ -34,19 +34,19 @@ class StoredFile:
         self.lines.close()
 
     def stat_key(self) -> str:
-        """Changes when the file does."""
+        """A key that changes when the file changes."""
         return stat_key(self._stat)
 
     def unchanged(self) -> bool:
-        """Whether nothing was written since it was opened."""
+        """Whether the file has not changed since it was opened."""
         return stat_key(self.lines.stat()) == self.stat_key()
 
     def growing(self) -> bool:
-        """Whether somebody may be writing to it."""
+        """Whether another process may still write to the file."""
         return time.time() - self.lines.stat().st_mtime <= _QUIET_SECONDS
 
     def holds(self, position: Position) -> bool:
-        """Whether this is the content that the position was taken in."""
+        """Whether the position was recorded for this content."""
         if not position.offset:
             return True
         try:
@@ -60,7 +60,7 @@ class StoredFile:
         return self._heads[head]
 
     def _has(self, sample: str, end: int) -> bool:
-        """Whether the bytes up to ``end`` are those of the fingerprint."""
+        """Whether the bytes up to ``end`` match the fingerprint."""
         size = int(sample.partition(":")[0])
         return fingerprint(self.lines.read_at(end - size, size)) == sample
 
@@ -70,7 +70,7 @@ def advanced(position: Position, line: Line) -> Position:
     head = position.head
     if not position.offset:
         head = fingerprint(line.data[:SAMPLE_BYTES])
-    # the line's end is left out: it may be missing, or come later
+    # the line end is excluded: it may be missing, or be written later
     tail = line.data[-SAMPLE_BYTES:]
     return Position(line.end, 0, line.number, head, fingerprint(tail + b"\n" * line.ended))
 

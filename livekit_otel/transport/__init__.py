@@ -1,1 +1,1 @@
-"""HTTP: one client with one retry policy, OTLP endpoints, and the one place where credentials are left out of text."""
+"""HTTP: one client with a retry policy, OTLP endpoints, and the removal of credentials from text."""

@@ -1,4 +1,4 @@
-"""Addresses of OTLP endpoints and of servers, headers, certificates."""
+"""Addresses of OTLP endpoints and servers, HTTP headers, TLS certificates."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 def scheme_of(source: str) -> str:
-    """The scheme of a source that is a URL, in lower case; empty for a path."""
+    """The scheme of a source that is a URL, in lower case; an empty string for a path."""
     url = _URL.match(source)
     return url[1].lower() if url else ""
 
 
 def local_path(source: str) -> Path | None:
-    """The path of a source that is one, or a ``file://`` URL; None for standard input (``-``)."""
+    """The path of a source that is a path or a ``file://`` URL; None for standard input (``-``)."""
     if source == "-":
         return None
     try:
         return Path(unquote(urlsplit(source).path) if scheme_of(source) == "file" else source)
     except ValueError:
-        raise SourceError(f"{shown(source)}: not an address; give a path") from None
+        raise SourceError(f"{shown(source)}: not a valid address; give a path") from None
 
 
 def check_url(url: str) -> str:
-    """The URL, or :class:`OptionError`."""
+    """Return the URL, or raise :class:`OptionError`."""
     url = url.strip()
     try:
         parts = urlsplit(url)
@@ -64,23 +64,23 @@ def check_url(url: str) -> str:
 
 
 def traces_url(url: str) -> str:
-    """The address for traces of an endpoint that may be given as its base."""
+    """The address for traces; the endpoint may be given with or without ``/v1/traces``."""
     parts = urlsplit(check_url(url))
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if path.endswith("/v1/traces") else path + "/v1/traces", fragment=""))
 
 
 def parse_header(text: str) -> tuple[str, str]:
-    """``name=value`` of the command line."""
+    """Parse ``name=value`` from the command line."""
     name, separator, value = text.partition("=")
     return _checked_header(name, value if separator else None, "a header")
 
 
 def environment_headers(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The headers that the OTLP variables give, as the SDK's exporters read them.
+    """The headers from the OTLP environment variables, parsed as the SDK's exporters parse them.
 
     Raises:
-        OptionError: a part of them is no ``name=value``; its value is not repeated.
+        OptionError: a part is not of the form ``name=value``; the message does not repeat the value.
     """
     name = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
     text = environment.get(name)
@@ -103,12 +103,12 @@ def _checked_header(name: str, value: str | None, where: str) -> tuple[str, str]
         raise OptionError(f"{where} is not of the form name=value")
     value = value.strip()
     if any(ord(character) < 32 or ord(character) == 127 or ord(character) > 255 for character in value):
-        raise OptionError(f"{where}: the value of {name} has characters that a header cannot carry")
+        raise OptionError(f"{where}: the value of {name} has characters that a header cannot contain")
     return name, value
 
 
 def without_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """``user:password@`` of a URL as the header that carries it."""
+    """Split a URL into the URL without ``user:password@`` and the header with these credentials."""
     parts = urlsplit(url)
     credentials, separator, host = parts.netloc.rpartition("@")
     if not separator:
@@ -119,14 +119,14 @@ def without_credentials(url: str) -> tuple[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Tls:
-    """What secures connections: an SSL context, and the file of authorities where one was named."""
+    """TLS settings: an SSL context, and the CA file if one is configured."""
 
     context: ssl.SSLContext
     authorities: str | None
 
 
 def tls_of_exporters(url: str) -> Tls | None:
-    """Certificates from the variables of OpenTelemetry's exporters."""
+    """The certificates from the environment variables of OpenTelemetry's exporters."""
     if not url.startswith("https"):
         return None
     files = {}

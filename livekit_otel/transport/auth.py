@@ -1,4 +1,4 @@
-"""Credentials as requests takes them. As auth objects, so that no netrc file replaces them."""
+"""Credentials as auth objects of requests, so that a netrc file does not replace them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Bearer", "NoCredentials", "basic", "secrets_of_auth"]
 
 
 class Bearer(AuthBase):
-    """A token."""
+    """A bearer token."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -26,19 +26,19 @@ class Bearer(AuthBase):
 
 
 class NoCredentials(AuthBase):
-    """The headers as they are, whatever a netrc file says."""
+    """Leaves the headers as they are and ignores netrc files."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
 
 
 def basic(user: str, password: str) -> AuthBase:
-    """Name and password, in UTF-8."""
+    """User name and password, encoded as UTF-8."""
     return HTTPBasicAuth(user.encode(), password.encode())
 
 
 def secrets_of_auth(auth: AuthBase | None) -> set[str]:
-    """What must not be shown of credentials."""
+    """The parts of credentials that must not be shown."""
     if isinstance(auth, Bearer):
         return auth.secrets
     if isinstance(auth, HTTPBasicAuth):

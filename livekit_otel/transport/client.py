@@ -1,4 +1,4 @@
-"""HTTP: one client, and every failure as data that callers put into words."""
+"""An HTTP client that reports every failure as data; callers write the messages."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _sleep = time.sleep
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered, whatever its status.
+    """A server's response, whatever its status.
 
     Attributes:
-        reason: as in ``Not Found``.
+        reason: the reason phrase, for example ``Not Found``.
         content_type: in lower case, without parameters.
-        retry_after: seconds that the server asks to wait.
-        cut: whether the body is longer than the client reads.
+        retry_after: seconds that the server asks the client to wait.
+        cut: whether the body exceeds the limit of the client.
     """
 
     status: int
@@ -47,14 +47,14 @@ class Answer:
 
     @property
     def passing(self) -> bool:
-        """Whether another attempt may succeed."""
+        """Whether the error may be temporary."""
         return may_pass(self.status)
 
 
 class Unanswered(Exception):
-    """No answer that says something, after ``attempts``: the last ``answer``, or the ``failure`` to get one.
+    """No usable response after ``attempts`` attempts: the last ``answer``, or the ``failure`` to get one.
 
-    ``asked`` are the seconds that the server wants to have patience, if it says so.
+    ``asked`` is the number of seconds that the server asks the client to wait, if it gives one.
     """
 
     def __init__(self, attempts: int, answer: Answer | None, failure: Failure | None) -> None:
@@ -64,17 +64,17 @@ class Unanswered(Exception):
 
 
 class Client:
-    """Sends requests, with patience.
+    """Sends requests and retries them.
 
     Args:
-        policy: when to try again.
+        policy: when to retry.
         timeout: seconds to connect, and seconds without a byte.
-        longest: bytes of an answer, at most; what is more is not read.
-        headers: for every request.
-        auth: credentials; None for those of a netrc file, if there are any.
-        secrets: what :attr:`redact` replaces, besides the credentials.
-        tls: certificates; None for those that requests uses.
-        redirects: whether to follow them.
+        longest: maximum number of bytes of a response; the rest is not read.
+        headers: added to every request.
+        auth: credentials; None to use a netrc file, if present.
+        secrets: text that :attr:`redact` replaces, in addition to the credentials.
+        tls: certificates; None for the defaults of requests.
+        redirects: whether to follow redirects.
         on_wait: called with an Unanswered and the seconds until the next attempt.
     """
 
@@ -103,18 +103,18 @@ class Client:
         self._answered = False
 
     def send(self, method: str, url: str, *, parameters: Parameters | None = None, body: bytes | None = None) -> Answer:
-        """The first answer that another attempt would not change.
+        """Send a request and return the first response that a retry would not change.
 
         Raises:
-            Unanswered: there is none.
+            Unanswered: there was no such response.
         """
         return self._patiently(lambda: self._try(method, url, parameters, body))
 
     def stream(self, url: str, *, parameters: Parameters | None = None) -> Answer | Iterator[bytes]:
-        """The body of a 200 answer to a GET, piece by piece as it comes; of another status the answer, as by ``send``.
+        """Send a GET request. Return the body of a 200 response in pieces as they arrive; otherwise as ``send``.
 
         Raises:
-            Unanswered: there is none, or, from the iterator, the connection broke off (which is not tried again).
+            Unanswered: there was no response, or the connection broke while iterating (which is not retried).
         """
         return self._patiently(lambda: self._open(url, parameters))
 
@@ -146,7 +146,7 @@ class Client:
             ) as response:  # fmt: skip
                 return self._answer(response), None
         except (requests.RequestException, OSError, ValueError) as error:
-            # ValueError: urllib3's and the codec's, for a host that cannot be one
+            # ValueError: raised by urllib3 and by the codec for an invalid host name
             return None, failure_of(error, answered=self._answered)
 
     def _open(self, url: str, parameters: Parameters | None) -> tuple[Answer | Iterator[bytes] | None, Failure | None]:
@@ -186,7 +186,7 @@ class Client:
                 if size > self._longest:
                     return b"".join(pieces)[: self._longest], True
         except (requests.RequestException, OSError):
-            # an error says enough by its status
+            # for an error the status is sufficient
             if response.status_code < 400:
                 raise
         return b"".join(pieces), False

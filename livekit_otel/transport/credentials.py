@@ -1,4 +1,4 @@
-"""The one place where credentials are left out of what people see: messages, logs, reprs, files."""
+"""Removes credentials from all text that people see: messages, logs, reprs, files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Redactor", "is_ambiguous", "secrets_of", "shown", "without_arguments
 
 HIDDEN = "…"
 _SCHEME = re.compile(r"([^\s:/?#@]*)://")
-#: What ends user and password: an at sign, however it is written.
+#: The end of user and password: an at sign, in any notation.
 _AT = re.compile(r"@|%(?:25)*40|\uff20|\ufe6b")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.%]*\]|[^\s:@\[\]]*")
 _CLEAR = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
 _PORT = re.compile(r":\d{0,5}")
-#: Parameters whose values say what to look for, and never open anything.
+#: Parameters whose values are search criteria and never credentials.
 _HARMLESS = frozenset({"service", "session", "trace", "since", "until", "limit"})
 _PATH = re.compile(r"(?:/(?!/)|\.{1,2}/|~|[A-Za-z]:[\\/])")
 _SHORTEST_SECRET = 4
@@ -26,11 +26,11 @@ _AUTH_SCHEMES = frozenset({"basic", "bearer", "token", "digest", "apikey"})
 
 
 def shown(address: str) -> str:
-    """A URL or a path as it may be printed.
+    """A URL or a path in a form that is safe to print.
 
-    All that comes before the last at sign may be user and password, and is left out; so are the values of parameters
-    that are not known to be harmless, fragments, and what should be a port and is none. A path of this machine is
-    printed as it is.
+    All text before the last at sign may be user and password, and is removed; so are fragments, values in place of a
+    port that are not a port, and the values of parameters that are not known to be harmless. Local paths are printed
+    unchanged.
     """
     scheme = _SCHEME.match(address.lstrip())
     if scheme is None:
@@ -50,7 +50,7 @@ def _is_path(text: str) -> bool:
 
 
 def is_ambiguous(url: str) -> bool:
-    """Whether user or password of a URL hold a character that ends them, so that a part of them would be the host."""
+    """Whether user or password contain a character that ends them, so that a part of them would be the host."""
     rest = url.partition("://")[2]
     authority, clear = _authority(rest)
     beyond = any(mark[0] == "@" and mark.start() > len(authority) for mark in _marks(rest))
@@ -58,7 +58,7 @@ def is_ambiguous(url: str) -> bool:
 
 
 def _authority(rest: str) -> tuple[str, bool]:
-    """What stands before path and query, and whether it ends in a host and a port."""
+    """The text before path and query, and whether it ends in a host and a port."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     return authority, _CLEAR.fullmatch(_AT.split(authority)[-1]) is not None
 
@@ -76,11 +76,11 @@ def _marks(rest: str) -> list[re.Match[str]]:
 
 
 def _after_credentials(rest: str) -> str:
-    """``host:port/path?query#fragment`` without what comes before the host, and without what only it may know."""
+    """``host:port/path?query#fragment`` without the parts that may be secret."""
     hidden = ""
     if marks := _marks(rest):
         last = marks[-1]
-        # an ordinary address needs no mark: who gave credentials knows that they did
+        # an ordinary address needs no mark: the user knows that it has credentials
         ordinary = last[0] == "@" and last.start() < len(_authority(rest)[0])
         hidden, rest = ("" if ordinary else HIDDEN + "@"), rest[last.end() :]
     host = _HOST.match(rest)
@@ -107,7 +107,7 @@ def _query(parameters: str) -> str:
 
 
 def without_arguments(text: str, arguments: Iterable[str]) -> str:
-    """A text of somebody else that repeats arguments, with the addresses among them as they may be printed."""
+    """Text from another program that repeats arguments, with each address among them in its printable form."""
     values = {value for argument in arguments for value in (argument, argument.partition("=")[2]) if value}
     for value in sorted(values, key=len, reverse=True):
         if (visible := shown(value)) != value:
@@ -116,7 +116,7 @@ def without_arguments(text: str, arguments: Iterable[str]) -> str:
 
 
 def secrets_of(url: str) -> set[str]:
-    """The credentials in a URL, as they stand there and decoded."""
+    """The credentials in a URL, both as written and decoded."""
     rest = url.partition("://")[2] or url
     found: set[str] = set()
     if marks := _marks(rest):
@@ -127,7 +127,7 @@ def secrets_of(url: str) -> set[str]:
         rest = rest[marks[-1].end() :]
     authority, clear = _authority(rest)
     if not clear:
-        # what should be a port
+        # text in place of a port
         found.add(authority.partition(":")[2])
     query = rest.partition("#")[0].partition("?")[2]
     found |= {value for name, value in parse_qsl(query) if name not in _HARMLESS}
@@ -136,7 +136,7 @@ def secrets_of(url: str) -> set[str]:
 
 
 class Redactor:
-    """Replaces secrets in text by ``***``: servers and libraries repeat what they were sent."""
+    """Replaces secrets in text with ``***``, because servers and libraries repeat what they receive."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         parts = {part for secret in secrets for part in _parts(secret)}

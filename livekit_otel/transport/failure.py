@@ -1,4 +1,4 @@
-"""Why a request got no answer."""
+"""Classifies why a request got no response."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Failure", "Kind", "failure_of"]
 Kind: TypeAlias = Literal[
     "certificate", "tls", "proxy", "timeout", "connect-timeout", "refused", "hung-up", "broken", "damaged", "other"
 ]
-#: What is left of a connection to a port where nobody speaks HTTP.
+#: Signs of a connection to a port where no HTTP server listens.
 _HUNG_UP = ("RemoteDisconnected", "ConnectionReset", "BrokenPipe", "BadStatusLine")
-#: Exceptions of the standard library whose text says what happened, and repeats no address.
+#: Standard library exceptions whose text describes the failure and contains no address.
 _SPEAKING = (http.client.RemoteDisconnected, ssl.SSLError)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there was no answer.
+    """Why there was no response.
 
     Attributes:
-        kind: ``certificate`` (not trusted), ``tls`` (another reason for no secure connection), ``proxy``, ``timeout``,
-            ``connect-timeout``, ``refused`` (nobody listens, or the name is not known), ``hung-up`` (closed before the
-            first answer), ``broken`` (closed later), ``damaged`` (what came cannot be decoded), ``other``.
-        detail: the innermost reason; no address and no credentials are in it.
-        final: whether another attempt is pointless.
+        kind: ``certificate`` (not trusted), ``tls`` (any other TLS error), ``proxy``, ``timeout``,
+            ``connect-timeout``, ``refused`` (no server listens, or the host name is unknown), ``hung-up`` (closed
+            before the first response), ``broken`` (closed later), ``damaged`` (the data cannot be decoded), ``other``.
+        detail: the innermost reason, without addresses or credentials.
+        final: whether a retry is pointless.
     """
 
     kind: Kind
@@ -39,12 +39,12 @@ class Failure:
 
     @property
     def unreachable(self) -> bool:
-        """Whether the server may only be away: it is not the answer, nor the security of the connection."""
+        """Whether the server may be temporarily unavailable."""
         return self.kind in ("refused", "connect-timeout", "proxy", "tls", "other")
 
 
 def failure_of(error: Exception, *, answered: bool) -> Failure:
-    """``answered``: whether this server answered before."""
+    """Classify an exception. ``answered``: whether this server has responded before."""
     chain = _chain(error)
     detail = _detail(chain)
     if isinstance(error, exceptions.SSLError):
@@ -72,12 +72,13 @@ def failure_of(error: Exception, *, answered: bool) -> Failure:
 
 
 def _timed_out(error: BaseException) -> bool:
-    """Whether a wait of ours ended; what the system calls a time-out has a number, and is another way to be away."""
+    """Whether one of our timeouts expired. A timeout reported by the operating system has an errno and means that the
+    server is unavailable."""
     return isinstance(error, TimeoutError) and error.errno is None
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An exception and what it came from, from the outermost on."""
+    """An exception and its causes, outermost first."""
     found: list[BaseException] = []
     one: BaseException | None = error
     while one is not None and len(found) < 10 and one not in found:

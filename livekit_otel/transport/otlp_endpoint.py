@@ -1,4 +1,4 @@
-"""An OTLP/HTTP endpoint: requests, and what the answers mean."""
+"""An OTLP/HTTP endpoint: sends requests and interprets the responses."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ __all__ = ["NO_ANSWER", "Accepted", "Endpoint", "Rejected"]
 _TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _LONGEST_ANSWER = 1 << 20
 _REJECTED = frozenset({400, 413, 422})
-NO_ANSWER = "no answer in time"
+NO_ANSWER = "no response in time"
 _HINTS = {
-    301: "give the address that it redirects to",
+    301: "use the address that it redirects to",
     401: "check the credentials (--header, or OTEL_EXPORTER_OTLP_HEADERS)",
     403: "check the credentials (--header, or OTEL_EXPORTER_OTLP_HEADERS)",
-    404: "is this the OTLP/HTTP address? It usually ends in /v1/traces",
-    405: "is this the OTLP/HTTP address? It usually ends in /v1/traces",
-    501: "is this the OTLP/HTTP address? It usually ends in /v1/traces",
-    415: "it does not take this encoding; try the other --encoding",
+    404: "check that this is the OTLP/HTTP address; it usually ends in /v1/traces",
+    405: "check that this is the OTLP/HTTP address; it usually ends in /v1/traces",
+    501: "check that this is the OTLP/HTTP address; it usually ends in /v1/traces",
+    415: "the endpoint does not support this encoding; try the other --encoding",
 }
 
 
 class Rejected(Exception):
-    """The endpoint will not take these spans, whatever their number of tries."""
+    """The endpoint rejects these spans; a retry would not help."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """An acknowledged request; ``rejected`` of its spans were refused, as ``message`` says."""
+    """An acknowledged request; ``rejected`` of its spans were rejected for the reason in ``message``."""
 
     rejected: int = 0
     message: str = ""
 
 
 class Endpoint:
-    """Sends to one address.
+    """Sends requests to one address.
 
     Args:
-        url: as :func:`traces_url` returns it.
+        url: as returned by :func:`traces_url`.
         headers: added to every request; never shown.
         encoding: ``protobuf`` or ``json``.
-        compress: gzip the bodies.
+        compress: whether to compress the bodies with gzip.
         timeout: seconds for one request.
-        patience: seconds for one batch, with all its tries; 0 tries once.
-        on_wait: called with a message and the seconds until the next try.
+        patience: seconds for one batch, retries included; 0 for a single attempt.
+        on_wait: called with a message and the seconds until the next attempt.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Endpoint:
         )
 
     def send(self, body: bytes) -> Accepted:
-        """Send until it is acknowledged.
+        """Send a request until it is acknowledged.
 
         Raises:
-            Rejected: it answered that these spans are not acceptable (400, 413, 422).
-            EndpointError: it refuses everything, or did not answer in time.
+            Rejected: the endpoint rejects these spans (400, 413, 422).
+            EndpointError: the endpoint rejects every request, or did not respond in time.
         """
         data = gzip.compress(body, 6) if self._compress else body
         try:
@@ -112,9 +112,9 @@ class Endpoint:
         if failure is not None and failure.kind == "certificate":
             return EndpointError(
                 f"{self.name}: its certificate is not trusted ({failure.detail})",
-                "name the authority's file in OTEL_EXPORTER_OTLP_CERTIFICATE",
+                "set OTEL_EXPORTER_OTLP_CERTIFICATE to the file with the CA certificate",
             )
-        asked = f", which asks for {unanswered.asked:.0f} s of waiting" if unanswered.asked else ""
+        asked = f", and asks to wait {unanswered.asked:.0f} s" if unanswered.asked else ""
         gave_up = f"; gave up after {self._patience:g} s" if self._patience else ""
         return EndpointError(f"{self.name}: {self._why(unanswered)}{asked}{gave_up}")
 
@@ -132,7 +132,7 @@ class Endpoint:
 
     def _accepted(self, answered: Answer) -> Accepted:
         if answered.content_type == "text/html":
-            raise EndpointError(f"{self.name}: answered with a web page, this is not an OTLP address", _HINTS[404])
+            raise EndpointError(f"{self.name}: answered with a web page, so it is not an OTLP address", _HINTS[404])
         answer = ExportTraceServiceResponse()
         try:
             if answered.content_type == "application/json":
@@ -140,14 +140,14 @@ class Endpoint:
             else:
                 answer.ParseFromString(answered.body)
         except (json_format.ParseError, DecodeError, UnicodeDecodeError):
-            # acknowledged all the same: some servers answer with a text of their own
+            # acknowledged nevertheless: some servers respond with text of their own
             return Accepted()
         partial = answer.partial_success
         return Accepted(max(0, partial.rejected_spans), _line(self._client.redact(partial.error_message)))
 
 
 def _message(content_type: str, body: bytes) -> str:
-    """What an error says: google.rpc.Status as protobuf or JSON, or a text."""
+    """The text of an error response: google.rpc.Status as protobuf or JSON, or plain text."""
     if content_type == "text/html":
         return ""
     if content_type in ("application/x-protobuf", "application/protobuf"):

@@ -1,4 +1,4 @@
-"""When a request is tried again, and after how long."""
+"""Decides whether and when a request is retried."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _NOT_AGAIN = frozenset({501, 505})
 
 
 def may_pass(status: int) -> bool:
-    """Whether what a status says may be over at the next attempt."""
+    """Whether the error behind a status may be temporary."""
     return status in _AGAIN or (status >= 500 and status not in _NOT_AGAIN)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a request is tried again: after no answer, and after 408, 425, 429 and 5xx except 501 and 505.
+    """When to retry a request: after no response, and after 408, 425, 429 and 5xx except 501 and 505.
 
     Attributes:
-        attempts: how many at most; None for any number.
-        timeouts: how many of them may end without an answer in time; None for any number.
-        patience: seconds from the first attempt to the last, at most; None for any.
-        first_wait, longest_wait: seconds between attempts, which double; a quarter more or less at random.
-        longest_asked: a server that asks for more seconds than that in ``Retry-After`` is given up.
-        unreachable: whether to try again where nobody listens, or the name is not known.
+        attempts: maximum number of attempts; None for no limit.
+        timeouts: maximum number of attempts that time out; None for no limit.
+        patience: maximum seconds from the first attempt to the last; None for no limit.
+        first_wait, longest_wait: seconds between attempts; the wait doubles and varies by 25 % at random.
+        longest_asked: do not retry if ``Retry-After`` asks for more seconds than this.
+        unreachable: whether to retry if no server listens or the host name is unknown.
     """
 
     attempts: int | None = None
@@ -42,12 +42,12 @@ class RetryPolicy:
     unreachable: bool = False
 
     def wait(self, attempt: int, asked: float | None) -> float:
-        """Seconds after an attempt, counted from 0; ``asked`` is what the server asks for."""
+        """Seconds to wait after attempt ``attempt`` (from 0); ``asked`` is the wait that the server asks for."""
         wait: float = min(self.longest_wait, self.first_wait * 2 ** min(attempt, 16)) * random.uniform(0.75, 1.25)
         return max(wait, asked or 0.0)
 
     def ends(self, attempt: int, timeouts: int, elapsed: float, wait: float, asked: float | None) -> bool:
-        """Whether attempt number ``attempt`` was the last."""
+        """Whether attempt ``attempt`` was the last."""
         return (
             (self.attempts is not None and attempt + 1 >= self.attempts)
             or (self.timeouts is not None and timeouts >= self.timeouts)
@@ -56,14 +56,14 @@ class RetryPolicy:
         )
 
 
-#: Of readers. Of requests that get no answer at all each waits for a minute.
+#: For readers. An attempt that gets no response takes up to a minute.
 READING = RetryPolicy(attempts=6, timeouts=2, longest_asked=120.0)
-#: Of what sends spans: an endpoint that is away is waited for, as long as the caller has patience.
+#: For sending spans: wait for an unavailable endpoint as long as the caller allows.
 SENDING = RetryPolicy(longest_wait=30.0, unreachable=True)
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds that a server asks to wait in ``Retry-After``, which holds seconds or a date."""
+    """Seconds to wait according to ``Retry-After``, which contains seconds or a date."""
     if not value:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a turn is: its latency, where its silence went, what it used. Pure functions over span records."""
+"""Derives a turn's latency, the stages behind its silence, and its usage, with pure functions over span records."""
 
 from __future__ import annotations
 

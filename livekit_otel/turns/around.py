@@ -1,4 +1,4 @@
-"""What a turn's own stages do not say: when the user was heard around it, and until when an answer could follow."""
+"""Data about a turn from outside its own stages: who was heard around it, and until when an answer could follow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "sooner",
 ]
 
-#: what an avatar reports of a playout, maybe on a span of that alone
+#: an avatar's report of a playout, possibly on a span of its own
 AVATAR = attr.metric("avatar", "timestamp")
 
 
@@ -32,11 +32,10 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     """The time around a turn, in unix nanoseconds.
 
     Attributes:
-        heard: when somebody was heard, in this turn and outside of it: the user by VAD, noise included, or the agent;
-            merged.
+        heard: when the user (by VAD, including noise) or the agent was heard, within the turn and outside it; merged.
         tools: when tools of the session ran, by their end.
-        until_ns: when, after the turn, the user's next committed speech began, or the session's close was called.
-        spoken: whether it was speech.
+        until_ns: when, after the turn, the user's next committed speech began, or the session began to close.
+        spoken: whether that was speech.
     """
 
     heard: Sequence[Interval] = ()
@@ -46,7 +45,7 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def arounds(turns: Sequence[TurnSpans], spans: Collection[SpanRecord]) -> Iterator[Around]:
-    """That of each of a session's turns, which are in order."""
+    """The :class:`Around` of each turn of a session; ``turns`` must be in order."""
     sounds = merged(part for one in spans for part in heard(one.kind, one.start_ns, one.end_ns, one.attributes))
     tools = sorted(((one.start_ns, one.end_ns) for one in spans if one.kind == attr.KIND_TOOL), key=by_end)
     end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
@@ -61,7 +60,7 @@ def arounds(turns: Sequence[TurnSpans], spans: Collection[SpanRecord]) -> Iterat
 
 
 def sooner(known: tuple[int | None, bool], other: tuple[int, bool]) -> tuple[int, bool]:
-    """The earlier of two moments at which a wait can end, and whether it is one of speech."""
+    """The earlier of two times at which a wait can end, and whether it is a time of speech."""
     at_ns, spoken = known
     if at_ns is None or other[0] < at_ns:
         return other
@@ -69,7 +68,7 @@ def sooner(known: tuple[int | None, bool], other: tuple[int, bool]) -> tuple[int
 
 
 def is_spoken(turn: SpanRecord) -> bool:
-    """Whether the user's side of a turn was said aloud, and not written."""
+    """Whether the user's side of a turn was spoken, not typed."""
     return turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) != attr.SPEECH_END_TYPED
 
 
@@ -84,7 +83,7 @@ def is_playout(playback: Values) -> bool:
 
 
 def heard(kind: str, start_ns: int, end_ns: int, attributes: Values) -> list[Interval]:
-    """When a span says that somebody was heard: the user by VAD, or the agent, without its pauses."""
+    """The intervals of a span in which somebody was heard: the user by VAD, or the agent without its pauses."""
     if kind == attr.KIND_VAD and is_speech(attributes):
         return [(start_ns, end_ns)]
     if kind == attr.KIND_PLAYBACK and is_playout(attributes):
@@ -93,7 +92,7 @@ def heard(kind: str, start_ns: int, end_ns: int, attributes: Values) -> list[Int
 
 
 def audible(start_ns: int, end_ns: int, playback: Values) -> list[Interval]:
-    """When a playout could be heard: without its pauses."""
+    """The audible intervals of a playout, without its pauses."""
     offsets = [round(value * 1e9) for value in numbers(playback, attr.PLAYBACK_PAUSES)]
     if not offsets:
         return [(start_ns, end_ns)]
@@ -105,6 +104,6 @@ def audible(start_ns: int, end_ns: int, playback: Values) -> list[Interval]:
 
 
 def close_ns(end: Values, ended_ns: int) -> int:
-    """When the session's close was called, by its ``session.end``, which stands at ``ended_ns``."""
+    """When the session began to close, according to its ``session.end``, which starts at ``ended_ns``."""
     closing = nanoseconds(end, attr.SESSION_CLOSING)
     return ended_ns - (closing or 0)

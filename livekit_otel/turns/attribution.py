@@ -1,4 +1,4 @@
-"""Which turn a stage belongs to: its parent, else the turn that names its speech. The one answer to that question."""
+"""Determines the turn of a stage: by its parent, else by the speech that the turn names. No other code does so."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class TurnSpans(msgspec.Struct, frozen=True):
 
     Attributes:
         index: number of the turn in its session, from 0.
-        span_id: id of the turn's span, also when that span itself is missing.
-        turn: the turn's own span; None when it is missing (the call broke off within the turn).
-        stages: its stage spans, each once, in no order.
+        span_id: id of the turn's span, even if that span is missing.
+        turn: the turn's own span; None if it is missing (the call broke off within the turn).
+        stages: its stage spans, each once, in no particular order.
     """
 
     index: int
@@ -31,14 +31,14 @@ class TurnSpans(msgspec.Struct, frozen=True):
 
 
 def turns_of(spans: Iterable[SpanRecord]) -> list[TurnSpans]:
-    """The turns of one session, by index; those whose own span is missing follow, by the start of their first stage.
+    """The turns of one session, by index; turns without their own span follow, by the start of their first stage.
 
     Args:
-        spans: the session's span records, in any order, each once; spans that are not ours are ignored.
+        spans: the session's span records, in any order, each once; spans of other instrumentations are ignored.
 
-    A stage below a turn's span, or below another stage of it, is that turn's. One below the session (its work began
-    before its turn did, or ended after it) is the turn's that names its speech; without one it belongs to none. Stages
-    below a span that is missing are of a turn that broke off.
+    A stage below a turn's span, or below another stage of the turn, belongs to that turn. A stage below the session
+    (its work began before its turn, or ended after it) belongs to the turn that names its speech; a stage without a
+    speech belongs to none. Stages below a missing span belong to a turn that broke off.
     """
     turns: list[SpanRecord] = []
     below: defaultdict[str, list[SpanRecord]] = defaultdict(list)
@@ -51,7 +51,7 @@ def turns_of(spans: Iterable[SpanRecord]) -> list[TurnSpans]:
         elif kind == attr.KIND_SESSION:
             sessions.add(span.span_id)
         elif kind and span.parent_id:
-            # the session's own span is exported last, or never: these are its children for sure
+            # the session's own span is exported last, or never; the parents of these spans must be sessions
             sessions.add(span.parent_id)
         if kind == attr.KIND_TURN:
             turns.append(span)
@@ -69,13 +69,13 @@ def turns_of(spans: Iterable[SpanRecord]) -> list[TurnSpans]:
 
 
 def _above(stage: SpanRecord, stages: dict[str, SpanRecord], known: dict[str, str]) -> str:
-    """The span above a stage that is no stage itself: a tool's own requests are below the tool.
+    """The nearest ancestor of a stage that is not a stage itself: a tool's own requests are below the tool.
 
-    ``known`` has what was found for the stages before: a stage below another has the same span above it.
+    ``known`` has the results for earlier stages: a stage below another stage has the same ancestor.
     """
     way: list[str] = []
     at = stage.span_id
-    # in a circle the first stage that is met again stands above it
+    # in a cycle, the first stage that is reached again is the result
     while at in stages and at not in known:
         known[at] = at
         way.append(at)
@@ -86,7 +86,7 @@ def _above(stage: SpanRecord, stages: dict[str, SpanRecord], known: dict[str, st
 
 
 def _settle(loose: list[SpanRecord], turns: list[SpanRecord], below: defaultdict[str, list[SpanRecord]]) -> None:
-    """Give stages below the session to their turns."""
+    """Assign stages below the session to their turns."""
     by_speech: defaultdict[str, list[SpanRecord]] = defaultdict(list)
     for turn in sorted(turns, key=_begin):
         for speech in set(texts(turn.attributes, attr.TURN_SPEECH_IDS)):
@@ -98,7 +98,7 @@ def _settle(loose: list[SpanRecord], turns: list[SpanRecord], below: defaultdict
 
 
 def owner(stage: SpanRecord, turns: Iterable[SpanRecord]) -> SpanRecord | None:
-    """The turn of a stage that hangs below the session: the latest one before it that names its speech."""
+    """The turn of a stage below the session: the latest turn before it that names its speech."""
     speech = stage.attributes.get(attr.SPEECH_ID)
     if not speech:
         return None
@@ -111,11 +111,11 @@ def _begin(turn: SpanRecord) -> tuple[int, str]:
 
 
 def _choose(stage: SpanRecord, named: Sequence[SpanRecord]) -> SpanRecord | None:
-    """Of the turns that name a stage's speech, by start, the latest that began before it, else the first."""
+    """From the turns that name a stage's speech, by start: the latest that began before it, else the first."""
     before = bisect_right(named, stage.start_ns, key=lambda turn: turn.start_ns)
     return named[max(before - 1, 0)] if named else None
 
 
 def index_of(turn: SpanRecord) -> int:
-    """Number of a turn, as its span says it; 0 where it does not."""
+    """The number of a turn from its span; 0 if it is missing."""
     return whole(turn.attributes, attr.TURN_INDEX) or 0

@@ -1,4 +1,4 @@
-"""Whether the agent took the floor too early: the user had only paused, and spoke on."""
+"""Whether the agent started to answer too early: the user had only paused, and continued."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from .wait import Wait
 
 __all__ = ["AFTER_AUDIO", "is_false_cutoff"]
 
-#: nanoseconds after the commit, and after the first audio, in which a user who speaks has not been answered yet
+#: nanoseconds after the commit, and after the first audio, within which a user who speaks continues the same turn
 _AFTER_COMMIT, AFTER_AUDIO = 1_000_000_000, 500_000_000
 
 
 def is_false_cutoff(wait: Wait, around: Around) -> bool:
-    """Whether the user's next committed words followed an automatic commit so soon that they continue its words."""
+    """Whether the user's next committed speech followed an automatic commit so soon that it continues that turn."""
     resumed, commit = around.until_ns, wait.commit_ns
     if resumed is None or commit is None or wait.eou is None or not around.spoken:
         return False

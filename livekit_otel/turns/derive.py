@@ -1,4 +1,4 @@
-"""The derivation: from the span records of a turn, or of a session, to its numbers. Pure; any order will do."""
+"""Derives the numbers of a turn or a session from span records, in any order, with pure functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VERDICTS = (attr.VERDICT_INTERRUPTION, attr.VERDICT_FALSE_INTERRUPTION, attr.VE
 
 
 class Totals:
-    """What can be counted span by span, for a turn as for a session: usage, and what became of interruptions."""
+    """Totals of a turn or a session that are counted span by span: usage, and the verdicts on interruptions."""
 
     __slots__ = ("discarded", "usage", "verdicts")
 
@@ -45,7 +45,7 @@ class Totals:
         self.count(record, use_of(record))
 
     def count(self, record: SpanRecord, use: Use | None) -> None:
-        """Count a stage span whose usage has been read already."""
+        """Count a stage span whose usage is already read."""
         attributes = record.attributes
         if use is not None:
             self.usage.add(use)
@@ -69,11 +69,11 @@ def derive_turn(
 
     Args:
         stages: its stage spans, in any order, each once.
-        turn: its own span; without it (the call broke off) ``index`` and ``span_id`` say which turn it is.
-        index: number of the turn where its span does not say it.
-        span_id: id of its span where that is missing.
-        totals: what counting ``stages`` gives, for a caller who has it already.
-        around: what is known of the time around the turn.
+        turn: its own span; if it is missing (the call broke off), ``index`` and ``span_id`` identify the turn.
+        index: number of the turn if its span does not contain it.
+        span_id: id of its span if that is missing.
+        totals: the totals of ``stages``, if the caller has already counted them.
+        around: data about the time around the turn.
     """
     around = around or Around()
     sorted_out = Stages(stages, around.tools)
@@ -114,7 +114,7 @@ def derive_turn(
 
 
 def _wait(sorted_out: Stages, stages: Sequence[SpanRecord], turn: SpanRecord | None) -> tuple[bool, Wait]:
-    """Whether the turn has a user side, and its first wait."""
+    """Whether the user is part of the turn, and its first wait."""
     if turn is None:
         has_user = bool(sorted_out.eou or sorted_out.transcripts or sorted_out.vad)
         opened = min((one.start_ns for one in stages), default=0)
@@ -136,8 +136,7 @@ def _silence(path: Iterable[Segment]) -> dict[str, float]:
 
 
 def with_turn(derived: TurnDerivation, turn: SpanRecord) -> TurnDerivation:
-    """The same with what the turn's span itself says when it has ended: the agent, why it ended, and LiveKit's own
-    values."""
+    """Add the values from the turn's ended span: the agent, the reason for its end, and LiveKit's own values."""
     attributes = turn.attributes
     reported: dict[str, float] = {}
     for name, key in _REPORTED:
@@ -161,8 +160,8 @@ def derive_session(spans: Iterable[SpanRecord], thresholds: Thresholds = DEFAULT
     """The numbers of one session.
 
     Args:
-        spans: its span records, in any order; duplicates are dropped, spans that are not ours are ignored.
-        thresholds: seconds from which on waits are flagged, by name.
+        spans: its span records, in any order; duplicates are dropped, spans of other instrumentations are ignored.
+        thresholds: seconds from which waits are flagged, by name.
     """
     unique: dict[str, SpanRecord] = {}
     totals = Totals()
@@ -184,7 +183,7 @@ def derive_session(spans: Iterable[SpanRecord], thresholds: Thresholds = DEFAULT
 
 
 def _lacks_spans(spans: Collection[SpanRecord]) -> bool:
-    """Whether spans of the session are known to be missing, or its end, which counts them, is."""
+    """Whether spans of the session are known to be missing, or its end, which counts the spans, is missing."""
     end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
     count = whole(end.attributes, attr.SESSION_SPAN_COUNT) if end is not None else None
     # session.end does not count the reports that are made after it
@@ -192,7 +191,7 @@ def _lacks_spans(spans: Collection[SpanRecord]) -> bool:
 
 
 def _derive(one: TurnSpans, corrections: Mapping[str, Any], around: Around, *, lacking: bool) -> TurnDerivation:
-    """From a turn's stages; where some may be missing and the turn's span says more than they do, from the span."""
+    """Derive a turn from its stages, or from its span if stages may be missing and the span has more data."""
     derived = derive_turn(one.stages, one.turn, index=one.index, span_id=one.span_id, around=around)
     if lacking and one.turn is not None and says_more(derived, one.turn, corrections):
         return with_recorded(derived, one.turn, corrections)
@@ -200,7 +199,7 @@ def _derive(one: TurnSpans, corrections: Mapping[str, Any], around: Around, *, l
 
 
 def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ...] = ()) -> SessionDerivation:
-    """A session's numbers from what was counted."""
+    """A session's numbers from its statistics and totals."""
     return SessionDerivation(
         turns=turns,
         turn_count=stats.turns,

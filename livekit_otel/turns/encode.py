@@ -1,4 +1,4 @@
-"""Derived numbers as span attributes, and corrections of them; ``recorded`` reads both back."""
+"""Encodes derived numbers and their corrections as span attributes; ``recorded`` decodes both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOTE_LIMIT = 16
 
 
 def turn_attributes(turn: TurnDerivation, thresholds: Thresholds = DEFAULTS) -> Attributes:
-    """What a turn's span says of itself, flagged by ``thresholds``."""
+    """The attributes of a turn's span, with flags according to ``thresholds``."""
     out: Attributes = {}
     for name, key in _LATENCY:
         value = getattr(turn.latency, name)
@@ -65,7 +65,7 @@ def _gap(gap: Gap) -> list[object]:
 
 
 def session_attributes(session: SessionDerivation) -> tuple[Attributes, Attributes]:
-    """What session.end and the session's span say: what every one must, and the percentiles one by one."""
+    """The attributes of session.end and of the session's span: the required ones, and the percentiles one by one."""
     out: Attributes = {attr.SESSION_TURNS: session.turn_count}
     out[attr.SESSION_FALSE_CUTOFFS] = session.false_cutoffs
     _flags(session.flags, out)
@@ -116,7 +116,7 @@ def _shared(scope: Literal["turn", "session"], derived: TurnDerivation | Session
 
 
 def _pieces(encoded: Iterable[bytes]) -> str:
-    """JSON of as many as fit an attribute (about ten models, twenty gaps)."""
+    """As many JSON values as fit into an attribute (about ten models, twenty gaps)."""
     parts: list[bytes] = []
     size = 2
     for part in encoded:
@@ -131,13 +131,13 @@ def correction(index: int, name: str, value: AttributeValue | None) -> bytes:
     """One correction, as JSON: turn ``index`` has ``value`` for an attribute, or no longer has it (None).
 
     Args:
-        name: of the attribute, without ``livekit_otel.turn.`` if it begins with that.
+        name: name of the attribute, without the prefix ``livekit_otel.turn.`` if it has it.
     """
     return msgspec.json.encode([index, name, value])
 
 
 def correction_piece(number: int, corrections: Iterable[bytes]) -> Attributes:
-    """The attribute that carries corrections: piece ``number`` of a span, from 0."""
+    """The attribute that carries corrections; ``number`` is its number on the span, from 0."""
     return {f"{attr.TURN_LATE_PREFIX}{number:03d}": _array(corrections)}
 
 

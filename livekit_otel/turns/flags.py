@@ -1,4 +1,4 @@
-"""Flags of turns and sessions: which turns deserve a look, and why. Made of numbers, which thresholds never change."""
+"""Flags of turns and sessions: which turns to look at, and why. Flags never change the numbers they are based on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .model import Flag, TurnDerivation
 __all__ = ["FlagTally", "flags_of"]
 
 _SECONDS, _FAILURES, _INTERRUPTIONS = "s", "{failure}", "{interruption}"
-#: seconds after the commit within which a user who speaks on was cut off (see ``cutoff``)
+#: seconds after the commit within which a user who continues to speak counts as cut off (see ``cutoff``)
 _CUTOFF = 1.0
 
 
@@ -74,13 +74,13 @@ def _largest(stages: Mapping[str, float]) -> str | None:
 
 
 def _grave(flag: Flag) -> tuple[float, int]:
-    """The larger, the worse; but a user who was cut off spoke on the sooner, the worse. Of equals the first turn's."""
+    """Sort key: larger is worse, but for a cutoff an earlier continuation is. Among equals, the first turn wins."""
     value = -1.0 if flag.value is None else flag.value
     return (-value if flag.name == attr.FLAG_FALSE_CUTOFF else value), -flag.turn
 
 
 class FlagTally:
-    """What a session says of its turns' flags: of each the worst, and how many turns have it. In any order."""
+    """The flags of a session's turns: the worst of each name, and the number of turns with it. Turns in any order."""
 
     __slots__ = ("counts", "worst")
 
@@ -89,7 +89,7 @@ class FlagTally:
         self.worst: dict[str, Flag] = {}
 
     def add(self, flags: Iterable[Flag]) -> None:
-        """The flags of a turn."""
+        """Add the flags of a turn."""
         for flag in flags:
             self.counts[flag.name] = self.counts.get(flag.name, 0) + 1
             known = self.worst.get(flag.name)
@@ -102,9 +102,9 @@ class FlagTally:
         return other
 
     def flags(self) -> tuple[Flag, ...]:
-        """The worst of each name, by name."""
+        """The worst flag of each name, by name."""
         return tuple(self.worst[name] for name in sorted(self.worst))
 
     def sums(self) -> dict[str, int]:
-        """How many turns have each flag, by name."""
+        """The number of turns with each flag, by name."""
         return dict(sorted(self.counts.items()))

@@ -1,4 +1,4 @@
-"""Where a silence after the agent's first words went: the critical path back through it, by stage."""
+"""The stages behind a silence after the agent's first words: its critical path, followed backwards."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _STAGES = {attr.KIND_TOOL: _TOOL, attr.KIND_LLM: _LLM, attr.KIND_REALTIME: _LLM,
 
 
 def path_to(stages: Stages, gap: Interval, voice: SpanRecord) -> tuple[Segment, ...]:
-    """Intervals that cover a silence which ``voice`` ended."""
+    """Intervals that cover a silence which ended with ``voice``."""
     path = _GapPath(stages, Wait(), gap[0], voice)
     path.answer()
     return path.whole()
 
 
 def open_path(stages: Stages, gap: Interval, unheard: Wait | None, *, hook_runs: bool) -> tuple[Segment, ...]:
-    """The same through one that no voice ended: what was running at its end, and what that had waited for.
+    """Intervals that cover a silence that no voice ended: the stage running at its end, and its waits before that.
 
     Args:
-        unheard: the wait of a turn in which nothing was heard: the silence begins where the user stopped.
-        hook_runs: ``on_user_turn_completed`` was cut off with the turn, where nothing says how long it took.
+        unheard: the wait of a turn without any audio, whose silence begins where the user stopped.
+        hook_runs: whether ``on_user_turn_completed`` was cut off with the turn, if its duration is unknown.
     """
     end = SpanRecord(trace_id="", span_id="", parent_id=None, name="", start_ns=gap[1], end_ns=gap[1], attributes={})
     path = _GapPath(stages, Wait(), gap[0], end)
@@ -40,22 +40,22 @@ def open_path(stages: Stages, gap: Interval, unheard: Wait | None, *, hook_runs:
 
 
 class _GapPath(CriticalPath):
-    """Stages may have begun before the silence; what they took of it counts."""
+    """The path of a silence. Stages may have begun before the silence; only their part within it counts."""
 
     @property
     def reach(self) -> int:
         return 0
 
     def _voice(self, playback: SpanRecord, source: SpanRecord | None) -> SpanRecord | None:
-        """Steps of an answer share a speech: the voice is that of the step whose words it speaks."""
+        """The synthesis for the text of ``source``, because the steps of an answer share one speech."""
         return self._stages.synthesis(playback, source.start_ns if source is not None else 0)
 
     def _latest(self, stage: SpanRecord) -> tuple[int, bool, int, str]:
-        """What ran last; a tool rather than the response that called it and runs on beside it."""
+        """Sort key for the stage that ran last; a tool wins over the response that called it and still runs."""
         return min(stage.end_ns, self.at), stage.kind == attr.KIND_TOOL, stage.start_ns, stage.span_id
 
     def running(self) -> None:
-        """From the end of the silence back to what ran in it last."""
+        """Follow the path from the end of the silence back to the stage that ran last in it."""
         running = [one for one in (*self._stages.tool, *self._stages.llm, *self._stages.tts) if one.start_ns < self.at]
         last = max(running, key=self._latest, default=None)
         if last is None:
@@ -66,7 +66,7 @@ class _GapPath(CriticalPath):
         self._back_from(self._request_before(speech_of(last)) if last.kind != attr.KIND_LLM else last)
 
     def before(self, wait: Wait, *, hook_runs: bool) -> None:
-        """From the first request to the user's silence."""
+        """Follow the path from the first request back to the user's silence."""
         self._wait = wait
         if wait.commit_ns is None or wait.commit_ns > self.at:
             return
@@ -75,6 +75,6 @@ class _GapPath(CriticalPath):
         self.before_answer()
 
     def whole(self) -> tuple[Segment, ...]:
-        """The path to the beginning of the silence; what no stage explains is nobody's."""
+        """The path from the start of the silence; time that no stage explains counts as ``other``."""
         self.extend(self._gap, self.floor)
         return explained(reversed(self.segments), self._stages.work)

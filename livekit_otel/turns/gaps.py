@@ -1,7 +1,7 @@
-"""The silences after the agent's first words: what the user still waited through, and which stage that was.
+"""The silences after the agent's first words in which the user was still waiting, and the stages behind them.
 
-The agent owes speech from its first playout to the start of its last one. Where that one is provisional, or there is
-none, it owes speech until the user speaks again, the session is closed or the reply has failed, whichever is first.
+The agent owes speech from its first playout to the start of its last one. If that one is provisional, or missing, the
+agent owes speech until the user speaks again, the session closes or the reply fails, whichever comes first.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .wait import Wait
 
 __all__ = ["WholeWait", "whole_wait"]
 
-#: a shorter silence is no silence
+#: nanoseconds; shorter silences are ignored
 _SHORTEST = 1_000_000
-#: a part of a silence that is shorter comes of times that are floats
+#: nanoseconds; shorter parts of a silence are rounding errors of floating-point times
 _EXACT = 1_000
-#: silences of one turn that are followed back; of more, nobody knows where they went
+#: number of silences per turn whose path is followed; the stages behind further ones are unknown
 _MAX_PATHS = 100
 _Path = Callable[[Interval], tuple[Segment, ...]]
 _PLAYBACK, _OTHER = attr.SILENCE_STAGES[-2:]
-#: end reasons, and why nobody answered
+#: end reasons that explain why there was no answer
 _REASONS = (attr.END_FAILED, attr.END_INTERRUPTED, attr.END_SESSION_CLOSED, attr.END_NO_REPLY)
 
 
@@ -41,9 +41,9 @@ class WholeWait(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         answer: the first playout that is not provisional.
         gaps: the silences, in order.
-        answered: ``yes``, ``text``, ``no``; None where nobody asked, or where the turn is still open.
+        answered: ``yes``, ``text``, ``no``; None if the user said nothing, or if the turn is still open.
         why_not: ``failed``, ``interrupted``, ``session_closed`` or ``no_reply`` for ``no``.
-        acknowledged: a provisional playout began.
+        acknowledged: whether a provisional playout began.
     """
 
     answer: SpanRecord | None = None
@@ -54,22 +54,22 @@ class WholeWait(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user: bool, around: Around) -> WholeWait:
-    """The wait of a turn, whose own span is ``turn`` where it is known."""
+    """The wait of a turn; ``turn`` is its own span, if known."""
     first = wait.playback
     playbacks = [one for one in stages.playback if first is not None and one.start_ns >= first.start_ns]
     if len(playbacks) == 1 and not stages.tool:
         return WholeWait(answer=first, answered="yes" if has_user else None)
     reason = text(turn.attributes, attr.END_REASON) if turn is not None else ""
     ended_ns = turn.end_ns if turn is not None and reason else None
-    # a turn that ended by itself was over, whatever its tools do: one of them asked the user, or works on in silence.
-    # In one that is open, words that a tool still runs beside may be followed by the answer.
+    # a turn that completed is over even if its tools still run: one of them asked the user, or works silently. In an
+    # open turn, the answer may still follow speech that a tool runs beside.
     open_ns = playbacks[-1].end_ns if playbacks and not reason else None
     early = provisional(stages, playbacks, None if reason == attr.END_COMPLETED else ended_ns or open_ns)
     answer = next((one for one, is_early in zip(playbacks, early, strict=True) if not is_early), None)
     answered, why_not = _answered(answer, reason) if has_user else (None, "")
     until = playbacks[-1].start_ns if playbacks and (not early[-1] or not reason) else None
     if until is None and reason in _REASONS:
-        # a turn without a reply ends at once, and its user waits until they speak again
+        # a turn without a reply ends at once, but its user waits until they speak again
         ends = (around.until_ns, ended_ns if reason in (attr.END_FAILED, attr.END_SESSION_CLOSED) else None)
         until = min((ns for ns in ends if ns is not None), default=None)
     since = first.start_ns if first is not None else wait.stopped_ns if has_user else None
@@ -95,7 +95,7 @@ def _answered(answer: SpanRecord | None, reason: str) -> tuple[str | None, str]:
 def _gaps(
     stages: Stages, playbacks: Sequence[SpanRecord], owed: Interval, noise: Sequence[Interval], open_end: _Path
 ) -> Iterator[Gap]:
-    """Silences while speech was owed; where noise splits one, each part keeps its share of the path."""
+    """Silences while speech was owed; if noise splits a silence, each part keeps its share of the path."""
     heard = merged(part for one in stages.playback for part in audible(one.start_ns, one.end_ns, one.attributes))
     voices = {one.start_ns: one for one in reversed(playbacks)}
     resumed = {start for start, _ in heard}
@@ -107,7 +107,7 @@ def _gaps(
         if (voice := voices.get(quiet[1])) is not None and number < _MAX_PATHS:
             path = path_to(stages, quiet, voice)
         elif quiet[1] in resumed:
-            # the voice was at hand all the time
+            # playback was only paused
             path = (Segment(_PLAYBACK, *quiet),)
         elif number < _MAX_PATHS:
             path = open_end(quiet)
@@ -116,7 +116,7 @@ def _gaps(
 
 
 def _part(path: Sequence[Segment], start: int, end: int) -> Iterator[Segment]:
-    """The path between two moments. What is shorter than a microsecond, as LiveKit's times are exact to, is left to the
+    """The path between two times. LiveKit's times are exact to a microsecond, so a shorter segment is added to the
     stage before it."""
     last: Segment | None = None
     for one in path:

@@ -1,4 +1,4 @@
-"""What happened in a turn that no length of a wait says: a failure, a cutoff, an interruption, each with its time."""
+"""Events in a turn that the length of a wait does not show: failures, cutoffs, interruptions, each with its time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .wait import Wait
 
 __all__ = ["incidents_of"]
 
-#: kind of a stage -> what a wait for it is called
+#: kind of a stage -> name of the wait for it
 _STAGES = {
     attr.KIND_STT: "transcription",
     attr.KIND_EOU: attr.SILENCE_EOU,
@@ -20,18 +20,18 @@ _STAGES = {
     attr.KIND_REALTIME: "llm",
     attr.KIND_TTS: "tts",
 }
-#: what works for an answer
+#: kinds of stages that contribute to an answer
 _ANSWERS = frozenset({attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL})
 
 
 def incidents_of(stages: Iterable[SpanRecord], wait: Wait, around: Around, *, cutoff: bool) -> dict[str, Incident]:
-    """By the name of the flag that it can lead to.
+    """The incidents of a turn, by the name of the flag that each can lead to.
 
     Args:
         stages: the turn's stage spans, in any order.
         wait: its first wait.
         around: the time around the turn.
-        cutoff: the turn was a false cutoff.
+        cutoff: whether the turn was a false cutoff.
     """
     found: dict[str, Incident] = {}
     failures: list[SpanRecord] = []
@@ -51,7 +51,7 @@ def incidents_of(stages: Iterable[SpanRecord], wait: Wait, around: Around, *, cu
         last = max(failures, key=lambda one: (one.end_ns, one.start_ns, one.span_id))
         found[attr.FLAG_FAILED] = Incident(value=float(len(failures)), stage=_STAGES[last.kind], at=last.end_ns / 1e9)
     elif wait.eou is not None and not asked:
-        # nothing was asked for after the commit: where the turn failed, the user's hook did
+        # no request followed the commit, so in a failed turn it was the user's hook that failed
         begin = None if wait.hook_ns is None else wait.hook_ns / 1e9
         found[attr.FLAG_FAILED] = Incident(value=1.0, stage=attr.SILENCE_HOOK, at=begin)
     if cutoff and around.until_ns is not None and wait.commit_ns is not None:

@@ -1,4 +1,4 @@
-"""Stretches of time, as pairs of unix nanoseconds: what is left of one when others are taken away."""
+"""Intervals of time, as pairs of unix nanoseconds, and their differences."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Interval = tuple[int, int]
 
 
 def by_end(one: Interval) -> Interval:
-    """Key of an order by the end; of stretches that end together, by the start."""
+    """Sort key: the end of an interval, then its start."""
     return one[1], one[0]
 
 
 def merged(stretches: Iterable[Interval]) -> list[Interval]:
-    """The same time as stretches that do not touch, in order."""
+    """The same time as intervals that do not touch, in order."""
     out: list[Interval] = []
     for start, end in sorted(stretches):
         if out and start <= out[-1][1]:
@@ -27,7 +27,7 @@ def merged(stretches: Iterable[Interval]) -> list[Interval]:
 
 
 def insert(one: Interval, stretches: list[Interval]) -> None:
-    """Add a stretch to :func:`merged` ones, in place; mostly it follows them all."""
+    """Insert an interval into :func:`merged` intervals, in place; fast if it follows them all."""
     if one[0] < one[1] and (not stretches or one[0] > stretches[-1][1]):
         stretches.append(one)
     else:
@@ -35,7 +35,7 @@ def insert(one: Interval, stretches: list[Interval]) -> None:
 
 
 def without(whole: Interval, taken: Sequence[Interval]) -> list[Interval]:
-    """The parts of ``whole`` that none of ``taken``, which are :func:`merged`, covers; in order."""
+    """The parts of ``whole`` that are not covered by ``taken``, which must be :func:`merged`; in order."""
     start, end = whole
     left: list[Interval] = []
     for number in range(bisect_right(taken, start, key=lambda one: one[1]), len(taken)):

@@ -14,16 +14,16 @@ from .wait import Wait, asked_ns, user_started
 
 __all__ = ["TOLERANCE", "Spoken", "latency_of", "notes_of", "spoken_of"]
 
-#: seconds by which a reported value may differ from a derived one before it is noted
+#: seconds by which a reported value may differ from the derived one without a note
 TOLERANCE = 0.005
-#: in how many playouts of one turn a request is looked for: code may say a few fillers before an answer
+#: number of playouts of a turn that are searched for a request: code may say a few fillers before an answer
 _MAX_PLAYOUTS = 100
 _MOMENTS = ("started_speaking_at", "stopped_speaking_at")
 _COMPLETION = attr.metric("llm", "completion_tokens")
 
 
 class Spoken:
-    """What the agent's first words of a turn came from. ``request`` is an LLM's or a realtime model's."""
+    """The sources of the agent's first speech in a turn. ``request`` belongs to an LLM or a realtime model."""
 
     __slots__ = ("playback", "request", "tts")
 
@@ -36,7 +36,7 @@ class Spoken:
 def spoken_of(stages: Stages, wait: Wait) -> Spoken:
     """The first playout, its synthesis, and the request whose text was the first to be spoken (or written).
 
-    A filler that code says before the answer has a synthesis and no request; the request is then the answer's.
+    A filler that code says before the answer has a synthesis but no request; ``request`` is then that of the answer.
     """
     tts = stages.synthesis(wait.playback) if wait.playback is not None else None
     request = None
@@ -91,7 +91,7 @@ def latency_of(stages: Stages, wait: Wait, spoken: Spoken, whole: WholeWait) -> 
 
 
 def _of_text(stages: Stages, spoken: Spoken, started: int | None, found: dict[str, int | None]) -> float | None:
-    """Add the times of the text to those found; ``started``: when it reached the TTS. Returns tokens per second."""
+    """Add the times of the text to ``found``; ``started``: when it reached the TTS. Returns tokens per second."""
     request, tts, playback = spoken.request, spoken.tts, spoken.playback
     if request is not None and request.kind != attr.KIND_LLM:
         return None
@@ -105,7 +105,7 @@ def _of_text(stages: Stages, spoken: Spoken, started: int | None, found: dict[st
     else:
         node = writer_of(stages.nodes, speech_of(playback), playback.start_ns) if playback is not None else None
     if node is not None:
-        # LiveKit measures the node, with what it does itself
+        # LiveKit's measurement includes the node's own work
         token, begun = first_output(node), node.start_ns
     elif request is None:
         return None
@@ -116,21 +116,21 @@ def _of_text(stages: Stages, spoken: Spoken, started: int | None, found: dict[st
 
 
 def _dead_air(wait: Wait, whole: WholeWait) -> int | None:
-    """None where the agent owed nothing: it was not asked, and said nothing."""
+    """The dead air, or None if the agent owed nothing: no question, and no speech of its own."""
     if wait.playback is None and not whole.gaps:
         return None
     return sum(one.end_ns - one.start_ns for one in whole.gaps)
 
 
 def _handed_on(stages: Stages, tts: SpanRecord, audio_ns: int) -> int:
-    """When the audio that a synthesis gave left the ``tts_node`` that it ran in."""
+    """When the audio of a synthesis left the ``tts_node`` in which it ran."""
     node = node_of(stages.nodes, "tts_node", speech_of(tts), tts.start_ns)
     output = first_output(node) if node is not None else None
     return audio_ns if output is None else max(output, audio_ns)
 
 
 def _playback(stages: Stages, wait: Wait, spoken: Spoken) -> int | None:
-    """From the first audio that may be played to the playout."""
+    """The time from the first audio that may be played to the playout."""
     playback, tts, request = spoken.playback, spoken.tts, spoken.request
     if playback is None:
         return None

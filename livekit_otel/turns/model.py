@@ -1,4 +1,4 @@
-"""What is derived from spans: one turn's latency and silence, a session's percentiles and totals. Plain frozen data."""
+"""The derived data: a turn's latency and silence, a session's percentiles and totals. Plain frozen structures."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = [
 
 
 class TurnLatency(msgspec.Struct, frozen=True, kw_only=True):
-    """The latencies of one turn: by LiveKit's ``MetricsReport`` and three more names; None where one does not apply.
+    """The latencies of one turn: those of LiveKit's ``MetricsReport`` and three more; None if one does not apply.
 
     Attributes:
-        started_speaking_at, stopped_speaking_at: when the user did, unix seconds.
-        transcription_delay: user stopped speaking to final transcript, seconds.
-        end_of_turn_delay: user stopped speaking to turn committed, seconds.
-        on_user_turn_completed_delay: how long the hook took after that, seconds.
-        llm_node_ttft: request to first token, of the request whose text was spoken first, seconds.
+        started_speaking_at, stopped_speaking_at: when the user did so, unix seconds.
+        transcription_delay: from the end of the user's speech to the final transcript, seconds.
+        end_of_turn_delay: from the end of the user's speech to the commit of the turn, seconds.
+        on_user_turn_completed_delay: duration of the hook after that, seconds.
+        llm_node_ttft: from request to first token, of the request whose text was spoken first, seconds.
         llm_node_tps: its output tokens per second of streaming.
-        llm_node_ttfs: its start to the moment its first sentence reached the TTS provider, seconds.
-        tts_node_ttfb: that moment to the first audio, seconds.
-        playback_latency: first audio that may be played to audio that is heard, seconds.
-        e2e_latency: user stopped speaking to agent's audio heard, seconds.
-        answer_latency: user stopped speaking to the answer heard, which is later than the first audio where a preamble
-            or a filler came before it, seconds.
-        dead_air: silence after the agent's first words while it still owed speech, seconds; where nothing was heard,
-            the silence since the user stopped.
-        wait: ``e2e_latency`` and ``dead_air`` together, seconds.
+        llm_node_ttfs: from its start to the arrival of its first sentence at the TTS provider, seconds.
+        tts_node_ttfb: from that arrival to the first audio, seconds.
+        playback_latency: from the first audio that may be played to audio that is heard, seconds.
+        e2e_latency: from the end of the user's speech to audio of the agent that is heard, seconds.
+        answer_latency: from the end of the user's speech to the answer that is heard, seconds; later than the first
+            audio if a preamble or a filler preceded the answer.
+        dead_air: silence after the agent's first words while it still owed speech, seconds; without any audio, the
+            silence since the user stopped.
+        wait: sum of ``e2e_latency`` and ``dead_air``, seconds.
     """
 
     started_speaking_at: float | None = None
@@ -60,7 +60,7 @@ class TurnLatency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False):
-    """One interval of the critical path: in it the answer waited for ``stage``. Unix nanoseconds."""
+    """One interval of the critical path, in which the answer waited for ``stage``. Unix nanoseconds."""
 
     stage: str
     start_ns: int
@@ -71,8 +71,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """A silence after the agent's first words in which it still owed speech. Unix nanoseconds.
 
     Attributes:
-        start_ns, end_ns: when it was silent; noise that was no speech to the agent is not part of it.
-        path: which stage was waited for, interval by interval; together they are the whole of it.
+        start_ns, end_ns: the silence, without noise that the agent did not take for speech.
+        path: the stages that were waited for, as intervals that cover the whole silence.
     """
 
     start_ns: int
@@ -81,17 +81,17 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length of the silence."""
         return (self.end_ns - self.start_ns) / 1e9
 
     @property
     def stages(self) -> dict[str, float]:
-        """Seconds by stage, of those that were waited for."""
+        """Seconds by stage, for the stages that were waited for."""
         return by_stage(self.path)
 
 
 def by_stage(path: Iterable[Segment]) -> dict[str, float]:
-    """Seconds by stage, of those that were waited for."""
+    """Seconds by stage, for the stages that were waited for."""
     sums: dict[str, int] = {}
     for one in path:
         sums[one.stage] = sums.get(one.stage, 0) + one.end_ns - one.start_ns
@@ -99,18 +99,18 @@ def by_stage(path: Iterable[Segment]) -> dict[str, float]:
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a turn deserves a look.
+    """Why a turn deserves attention.
 
     Attributes:
         name: ``slow``, ``dead_air``, ``never_answered``, ``failed``, ``false_cutoff`` or ``interrupted``.
-        value: what led to it, in ``unit``; None where nobody knows.
-        threshold: from which value on there is the flag (for ``false_cutoff`` up to which); None where that it happened
-            is enough.
+        value: the value that led to the flag, in ``unit``; None if unknown.
+        threshold: the value from which the flag is set (for ``false_cutoff`` up to which); None if the event alone sets
+            the flag.
         unit: ``s``, ``{failure}`` or ``{interruption}``.
         turn: index of the turn.
-        stage: the stage that took most of the wait, or that failed; None where there is none.
-        at: where in the call it is, unix seconds: the beginning of the wait, the failure (of a hook, its
-            beginning), the commit that came too early, the interruption; None where nobody knows.
+        stage: the stage that took most of the wait, or that failed; None if there is none.
+        at: time in the call, unix seconds: the start of the wait, the failure (for a hook, its start), the commit
+            that came too early, the interruption; None if unknown.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """What a flag says of something that happened. ``at`` is unix seconds; None where nobody knows."""
+    """The data of a flag about an event. ``at`` is unix seconds; None if unknown."""
 
     value: float | None = None
     stage: str | None = None
@@ -131,34 +131,34 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is derived of one turn.
+    """All numbers derived from one turn.
 
     Attributes:
         index: number of the turn in its session, from 0.
-        span_id: id of the turn's span, also when that span itself is missing.
+        span_id: id of the turn's span, even if that span is missing.
         agent: id of the agent in charge.
-        answered_ns: when audio of the agent was first heard (after the user stopped, if there is a user side), unix
+        answered_ns: when audio of the agent was first heard (after the user stopped, if the user spoke), unix
             nanoseconds; None without audio.
         latency: see :class:`TurnLatency`.
-        path: the critical path from the user's silence to the agent's voice, without gaps; empty where there is no
+        path: the critical path from the user's silence to the agent's voice, without gaps; empty without
             ``e2e_latency``.
-        silence: seconds by stage, all stages present, summing to ``latency.e2e_latency``; empty without one.
-        answered: ``yes``, ``text`` (in writing only) or ``no``; None where the user had said nothing, or where the turn
-            is not over.
+        silence: seconds by stage, all stages present; their sum is ``latency.e2e_latency``; empty without it.
+        answered: ``yes``, ``text`` (only in writing) or ``no``; None if the user said nothing, or if the turn is not
+            over.
         why_not: for ``no``: ``failed``, ``interrupted``, ``session_closed`` or ``no_reply``; else empty.
-        acknowledged: the agent said something (a preamble, a filler) before its answer.
-        gaps: the silences after its first words while it still owed speech; of a turn in which nothing was heard, the
-            silence since the user stopped.
-        usage: use of each model in this turn, discarded preemptive generations included.
-        discarded: the part of it that was spent on those.
+        acknowledged: whether the agent said something (a preamble, a filler) before its answer.
+        gaps: the silences after its first words while it still owed speech; in a turn without any audio, the silence
+            since the user stopped.
+        usage: usage of each model in this turn, including discarded preemptive generations.
+        discarded: the part of the usage that was spent on those.
         reported: LiveKit's own values, by name.
-        notes: where reported and derived values differ by more than 5 ms, one line each.
-        interruptions, false_interruptions, backchannels: how often.
-        false_cutoff: the user had only paused, and spoke on: what looks like an interruption of theirs is none.
-        replaced: interruptions that are not counted because of it.
-        end_reason: why the turn ended, as its span says; empty where it has not.
-        incidents: what flags say of failures, cutoffs and interruptions, by the name of the flag.
-        llm_model, tts_model: (provider, model) of what was spoken first, or None.
+        notes: differences of more than 5 ms between reported and derived values, one line each.
+        interruptions, false_interruptions, backchannels: their numbers.
+        false_cutoff: whether the user had only paused, and continued; their apparent interruption does not count.
+        replaced: number of interruptions that do not count for this reason.
+        end_reason: the reason for the end of the turn, from its span; empty if it has not ended.
+        incidents: data for the flags about failures, cutoffs and interruptions, by the name of the flag.
+        llm_model, tts_model: (provider, model) of the first speech, or None.
     """
 
     index: int
@@ -188,14 +188,14 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gap_stages(self) -> dict[str, float]:
-        """Seconds by stage over all gaps, of those that were waited for; they sum to ``latency.dead_air``."""
+        """Seconds by stage over all gaps, for the stages that were waited for; their sum is ``latency.dead_air``."""
         return by_stage(segment for gap in self.gaps for segment in gap.path)
 
 
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one latency over the turns of a session, in seconds: values that occurred (nearest rank).
+    """Percentiles of one latency over the turns of a session, in seconds: values that occurred (nearest rank).
 
-    Above 512 turns, all but ``max`` are exact to 1 %.
+    Above 512 turns, all except ``max`` are accurate to 1 %.
     """
 
     count: int
@@ -210,21 +210,21 @@ Latencies = Mapping[str, Percentiles]
 
 
 class SessionDerivation(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is derived of one session.
+    """All numbers derived from one session.
 
     Attributes:
         turns: the turns by index.
-        turn_count: how many there are.
-        latency: percentiles by the names of ``MetricsReport``; without those that no turn has.
+        turn_count: number of turns.
+        latency: percentiles by the names of ``MetricsReport``, without names that no turn has.
         silence: seconds by stage, summed over the turns.
-        gap_stages: seconds by stage of all gaps, of those stages that were waited for.
-        usage: use of each model, in LiveKit's order; stages outside of turns included.
-        discarded: the part of it that went to preemptive generations which were thrown away.
-        interruptions, false_interruptions, backchannels: how often.
-        false_cutoffs: turns in which the user had only paused, and spoke on.
-        flags: of each flag that a turn has, the worst, by name.
-        flagged: how many turns have each of them.
-        interruption_rate: share of the turns with agent speech in which it was interrupted; None without any.
+        gap_stages: seconds by stage over all gaps, for the stages that were waited for.
+        usage: usage of each model, in LiveKit's order, including stages outside turns.
+        discarded: the part of the usage spent on discarded preemptive generations.
+        interruptions, false_interruptions, backchannels: their numbers.
+        false_cutoffs: number of turns in which the user had only paused, and continued.
+        flags: the worst flag of each name that occurs, by name.
+        flagged: number of turns with each of these flags.
+        interruption_rate: share of the turns with agent speech in which it was interrupted; None without such turns.
     """
 
     turns: tuple[TurnDerivation, ...]

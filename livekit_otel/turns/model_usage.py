@@ -1,4 +1,4 @@
-"""Use of one model, as LiveKit's own classes of these names have it."""
+"""Usage of one model, with the fields of LiveKit's classes of the same names."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ __all__ = [
 
 
 class _Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Use of one model. Durations are seconds; all else counts."""
+    """Usage of one model. Durations are seconds; all other fields are counts."""
 
     type: ClassVar[str]
     provider: str
     model: str
 
     def to_dict(self, *, zeros: bool = True) -> dict[str, Any]:
-        """LiveKit's ``model_dump()``; without ``zeros`` like the usage in its report."""
+        """LiveKit's ``model_dump()``; without ``zeros``, in the form of its report."""
         fields = msgspec.structs.asdict(self)
         kept = {name: value for name, value in fields.items() if zeros or value or isinstance(value, str)}
         return {"type": self.type, **kept}
 
 
 class LLMUsage(_Usage, frozen=True, kw_only=True):
-    """Use of an LLM or a realtime model. ``session_duration`` is that of the connection, where the model bills it."""
+    """Usage of an LLM or a realtime model. ``session_duration`` is that of the connection, if the model bills it."""
 
     type: ClassVar[str] = "llm_usage"
     input_tokens: int = 0
@@ -59,7 +59,7 @@ class LLMUsage(_Usage, frozen=True, kw_only=True):
 
 
 class TTSUsage(_Usage, frozen=True, kw_only=True):
-    """Use of a speech synthesis."""
+    """Usage of speech synthesis."""
 
     type: ClassVar[str] = "tts_usage"
     input_tokens: int = 0
@@ -69,7 +69,7 @@ class TTSUsage(_Usage, frozen=True, kw_only=True):
 
 
 class STTUsage(_Usage, frozen=True, kw_only=True):
-    """Use of a speech recognition."""
+    """Usage of speech recognition."""
 
     type: ClassVar[str] = "stt_usage"
     input_tokens: int = 0
@@ -79,21 +79,21 @@ class STTUsage(_Usage, frozen=True, kw_only=True):
 
 
 class InterruptionUsage(_Usage, frozen=True, kw_only=True):
-    """Use of a model that distinguishes interruptions from backchannels."""
+    """Usage of a model that distinguishes interruptions from backchannels."""
 
     type: ClassVar[str] = "interruption_usage"
     total_requests: int = 0
 
 
 class EOTUsage(_Usage, frozen=True, kw_only=True):
-    """Use of an end-of-turn model."""
+    """Usage of an end-of-turn model."""
 
     type: ClassVar[str] = "eot_usage"
     total_requests: int = 0
 
 
 ModelUsage: TypeAlias = LLMUsage | TTSUsage | STTUsage | InterruptionUsage | EOTUsage
-"""Use of one model, by its type. Each has ``provider``, ``model`` and ``to_dict()``."""
+"""Usage of one model, by its type. Each type has ``provider``, ``model`` and ``to_dict()``."""
 
 #: in LiveKit's order of usage types
 USAGE_TYPES: tuple[type[ModelUsage], ...] = (LLMUsage, TTSUsage, STTUsage, InterruptionUsage, EOTUsage)
@@ -103,7 +103,7 @@ _BY_TYPE = {one.type: one for one in USAGE_TYPES}
 
 
 def usage_from(fields: Mapping[str, Any]) -> ModelUsage | None:
-    """The usage that ``to_dict`` gave; None for what is no usage. Fields that are not known here are left out."""
+    """The usage from a ``to_dict`` result; None if it is not usage. Unknown fields are ignored."""
     usage_type = _BY_TYPE.get(str(fields.get("type")))
     if usage_type is None:
         return None
@@ -114,7 +114,7 @@ def usage_from(fields: Mapping[str, Any]) -> ModelUsage | None:
 
 
 def total(usage: Sequence[ModelUsage], name: str) -> int | float:
-    """Sum over models of one of ``attributes.USAGE_SUMS``."""
+    """The sum over models of a field from ``attributes.USAGE_SUMS``."""
     type_, field = attr.USAGE_SUMS[name]
     values = [getattr(one, field) for one in usage if one.type == type_]
     return math.fsum(values) if field in SECONDS else sum(values)

@@ -1,4 +1,4 @@
-"""When a node of the agent, or a hook of its, worked itself while an answer was waited for."""
+"""Own work of the agent's nodes and hooks while an answer was waited for."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _HOOKS = frozenset({"on_enter", "on_exit"})
 
 
 class OwnWork(msgspec.Struct, frozen=True, gc=False):
-    """One stretch of it. Unix nanoseconds.
+    """One interval of own work. Unix nanoseconds.
 
     Attributes:
         node: the method's name.
         stage: ``node``, or ``hook`` for ``on_enter`` and ``on_exit``.
-        speech: id of the speech that it was for; empty for these two.
+        speech: id of the speech that the work was for; empty for these two hooks.
     """
 
     node: str
@@ -33,7 +33,7 @@ class OwnWork(msgspec.Struct, frozen=True, gc=False):
 
 
 def own_work(nodes: Iterable[SpanRecord]) -> list[OwnWork]:
-    """That of ``node`` spans, by start."""
+    """The own work in ``node`` spans, by start."""
     return sorted((one for span in nodes for one in _of(span)), key=lambda one: (one.start_ns, one.end_ns))
 
 
@@ -49,7 +49,7 @@ def _of(span: SpanRecord) -> Iterator[OwnWork]:
 
 
 def node_of(nodes: Iterable[SpanRecord], name: str, speech: str | None, at_ns: int) -> SpanRecord | None:
-    """The run of a node for a speech at a moment, if it has a span."""
+    """The run of a node for a speech at a given time, if it has a span."""
     for one in nodes:
         mine = text(one.attributes, attr.NODE_NAME) == name and text(one.attributes, attr.SPEECH_ID) == speech
         if mine and one.start_ns <= at_ns <= one.end_ns:
@@ -60,7 +60,7 @@ def node_of(nodes: Iterable[SpanRecord], name: str, speech: str | None, at_ns: i
 def writer_of(
     nodes: Iterable[SpanRecord], speech: str | None, before_ns: int, name: str = "llm_node"
 ) -> SpanRecord | None:
-    """The latest run of a node for a speech that gave something before a moment."""
+    """The latest run of a node for a speech that produced output before a given time."""
     found = [
         one
         for one in nodes
@@ -72,19 +72,19 @@ def writer_of(
 
 
 def first_output(node: SpanRecord) -> int | None:
-    """When a node first yielded something."""
+    """When a node yielded its first output."""
     offset = nanoseconds(node.attributes, attr.NODE_FIRST_OUTPUT)
     return None if offset is None else node.start_ns + offset
 
 
 def work_before(work: Iterable[OwnWork], node: str, speech: str | None, at_ns: int) -> OwnWork | None:
-    """The latest own work of a node for a speech that was done by a moment."""
+    """The latest own work of a node for a speech that was done by a given time."""
     found = [one for one in work if one.node == node and one.speech == speech and one.end_ns <= at_ns]
     return max(found, key=lambda one: (one.end_ns, one.start_ns), default=None)
 
 
 def explained(path: Iterable[Segment], work: Sequence[OwnWork]) -> tuple[Segment, ...]:
-    """The path, in order, with own work, which is by start, where no other stage explains the time."""
+    """The path with own work (sorted by start) in place of time that no stage explains; the order is kept."""
     apart = _apart(work)
     out: list[Segment] = []
     first = 0
@@ -104,7 +104,7 @@ def explained(path: Iterable[Segment], work: Sequence[OwnWork]) -> tuple[Segment
 
 
 def _apart(work: Sequence[OwnWork]) -> list[Segment]:
-    """Own work without overlaps: two stretches at once count for the one that began first."""
+    """Own work without overlaps: where two intervals overlap, the time counts for the one that began first."""
     out: list[Segment] = []
     until = 0
     for one in work:

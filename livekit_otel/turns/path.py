@@ -1,4 +1,4 @@
-"""A critical path while it is followed from its end backwards."""
+"""A critical path while it is followed backwards from its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLAYBACK, OTHER = attr.SILENCE_STAGES[-2:]
 
 
 class WalkedPath:
-    """The path so far. ``at`` is where it begins, ``floor`` how far back a stage may reach."""
+    """The path so far. ``at`` is its current start, ``floor`` the earliest time that a stage may reach back to."""
 
     def __init__(self, stages: Stages, wait: Wait, stopped_ns: int, playback: SpanRecord) -> None:
         self.segments: list[Segment] = []
@@ -27,10 +27,10 @@ class WalkedPath:
         self.at = playback.start_ns
         self.floor = stopped_ns
         self._seen: set[str] = set()
-        #: what the time belongs to that lies before the step at hand and in no other
+        #: the stage that unexplained time before the current step counts for
         self._gap = OTHER
         self._tool_starts = [one.start_ns for one in stages.tool]
-        #: by speech, None for all of them
+        #: by speech; None for all requests
         self.requests: dict[str | None, list[SpanRecord]] = {None: list(stages.llm)}
         for one in stages.llm:
             self.requests.setdefault(speech_of(one) or OUTSIDE, []).append(one)
@@ -38,11 +38,11 @@ class WalkedPath:
 
     @property
     def reach(self) -> int:
-        """How far back what was waited for may have begun."""
+        """The earliest time at which a stage that was waited for may have begun."""
         return self.floor
 
     def extend(self, stage: str, ns: int) -> None:
-        """Everything between ``ns`` and here was spent on ``stage``."""
+        """Assign the time from ``ns`` to the current start to ``stage``."""
         ns = max(ns, self.floor)
         if ns >= self.at:
             return
@@ -53,7 +53,7 @@ class WalkedPath:
         self.at = ns
 
     def _held(self, audio_ns: int | None) -> bool:
-        """What LiveKit held back although its audio was there waited to be played."""
+        """Assign to playback the time in which LiveKit held back a speech whose audio was ready."""
         until = held_until(self._playback)
         if until is None or audio_ns is None or audio_ns >= until:
             return False
@@ -61,7 +61,7 @@ class WalkedPath:
         return True
 
     def _set_floor(self, stage: SpanRecord) -> None:
-        """Stages of the speech that the commit released cannot have been waited for before that."""
+        """Set the floor: stages of the speech that the commit released cannot have been waited for before that."""
         wait = self._wait
         if wait.eou is None or wait.released_ns is None:
             return
@@ -70,7 +70,7 @@ class WalkedPath:
         self.floor = min(wait.released_ns, self.at) if waits else self._stopped
 
     def _writer(self, speech: str | None) -> int | None:
-        """When the ``llm_node`` began that wrote the text of a speech itself."""
+        """When the ``llm_node`` that wrote the text of a speech itself began."""
         if speech is None:
             return None
         found = [one.start_ns for one in self._stages.work if one.node == "llm_node" and one.speech == speech]

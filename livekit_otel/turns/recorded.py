@@ -1,7 +1,7 @@
-"""A turn's numbers as its own span says them, with later corrections: for traces that lack stages of it.
+"""A turn's numbers from its own span and later corrections, for traces that lack some of its stages.
 
-People filter stage spans out on the way, to store less (VAD and playback above all). What
-:class:`~livekit_otel.TurnSpanProcessor` put on the turn while the call ran is then all that is known.
+Users filter stage spans out to store less (mostly VAD and playback). The values that
+:class:`~livekit_otel.TurnSpanProcessor` set on the turn during the call are then the only ones available.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ _models = msgspec.json.Decoder(list[dict[str, Any]])
 
 
 def read_corrections(spans: Iterable[SpanRecord]) -> dict[int, Values]:
-    """What spans that ended after their turn changed in it: turn index -> attribute -> value, None for one taken back.
+    """Corrections by spans that ended after their turn: turn index -> attribute -> value, None for a removed value.
 
-    Corrections stand on ``session.checkpoint`` and ``session.end``; later ones win. Pieces that are damaged are left
-    out.
+    Corrections are on ``session.checkpoint`` and ``session.end``; later ones win. Damaged pieces are ignored.
     """
     out: dict[int, Values] = {}
     carriers = [one for one in spans if one.kind in _CARRIERS]
@@ -54,11 +53,11 @@ def _values(turn: SpanRecord, corrections: Mapping[str, Any]) -> Values:
 
 
 def says_more(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[str, Any]) -> bool:
-    """Whether a turn's span has a latency or usage that the stages here do not give, or more interruptions."""
+    """Whether a turn's span has a latency, usage or interruptions that its stages here do not provide."""
     values = _values(turn, corrections)
     for name in attr.DERIVED_LATENCIES:
         if name == "answer_latency" and derived.latency.e2e_latency is not None:
-            continue  # what was heard is here: that none of it was an answer, the span may not have known
+            continue  # all audio is in the stages; the span may have been written before it was known not to answer
         if getattr(derived.latency, name) is None and number(values, attr.latency(name)) is not None:
             return True
     if not derived.usage and attr.derived("turn", "usage.by_model") in values:
@@ -67,9 +66,9 @@ def says_more(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[st
 
 
 def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mapping[str, Any]) -> TurnDerivation:
-    """What is derived of a turn that lacks stages, with the numbers that its span and later corrections say instead.
+    """A derivation from incomplete stages, with the numbers replaced by those of the turn's span and its corrections.
 
-    Its ``path`` is empty; ``discarded``, of which spans have sums only, is what the stages that are here give.
+    Its ``path`` is empty; ``discarded`` comes from the stages present, because spans have only its sums.
     """
     values = _values(turn, corrections)
     latency = TurnLatency(**{name: _seconds(values, attr.latency(name)) for name in attr.DERIVED_LATENCIES})
@@ -94,14 +93,14 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
 
 
 def _incidents(derived: TurnDerivation, values: Values) -> dict[str, Incident]:
-    """Those of the stages that are here; of the others, what the span says of their flags."""
+    """The incidents from the stages present, and those that the span's flags describe."""
     said = {name: number(values, attr.signal(name)) for name in (attr.FLAG_FAILED, attr.FLAG_FALSE_CUTOFF)}
     found = {name: Incident(value=value) for name, value in said.items() if value is not None}
     return {**found, **derived.incidents}
 
 
 def _seconds(values: Values, name: str) -> float | None:
-    """A latency; None for what no count of nanoseconds holds."""
+    """A latency; None if it does not fit a count of nanoseconds."""
     value = number(values, name)
     return None if value is None or abs(value) >= LONGEST else value
 

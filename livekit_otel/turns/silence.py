@@ -1,18 +1,18 @@
-"""Where the silence went: the critical path, followed backwards from the first audio to the moment the user stopped.
+"""The stages behind the silence: the critical path, followed backwards from the first audio to the end of user speech.
 
-Each interval belongs to what the next step was waiting for::
+Each interval belongs to the stage that the next step was waiting for::
 
     playback  <- first audio of the synthesis (or of a realtime model)
     tts       <- first text that reached the provider
-    llm       <- its request; sentence assembly while the answer streams is its time, too
+    llm       <- its request; includes sentence assembly while the answer streams
     llm again <- the tool whose result it got <- the request that called the tool <- …
     answer    <- on_user_turn_completed <- commit of the turn <- final transcript <- the user's silence
 
-A response of a realtime model begins when its plugin says so; the model was waited for from the commit, or the end of
+A response of a realtime model begins when its plugin reports it; the model was waited for from the commit or the end of
 speech, and from the result of a tool.
 
-A preemptive generation runs during endpointing and waits there: the part of it before the turn was committed (and the
-hook was over) hid behind that wait, so the silence of that time is the wait's.
+A preemptive generation runs during endpointing and then waits. Its part before the commit of the turn (and before the
+end of the hook) runs in parallel with that wait, so the silence of that time counts as the wait.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from .wait import Wait, asked_ns
 
 __all__ = ["CriticalPath", "critical_path"]
 
-#: what follows within this time follows at once
+#: nanoseconds; an event within this time after another follows it directly
 _SAME = 1_000_000
-#: a reply follows the tool whose result it speaks within this time
+#: nanoseconds; a reply follows the tool whose result it speaks within this time
 _AT_ONCE = 50_000_000
 _TRANSCRIPTION, _EOU, _HOOK, _NODE, _LLM, _TOOL, _TTS = attr.SILENCE_STAGES[:-2]
 
 
 def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
-    """Intervals without gaps from ``wait.stopped_ns`` to the start of ``wait.playback``; empty without these two."""
+    """Contiguous intervals from ``wait.stopped_ns`` to the start of ``wait.playback``; empty without both."""
     if wait.stopped_ns is None or wait.playback is None:
         return ()
     path = CriticalPath(stages, wait, wait.stopped_ns, wait.playback)
@@ -55,10 +55,10 @@ def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
 
 
 class CriticalPath(WalkedPath):
-    """Follows the path back, stage by stage."""
+    """Follows the path backwards, stage by stage."""
 
     def answer(self) -> None:
-        """From the voice to the first request that worked for it."""
+        """Follow the path from the voice back to the first request that contributed to it."""
         playback = self._playback
         speech = speech_of(playback)
         self._set_floor(playback)
@@ -72,17 +72,17 @@ class CriticalPath(WalkedPath):
             if not self._held(response_audio(source)):
                 self.extend(PLAYBACK, self.at - (avatar_ns(playback) or 0))
         elif source is not None:
-            # a tts_node that makes its own audio, in a trace that does not say when
+            # a tts_node that makes its own audio, in a trace without its times
             self.extend(OTHER, first_token(source) or source.start_ns)
         self._back_from(source if source is not None else self._wait_for(None, speech))
 
     def _back_from(self, request: SpanRecord | None) -> None:
-        """From a request to the first one that led to it."""
+        """Follow the path from a request back to the first request that led to it."""
         while request is not None:
             self._set_floor(request)
             self._seen.add(request.span_id)
             self.extend(_LLM, request.start_ns)
-            # a response begins when its plugin says so: the model was waited for before that, too
+            # a response begins when its plugin reports it: the model was already waited for before that
             self._gap = _LLM if request.kind == attr.KIND_REALTIME else OTHER
             request = self._wait_for(request, speech_of(request))
 
@@ -91,13 +91,13 @@ class CriticalPath(WalkedPath):
         return self._stages.synthesis(playback)
 
     def _synthesis(self, tts: SpanRecord, speech: str | None) -> SpanRecord | None:
-        """A synthesis, back to the request whose text it spoke."""
+        """Follow a synthesis back to the request whose text it spoke."""
         self._set_floor(tts)
         audio = first_audio(tts)
         if audio is not None:
             kept = work_before(self._stages.work, "tts_node", speech, self.at)
             if kept is not None and kept.start_ns >= audio:
-                # the node had the audio, and kept it back
+                # the node had the audio, but held it back
                 self.extend(PLAYBACK, kept.end_ns)
                 self.extend(_NODE, audio)
             self.extend(PLAYBACK, audio)
@@ -109,7 +109,7 @@ class CriticalPath(WalkedPath):
         if source is None and writes is None:
             self.extend(_TTS, start)
         elif source is not None and source.end_ns < self.at:
-            # all text was there: the rest is the provider's, or nobody's
+            # all text was available: the remaining time is the provider's, or unexplained
             self.extend(_TTS, max(source.end_ns, start))
         self._before_synthesis(tts, speech)
         if source is not None:
@@ -119,7 +119,7 @@ class CriticalPath(WalkedPath):
         return source
 
     def _own_voice(self, work: OwnWork, speech: str | None) -> SpanRecord | None:
-        """A ``tts_node`` that makes its own audio, back to the request whose text it spoke."""
+        """Follow a ``tts_node`` that makes its own audio back to the request whose text it spoke."""
         self.extend(PLAYBACK, work.end_ns)
         self.extend(_NODE, work.start_ns)
         source = self._stages.text_source(speech, self.at)
@@ -130,15 +130,15 @@ class CriticalPath(WalkedPath):
         return source
 
     def _before_synthesis(self, tts: SpanRecord, speech: str | None) -> None:
-        """What a ``tts_node`` did before it asked for the synthesis, where the synthesis waited for nothing else."""
+        """Add the work of a ``tts_node`` before it requested the synthesis, if this waited for nothing else."""
         work = work_before(self._stages.work, "tts_node", speech, tts.start_ns + _SAME)
         if work is not None and work.end_ns >= max(tts.start_ns, self.at) - _SAME:
             self.extend(_NODE, work.start_ns)
 
     def _wait_for(self, request: SpanRecord | None, speech: str | None) -> SpanRecord | None:
-        """What the step at hand (a request, or a speech without one) had to wait for: a tool, or a request before.
+        """Add the stage that the current step (a request, or a speech without one) waited for: a tool or a request.
 
-        Returns the next request on the way back.
+        Returns the next request on the path.
         """
         before = self._request_before(speech if request is not None else OUTSIDE)
         tool = self._tool_before(before.start_ns if before is not None else None)
@@ -156,17 +156,17 @@ class CriticalPath(WalkedPath):
         if before is None and tool is None:
             failed = self._failed_before()
             if failed is not None:
-                # what is said, or asked for once more, because the answer failed
+                # speech, or another request, because the answer failed
                 self.extend(OTHER, min(failed.end_ns, self.at))
             return failed
         if before is not None and before.end_ns <= self.at:
-            # a request that failed, or that the next one builds on
+            # a request that failed, or that the next request builds on
             self.extend(self._gap, before.end_ns)
             return before
         return None
 
     def _others_tool(self, known_ns: int) -> None:
-        """A tool of another turn whose result led to the step at hand, which had waited for its own until then."""
+        """Add a tool of another turn whose result led to this step, after the step had waited for its own stages."""
         tools = self._stages.all_tools
         last = bisect_right(tools, (self.at, self.at), key=by_end) - 1
         if last < 0 or tools[last][1] < max(self.at - _AT_ONCE, known_ns + 1):
@@ -177,7 +177,7 @@ class CriticalPath(WalkedPath):
             self.extend(_TOOL, max(start, known_ns, self._wait.released_ns or 0))
 
     def _failed_before(self) -> SpanRecord | None:
-        """The latest request, whatever its speech, that failed before this."""
+        """The latest request of any speech that failed before the current step."""
         found = [
             one
             for one in self._stages.llm
@@ -188,11 +188,11 @@ class CriticalPath(WalkedPath):
         return max(found, key=lambda one: (one.end_ns, one.span_id), default=None)
 
     def _request_before(self, speech: str | None) -> SpanRecord | None:
-        """The latest request of a speech, or outside of any; one that fails later (a fallback adapter's probe) had no
-        part in this."""
+        """The latest request of a speech, or outside any speech. A request that fails later (the probe of a fallback
+        adapter) does not count."""
         latest: list[SpanRecord] = []
         for found in (self.requests.get(speech, []), self.requests.get(OUTSIDE, [])):
-            # the walk only goes back: what is no such request now never becomes one
+            # the path is followed backwards only, so a request that cannot precede this step never will
             while found and not self._may_precede(found[-1]):
                 found.pop()
             latest += found[-1:]
@@ -204,7 +204,7 @@ class CriticalPath(WalkedPath):
         return request.end_ns <= self.at or request.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR
 
     def _tool_before(self, since_ns: int | None) -> SpanRecord | None:
-        """The tool that answered last (or still runs and said something) since the request that called it."""
+        """The tool that ended last (or still runs and has sent an update) since the request that called it."""
         since = self.reach if since_ns is None else max(since_ns, self.reach)
         starts = self._tool_starts
         found = [
@@ -215,7 +215,7 @@ class CriticalPath(WalkedPath):
         return max(found, key=lambda one: (min(one.end_ns, self.at), one.start_ns, one.span_id), default=None)
 
     def before_answer(self) -> None:
-        """From the first request to the user's silence."""
+        """Follow the path from the first request back to the user's silence."""
         self.floor = self._stopped
         wait = self._wait
         if wait.commit_ns is None or wait.released_ns is None:

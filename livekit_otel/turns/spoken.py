@@ -1,4 +1,4 @@
-"""Which playouts of a turn are provisional: a preamble, a filler, a report of progress, and not the answer itself."""
+"""Finds provisional playouts of a turn: preambles, fillers and progress reports, as opposed to the answer."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .stages import Stages, speech_of
 
 __all__ = ["provisional"]
 
-#: how many tools that ran beside one playout are looked at
+#: maximum number of tools checked for one playout that they ran beside
 _MAX_BESIDE = 100
 
 
 def provisional(stages: Stages, playbacks: Sequence[SpanRecord], cut_ns: int | None) -> list[bool]:
     """For each playout of a turn, by start, whether it is provisional.
 
-    It is if the step that made it called a tool, or a tool ran during it, and a later playout comes from work that
-    began after that tool ended, or the turn was cut off at ``cut_ns`` before the tool ended.
+    A playout is provisional if its step called a tool, or a tool ran during it, and then either a later playout comes
+    from work that began after that tool ended, or the turn was cut off at ``cut_ns`` before the tool ended.
     """
     if not stages.tool or not playbacks:
         return [False] * len(playbacks)
@@ -32,7 +32,7 @@ def provisional(stages: Stages, playbacks: Sequence[SpanRecord], cut_ns: int | N
         made_by = requests.latest(speech_of(playback), playback.start_ns)
         followed = latest is not None and tools.ended_by(playback, made_by, latest)
         if cut_ns is not None and not followed:
-            # of the last words of a turn that was cut off, failed or closed, what they announced never came
+            # the last speech of a turn that was cut off, failed or closed: the announced result never came
             cut = min(cut_ns, playback.end_ns) if latest is None else cut_ns
             followed = tools.run_beyond(playback, made_by, cut)
         found.append(followed)
@@ -42,7 +42,7 @@ def provisional(stages: Stages, playbacks: Sequence[SpanRecord], cut_ns: int | N
 
 
 def _origin(playback: SpanRecord, made_by: SpanRecord | None) -> int:
-    """When the work for a playout began: its request, else the speech that code asked for."""
+    """When the work for a playout began: its request, else the speech that code requested."""
     if made_by is not None:
         return made_by.start_ns
     age = nanoseconds(playback.attributes, attr.PLAYBACK_SPEECH_AGE)
@@ -58,14 +58,14 @@ class _Requests:
             self._by_speech[speech_of(one)].append(one)
 
     def latest(self, speech: str | None, before_ns: int) -> SpanRecord | None:
-        """The latest request of a speech up to a moment; of those without a speech where that has none."""
+        """The latest request of a speech up to a given time; requests without a speech if the speech has none."""
         own = self._by_speech.get(speech) or self._by_speech.get(None, [])
         at = bisect_right(own, before_ns, key=lambda one: one.start_ns)
         return own[at - 1] if at else None
 
 
 class _Tools:
-    """The tools of a turn, by what called them and by when they ended."""
+    """The tools of a turn, by the request that called them and by their end."""
 
     def __init__(self, tools: Sequence[SpanRecord], requests: _Requests) -> None:
         self._by_end = sorted(tools, key=lambda one: one.end_ns)
@@ -76,7 +76,7 @@ class _Tools:
                 self._called.setdefault(caller.span_id, []).append(one)
 
     def ended_by(self, playback: SpanRecord, made_by: SpanRecord | None, at_ns: int) -> bool:
-        """Whether a tool of this playout's step, or one that ran during it, had ended at a moment."""
+        """Whether a tool of this playout's step, or a tool that ran during it, had ended by a given time."""
         called = self._called.get(made_by.span_id) if made_by is not None else None
         if called is not None and called[0].end_ns <= at_ns:
             return True
@@ -85,7 +85,7 @@ class _Tools:
         return any(one.start_ns < playback.end_ns and one.end_ns <= at_ns for one in beside)
 
     def run_beyond(self, playback: SpanRecord, made_by: SpanRecord | None, cut_ns: int) -> bool:
-        """Whether a tool of this playout's step, or one that ran during it, was still running at a moment."""
+        """Whether a tool of this playout's step, or a tool that ran during it, was still running at a given time."""
         called = self._called.get(made_by.span_id) if made_by is not None else None
         if called is not None and called[-1].end_ns > cut_ns:
             return True

@@ -1,4 +1,4 @@
-"""The stage spans of one turn, sorted out: what each kind tells of the wait for an answer."""
+"""The stage spans of one turn, sorted by kind, and the times that they contribute to the wait for an answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "speech_of",
 ]
 
-#: a fallback follows the failure within this time
+#: nanoseconds; a fallback follows the failure within this time
 _AT_ONCE = 20_000_000
 _AVATAR_LATENCY = attr.metric("avatar", "playback_latency")
 _DECISION = attr.metric("decision", "timestamp")
@@ -33,7 +33,7 @@ _LLM_METRICS = attr.metric("llm", "timestamp")
 _TTFB = attr.metric("tts", "ttfb")
 _RESPONSE_TTFT = attr.metric("realtime", "ttft")
 _HOOK = attr.metric("eou", "on_user_turn_completed_delay")
-#: who decided that the user was done
+#: the component that decided that the user had finished
 DECIDED_BY = attr.metric("eou", "metadata.model_provider")
 
 
@@ -47,30 +47,30 @@ def speech_of(record: SpanRecord) -> str | None:
 
 
 def first_audio(tts: SpanRecord) -> int | None:
-    """When a synthesis gave its first audio."""
+    """When a synthesis produced its first audio."""
     offset = nanoseconds(tts.attributes, attr.TTS_FIRST_BYTE)
     return None if offset is None else tts.start_ns + offset
 
 
 def first_token(request: SpanRecord) -> int | None:
-    """When a request gave its first token (a realtime model: its first audio)."""
+    """When a request produced its first token (a realtime model: its first audio)."""
     realtime = request.kind == attr.KIND_REALTIME
     offset = nanoseconds(request.attributes, attr.REALTIME_FIRST_AUDIO if realtime else attr.TIME_TO_FIRST_CHUNK)
     return None if offset is None else request.start_ns + offset
 
 
 def response_audio(response: SpanRecord) -> int | None:
-    """When a realtime model's response had its first audio, as its plugin reports it, heard or not."""
+    """When a realtime model's response had its first audio, as reported by its plugin, heard or not."""
     offset = nanoseconds(response.attributes, _RESPONSE_TTFT)
     return None if offset is None else response.start_ns + offset
 
 
 def provider_start(tts: SpanRecord) -> int | None:
-    """When the first text reached the provider. None when unknown."""
+    """When the first text reached the provider. None if unknown."""
     text = nanoseconds(tts.attributes, attr.TTS_FIRST_TEXT)
     if text is not None:
         return tts.start_ns + text
-    # older traces say it by LiveKit's number, which is of the last attempt
+    # older traces only have LiveKit's number for the last attempt
     audio, ttfb = first_audio(tts), nanoseconds(tts.attributes, _TTFB)
     if audio is None or ttfb is None or (number(tts.attributes, attr.TTS_ATTEMPTS) or 1) > 1:
         return None
@@ -78,17 +78,17 @@ def provider_start(tts: SpanRecord) -> int | None:
 
 
 class Stages:
-    """The stages of one turn that can be waited for, each kind by start. Discarded preemptive generations are not.
+    """The stages of one turn that can be waited for, each kind by start. Excludes discarded preemptive generations.
 
     Attributes:
-        beside: requests that code makes for itself outside of any speech.
+        beside: requests that code makes for itself, outside any speech.
         eou: decisions that committed the user's turn.
         llm: requests to an LLM, and responses of a realtime model.
-        all_tools: when tools of the session ran, by their end: what one of another turn led to waited for it.
+        all_tools: when tools of the session ran, by their end: a speech may have waited for a tool of another turn.
         nodes: nodes with own work, ``on_enter`` and ``on_exit``.
-        work: when these worked, by start.
-        playback: playouts (not spans that only carry an avatar's metrics).
-        transcripts: speech recognitions that worked.
+        work: when these nodes and hooks worked, by start.
+        playback: playouts (without spans that only carry an avatar's metrics).
+        transcripts: successful speech recognitions.
     """
 
     __slots__ = ("all_tools", "beside", "eou", "llm", "nodes", "playback", "tool", "transcripts", "tts", "vad", "work")
@@ -130,7 +130,7 @@ class Stages:
         self.work = own_work(self.nodes)
 
     def synthesis(self, playback: SpanRecord, since_ns: int = 0) -> SpanRecord | None:
-        """The synthesis whose audio a playout began with; ``since_ns``: it belongs to a step that began then."""
+        """The synthesis whose audio a playout began with; ``since_ns``: the start of the step that it belongs to."""
         speech = speech_of(playback)
         found = [
             one
@@ -143,7 +143,7 @@ class Stages:
         return next((one for one in found if one.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR), None)
 
     def failed_before(self, tts: SpanRecord) -> SpanRecord | None:
-        """The first of the syntheses of the same speech that failed before this one took over."""
+        """The first failed synthesis of the same speech before this synthesis replaced it."""
         speech = speech_of(tts)
         return next(
             (
@@ -158,7 +158,7 @@ class Stages:
         )
 
     def text_source(self, speech: str | None, before_ns: int) -> SpanRecord | None:
-        """The request whose answer a speech was speaking at a moment: its latest one."""
+        """The request whose answer a speech was speaking at a given time: the latest request of the speech."""
         found = [
             one
             for one in self.llm
@@ -168,7 +168,7 @@ class Stages:
         return found[-1] if found else None
 
     def attempts_start(self, request: SpanRecord) -> int:
-        """When the first of the requests began that failed and led to this one (a fallback adapter's)."""
+        """When the first of the failed requests that led to this request (a fallback adapter's) began."""
         start = request.start_ns
         for one in reversed(self.llm):
             if (
@@ -181,29 +181,29 @@ class Stages:
         return start
 
     def transcript_ns(self, commit_ns: int) -> int | None:
-        """When the last final transcript before the commit came."""
+        """When the last final transcript before the commit arrived."""
         return max((one.end_ns for one in self.transcripts if one.end_ns <= commit_ns), default=None)
 
 
 def hook_ns(eou: SpanRecord) -> int | None:
-    """How long ``on_user_turn_completed`` took after the commit."""
+    """The duration of ``on_user_turn_completed`` after the commit."""
     known = nanoseconds(eou.attributes, _HOOK)
     return known if known is not None else nanoseconds(eou.attributes, attr.EOU_HOOK)
 
 
 def held_ns(eou: SpanRecord) -> int | None:
-    """How long LiveKit held ``on_user_turn_completed`` back for what an earlier turn was doing."""
+    """How long LiveKit held ``on_user_turn_completed`` back because of an earlier turn."""
     return nanoseconds(eou.attributes, attr.EOU_HELD)
 
 
 def held_until(playback: SpanRecord) -> int | None:
-    """Until when LiveKit held a speech back that might have been ready; None where it did not."""
+    """Until when LiveKit held back a speech that might have been ready; None if it did not."""
     delay = nanoseconds(playback.attributes, attr.PLAYBACK_RELEASE_DELAY)
     return None if delay is None else playback.start_ns - delay
 
 
 def avatar_ns(playback: SpanRecord) -> int | None:
-    """How long an avatar took from the first audio to playing it."""
+    """The time that an avatar took from the first audio to its playback."""
     return nanoseconds(playback.attributes, _AVATAR_LATENCY)
 
 
@@ -219,4 +219,4 @@ STAGE_ATTRIBUTES = frozenset(
     | {attr.PLAYBACK_INTERRUPTED, attr.PLAYBACK_PAUSES, attr.PLAYBACK_SPEECH_AGE, attr.PLAYBACK_RELEASE_DELAY}
     | {AVATAR, _AVATAR_LATENCY}
 )
-"""What derivation reads of stage spans, besides the metrics that count as usage."""
+"""The attributes that derivation reads from stage spans, in addition to the usage metrics."""

@@ -1,4 +1,4 @@
-"""Percentiles in bounded memory that come out the same in whatever order the values came."""
+"""Percentiles in bounded memory whose result does not depend on the order of the values."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["LONGEST", "LatencyStats", "Quantiles"]
 
 EXACT = 512
 _POINTS = (50, 90, 95, 99)
-#: bits of a value that choose its bucket: 1/128 is finer than 1 %
+#: number of bits of a value that select its bucket: 1/128 is finer than 1 %
 _BITS = 8
 
 
-#: seconds; what is longer are times of a damaged span, and no count of nanoseconds holds it
+#: seconds; longer times come from damaged spans and do not fit a count of nanoseconds
 LONGEST = 9.2e9
 
 
 class Quantiles:
-    """Amounts in nanoseconds. Up to ``EXACT`` values are kept; above that, buckets of under 1 % width count them."""
+    """Values in nanoseconds. Up to ``EXACT`` values are stored; beyond that, buckets less than 1 % wide count them."""
 
     __slots__ = ("_buckets", "_exact", "_max", "count")
 
@@ -57,7 +57,7 @@ class Quantiles:
         return other
 
     def result(self) -> Percentiles:
-        """Needs at least one value."""
+        """The percentiles; requires at least one value."""
         values = sorted(self._exact) if self._exact else None
         points = [self._rank(values, -(-self.count * point // 100)) for point in _POINTS]
         p50, p90, p95, p99 = (seconds(min(point, self._max)) for point in points)
@@ -75,7 +75,7 @@ class Quantiles:
 
 
 class LatencyStats:
-    """What sessions say of their turns in sum: percentiles, silence by stage, counts, flags by ``thresholds``."""
+    """Statistics over the turns of a session: percentiles, silence by stage, counts, flags by ``thresholds``."""
 
     __slots__ = (
         *("_quantiles", "_thresholds", "false_cutoffs", "flags", "gap_ns", "interrupted", "replaced", "silence_ns"),
@@ -110,7 +110,7 @@ class LatencyStats:
                     quantiles = self._quantiles[name] = Quantiles()
                 quantiles.add(round(value * 1e9))
         for stage, value in turn.silence.items():
-            # most stages took no time; one entry says that there was a path
+            # most stages took no time; a single entry records that there was a path
             if value or not self.silence_ns:
                 self.silence_ns[stage] = self.silence_ns.get(stage, 0) + round(value * 1e9)
         for stage, value in turn.gap_stages.items():
@@ -130,13 +130,13 @@ class LatencyStats:
         return {name: found[name].result() for name in attr.SUMMARY_LATENCIES if name in found}
 
     def silence(self) -> dict[str, float]:
-        """Seconds by stage, all stages present; empty when no turn has a path."""
+        """Seconds by stage, all stages present; empty if no turn has a path."""
         if not self.silence_ns:
             return {}
         return {stage: seconds(self.silence_ns.get(stage, 0)) for stage in attr.SILENCE_STAGES}
 
     def gap_stages(self) -> dict[str, float]:
-        """Seconds of dead air by stage, of those that were waited for."""
+        """Seconds of dead air by stage, for the stages that were waited for."""
         return {stage: seconds(self.gap_ns[stage]) for stage in attr.SILENCE_STAGES if stage in self.gap_ns}
 
     @property

@@ -1,7 +1,7 @@
-"""Use of models: the sums that LiveKit's ``ModelUsageCollector`` makes, from the metrics on stage spans.
+"""Model usage: the same sums as LiveKit's ``ModelUsageCollector``, from the metrics on stage spans.
 
-Sums do not depend on the order in which spans arrive: integers are added, and seconds are added without rounding.
-(LiveKit adds floats one after another; its seconds can differ from ours in the last digits.)
+The sums do not depend on the order of the spans: integers are added, and seconds are added without rounding.
+(LiveKit adds floats one after another, so the last digits of its seconds can differ.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .model_usage import SECONDS, USAGE_TYPES, ModelUsage
 
 __all__ = ["USAGE_ATTRIBUTES", "UsageTally", "Use", "use_of"]
 
-#: exact for every amount above a millisecond, and the same everywhere below
+#: exact for every amount above a millisecond, and independent of the order below that
 _SCALE = 128
 
 
@@ -30,7 +30,7 @@ class _Source:
         self.present = attr.metric(stage, "timestamp")
         self.provider = attr.metric(stage, "metadata.model_provider")
         self.model = attr.metric(stage, "metadata.model_name")
-        #: RealtimeModelMetrics are stamped with the response's beginning, all others when they are sent
+        #: RealtimeModelMetrics are stamped with the start of the response, all others with the time of sending
         self.late_by = attr.metric(stage, "duration") if stage == attr.KIND_REALTIME else None
         self.fields = tuple((field, attr.metric(stage, source), field in SECONDS) for field, source in fields.items())
 
@@ -81,7 +81,7 @@ USAGE_ATTRIBUTES = frozenset(
 
 
 class Use(msgspec.Struct, frozen=True, gc=False):
-    """What one span used: the model (rank of its type, provider, name), when it was told, and amounts by field."""
+    """The usage of one span: the model (rank of its type, provider, name), the time of the report, amounts by field."""
 
     model: tuple[int, str, str]
     first: tuple[float, int, str]
@@ -89,7 +89,7 @@ class Use(msgspec.Struct, frozen=True, gc=False):
 
 
 def use_of(record: SpanRecord) -> Use | None:
-    """Read the usage on a span; None where it has no metrics."""
+    """Read the usage from a span; None if it has no metrics."""
     source = _SOURCES.get(record.kind)
     attributes = record.attributes
     if source is None or source.present not in attributes:
@@ -115,7 +115,7 @@ class _Entry:
 
 
 class UsageTally:
-    """Adds up the usage on stage spans. Its size follows the number of models, not of spans."""
+    """Sums the usage of stage spans. Its size depends on the number of models, not on the number of spans."""
 
     __slots__ = ("_entries",)
 
@@ -123,7 +123,7 @@ class UsageTally:
         self._entries: dict[tuple[int, str, str], _Entry] = {}
 
     def add(self, use: Use) -> None:
-        """Count what one span used."""
+        """Add the usage of one span."""
         entry = self._entries.get(use.model)
         if entry is None:
             entry = self._entries[use.model] = _Entry(use.first)
@@ -134,7 +134,7 @@ class UsageTally:
             sums[field] = sums.get(field, 0) + amount
 
     def result(self) -> tuple[ModelUsage, ...]:
-        """One record per model: by type, then in the order in which models were first used."""
+        """One record per model: by type, then in the order of first use."""
         ordered = sorted(self._entries.items(), key=lambda item: (item[0][0], item[1].first))
         return tuple(_usage(rank, provider, model, entry.sums) for (rank, provider, model), entry in ordered)
 

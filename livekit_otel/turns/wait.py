@@ -1,4 +1,4 @@
-"""Where the wait for an answer begins and ends."""
+"""The start and the end of the wait for an answer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from .stages import Stages, held_ns, hook_ns, provider_start
 __all__ = ["Wait", "asked_ns", "user_started", "wait_of"]
 
 
-#: how many decisions of one turn are tried for the one that was answered: a turn has one, rarely a few
+#: maximum number of decisions of a turn that are searched for the answered one; most turns have a single decision
 _MAX_DECISIONS = 100
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
-    """From the user's silence to the agent's voice, unix nanoseconds; None where the turn has no such moment.
+    """From the user's silence to the agent's voice, unix nanoseconds; None if the turn has no such time.
 
     Attributes:
         stopped_ns: the user stopped speaking (T0).
-        commit_ns: the user's turn was committed; None where nothing of ours decides that (realtime models).
-        hook_ns: ``on_user_turn_completed`` began: LiveKit holds it back for what an earlier turn is doing.
+        commit_ns: the user's turn was committed; None if LiveKit does not decide that (realtime models).
+        hook_ns: ``on_user_turn_completed`` began; LiveKit holds it back while an earlier turn is still busy.
         held_by: the stage that it was held back for, ``tool`` or ``hook``.
-        released_ns: ``on_user_turn_completed`` was over; what was generated ahead may be spoken.
+        released_ns: ``on_user_turn_completed`` ended, and a preemptive generation may be spoken.
         eou: the decision that committed the turn.
-        playback: the first playout after the user stopped (the first at all without a user side); it starts at T1.
+        playback: the first playout after the user stopped (the first of all if the user did not speak); starts at T1.
     """
 
     stopped_ns: int | None = None
@@ -48,7 +48,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wait_of(stages: Stages, *, has_user: bool, opened_ns: int, typed: bool = False) -> Wait:
-    """The wait in a turn that opened at ``opened_ns``, where ``typed`` with the arrival of a text."""
+    """The wait in a turn that opened at ``opened_ns``; with ``typed``, it opened when a text arrived."""
     first = stages.playback[0] if stages.playback else None
     if not has_user:
         return Wait(playback=first)
@@ -60,8 +60,8 @@ def wait_of(stages: Stages, *, has_user: bool, opened_ns: int, typed: bool = Fal
             return wait
     if stages.eou:
         return _committed(stages, stages.eou[-1])
-    # no decision of ours: a realtime model's own, or an answer after a transcript that never came. Speech from before
-    # the turn is none of it: the turn began with a typed message.
+    # no recorded decision: a realtime model's own, or an answer after a transcript that never came. Speech before the
+    # turn does not count: the turn began with a typed message.
     limit = first.start_ns if first is not None else None
     stopped = [one.end_ns for one in stages.vad if one.start_ns >= opened_ns and (limit is None or one.end_ns <= limit)]
     return Wait(stopped_ns=max(stopped, default=None), playback=first)
@@ -90,7 +90,7 @@ def _stopped(stages: Stages, eou: SpanRecord) -> int | None:
         return None if source == "unknown" else eou.start_ns
     if eou.end_ns > eou.start_ns:
         return eou.start_ns
-    # LiveKit did not know when the user stopped: VAD may
+    # LiveKit did not know when the user stopped; VAD may know
     commit = eou.end_ns
     if any(one.start_ns <= commit < one.end_ns for one in stages.vad):
         return commit
@@ -104,7 +104,7 @@ def asked_ns(tts: SpanRecord) -> int:
 
 
 def user_started(stages: Stages, wait: Wait) -> int | None:
-    """When the user began to speak, as VAD heard it, or without VAD the recognizer."""
+    """When the user began to speak, according to VAD, or without VAD to the recognizer."""
     if wait.stopped_ns is None:
         return None
     if not stages.vad:

@@ -130,7 +130,7 @@ def command(arguments: list[str], *, size: int, output: str = "pipe", stdin: byt
     finally:
         sys.stdout, sys.stderr, sys.stdin = kept
     said = err.text
-    if "a mistake in livekit_otel" in said or code not in (0, 1):
+    if "a bug in livekit_otel" in said or code not in (0, 1):
         raise Wrong(f"exit code {code}: {said}")
     if code == 1 and "livekit-otel: " not in said:
         raise Wrong(f"exit code 1 and nothing said of it: {said!r}")

@@ -1,4 +1,4 @@
-"""The preset for Langfuse: spans as its pages and costs want them, sent by OTLP."""
+"""The preset for Langfuse: maps spans to its pages and costs, and sends them by OTLP."""
 
 from __future__ import annotations
 

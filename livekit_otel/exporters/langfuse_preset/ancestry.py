@@ -1,6 +1,6 @@
-"""Where each span stands among those that Langfuse gets: its nearest ancestor there, and the model request above it.
+"""The position of each span among those sent to Langfuse: its nearest sent ancestor, and the model request above it.
 
-Spans end children first, and a span that has ended must not change, so both are noted when a span starts.
+Children end before their parents, and an ended span must not change, so both are determined when a span starts.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ... import attributes as attr
 
 __all__ = ["Ancestry", "Place"]
 
-#: Spans that are open, and those that ended lately: work that outlives its span still starts spans below it.
+#: Open spans, and spans that ended recently: work that outlives its span still starts spans below it.
 _MAX_OPEN, _MAX_ENDED = 50_000, 10_000
 _MAX_TRACES = 1_000
-#: Spans that wait for the end of the request above them.
+#: Spans that wait until the request above them ends.
 _MAX_WAITING = 1_000
 _COUNTING = frozenset({attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_STT, attr.KIND_TTS})
 _Key = tuple[int, int]
@@ -30,7 +30,7 @@ _Key = tuple[int, int]
 
 @dataclass(eq=False)
 class ModelRequest:
-    """A request to a model. ``counts``: whether it says its usage itself; None while it is open."""
+    """A request to a model. ``counts``: whether it reports its own usage; None while it is open."""
 
     counts: bool | None = None
     waiting: list[ReadableSpan] = field(default_factory=list)
@@ -38,13 +38,13 @@ class ModelRequest:
 
 @dataclass(eq=False)
 class Place:
-    """One span's place.
+    """The position of one span.
 
     Attributes:
-        sent: whether Langfuse gets the span.
+        sent: whether the span is sent to Langfuse.
         moved: whether its own parent is not sent.
         parent: the nearest ancestor that is sent; None for a root.
-        request: the model request above it, or that it is.
+        request: the model request above the span, or the span itself if it is a model request.
     """
 
     sent: bool
@@ -54,10 +54,10 @@ class Place:
 
 
 class Ancestry:
-    """Places of the spans of one processor, a bounded number of them. May be used from any thread."""
+    """The positions of the spans of one processor; their number is limited. Thread-safe."""
 
     def __init__(self, *, native: bool, usage: Callable[[str, Mapping[str, Any]], bool]) -> None:
-        """``native``: whether LiveKit's spans are sent; ``usage(kind, attributes)``: whether a span says its tokens."""
+        """``native``: whether LiveKit's spans are sent; ``usage(kind, attributes)``: whether a span reports tokens."""
         self._native = native
         self._usage = usage
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class Ancestry:
         self._count = 0
 
     def started(self, span: ReadableSpan, parent: trace.Span) -> None:
-        """Note a span that starts; ``parent`` is the span of the context that it starts in."""
+        """Record the start of a span; ``parent`` is the span of the context that it starts in."""
         context = span.get_span_context()
         if context is None:
             return
@@ -80,7 +80,7 @@ class Ancestry:
                 place.moved, place.request = not above.sent, above.request
             place.parent = above.parent if above is not None and place.moved else span.parent
             if not place.sent and place.parent is None:
-                # LiveKit's spans of a call stand beside our session, not below it
+                # LiveKit's spans of a call are siblings of our session, not its children
                 place.parent = self._sessions.get(context.trace_id)
             if _counts(span):
                 place.request = ModelRequest()
@@ -89,10 +89,10 @@ class Ancestry:
             _put(self._open, (context.trace_id, context.span_id), place, _MAX_OPEN)
 
     def ended(self, span: ReadableSpan, *, repeats: bool) -> list[ReadableSpan]:
-        """The spans that may be sent now that ``span`` has ended, in order.
+        """The spans that can be sent now that ``span`` has ended, in order.
 
-        ``repeats``: whether it counts tokens or costs, which the request above it may count as well. It waits then
-        until that is known.
+        ``repeats``: whether the span counts tokens or costs that the request above it may count as well. It then
+        waits until that is known.
         """
         context = span.get_span_context()
         if context is None:
@@ -118,12 +118,12 @@ class Ancestry:
         return [span]
 
     def release(self) -> list[ReadableSpan]:
-        """All spans that wait: for a flush, which cannot wait for the end of a request."""
+        """All waiting spans: for a flush, which cannot wait for the end of a request."""
         with self._lock:
             return [span for request in list(self._waiting.values()) for span in self._taken(request)]
 
     def of(self, span: ReadableSpan) -> Place | None:
-        """The place of a span that has ended; None if it was never seen to start, or long ago."""
+        """The position of a span that has ended; None if its start was not seen, or was too long ago."""
         context = span.get_span_context()
         if context is None:
             return None
@@ -138,7 +138,7 @@ class Ancestry:
         return taken
 
     def _above(self, span: ReadableSpan, parent: trace.Span) -> Place | None:
-        """The place of a span's parent; None for a root, and for a parent of which nothing is known."""
+        """The position of a span's parent; None for a root and for an unknown parent."""
         context = span.parent
         if context is None:
             return None
@@ -149,7 +149,7 @@ class Ancestry:
             return Place(sent=False, parent=self._sessions.get(context.trace_id))
         if not (isinstance(parent, ReadableSpan) and _is_native(parent)):
             return None
-        # LiveKit's spans go to another provider, or had begun before this processor was there
+        # LiveKit's spans go to another provider, or started before this processor was added
         if self._native and parent.resource is span.resource:
             return Place(sent=True)
         further = self._find(parent.parent) if parent.parent is not None else None
@@ -176,7 +176,7 @@ def _put(places: OrderedDict[Any, Any], key: Any, value: Any, limit: int) -> Non
 
 
 def _counts(span: ReadableSpan) -> bool:
-    """Whether a span is a request to a model that says its own usage, ours or LiveKit's."""
+    """Whether a span is a model request, ours or LiveKit's, that reports its own usage."""
     if _is_ours(span):
         return (span.attributes or {}).get(attr.KIND) in _COUNTING
     return _is_native(span) and span.name in attr.NATIVE_REQUESTS

@@ -1,4 +1,4 @@
-"""The calls that went by lately: to label spans of their traces that do not say which call they belong to."""
+"""Recent calls: used to label spans of their traces that do not name their call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_CALLS = 100
 
 @dataclass
 class Call:
-    """One session: ``shared`` attributes go on each span of it; the words are of its first and last turn."""
+    """One session: ``shared`` attributes are set on each of its spans; the texts are from its first and last turn."""
 
     session_id: str
     start_ns: int
@@ -26,13 +26,13 @@ class Call:
 
 
 class Calls:
-    """Calls by trace, a bounded number of them."""
+    """Calls by trace; their number is limited."""
 
     def __init__(self) -> None:
         self._traces: OrderedDict[int, list[Call]] = OrderedDict()
 
     def open(self, trace_id: int, session_id: str, start_ns: int) -> Call:
-        """The call of that id, made if it is new; ``start_ns`` is when a span of it began."""
+        """The call with this id, created if necessary; ``start_ns`` is the start of one of its spans."""
         calls = self._traces.setdefault(trace_id, [])
         self._traces.move_to_end(trace_id)
         while len(self._traces) > _MAX_TRACES:
@@ -47,11 +47,11 @@ class Calls:
         return call
 
     def find(self, trace_id: int, session_id: str) -> Call | None:
-        """The call of that id, or None."""
+        """The call with this id, or None."""
         return next((call for call in self._traces.get(trace_id, ()) if call.session_id == session_id), None)
 
     def at(self, trace_id: int, time_ns: int) -> Call | None:
-        """The call of a trace that had begun by then (its first one, if none had); None in a trace without calls."""
+        """The call of a trace that was current at this time, else its first call; None if the trace has no calls."""
         calls = self._traces.get(trace_id)
         if not calls:
             return None

@@ -1,4 +1,4 @@
-"""The exporter: maps copies of spans and sends them in requests of a size that Langfuse takes."""
+"""The exporter: maps copies of spans and sends them in requests small enough for Langfuse."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["LangfuseExporter"]
 
 logger = logging.getLogger("livekit_otel")
 
-#: Characters of attributes per request: a batch of journals in one body would be refused by proxies before Langfuse.
+#: Characters of attributes per request: proxies in front of Langfuse would reject a whole batch of journals.
 _MAX_REQUEST = 1_500_000
 
 
 class LangfuseExporter(SpanExporter):
-    """Maps copies of spans and hands them to ``inner``.
+    """Maps copies of spans and passes them to ``inner``.
 
-    A processor of :mod:`.processor` says which spans start and end; without it a span whose parent is left
-    out keeps that parent.
+    A processor of :mod:`.processor` reports the start and end of spans; without it, a span whose parent is dropped
+    keeps that parent.
     """
 
     def __init__(self, inner: SpanExporter, settings: Settings) -> None:
@@ -40,12 +40,12 @@ class LangfuseExporter(SpanExporter):
 
         self._ancestry = Ancestry(native=settings.native == "keep", usage=counts)
         self._mapping = SpanMapping(settings, self._ancestry)
-        # a simple processor exports in whatever thread a span ends
+        # a simple processor exports in the thread in which a span ends
         self._lock = threading.Lock()
         self._warned = False
 
     def started(self, span: ReadableSpan, parent: trace.Span) -> None:
-        """A span starts; ``parent`` is the span of the context that it starts in."""
+        """Record the start of a span; ``parent`` is the span of the context that it starts in."""
         self._ancestry.started(span, parent)
 
     def ended(self, span: ReadableSpan) -> list[ReadableSpan]:
@@ -53,11 +53,11 @@ class LangfuseExporter(SpanExporter):
         return self._ancestry.ended(span, repeats=self._repeated and is_billed(span.attributes or {}))
 
     def release(self) -> list[ReadableSpan]:
-        """The spans that wait for the end of another."""
+        """The spans that wait for another span to end."""
         return self._ancestry.release()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """SUCCESS when all requests were accepted."""
+        """Returns SUCCESS if all requests were accepted."""
         with self._lock:
             self._mapping.learn(spans)
             mapped = [copy for span in spans if (copy := self._mapped(span)) is not None]
@@ -72,14 +72,14 @@ class LangfuseExporter(SpanExporter):
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is held back here."""
+        """Does nothing, because no span is held back here."""
         return self._inner.force_flush(timeout_millis)
 
     def _mapped(self, span: ReadableSpan) -> ReadableSpan | None:
         try:
             return self._mapping.copy(span)
         except Exception as error:
-            # better shown by Langfuse's own rules than not at all
+            # send the span unmapped rather than lose it
             if not self._warned:
                 self._warned = True
                 logger.warning("livekit_otel: a span could not be mapped for Langfuse\n%s", where(error))

@@ -1,4 +1,4 @@
-"""Single values of a span as Langfuse wants them."""
+"""Converts single values of a span to Langfuse's formats."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FIRST = {
 
 
 def size_of(span: ReadableSpan) -> int:
-    """Roughly the characters of a span's attributes."""
+    """The approximate size of a span's attributes in characters."""
     return sum(
         len(name) + (len(value) if isinstance(value, str) else 16) for name, value in (span.attributes or {}).items()
     )
 
 
 def transportable(span: ReadableSpan) -> Attributes:
-    """Attributes without what JavaScript cannot hold: it would round large integers, and refuse NaN."""
+    """Attributes without values that JavaScript cannot represent: it rounds large integers and rejects NaN."""
     found: Attributes = {}
     for name, value in (span.attributes or {}).items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -44,13 +44,13 @@ def transportable(span: ReadableSpan) -> Attributes:
 
 
 def text(attributes: Any, name: str) -> str | None:
-    """A text that is not empty."""
+    """A non-empty text, or None."""
     value = attributes.get(name)
     return value if isinstance(value, str) and value else None
 
 
 def request(attributes: Attributes) -> str | None:
-    """Messages of a request, the instructions as the first one, as Langfuse shows them."""
+    """The messages of a request as Langfuse shows them, with the instructions first."""
     messages, instructions = text(attributes, attr.INPUT_MESSAGES), text(attributes, attr.SYSTEM_INSTRUCTIONS)
     if instructions is None:
         return messages
@@ -60,7 +60,7 @@ def request(attributes: Attributes) -> str | None:
         return "\n".join(filter(None, (instructions, messages)))
     whole = [{"role": "system", "parts": parts}, *rest]
     plain = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
-    # halves of surrogate pairs can only be sent escaped
+    # lone surrogates can only be sent escaped
     return plain if plain.isascii() or _encodable(plain) else json.dumps(whole, separators=(",", ":"))
 
 
@@ -73,7 +73,7 @@ def _encodable(plain: str) -> bool:
 
 
 def first_token(span: ReadableSpan, kind: str, attributes: Attributes) -> str | None:
-    """When the first token, audio or byte came: ISO 8601 with zone."""
+    """The time of the first token, audio or byte: ISO 8601 with time zone."""
     seconds = attributes.get(_FIRST.get(kind, ""))
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _DAY:
         return None
@@ -83,7 +83,7 @@ def first_token(span: ReadableSpan, kind: str, attributes: Attributes) -> str | 
 
 
 def level(span: ReadableSpan, attributes: Attributes) -> Attributes:
-    """Langfuse's level of a span, and why."""
+    """Langfuse's level for a span, and the reason."""
     outcome = attributes.get(attr.OUTCOME)
     if span.status.status_code is StatusCode.ERROR or outcome == attr.OUTCOME_ERROR:
         kind, message = text(attributes, attr.ERROR_TYPE), text(attributes, attr.ERROR_MESSAGE)
@@ -92,10 +92,10 @@ def level(span: ReadableSpan, attributes: Attributes) -> Attributes:
     if outcome == "cancelled":
         return {attr.LANGFUSE_LEVEL: "WARNING", attr.LANGFUSE_STATUS_MESSAGE: "cancelled"}
     if outcome == attr.OUTCOME_DISCARDED:
-        return {attr.LANGFUSE_STATUS_MESSAGE: "discarded: the user's turn went on"}
+        return {attr.LANGFUSE_STATUS_MESSAGE: "discarded: the user's turn continued"}
     return {}
 
 
 def exact(span: ReadableSpan) -> str:
-    """Start and end in nanoseconds, which Langfuse cuts at milliseconds."""
+    """Start and end in nanoseconds; Langfuse truncates times to milliseconds."""
     return f"{span.start_time or 0}-{span.end_time or 0}"

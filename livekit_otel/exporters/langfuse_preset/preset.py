@@ -1,4 +1,4 @@
-"""Langfuse, so that a voice call reads like one: words in and out, types, levels, usage that adds up.
+"""Sends voice calls to Langfuse in its terms: input and output text, types, levels, usage without double counting.
 
 ::
 
@@ -6,8 +6,8 @@
 
     provider.add_span_processor(langfuse())
 
-Other exporters get the spans as they are: copies are mapped (see :mod:`.spans`), in the thread of the batch
-processor. What it does beside LiveKit's spans and those of other instrumentations: docs/langfuse.md.
+The preset maps copies (see :mod:`.spans`) in the thread of the batch processor; other exporters get the original
+spans. docs/langfuse.md describes the treatment of LiveKit's spans and of spans from other instrumentations.
 """
 
 from __future__ import annotations
@@ -53,40 +53,40 @@ def langfuse(
 ) -> SpanProcessor:
     """A processor that sends spans to Langfuse (cloud or self-hosted, version 3 or 4); add it to the provider.
 
-    Turns become agents with the user's words in and the agent's words out, requests to models become generations with
-    usage in buckets that do not overlap. Session id, user id (``user.id``), environment, tags and trace name are on
-    every span. What a session's own attributes say under ``langfuse.`` goes before all of it.
+    Turns become agents with the user's words as input and the agent's words as output; requests to models become
+    generations with usage in buckets that do not overlap. Session id, user id (``user.id``), environment, tags and
+    trace name are set on every span. A session's own attributes under ``langfuse.`` take precedence.
 
     Args:
-        public_key, secret_key: API keys of the project; else ``LANGFUSE_PUBLIC_KEY`` and ``LANGFUSE_SECRET_KEY``.
-        host: address; else ``LANGFUSE_BASE_URL`` or ``LANGFUSE_HOST``, else Langfuse's European cloud.
-        environment: 1 to 40 of ``a-z 0-9 _ -``; else ``LANGFUSE_TRACING_ENVIRONMENT``; without it Langfuse takes
+        public_key, secret_key: API keys of the project; default: ``LANGFUSE_PUBLIC_KEY`` and ``LANGFUSE_SECRET_KEY``.
+        host: address; default: ``LANGFUSE_BASE_URL`` or ``LANGFUSE_HOST``, then Langfuse's European cloud.
+        environment: 1 to 40 of ``a-z 0-9 _ -``; default: ``LANGFUSE_TRACING_ENVIRONMENT``. Without it, Langfuse uses
             ``deployment.environment.name`` of the resource, or ``default``.
-        release: else ``LANGFUSE_RELEASE``.
-        trace_name: what traces are called in Langfuse.
-        tags: for every trace; a session adds its own by the attribute ``langfuse.trace.tags``.
-        native: LiveKit's own spans: ``drop`` them, as the pipeline spans say it all and usage must count once; or
-            ``keep`` them beside. A span below one that is dropped moves to the nearest ancestor that is sent, else
-            (below LiveKit's span of the call) to the call's ``session``, else it is a root with a link.
-        units: also report what speech services bill by, as buckets ``characters`` (TTS) and ``milliseconds`` (of
-            audio), which cost what a model definition in Langfuse says; they are kept out of the total of tokens.
-        foreign_usage: tokens and costs on spans of other instrumentations (OpenAI's, OpenLLMetry's) below a request
-            to a model that says its own: ``drop`` them, as they are the same tokens, or ``keep`` them.
-        price_buckets: for models with prices of your own in Langfuse, the names of these prices by model name (``*``
-            stands for any text): ``{"gpt-realtime*": ["input_text_tokens", "input_audio_tokens", …]}``. Tokens are
-            split into buckets that are priced; without a known price only into input and output.
+        release: default: ``LANGFUSE_RELEASE``.
+        trace_name: name of the traces in Langfuse.
+        tags: tags for every trace; a session adds its own with the attribute ``langfuse.trace.tags``.
+        native: LiveKit's own spans: ``drop`` them, because the pipeline spans contain the same data and usage must
+            count once; or ``keep`` them. A span below a dropped span moves to the nearest ancestor that is sent, else
+            (below LiveKit's span of the call) to the call's ``session``; otherwise it becomes a root with a link.
+        units: also report the units that speech services bill, as buckets ``characters`` (TTS) and ``milliseconds``
+            (of audio). Their cost comes from the model definition in Langfuse; they do not count as tokens.
+        foreign_usage: tokens and costs on spans of other instrumentations (OpenAI's, OpenLLMetry's) below a model
+            request that reports its own usage: ``drop`` them, because they are the same tokens, or ``keep`` them.
+        price_buckets: for models with your own prices in Langfuse, the names of these prices by model name (``*``
+            matches any text): ``{"gpt-realtime*": ["input_text_tokens", "input_audio_tokens", …]}``. Tokens are
+            split into priced buckets; without a known price, only into input and output.
         batch: False sends each span in the thread that ends it, for scripts and tests.
-        timeout: seconds for each request, its retries included.
+        timeout: seconds for each request, including retries.
 
     Raises:
-        OptionError: a key is missing, or a value cannot work.
+        OptionError: a key is missing, or an option has an invalid value.
     """
     public = _key("public_key", public_key, "LANGFUSE_PUBLIC_KEY")
     secret = _key("secret_key", secret_key, "LANGFUSE_SECRET_KEY")
     if public.startswith("sk-lf-") or secret.startswith("pk-lf-"):
-        raise OptionError("Langfuse: public_key and secret_key are swapped; the secret one starts with sk-lf-")
+        raise OptionError("Langfuse: public_key and secret_key are swapped; the secret key starts with sk-lf-")
     if ":" in public:
-        raise OptionError("Langfuse: public_key holds a colon; give the two keys apart")
+        raise OptionError("Langfuse: public_key contains a colon; pass the two keys separately")
     if native not in ("drop", "keep"):
         raise OptionError(f"Langfuse: native must be 'drop' or 'keep', not {native!r}")
     if foreign_usage not in ("drop", "keep"):
@@ -94,7 +94,7 @@ def langfuse(
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 < timeout < float("inf"):
         raise OptionError(f"Langfuse: timeout must be a positive number of seconds, not {timeout!r}")
     if not isinstance(trace_name, str) or not trace_name:
-        raise OptionError(f"Langfuse: trace_name must be a text, not {trace_name!r}")
+        raise OptionError(f"Langfuse: trace_name must be a string, not {trace_name!r}")
     settings = Settings(
         environment=_environment(environment),
         release=release or os.environ.get("LANGFUSE_RELEASE") or None,
@@ -111,7 +111,7 @@ def langfuse(
 
 
 def _otlp(endpoint: str, token: str, timeout: float) -> SpanExporter:
-    # imported here: not everyone who imports the package wants an HTTP client
+    # imported here: not every user of the package needs an HTTP client
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -135,9 +135,9 @@ def _host(host: str | None) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise OptionError(f"Langfuse: host {_shown(found)!r} is no address; give one like {_CLOUD}")
+        raise OptionError(f"Langfuse: host {_shown(found)!r} is not an address; give one like {_CLOUD}")
     if parts.username is not None or parts.query or parts.fragment:
-        raise OptionError("Langfuse: host takes an address alone; keys go into public_key and secret_key")
+        raise OptionError("Langfuse: host must be an address without keys; pass keys as public_key and secret_key")
     return found.strip().rstrip("/").removesuffix(_PATH).removesuffix("/api/public/otel")
 
 
@@ -160,5 +160,5 @@ def _tags(tags: Iterable[str]) -> tuple[str, ...]:
     found = (tags,) if isinstance(tags, str) else tuple(tags)
     for tag in found:
         if not isinstance(tag, str) or not tag:
-            raise OptionError(f"Langfuse: tag {tag!r} is not a text")
+            raise OptionError(f"Langfuse: tag {tag!r} is not a string")
     return found

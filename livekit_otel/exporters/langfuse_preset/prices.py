@@ -1,7 +1,7 @@
-"""Which buckets of usage Langfuse has a price for, by model.
+"""The usage buckets that have a price in Langfuse, by model.
 
-Langfuse multiplies each bucket by the price of that name, and a bucket without a price costs nothing. So tokens are
-split only into buckets that are priced. The table follows the models that Langfuse 4.16 comes with
+Langfuse multiplies each bucket by the price of the same name; a bucket without a price costs nothing. Tokens are
+therefore split only into buckets that have a price. The table follows the models that Langfuse 4.16 includes
 (``worker/src/constants/default-model-prices.json`` in github.com/langfuse/langfuse, as of 2026-08-22). Any other model
 has no price in Langfuse unless a project defines one; ``langfuse(price_buckets=…)`` names the prices of such a model.
 """
@@ -16,7 +16,7 @@ from ...errors import OptionError
 
 __all__ = ["PLAIN", "Prices"]
 
-#: The buckets that every price of a text model has.
+#: The buckets that are priced for every text model.
 PLAIN = frozenset({"input", "output"})
 _CACHED, _WRITTEN, _REASONING = "input_cached_tokens", "input_cache_creation", "output_reasoning_tokens"
 _AUDIO = frozenset({"input_text_tokens", "input_audio_tokens", "output_text_tokens", "output_audio_tokens"})
@@ -45,7 +45,7 @@ _TABLE: tuple[tuple[str, frozenset[str]], ...] = (
         r"|claude-3[-.]7-sonnet-(20250219|latest)|claude-sonnet-4(-20250514|-latest)?|claude-sonnet-4-5(-20250929)?"
         r"|claude-opus-4(-20250514)?|claude-opus-4-1(-20250805)?|claude-haiku-4-5(-20251001)?"
         r"|claude-opus-4-5(-20251101)?|claude-sonnet-4-6|claude-opus-4-[678]|claude-(fable|mythos|sonnet|opus)-5)"
-        # as Bedrock and Vertex name them
+        # the names that Bedrock and Vertex use
         r"(-v\d(:0)?)?(@\d{8})?|claude-4-5-haiku@20251001",
         PLAIN | {_CACHED, _WRITTEN},
     ),
@@ -70,13 +70,13 @@ _PRICED = tuple((re.compile(f"{_VENDOR}(?:{pattern})", re.IGNORECASE), buckets) 
 
 
 class Prices:
-    """The table, and before it what a user says of models with prices of their own."""
+    """The table, preceded by the user's entries for models with prices of their own."""
 
     def __init__(self, own: Mapping[str, Iterable[str]] | None = None) -> None:
-        """``own``: buckets by model name, in which ``*`` stands for any text.
+        """``own``: buckets by model name, in which ``*`` matches any text.
 
         Raises:
-            OptionError: ``own`` is no mapping of names to names.
+            OptionError: ``own`` is not a mapping of names to names.
         """
         self._own: list[tuple[str, frozenset[str]]] = []
         for model, buckets in _items(own):
@@ -88,7 +88,7 @@ class Prices:
             self._own.append((model.lower(), names))
 
     def of(self, model: str) -> frozenset[str] | None:
-        """The buckets that have a price; None for a model that is not known to have one."""
+        """The buckets that have a price; None for a model without a known price."""
         lower = model.lower()
         for pattern, buckets in self._own:
             if fnmatchcase(lower, pattern):

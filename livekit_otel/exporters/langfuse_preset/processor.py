@@ -1,4 +1,4 @@
-"""The processors before the exporter: they see spans start, which an exporter cannot."""
+"""The processors in front of the exporter: they see the start of spans, which an exporter cannot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["LangfuseBatchProcessor", "LangfuseSimpleProcessor"]
 
 
 class _Following(SpanProcessor):
-    """Reports starts and ends to the exporter; what may be sent goes to the processor behind this class."""
+    """Reports starts and ends of spans to the exporter; passes spans that can be sent to the next base class."""
 
     _langfuse: LangfuseExporter
 
@@ -48,7 +48,7 @@ class _Following(SpanProcessor):
 
 
 class LangfuseBatchProcessor(_Following, BatchSpanProcessor):
-    """Sends in the background."""
+    """Sends spans in the background."""
 
     def __init__(self, exporter: LangfuseExporter) -> None:
         super().__init__(exporter)

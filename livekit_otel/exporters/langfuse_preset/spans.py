@@ -1,7 +1,7 @@
-"""Spans as Langfuse understands them best. Everything here works on copies.
+"""Maps spans to Langfuse's model. All functions work on copies.
 
-What a copy gains is under ``langfuse.``; what it had stays, as metadata in Langfuse, so that a report can be rebuilt
-from there. Langfuse cuts times at milliseconds, so copies tell them once more.
+Added attributes are under ``langfuse.``; the original ones stay, as metadata in Langfuse, so that reports can be
+rebuilt from there. Langfuse truncates times to milliseconds, so the copies also carry the exact times as attributes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _USAGE = frozenset(
 
 @dataclass(frozen=True)
 class Settings:
-    """What :func:`livekit_otel.exporters.langfuse` was asked for."""
+    """The options passed to :func:`livekit_otel.exporters.langfuse`."""
 
     environment: str | None = None
     release: str | None = None
@@ -56,7 +56,7 @@ class Settings:
 
 
 class SpanMapping:
-    """Maps spans one by one; ``learn`` first hears of the batch that they come in."""
+    """Maps single spans; call ``learn`` with their batch first."""
 
     def __init__(self, settings: Settings, ancestry: Ancestry) -> None:
         self._settings = settings
@@ -64,7 +64,7 @@ class SpanMapping:
         self._calls = Calls()
 
     def learn(self, spans: Iterable[ReadableSpan]) -> None:
-        """Remember the calls that the spans tell of, and what was said first and last in each."""
+        """Record the calls that the spans belong to, and the first and last words of each call."""
         for span in spans:
             attributes = span.attributes or {}
             session_id = attributes.get(attr.SESSION_ID)
@@ -78,7 +78,7 @@ class SpanMapping:
                 call.last_words = text(attributes, attr.TURN_AGENT_TEXT) or call.last_words
 
     def copy(self, span: ReadableSpan) -> ReadableSpan | None:
-        """A mapped copy; None for a span that is not to be sent."""
+        """A mapped copy; None if the span is not to be sent."""
         scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
         if scope == attr.NATIVE_SCOPE and self._settings.native == "drop":
             return None
@@ -112,7 +112,7 @@ class SpanMapping:
         )
 
     def _common(self, span: ReadableSpan, attributes: Attributes) -> Attributes:
-        """What Langfuse wants on every span of a trace."""
+        """The attributes that Langfuse needs on every span of a trace."""
         settings = self._settings
         common: Attributes = {}
         if settings.environment is not None:
@@ -141,7 +141,7 @@ class SpanMapping:
 
     def _usage(self, kind: str, scope: str, attributes: Attributes) -> Attributes:
         if not kind and scope != attr.NATIVE_SCOPE and not _known_usage(attributes):
-            # names that Langfuse may know better
+            # Langfuse may recognise usage names that are unknown here
             return {}
         settings = self._settings
         dropped = settings.native == "drop"
@@ -149,12 +149,12 @@ class SpanMapping:
         if buckets:
             return {attr.LANGFUSE_USAGE: json.dumps(buckets)}
         if model_of(attributes) and (kind or scope == attr.NATIVE_SCOPE):
-            # else Langfuse would count the tokens of the texts by itself
+            # otherwise Langfuse would count the tokens of the texts itself
             return {attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE}
         return {}
 
     def _repeated(self, place: Place | None, kind: str, scope: str, attributes: Attributes) -> bool:
-        """Whether the request above a span of another instrumentation counts its tokens."""
+        """Whether the request above a span of another instrumentation already counts its tokens."""
         if kind or scope == attr.NATIVE_SCOPE or self._settings.foreign_usage == "keep" or place is None:
             return False
         return place.request is not None and place.request.counts is not False and is_billed(attributes)
@@ -193,10 +193,10 @@ class SpanMapping:
 
 
 def _merged(added: Attributes, attributes: Attributes) -> Attributes:
-    """What a user set goes before what is added, but tags of both count."""
+    """Attributes set by the user take precedence over added ones; tags are combined."""
     merged = {**added, **attributes}
     if attr.LANGFUSE_USAGE in added and attributes.get(attr.LANGFUSE_USAGE) == attr.LANGFUSE_COUNTED_ELSEWHERE:
-        # the instrumentation's word for exporters that know nothing of Langfuse
+        # set by the instrumentation for exporters that do not know Langfuse
         merged[attr.LANGFUSE_USAGE] = added[attr.LANGFUSE_USAGE]
     if attr.LANGFUSE_TRACE_TAGS in added:
         merged[attr.LANGFUSE_TRACE_TAGS] = added[attr.LANGFUSE_TRACE_TAGS]
@@ -204,13 +204,13 @@ def _merged(added: Attributes, attributes: Attributes) -> Attributes:
 
 
 def _known_usage(attributes: Attributes) -> bool:
-    """Whether all that a span says of its usage has a name of the GenAI conventions."""
+    """Whether all usage attributes of a span have names from the GenAI conventions."""
     found = {name for name in attributes if name.startswith(attr.USAGE_PREFIX)}
     return bool(found) and found <= _USAGE
 
 
 def _nothing(attributes: Attributes) -> Attributes:
-    """For a span whose tokens count elsewhere: neither tokens nor costs."""
+    """The attributes for a span whose tokens count elsewhere: no tokens and no costs."""
     nothing: Attributes = {attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE}
     if attr.LANGFUSE_COST in attributes or any(name.startswith(attr.COST_PREFIXES) for name in attributes):
         nothing[attr.LANGFUSE_COST] = json.dumps({"total": 0})

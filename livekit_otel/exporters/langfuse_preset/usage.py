@@ -1,7 +1,8 @@
-"""Usage as Langfuse counts it: buckets of whole numbers that do not overlap, since their sum is the total it shows.
+"""Usage in Langfuse's format: integer buckets that do not overlap, since Langfuse shows their sum as the total.
 
-A bucket costs what the price of that name says, and nothing where there is none: tokens are split into buckets that
-are priced for the model (:mod:`.prices`), and what has no bucket of its own stays in the next wider one.
+The cost of a bucket is the price of the same name, or nothing without such a price. Tokens are therefore split into
+buckets that are priced for the model (:mod:`.prices`); tokens without a bucket of their own count in a more general
+bucket.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ __all__ = ["is_billed", "model_of", "usage_buckets"]
 
 _MODALITIES = ("text", "audio", "image")
 _MODEL = (attr.LANGFUSE_MODEL, attr.RESPONSE_MODEL, attr.REQUEST_MODEL)
-#: The first one with a price is taken.
+#: The first name with a price is used.
 _INPUT, _OUTPUT = ("input", "input_text_tokens", "input_text"), ("output", "output_text_tokens", "output_text")
 _CACHED = ("input_cached_tokens", "input_cached_text_tokens", "input_cached_text", *_INPUT)
 _Part = tuple[tuple[str, ...], int]
 
 
 def model_of(attributes: Mapping[str, Any]) -> str:
-    """The model whose price Langfuse takes; empty without one."""
+    """The model whose price Langfuse uses; an empty string if there is none."""
     return next((str(attributes[name]) for name in _MODEL if attributes.get(name)), "")
 
 
 def is_billed(attributes: Mapping[str, Any]) -> bool:
-    """Whether Langfuse counts tokens or costs of a span, or makes some up from the texts of its model."""
+    """Whether Langfuse counts tokens or costs of a span, or estimates them from the texts of its model."""
     if model_of(attributes) or attr.LANGFUSE_USAGE in attributes or attr.LANGFUSE_COST in attributes:
         return True
     return any(name.startswith(attr.BILLED_PREFIXES) for name in attributes)
@@ -40,9 +41,9 @@ def usage_buckets(
     """Buckets of one span, without empty ones.
 
     Args:
-        metrics: whether LiveKit's metrics of the stage count where ``gen_ai.usage.*`` is absent. Not where LiveKit's
-            own spans go to Langfuse as well: then those carry the usage.
-        units: also characters and milliseconds, and the total of tokens, so that the sum is not taken for it.
+        metrics: whether to use LiveKit's metrics of the stage if ``gen_ai.usage.*`` is absent. False if LiveKit's own
+            spans also go to Langfuse, because those then carry the usage.
+        units: also return characters and milliseconds, and the token total, which Langfuse would otherwise sum up.
     """
     known = _Reader(attributes)
     metrics = metrics or known.has(attr.USAGE_INPUT_TOKENS) or known.has(attr.USAGE_OUTPUT_TOKENS)
@@ -61,7 +62,7 @@ def usage_buckets(
 
 
 class _Reader:
-    """Counts among attributes: anything else than a number from 0 up is 0."""
+    """Reads counts from attributes; any value other than a positive number reads as 0."""
 
     def __init__(self, attributes: Mapping[str, Any]) -> None:
         self._attributes = attributes
@@ -77,7 +78,7 @@ class _Reader:
 
 
 class _Names:
-    """What the counts of a speech-to-speech model are called."""
+    """The attribute names of the counts of a speech-to-speech model."""
 
     def __init__(self, total_in: str, total_out: str, cached: str, details: tuple[str, str, str]) -> None:
         self.total_in, self.total_out, self.cached = total_in, total_out, cached
@@ -108,7 +109,7 @@ _GENAI_NAMES = _Names(
 
 
 def _totals(kind: str, known: _Reader, *, metrics: bool) -> tuple[int, int, int, int, int]:
-    """Input, output; cached and written within the input, reasoning within the output."""
+    """Input and output tokens; cached and written tokens (part of input), reasoning tokens (part of output)."""
     if kind == attr.KIND_LLM and metrics and known.has(attr.metric(kind, "prompt_tokens")):
         fields = (
             "prompt_tokens",
@@ -131,7 +132,7 @@ def _totals(kind: str, known: _Reader, *, metrics: bool) -> tuple[int, int, int,
 
 
 def _tokens(total_in: int, total_out: int, cached: int, written: int, reasoning: int) -> Iterable[_Part]:
-    """Parts are inside of the totals; a part that does not fit is cut, so that the sum stays true."""
+    """Split the totals into parts; a part that exceeds its total is reduced so that the sum stays correct."""
     cached = min(cached, total_in)
     written = min(written, total_in - cached)
     reasoning = min(reasoning, total_out)
@@ -161,7 +162,7 @@ def _modalities(known: _Reader, names: _Names) -> Iterable[_Part]:
         else:
             parts.append((wide_in, total - cached))
         rest_in, rest_out, rest_cached = rest_in - total, rest_out - out, rest_cached - cached
-    # what is of no known modality; cached tokens of no known modality are taken from it, then from text
+    # tokens of unknown modality; cached tokens of unknown modality are subtracted from these, then from text
     from_rest = min(rest_cached, rest_in)
     from_text = min(rest_cached - from_rest, text)
     parts.append((_wider("input", "text"), text - from_text))
@@ -169,13 +170,13 @@ def _modalities(known: _Reader, names: _Names) -> Iterable[_Part]:
 
 
 def _wider(direction: str, modality: str) -> tuple[str, ...]:
-    """Buckets of a modality, then of text, then of all."""
+    """Buckets of a modality, then of text, then the general bucket."""
     of_text = (f"{direction}_text_tokens", f"{direction}_text", direction)
     return of_text if modality == "text" else (f"{direction}_{modality}_tokens", f"{direction}_{modality}", *of_text)
 
 
 def _unlisted(model: str) -> frozenset[str]:
-    """A speech-to-speech model without a known price: every modality apart, as the price list calls them for others."""
+    """The buckets of a speech-to-speech model without a known price: every modality separately, by the usual names."""
     suffix = "" if "gemini" in model.lower() else "_tokens"
     found = {f"{where}_{modality}{suffix}" for where in ("input", "input_cached", "output") for modality in _MODALITIES}
     return PLAIN | found | {"input_cached_tokens"}
@@ -185,7 +186,7 @@ def _spread(parts: Iterable[_Part], priced: frozenset[str]) -> dict[str, int]:
     buckets: dict[str, int] = {}
     for names, count in parts:
         if count:
-            # a model without any price for these still counts them
+            # a model without any such price still counts them
             name = next((name for name in names if name in priced), "input" if names[-1] in _INPUT else "output")
             buckets[name] = buckets.get(name, 0) + count
     return buckets
