@@ -13,7 +13,7 @@ from .output import write
 
 __all__ = ["register"]
 
-_NEEDED = ("livekit.agents", "pocketsphinx", "espeakng_loader")
+_NEEDED = ("livekit.agents", "pocketsphinx", "espeakng_loader", "jinja2")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,12 +35,16 @@ def demo(
 
 
 def _check() -> None:
+    """One message names all that is missing."""
+    missing = [name for name in _NEEDED if not _is_there(name)]
+    if missing:
+        raise MissingDependencyError(f"the demo needs {', '.join(missing)}: {install_hint('demo')}")
+
+
+def _is_there(name: str) -> bool:
     from importlib.util import find_spec
 
-    for name in _NEEDED:
-        try:
-            found = find_spec(name) is not None
-        except ModuleNotFoundError:
-            found = False
-        if not found:
-            raise MissingDependencyError(f"the demo needs {name}: {install_hint('demo')}")
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

@@ -19,10 +19,12 @@ from .. import attributes as attr
 from .._display import visible
 from .._install_hint import install_hint
 from ..errors import MissingDependencyError
-from . import view
+from . import usage, view
 from .flagged import in_words
 from .model import SessionReport
+from .one_line import one_line
 from .turns import Turn
+from .verdict import verdict
 
 if TYPE_CHECKING:
     import jinja2
@@ -46,19 +48,20 @@ _WORDS = 600
 _TOOLS = 200
 
 
-def to_html(report: SessionReport) -> str:
+def to_html(report: SessionReport, *, trace_url: str | None = None) -> str:
     """The page. Raises :class:`MissingDependencyError` without jinja2 (extra ``html``)."""
     template = _template()
     style, script = _file("report.css"), _file("report.js")
     return template.render(
-        title=f"Voice call of {view.one_line(report.agent_name)}" if report.agent_name else "Voice call",
+        title=f"Voice call of {one_line(report.agent_name)}" if report.agent_name else "Voice call",
         facts={"session": report.session_id, **view.facts(report)},
-        warnings=[view.one_line(warning) for warning in report.warnings],
+        verdict=[one.text for one in verdict(report).sentences],
+        warnings=[one_line(warning) for warning in report.warnings],
         stages=attr.SILENCE_STAGES,
         latencies=view.latencies(report),
-        usage=view.usage(report),
+        usage=usage.usage(report),
         tools=list(_tools(report)),
-        interruptions=view.interruptions(report),
+        interruptions=[],
         data=_embedded(_data(report)),
         style=style,
         script=script,
@@ -129,9 +132,9 @@ def _tools(report: SessionReport) -> Any:
         at = _ms(span.start_ns - begin) // 1000
         yield (
             f"{at // 60}:{at % 60:02d}",
-            view.one_line(_tool(found)),
-            view.one_line(found.get(attr.TOOL_CALL_ARGUMENTS, "")),
-            view.one_line(found.get(attr.TOOL_CALL_RESULT) or found.get(attr.TOOL_STATUS, "")),
+            one_line(_tool(found)),
+            one_line(found.get(attr.TOOL_CALL_ARGUMENTS, "")),
+            one_line(found.get(attr.TOOL_CALL_RESULT) or found.get(attr.TOOL_STATUS, "")),
             f"{span.duration:.2f}",
         )
 
