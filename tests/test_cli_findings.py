@@ -154,6 +154,7 @@ def test_a_stream_that_cannot_hold_a_character(encoding: str, words: Path) -> No
     assert document == build_report(read_spans(words)).to_dict()
     page = run("report", str(words), "-f", "html", encoding=encoding).decode("utf-8")
     assert page.startswith("<!doctype html>")
+    assert WORDS in page
     assert json.loads(run("turns", str(words), "-f", "json", encoding=encoding).decode(encoding)) == []
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, flag, text
+from ..spans import SpanRecord, flag, number, text
 from ..turns import Gap
 from ..turns.around import is_playout
 from .failures import Failure
@@ -41,6 +41,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         tool: the call that a ``tool`` is.
         failure: what a ``failure`` is.
         interrupted: the agent was cut off in these words.
+        heard: of words that were cut off, seconds of them that were heard; None where nobody knows.
         unheard: of words that were cut off, the rest that nobody heard, as far as the trace has it.
         note: of an ``interruption`` its verdict, of ``unheard`` words why nobody heard them.
         withheld: there were words, and they were not recorded.
@@ -54,6 +55,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     tool: ToolCall | None = None
     failure: Failure | None = None
     interrupted: bool = False
+    heard: float | None = None
     unheard: str = ""
     note: str = ""
     withheld: bool = False
@@ -109,9 +111,9 @@ def _groups(history: Iterable[Item], starts: Sequence[float]) -> list[list[Item]
 
 def _by_time(entries: Iterable[Entry]) -> Iterator[Entry]:
     at, keyed = 0.0, []
-    for number, entry in enumerate(entries):
+    for place, entry in enumerate(entries):
         at = entry.at if entry.at is not None else at
-        keyed.append((at, number, entry))
+        keyed.append((at, place, entry))
     yield from (entry for _, _, entry in sorted(keyed, key=lambda one: one[:2]))
 
 
@@ -186,7 +188,10 @@ def _at_their_times(turn: Turn, said: Iterable[Entry], made: Sequence[Any]) -> I
             playout = _next(playouts, entry)
             moved = entry if playout is None else _moved(entry, playout.start_ns / 1e9)
             cut = entry.interrupted or (playout is not None and flag(playout.attributes, attr.PLAYBACK_INTERRUPTED))
-            yield msgspec.structs.replace(moved, interrupted=cut, unheard=_rest(entry.text, made) if cut else "")
+            if cut:
+                heard = None if playout is None else number(playout.attributes, attr.PLAYBACK_POSITION)
+                moved = msgspec.structs.replace(moved, interrupted=True, heard=heard, unheard=_rest(entry.text, made))
+            yield moved
         else:
             yield entry
 

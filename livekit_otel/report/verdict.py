@@ -106,7 +106,7 @@ def _failure(one: Failure, times: int) -> str:
     what = _what(one)
     what = what[0].upper() + what[1:]
     often = "" if times == 1 else f" {times:,} times"
-    tries = f" after {one.attempts} attempts" if one.attempts > 1 else ""
+    tries = f"{'' if times == 1 else ', each'} after {one.attempts} attempts" if one.attempts > 1 else ""
     if one.is_retry:
         again = f"{one.attempts} attempts" if one.attempts > 1 else "another attempt"
         return f"{what} worked only after {again}{often} ({reason_of(one)})."

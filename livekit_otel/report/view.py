@@ -22,7 +22,7 @@ from .values import clock
 from .verdict import Place, Sentence, Verdict
 from .words import STAGES, seconds
 
-__all__ = ["ENOUGH", "Line", "facts", "latencies", "lines", "offset", "places", "sentence"]
+__all__ = ["ENOUGH", "Line", "facts", "failure_line", "latencies", "lines", "offset", "places", "sentence"]
 
 #: from so many turns on percentiles say something
 ENOUGH = 10
@@ -133,7 +133,7 @@ def _lines(entry: Entry, limit: int | None) -> Iterator[Line]:
         if given or tool.given:
             yield Line("", None, f"-> {given}{one_line(tool.given, limit) or '(nothing)'}", quiet=not tool.failed)
     elif entry.kind == "failure" and entry.failure is not None:
-        yield Line("retry" if entry.failure.saved else "failed", entry.at, failure(entry.failure, limit))
+        yield Line("retry" if entry.failure.saved else "failed", entry.at, failure_line(entry.failure, limit))
     elif entry.kind == "handoff":
         yield Line("", entry.at, f"handoff from {one_line(entry.note)} to {one_line(entry.text)}")
     elif entry.kind == "interruption":
@@ -145,12 +145,13 @@ def _lines(entry: Entry, limit: int | None) -> Iterator[Line]:
 def _words(entry: Entry, limit: int | None) -> Iterator[Line]:
     words = one_line(entry.text, limit) or ("(redacted)" if entry.withheld else "(no words)")
     label: Label = "user" if entry.kind == "user" else "agent"
-    yield Line(label, entry.at, words + ("  [interrupted]" if entry.interrupted else ""))
+    after = "" if entry.heard is None else f" after {seconds(entry.heard)}"
+    yield Line(label, entry.at, words + (f"  [interrupted{after}]" if entry.interrupted else ""))
     if entry.unheard:
         yield Line("", None, f"not heard any more: {one_line(entry.unheard, limit)}", quiet=True)
 
 
-def failure(one: Failure, limit: int | None = LONG) -> str:
+def failure_line(one: Failure, limit: int | None = LONG) -> str:
     """A failure in one line: what failed, why, and what came of it."""
     what = one_line(" ".join(part for part in (STAGES.get(one.stage, one.stage), one.name) if part))
     outcome = ""
