@@ -6,11 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from livekit_otel import SessionReport, build_report, build_reports, read_spans
 from livekit_otel import attributes as attr
 from livekit_otel.report.failures import failures, reason_of
+from livekit_otel.report.notes import notes_of
 from livekit_otel.report.render_html import to_html
 from livekit_otel.report.render_json import to_document, turn_document
 from livekit_otel.report.render_text import to_text
@@ -175,3 +177,21 @@ def test_percentiles_are_exact_at_any_length() -> None:
     ranks = {"p50": 499, "p90": 899, "p95": 949, "p99": 989, "max": 999}
     for name, rank in ranks.items():
         assert getattr(found, name) == pytest.approx(waits[rank], abs=1e-6)
+
+
+def test_notes_say_who_is_right_and_whether_it_matters() -> None:
+    """Where LiveKit counts something else the note says what; differences that nobody hears are one sentence."""
+    (turn,) = stored("tool_that_speaks").turns
+    (note,) = notes_of(turn)
+    assert note == (
+        "LiveKit reports 2.100 s more of e2e_latency than the spans' 0.600 s: it counts to the answer after the tool, "
+        "the spans to the first words that the caller heard"
+    )
+    turn.reported.update(llm_node_ttft=(turn.latency.llm_node_ttft or 0.0) + 0.02)
+    turn.__dict__["derivation"] = msgspec.structs.replace(
+        turn.derivation, notes=("llm_node_ttft: LiveKit reported 0.220 s, the spans say 0.200 s",)
+    )
+    assert list(notes_of(turn)) == []
+    assert list(notes_of(turn, small=True)) == [
+        "LiveKit's own numbers differ by at most 0.020 s (llm_node_ttft): too little to hear"
+    ]

@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Directory for the trace and the two reports.", file_okay=False)
+        Path,
+        typer.Option("--output", "-o", help="Directory for the trace, the reports and the page.", file_okay=False),
     ] = Path("livekit-otel-demo"),
 ) -> None:
     """Hold a voice call with local models, without keys or network, and rebuild its report from the trace file."""

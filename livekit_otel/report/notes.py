@@ -14,19 +14,28 @@ _AUDIBLE = 0.05
 _SAME = 0.02
 
 
-def notes_of(turn: Turn) -> Iterator[str]:
-    """A sentence for each latency in ``turn.notes``."""
-    named = [note.partition(":")[0] for note in turn.notes]
-    for name, note in zip(named, turn.notes, strict=True):
+def notes_of(turn: Turn, *, small: bool = False) -> Iterator[str]:
+    """A sentence for each latency in ``turn.notes`` that differs by what somebody can hear.
+
+    ``small``: one more sentence for all others together.
+    """
+    little: list[tuple[float, str]] = []
+    for note in turn.notes:
+        name = note.partition(":")[0]
         theirs, ours = turn.reported.get(name), getattr(turn.latency, name, None)
         if theirs is None or ours is None:
             yield note
-            continue
-        less = "less" if theirs < ours else "more"
-        yield (
-            f"LiveKit reports {abs(theirs - ours):.3f} s {less} of {name} than the spans' {_shown(name, ours)}: "
-            f"{_who(turn, name, theirs, ours)}"
-        )
+        elif abs(theirs - ours) < _AUDIBLE:
+            little.append((abs(theirs - ours), name))
+        else:
+            less = "less" if theirs < ours else "more"
+            yield (
+                f"LiveKit reports {abs(theirs - ours):.3f} s {less} of {name} than the spans' {_shown(name, ours)}: "
+                f"{_who(turn, name, theirs, ours)}"
+            )
+    if little and small:
+        names = ", ".join(name for _, name in little)
+        yield f"LiveKit's own numbers differ by at most {max(little)[0]:.3f} s ({names}): too little to hear"
 
 
 def _shown(name: str, value: float) -> str:
@@ -34,8 +43,6 @@ def _shown(name: str, value: float) -> str:
 
 
 def _who(turn: Turn, name: str, theirs: float, ours: float) -> str:
-    if abs(theirs - ours) < _AUDIBLE:
-        return "too little to hear"
     answer = turn.latency.answer_latency
     if name == "e2e_latency" and answer is not None and abs(answer - theirs) < _SAME:
         return "it counts to the answer after the tool, the spans to the first words that the caller heard"

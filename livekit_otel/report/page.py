@@ -90,7 +90,7 @@ class _Parts:
             "p": _path(turn.path),
             "l": [[number, round(value * 1000, 1)] for number, value in values if value is not None],
             "s": [_stage(span, turn.start_ns) for span in turn.stages if span.kind in KINDS],
-            "n": list(notes_of(turn)),
+            "n": list(notes_of(turn, small=True)),
             "f": [[one.name, in_words(one)] for one in turn.flags],
             "m": turn.models,
         }

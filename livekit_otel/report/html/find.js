@@ -83,11 +83,9 @@ $("search").addEventListener("keydown", (event) => {
   reveal(next, { focus: false, details: false });
 });
 const ranked = () => {
-  const worse = (block) => (block.turn ? [never(block.turn) ? 1 : 0, block.turn.k ?? -1] : [-1, 0]);
-  return [...blocks].sort((one, other) => {
-    const [a, b] = [worse(one), worse(other)];
-    return b[0] - a[0] || b[1] - a[1] || one.number - other.number;
-  });
+  // what never came is worse than any wait; what stands between turns is last
+  for (const block of blocks) block.weight = block.turn ? (never(block.turn) ? 1e12 : 0) + (block.turn.k ?? -1) : -2;
+  return [...blocks].sort((one, other) => other.weight - one.weight || one.number - other.number);
 };
 $("order").addEventListener("change", () => {
   // moving the nodes themselves takes five times as long

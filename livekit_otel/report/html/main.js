@@ -34,6 +34,6 @@ for (const one of $("filters").children) {
 }
 apply();
 follow(false);
-addEventListener("resize", draw);
+addEventListener("resize", () => { size = null; draw(); });
 document.documentElement.dataset.ready = "true";
 setTimeout(fillRest, 0);

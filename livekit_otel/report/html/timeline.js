@@ -18,13 +18,23 @@ const clamp = () => {
 };
 const inView = () => turns.filter((turn) => turn.b >= from && turn.a <= to);
 
+// asking for the size while the page changes would lay all of it out
+let size = null;
+const measured = () => {
+  if (!size) {
+    const scale = window.devicePixelRatio || 1;
+    size = [canvas.clientWidth, canvas.clientHeight, scale];
+    canvas.width = size[0] * scale;
+    canvas.height = size[1] * scale;
+  }
+  return size;
+};
+const say = (text) => { if ($("lanes-note").textContent !== text) $("lanes-note").textContent = text; };
+
 function draw() {
   clamp();
-  const scale = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
-  canvas.width = width * scale;
-  canvas.height = height * scale;
-  const pen = canvas.getContext("2d");
-  pen.scale(scale, scale);
+  const [width, height, scale] = measured(), pen = canvas.getContext("2d");
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, width, height);
   pen.font = "12px system-ui, sans-serif";
   pen.textBaseline = "middle";
@@ -34,8 +44,7 @@ function draw() {
   if (strip) drawStrip(pen, x, shown, width, height - FOOT);
   else drawLanes(pen, x, shown, width, height - FOOT);
   canvas.dataset.view = strip ? "strip" : "lanes";
-  $("lanes-note").textContent = strip
-    ? `the wait of each turn; zoom in below ${MANY} turns for the stages` : "drag to move, + and − to zoom, Enter opens a turn";
+  say(strip ? `the wait of each turn; zoom in below ${MANY} turns for the stages` : "drag to move, + and − to zoom, Enter opens a turn");
 }
 function ticks(pen, x, width, height) {
   const raw = (to - from) / 8, step = SCALES.find((one) => one >= raw) || 3600000;
