@@ -36,7 +36,7 @@ const button = (cls, text, label, action) => {
   return node;
 };
 
-const seconds = (ms, digits = 2) => `${(ms / 1000).toFixed(digits)} s`;
+const seconds = (ms, digits = 2) => `${(Math.round(ms / 10 ** (3 - digits)) / 10 ** digits).toFixed(digits)} s`;
 const clock = (ms) => {
   if (ms === null || ms === undefined) return "";
   const all = Math.max(0, Math.floor(ms / 1000)), pad = (value) => String(value).padStart(2, "0");
