@@ -52,9 +52,10 @@ def test_sessions(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sessions", str(two)]) == 0
     out, err = capsys.readouterr()
     assert out == (
-        "SESSION  START                    DURATION  TURNS  CLOSED             COMPLETE\n"
-        "S-one    2026-09-21 14:13:20 UTC    12.8 s      2  CR_USER_INITIATED  yes\n"
-        "S-two    2026-09-21 14:15:00 UTC     5.9 s      1  -                  no\n"
+        "SESSION  START (UTC)       LENGTH  TURNS  WAIT  FAILED  END         AGENT\n"
+        "S-one    2026-09-21 14:13  12.8 s      2     -       0  closed      clerk\n"
+        "S-two    2026-09-21 14:15  5.90 s      1  1.90       0  broke off!  clerk\n"
+        "! something is missing from the trace (report says what)\n"
     )
     assert err == f"warning: {two}, line 2: JSON is malformed: invalid character (byte 0); the line was skipped\n"
 
@@ -128,7 +129,7 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "was the call traced with livekit_otel?",
         ("report", one, "-s", "x"): f"{one}: no session 'x' among the spans; there are: S-one",
         ("report", pair): f"{pair}: 2 sessions are here, choose one by its id: S-one (2026-09-21 14:13:20 UTC), "
-        "S-two (2026-09-21 14:15:00 UTC) (with --session)",
+        "S-two (2026-09-21 14:15:00 UTC) (with --session, or --latest)",
         ("report", one, "-o", tmp_path / "no" / "x"): f"{tmp_path / 'no' / 'x'}: cannot be written: "
         "No such file or directory; choose another -o",
         ("report", "gopher://y"): (
@@ -142,7 +143,7 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     "arguments",
     [["bogus"], ["report"], ["report", "a", "b"], ["report", "a", "--nope"], ["sessions", "a", "--format", "xml"],
-     ["report", "a", "--full"], ["--nope"]],
+     ["report", "a", "-f", "html", "--full"], ["--nope"]],
 )  # fmt: skip
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong usage is one line that points to the help, and exit code 2."""

@@ -25,7 +25,7 @@ HEADER = (
     "playback_latency,e2e_latency,silence_transcription,silence_eou,silence_hook,silence_node,silence_llm,silence_tool,"
     "silence_tts,silence_playback,silence_other,interruptions,false_interruptions,backchannels,"
     "answer_latency,dead_air,wait,answered,why_not,acknowledged,gap_transcription,gap_eou,gap_hook,gap_node,gap_llm,gap_tool,"
-    "gap_tts,gap_playback,gap_other,false_cutoff,flags"
+    "gap_tts,gap_playback,gap_other,false_cutoff,flags,failures"
 )
 
 
@@ -53,8 +53,20 @@ def turns(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_table(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The table has a line per turn; stages that nobody waited for have no column, what does not apply is a dash."""
+    """The table has a line per turn: the whole wait and what most of it was for; what does not apply is a dash."""
     assert turns(capsys, one) == (
+        "TURN    AT  END        WAIT  MOSTLY\n"
+        "   0  0:00  completed     -  -\n"
+        "   1  0:03  completed  0.72  llm 0.32\n"
+        "   2  0:08  completed  0.72  llm 0.32\n"
+        "   3  0:13  completed  0.72  llm 0.32\n"
+        "   4  0:18  completed  0.72  llm 0.32\n"
+    )
+
+
+def test_full_table(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --full it has all latencies and stages; stages that nobody waited for have no column."""
+    assert turns(capsys, one, "--full") == (
         "                              silence before it, by stage   latencies\n"
         "TURN  AT    END          E2E  TRANSCR    EOU    LLM    TTS  TRANSCR    EOT   TTFT   TTFS   TTFB   PLAY\n"
         "0     0:00  completed      -        -      -      -      -        -      -      -      -  0.100  0.000\n"
@@ -68,7 +80,7 @@ def test_table(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_several_sessions(many: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With several sessions each line names its own, and sorting goes over all of them."""
     ids = [report.session_id for report in build_reports(read_spans(many))]
-    lines = turns(capsys, many, "--sort", "e2e", "--desc").splitlines()
+    lines = turns(capsys, many, "--sort", "e2e", "--full").splitlines()
     assert lines[1].split() == [
         "SESSION", "TURN", "AT", "END", "E2E", "TRANSCR", "EOU", "HOOK", "LLM", "TOOL", "TTS",
         "TRANSCR", "EOT", "TTFT", "TTFS", "TTFB", "PLAY", "FLAGS",
@@ -78,12 +90,16 @@ def test_several_sessions(many: Path, capsys: pytest.CaptureFixture[str]) -> Non
         [ids[1][:8], "0", "0:01", "completed", "1.420"],
         [ids[2][:8], "0", "0:01", "completed", "1.180"],
     ]
-    assert turns(capsys, many, "--session", ids[1][:12]).splitlines()[2].split()[:4] == [
+    assert turns(capsys, many, "--session", ids[1][:12]).splitlines()[1].split()[:4] == [
         "0",
         "0:01",
         "completed",
-        "1.420",
+        "1.42",
     ]
+    newest = max(build_reports(read_spans(many)), key=lambda report: (report.started_at or 0.0, report.session_id))
+    assert {row["session_id"] for row in json.loads(turns(capsys, many, "--latest", "-f", "json"))} == {
+        newest.session_id
+    }
 
 
 @pytest.mark.parametrize(
@@ -91,9 +107,9 @@ def test_several_sessions(many: Path, capsys: pytest.CaptureFixture[str]) -> Non
     [("hook", "slow_hook"), ("tts", "slow_voice"), ("tool", "one_tool"), ("tts_node_ttfb", "slow_voice")],
 )
 def test_sorting(name: str, slowest: str, many: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Any latency and any silence stage can be sorted by, either way."""
+    """Any latency and any silence stage can be sorted by: the largest first, or the smallest."""
     want = record(slowest).pipeline[0].session_id
-    for order, at in (([], -1), (["--desc"], 0)):
+    for order, at in (([], 0), (["--desc"], 0), (["--asc"], -1)):
         rows = json.loads(turns(capsys, many, "-f", "json", "--sort", name, *order))
         assert rows[at]["session_id"] == want
 
@@ -107,6 +123,7 @@ def test_turns_without_the_value_come_last(one: Path, capsys: pytest.CaptureFixt
     assert indices() == [0, 1, 2, 3, 4]
     assert indices("--desc") == [4, 3, 2, 1, 0]
     assert indices("--sort", "e2e")[-1] == 0
+    assert indices("--sort", "e2e", "--asc")[-1] == 0
     assert indices("--sort", "e2e_latency", "--desc")[-1] == 0
     assert indices("--sort", "stopped_speaking_at", "--desc") == [4, 3, 2, 1, 0]
 

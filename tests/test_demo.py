@@ -56,8 +56,8 @@ def test_differences_are_named(left: object, right: object, found: list[str]) ->
 
 @pytest.mark.slow
 def test_the_demo_ends_with_equal(tmp_path: Path) -> None:
-    """One command, under 90 s: greeting, tool, barge-in, goodbye; the rebuilt report equals LiveKit's own; under 8 %
-    of the spans are checkpoints."""
+    """One command, under 90 s: a whole call, a report that equals LiveKit's own, a page, and the next command;
+    under 8 % of the spans are checkpoints."""
     run = subprocess.run(
         [sys.executable, "-m", "livekit_otel", "demo", "--output", str(tmp_path / "out")],
         capture_output=True,
@@ -67,6 +67,13 @@ def test_the_demo_ends_with_equal(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "\nequal: the rebuilt report is LiveKit's own" in run.stdout
+    last = run.stdout.rstrip().splitlines()[-1]
+    command = last.partition("go on with: livekit-otel ")[2]
+    assert command == f"turns {tmp_path / 'out' / 'trace.jsonl'} --sort wait"
+    follow = subprocess.run([sys.executable, "-m", "livekit_otel", *command.split()], capture_output=True, text=True)
+    assert (follow.returncode, follow.stderr) == (0, "")
+    page = (tmp_path / "out" / "call.html").read_text(encoding="utf-8")
+    assert script.GREETING in page
     report = json.loads((tmp_path / "out" / "rebuilt-report.json").read_text(encoding="utf-8"))
     said = [item["content"][0] for item in report["chat_history"]["items"] if item.get("role") == "user"]
     assert said == list(script.SENTENCES)

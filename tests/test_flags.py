@@ -295,9 +295,18 @@ false_cutoff never_answered
 """
 
 
+SHORT = """\
+TURN    AT  END          WAIT   E2E  DEAD  MOSTLY    FLAGS
+   0  0:01  interrupted  0.80     -  0.80  llm 0.50  CN
+   1  0:02  completed    2.52  2.52  0.00  llm 2.12  S
+flags: S slow, N never answered, C false cutoff
+"""
+
+
 def test_turns_of_a_flagged_call(flagged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``turns`` has the names in its last column, and ``--flagged`` leaves out turns without."""
-    assert shown(capsys, "turns", flagged) == TABLE
+    assert shown(capsys, "turns", flagged, "--full") == TABLE
+    assert shown(capsys, "turns", flagged) == SHORT
     only = shown(capsys, "turns", flagged, "--flagged", "--slow", "3", "-f", "json")
     assert [(row["index"], [one["name"] for one in row["flags"]]) for row in json.loads(only)] == [
         (0, ["false_cutoff", "never_answered"])
@@ -307,10 +316,9 @@ def test_turns_of_a_flagged_call(flagged: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_sessions_say_how_many_turns_are_flagged(flagged: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """``sessions`` counts the turns with each flag; without any there is no column."""
+    """``sessions`` has the longest wait in its table, and counts the turns with each flag in its JSON."""
     table = shown(capsys, "sessions", flagged).splitlines()
-    assert table[0].endswith("COMPLETE  FLAGS")
-    assert table[1].endswith("yes       false_cutoff 1, never_answered 1, slow 1")
+    assert table[1].split()[6] == "2.52"
     (row,) = json.loads(shown(capsys, "sessions", flagged, "-f", "json", "--slow", "3"))
     assert row["flagged"] == {"false_cutoff": 1, "never_answered": 1}
 

@@ -31,12 +31,13 @@ def test_every_call_has_a_page(name: str) -> None:
     """A page is made of every scripted session; it names nothing outside itself, and its data has every turn."""
     html = page(name)
     report = next(iter(livekit_otel.build_reports(record(name).records)))
-    turns = data(html)["turns"]
-    assert isinstance(turns, list)
+    parts = data(html)["parts"]
+    assert isinstance(parts, list)
+    turns = [part for part in parts if "i" in part]
     assert [turn["i"] for turn in turns] == [turn.index for turn in report.turns]
-    assert not re.search(r"(?:src|href)\s*=|@import|url\(|https?://", html.split('id="data">')[0])
+    assert not re.search(r"src\s*=|href=\"(?!#)|@import|url\(|https?://", html.split('id="data">')[0])
     for turn in turns:
-        assert abs(sum(ms for _, ms in turn["p"]) - (turn["w"] or 0)) <= 4
+        assert abs(sum(ms for _, ms in turn.get("p", ())) - turn.get("w", 0)) <= 8
 
 
 def test_content_is_never_markup() -> None:

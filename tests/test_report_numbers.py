@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from livekit_otel.cli import main
-from livekit_otel.cli.support import to_json
+from livekit_otel.cli.output import to_json
 from tests import report_kit as kit
 
 ODD = ["NaN", "Infinity", "-Infinity", 1e308, 10**18]

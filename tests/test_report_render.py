@@ -34,25 +34,30 @@ Session S-small
   closed    CR_ERROR
   complete  yes
 
+Verdict
+  ! LiveKit ended the call because of an error after 65.5 s and 0 turns: the speech synthesis
+    acme.TTS failed (CR_ERROR). [at 1:05]
+  ! The speech synthesis acme.TTS failed (timed out). [at 1:05]
+  ! The tool weather failed (no such city). [at 0:04]
+  - Used: llm acme/llm-1 1,200 input tokens, 34 output tokens; stt stt-1 2.50 s of audio.
+
 Conversation
-    0:00  agent  Hello, how can I help?
-    0:04  user   What is the weather?
-    0:04  tool   weather({"city": "Zürich"})
-    0:04         -> failed: no such city
-    0:04  handoff to expert
-    1:05  agent  It is \ufffd[31mred  [interrupted]
+    0:00  agent   Hello, how can I help?
+    0:04  user    What is the weather?
+    0:04  tool    weather({"city": "Zürich"})
+                  -> failed: no such city
+    0:04  handoff from clerk to expert
+    1:05  agent   It is \ufffd[31mred  [interrupted]
+    1:05  failed  speech synthesis acme.TTS: timed out
 
 Usage
-  llm  acme/llm-1  input tokens 1,200, output tokens 34
-  stt  stt-1       audio duration 2.50
-
-Errors
-    1:05  tts_error acme.TTS: timed out
+  llm  acme/llm-1  1,200 input tokens, 34 output tokens
+  stt  stt-1       2.50 s of audio
 """
 
 
 def test_text() -> None:
-    """The text tells who said what when, tools, interruptions, usage and errors, and no control characters."""
+    """The text begins with what went wrong, then who said what when, tools, failures, usage; no control characters."""
     assert to_text(build_report(kit.records(small().close("error").spans))) == TEXT
 
 
@@ -63,7 +68,7 @@ def test_text_of_a_redacted_session() -> None:
     text = to_text(build_report(kit.records(call.close().spans)))
     assert "secret" not in text
     assert "  content   redacted\n" in text
-    assert "    0:00  user   (redacted)\n" in text
+    assert "    0:00  user    (redacted)\n" in text
     assert text.endswith(
         "Warnings\n  - content was redacted: it was withheld by the session's settings; texts are empty\n"
     )
@@ -75,7 +80,7 @@ def test_text_of_a_crash() -> None:
     call.flush(call.span("session.checkpoint"))
     text = to_text(build_report(kit.records(call.spans)))
     assert "  closed    not closed\n  complete  no (see the warnings)\n" in text
-    assert "  llm  acme/llm-1  input tokens 1,200, output tokens 34\n" in text
+    assert "  llm  acme/llm-1  1,200 input tokens, 34 output tokens\n" in text
     assert "\nWarnings\n  - session.end is missing: " in text
 
 
@@ -99,7 +104,7 @@ def test_document() -> None:
         "session_id", "conversation_id", "started_at", "ended_at", "complete", "redacted", "redacted_in_part",
         "warnings", "usage", "turns", "latency", "silence", "gap_stages", "discarded", "interruptions",
         "false_interruptions", "backchannels", "interruption_rate", "false_cutoffs",
-        "thresholds", "flags", "flagged",
+        "thresholds", "flags", "flagged", "verdict", "failures",
     }  # fmt: skip
     (turn,) = ours["turns"]
     assert (turn["index"], turn["end_reason"], turn["reported"]) == (0, "completed", {"e2e_latency": 1.234})

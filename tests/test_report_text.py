@@ -42,31 +42,33 @@ def call() -> SessionReport:
 
 TEXT = """\
 Conversation
-    0:00  user   question 0
-          wait   ░▒█▓ 0.50 s: transcription 0.10, eou 0.10, llm 0.20, tts 0.10
-    0:01  agent  [red]answer\ufffd[31m
-    0:20  user   question 1
-          wait   ░▒█████▓ 1.00 s: transcription 0.10, eou 0.10, llm 0.70, tts 0.10
-    0:22  agent  [red]answer\ufffd[31m
-    0:40  user   question 2
-          wait   ░▒██████████████████████> 9.00 s: transcription 0.10, eou 0.10, llm 8.70, tts 0.10
-                 note: e2e_latency: LiveKit reported 10.000 s, the spans say 9.000 s
-    0:50  agent  [red]answer\ufffd[31m
-                 (░ transcription  ▒ eou  █ llm  ▓ tts; a column is 0.12 s)
+    0:00  user    question 0
+          wait    ░▒█▓ 0.50 s: transcription 0.10, eou 0.10, llm 0.20, tts 0.10
+    0:01  agent   [red]answer\ufffd[31m
+    0:20  user    question 1
+          wait    ░▒█████▓ 1.00 s: transcription 0.10, eou 0.10, llm 0.70, tts 0.10
+    0:22  agent   [red]answer\ufffd[31m
+    0:22  backchannel: the user spoke while the agent did
+    0:40  user    question 2
+          wait    ░▒██████████████████████> 9.00 s: transcription 0.10, eou 0.10, llm 8.70, tts 0.10
+                  note: LiveKit reports 1.000 s more of e2e_latency than the spans' 9.000 s: the
+                  spans say when it really began and ended (docs/latency.md)
+    0:50  agent   [red]answer\ufffd[31m
+                  (░ transcription  ▒ eou  █ llm  ▓ tts; a column is 0.12 s)
 
 Flags
     0:40  turn 2  slow: 9.00 s (limit 2 s), mostly llm
 
 Latency
-  seconds                       turns    p50    p90    p95    p99    max
-  e2e_latency                       3  1.000  9.000  9.000  9.000  9.000
-  transcription_delay               3  0.100  0.100  0.100  0.100  0.100
-  end_of_turn_delay                 3  0.200  0.200  0.200  0.200  0.200
-  on_user_turn_completed_delay      3  0.000  0.000  0.000  0.000  0.000
-  llm_node_ttft                     3  0.700  8.700  8.700  8.700  8.700
-  llm_node_ttfs                     3  0.700  8.700  8.700  8.700  8.700
-  tts_node_ttfb                     3  0.100  0.100  0.100  0.100  0.100
-  playback_latency                  3  0.000  0.000  0.000  0.000  0.000
+  seconds                       turns    max
+  e2e_latency                       3  9.000
+  transcription_delay               3  0.100
+  end_of_turn_delay                 3  0.200
+  on_user_turn_completed_delay      3  0.000
+  llm_node_ttft                     3  8.700
+  llm_node_ttfs                     3  8.700
+  tts_node_ttfb                     3  0.100
+  playback_latency                  3  0.000
 
 Silence
   transcription   0.30 s    3%
@@ -76,13 +78,10 @@ Silence
   all            10.50 s  100%
 
 Usage
-  llm  openai/gpt      input tokens 400, output tokens 33
-                       discarded by preemptive generation: input tokens 100, output tokens 3
-  tts  cartesia/voice  characters count 18, audio duration 3.00
-  stt  deepgram/nova   audio duration 3.00
-
-Interruptions
-  1 backchannel
+  llm  openai/gpt      400 input tokens, 33 output tokens
+                       discarded by preemptive generation: 100 input tokens, 3 output tokens
+  tts  cartesia/voice  18 characters, 3.00 s of audio
+  stt  deepgram/nova   3.00 s of audio
 """
 
 
@@ -92,14 +91,14 @@ def section(text: str) -> str:
 
 
 def test_text() -> None:
-    """Plain text has a bar per answer on one scale, a cut outlier, percentiles, shares, discarded tokens, counts."""
+    """Plain text has a bar per answer on one scale, a cut outlier, longest waits, shares, discarded tokens, counts."""
     assert section(to_text(call())) == TEXT
 
 
 def test_text_in_ascii() -> None:
     """Where blocks cannot be shown, letters tell the stages apart."""
     text = to_text(call(), ascii=True)
-    assert "wait   rellllls 1.00 s: transcription 0.10" in text
+    assert "wait    rellllls 1.00 s: transcription 0.10" in text
     assert "(r transcription  e eou  l llm  s tts; a column is 0.12 s)" in text
 
 
@@ -133,11 +132,11 @@ def test_terminal(width: int) -> None:
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
     titles = [line for line in text.splitlines() if line and not line.startswith(" ")]
     assert [title.split()[0] for title in titles] == [
-        "Session", "Conversation", "Flags", "Latency", "Silence", "Usage", "Interruptions", "Warnings",
+        "Session", "Verdict", "Conversation", "Flags", "Latency", "Silence", "Usage", "Warnings",
     ]  # fmt: skip
     squeezed = " ".join(text.split())
     assert "█ transcription █ eou █ llm █ tts (a column is " in squeezed
-    assert "e2e_latency 3 1.000 9.000 9.000 9.000 9.000" in squeezed
+    assert "e2e_latency 3 9.000" in squeezed
 
 
 def test_terminal_without_colours() -> None:
@@ -172,5 +171,5 @@ def test_words_of_a_turn_that_broke_off() -> None:
     turn.vad(10.0, 11.0)
     turn.stt(10.0, 11.2, **{attr.STT_TEXT: "are you there"})
     report = build_report([one for one in script.spans if one.span_id != turn.span_id])
-    assert "user   hello\n" in to_text(report)
-    assert "user   are you there\n" in to_text(report)
+    assert "user    hello\n" in to_text(report)
+    assert "user    are you there\n" in to_text(report)

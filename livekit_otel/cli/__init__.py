@@ -12,7 +12,7 @@ from .._display import mistake
 from .._install_hint import install_hint
 from ..errors import LiveKitOtelError
 from ..transport.credentials import without_arguments
-from .commands import short_help
+from .commands import extra_for, short_help
 from .output import inert_logs, say, write
 
 __all__ = ["main"]
@@ -57,7 +57,8 @@ def _run(arguments: list[str]) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing not in ("typer", "rich", "click"):
             raise
-        return _without_extra(arguments, f"needs {missing}, which is not installed: {install_hint('cli')}")
+        hint = install_hint(extra_for(arguments))
+        return _without_extra(arguments, f"needs {missing}, which is not installed: {hint}")
     code = app(args=arguments, prog_name="livekit-otel", standalone_mode=False)
     if sys.stdout is not None:
         sys.stdout.flush()
@@ -69,7 +70,7 @@ def _without_extra(arguments: list[str], needed: str) -> int:
     if arguments[:1] == ["--version"]:
         write(f"{__version__}\n")
         return 0
-    if not arguments or "--help" in arguments:
+    if not arguments or {"-h", "--help"} & set(arguments):
         write(short_help(f"Every command {needed}"))
         return 0 if arguments else 2
     return _fail(f"the command line {needed}", 1)

@@ -16,7 +16,8 @@ __all__ = ["app"]
 app = typer.Typer(
     name="livekit-otel",
     help=DESCRIPTION,
-    add_completion=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -13,7 +13,7 @@ from .output import write
 
 __all__ = ["register"]
 
-_NEEDED = ("livekit.agents", "pocketsphinx", "espeakng_loader")
+_NEEDED = ("livekit.agents", "pocketsphinx", "espeakng_loader", "jinja2")
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Directory for the trace and the two reports.", file_okay=False)
+        Path,
+        typer.Option("--output", "-o", help="Directory for the trace, the reports and the page.", file_okay=False),
     ] = Path("livekit-otel-demo"),
 ) -> None:
     """Hold a voice call with local models, without keys or network, and rebuild its report from the trace file."""
@@ -35,12 +36,16 @@ def demo(
 
 
 def _check() -> None:
+    """One message names all that is missing."""
+    missing = [name for name in _NEEDED if not _is_there(name)]
+    if missing:
+        raise MissingDependencyError(f"the demo needs {', '.join(missing)}: {install_hint('demo')}")
+
+
+def _is_there(name: str) -> bool:
     from importlib.util import find_spec
 
-    for name in _NEEDED:
-        try:
-            found = find_spec(name) is not None
-        except ModuleNotFoundError:
-            found = False
-        if not found:
-            raise MissingDependencyError(f"the demo needs {name}: {install_hint('demo')}")
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

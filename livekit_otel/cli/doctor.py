@@ -11,7 +11,7 @@ import typer
 
 from .._display import visible
 from ..errors import LiveKitOtelError, OptionError
-from .output import to_json, write
+from .output import write, write_json
 
 __all__ = ["register"]
 
@@ -64,7 +64,7 @@ def doctor(
             area = check.area
     problems = [check for check in checks if check.level == "problem"]
     if format is Format.json:
-        write(to_json({"ok": not problems, "checks": msgspec.to_builtins(checks)}))
+        write_json({"ok": not problems, "checks": msgspec.to_builtins(checks)})
     if problems:
         raise LiveKitOtelError(_summary([check.text for check in problems]))
     if format is Format.text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import math
@@ -15,7 +16,17 @@ from .._display import InertFormatter, escape_json, visible
 from .._private_files import write_private
 from ..errors import LiveKitOtelError
 
-__all__ = ["inert_logs", "on_terminal", "say", "to_json", "write"]
+__all__ = [
+    "inert_logs",
+    "on_terminal",
+    "say",
+    "shows_blocks",
+    "stdout_on_terminal",
+    "to_json",
+    "write",
+    "write_html",
+    "write_json",
+]
 
 #: levels that are indented; a report of LiveKit's has ten
 _INDENTED = 32
@@ -60,12 +71,30 @@ def _finite(value: Any, deepest: int) -> Any:
 
 def write(text: str, output: Path | None = None) -> None:
     """Lines, to a file that only its owner can read, or to standard output."""
-    text = visible(text, lines=True)
+    _write(visible(text, lines=True), output, "replace")
+
+
+def write_json(value: Any, output: Path | None = None) -> None:
+    """A value as JSON; what standard output cannot hold is escaped."""
+    _write(visible(to_json(value), lines=True), output, _ESCAPED)
+
+
+def write_html(page: str, output: Path | None = None) -> None:
+    """A page, which is UTF-8 wherever it goes, as it says itself."""
+    if output is None and sys.stdout is not None and hasattr(sys.stdout, "buffer"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(visible(page, lines=True).encode("utf-8", "replace"))
+        sys.stdout.buffer.flush()
+    else:
+        write(page, output)
+
+
+def _write(text: str, output: Path | None, errors: str) -> None:
     if output is None:
         if sys.stdout is None:
             raise LiveKitOtelError("standard output is closed; open it, or choose a file with -o")
         encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.write(text.encode(encoding, errors).decode(encoding))
         sys.stdout.flush()
         return
     try:
@@ -73,6 +102,27 @@ def write(text: str, output: Path | None = None) -> None:
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None)) or str(error)
         raise LiveKitOtelError(f"{output}: cannot be written: {reason}; choose another -o") from None
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding cannot hold, as JSON escapes it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+_ESCAPED = "escaped-json"
+codecs.register_error(_ESCAPED, _escape)
+
+
+def shows_blocks() -> bool:
+    """Whether standard output can show what bars are drawn with."""
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+
+
+def stdout_on_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def say(message: str) -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import AmbiguousSessionError, SessionNotFoundError
-from ..report import SessionReport, build_report
+from ..errors import LiveKitOtelError, OptionError
+from ..report import SessionReport
 from ..report.render_json import to_document
 from ..report.render_terminal import show
 from ..report.render_text import to_text
-from ..transport.credentials import shown
+from ..report.trace_url import TraceUrl
 from .console import InertConsole
-from .output import to_json, write
-from .support import DeadAir, Slow, Source, opened, thresholds_of
+from .output import shows_blocks, stdout_on_terminal, write, write_html, write_json
+from .support import DeadAir, Latest, Session, Slow, Source, one_report, opened, thresholds_of
 
 __all__ = ["register"]
 
@@ -37,44 +36,63 @@ def register(app: typer.Typer) -> None:
 
 def report(
     source: Source,
-    session: Annotated[
-        str | None,
-        typer.Option("--session", "-s", help="Id of the session, or the beginning of it.", show_default=False),
-    ] = None,
+    session: Session = None,
+    latest: Latest = False,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
     full: Annotated[
-        bool, typer.Option("--full", help="json: add turns, warnings and completeness to LiveKit's shape.")
+        bool,
+        typer.Option(
+            "--full", help="text: all words, however long. json: add verdict, turns and warnings to LiveKit's shape."
+        ),
     ] = False,
     slow: Slow = None,
     dead_air: DeadAir = None,
+    trace_url: Annotated[
+        str | None,
+        typer.Option(
+            "--trace-url",
+            metavar="TEMPLATE",
+            help="html: link to your backend, like https://jaeger.example/trace/{trace_id}; "
+            "{span_id} and {session_id} are filled in, too.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file instead.", show_default=False)
     ] = None,
 ) -> None:
-    """Print the report of a session, rebuilt from its trace."""
-    if full and format is not Format.json:
-        raise typer.BadParameter("only with --format json", param_hint="--full")
+    """Print the report of a session, rebuilt from its trace: what went wrong, the conversation, its waits."""
+    if full and format is Format.html:
+        raise typer.BadParameter("the page has all words anyway", param_hint="--full")
+    if trace_url is not None:
+        _check_url(trace_url, format)
+    if format is Format.html and output is None and stdout_on_terminal():
+        raise LiveKitOtelError("the page would flood this terminal; write it to a file with -o call.html")
     with opened(source) as spans:
-        try:
-            built = build_report(spans, session, thresholds=thresholds_of(slow, dead_air))
-        except AmbiguousSessionError as error:
-            raise AmbiguousSessionError(f"{shown(source)}: {error} (with --session)") from None
-        except SessionNotFoundError as error:
-            raise SessionNotFoundError(f"{shown(source)}: {error}") from None
+        built = one_report(source, spans, session, latest=latest, thresholds=thresholds_of(slow, dead_air))
     if format is Format.json:
-        write(to_json(to_document(built, full=full)), output)
+        write_json(to_document(built, full=full), output)
     elif format is Format.html:
         from ..report.render_html import to_html
 
-        write(to_html(built), output)
+        write_html(to_html(built, trace_url=trace_url), output)
     else:
-        _print(built, output)
+        _print(built, output, full=full)
 
 
-def _print(built: SessionReport, output: Path | None) -> None:
+def _check_url(template: str, format: Format) -> None:
+    if format is not Format.html:
+        raise typer.BadParameter("only with --format html", param_hint="--trace-url")
+    try:
+        TraceUrl(template)
+    except OptionError as error:
+        raise typer.BadParameter(str(error), param_hint="--trace-url") from None
+
+
+def _print(built: SessionReport, output: Path | None, *, full: bool) -> None:
     """Text: with colours on a terminal, plain in a pipe or a file."""
-    blocks = output is not None or (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    if output is None and blocks and sys.stdout is not None and sys.stdout.isatty():
-        show(built, InertConsole())
+    blocks = output is not None or shows_blocks()
+    if output is None and blocks and stdout_on_terminal():
+        show(built, InertConsole(), full=full)
     else:
-        write(to_text(built, ascii=not blocks), output)
+        write(to_text(built, ascii=not blocks, full=full), output)

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
 
-from ..errors import SessionNotFoundError
+from .._display import mistake
+from ..errors import LiveKitOtelError, SessionNotFoundError
 from ..readers import ListedSession, between, listed_sessions
 from ..report import SessionReport, build_reports
+from ..report.failures import failures
 from ..report.head import name_of_reason
+from ..report.one_line import one_line
 from ..report.values import clock
-from ..report.view import one_line
+from ..report.words import seconds
 from ..transport.credentials import shown
-from .output import to_json, write
-from .support import DeadAir, Slow, Source, opened, rows_of, thresholds_of
+from .output import write, write_json
+from .support import DeadAir, Slow, Source, opened, thresholds_of
+from .table import Column, short_ids, table
 
 __all__ = ["register"]
 
-_RIGHT = (2, 3)
+#: how a call ended, in a word
+_ENDS = {
+    "CR_ERROR": "error",
+    "CR_JOB_SHUTDOWN": "shutdown",
+    "CR_PARTICIPANT_DISCONNECTED": "left",
+    "CR_USER_INITIATED": "closed",
+    "CR_COMPLETED": "done",
+    None: "broke off",
+}
 
 
 class Format(str, Enum):
@@ -27,6 +40,17 @@ class Format(str, Enum):
 
     text = "text"
     json = "json"
+
+
+class Sort(str, Enum):
+    """What the sessions are sorted by: the start, else the worst first."""
+
+    start = "start"
+    wait = "wait"
+    failures = "failures"
+    flags = "flags"
+    turns = "turns"
+    length = "length"
 
 
 def register(app: typer.Typer) -> None:
@@ -42,18 +66,22 @@ def sessions(
     until: Annotated[
         str | None, typer.Option("--until", help="Only sessions that had begun before: 2h, 3d, or a time.")
     ] = None,
+    sort: Annotated[Sort, typer.Option("--sort", help="By the start, or the worst first.")] = Sort.start,
+    latest: Annotated[bool, typer.Option("--latest", help="Only the newest session.")] = False,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
     slow: Slow = None,
     dead_air: DeadAir = None,
 ) -> None:
-    """List the sessions of a trace: id, start, length, turns, close reason, whether all of it is there, flags."""
+    """List the sessions of a trace: id, start, length, turns, worst wait, failures, how each ended, agent."""
     source, first, last = between(source, since, until)
     thresholds = thresholds_of(slow, dead_air)
     with opened(source) as spans:
         # a server counts the flags that its traces have; by other thresholds only reports can
         listed = None if thresholds else listed_sessions(source, spans)
-        reports = build_reports(spans, thresholds=thresholds)
-        every = list(rows_of(reports, _row, spans) if listed is None else map(_listed_row, listed))
+        if listed is None:
+            every = [_row(one) for one in build_reports(spans, thresholds=thresholds)]
+        else:
+            every = [_listed_row(one) for one in listed]
     if not every:
         raise SessionNotFoundError(
             f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
@@ -62,7 +90,14 @@ def sessions(
     if not rows:
         raise SessionNotFoundError(f"{shown(source)}: holds no session of that time, of {len(every)} that it holds")
     rows.sort(key=lambda row: (row["started_at"] or 0.0, row["session_id"]))
-    write(to_json(rows) if format is Format.json else _table(rows))
+    if latest:
+        rows = rows[-1:]
+    if sort is not Sort.start:
+        rows.sort(key=lambda row: -_weight(row, sort))
+    if format is Format.json:
+        write_json(rows)
+    else:
+        write(_table(rows))
 
 
 def _within(row: dict[str, Any], first: float | None, last: float | None) -> bool:
@@ -80,46 +115,93 @@ def _listed_row(session: ListedSession) -> dict[str, Any]:
         "started_at": session.started_at,
         "duration": max(0.0, session.ended_at - session.started_at),
         "turns": session.turns,
+        "agent": "",
+        "worst_wait": None,
+        "failures": None,
         "close_reason": name_of_reason(session.close_reason) if session.close_reason else None,
         "complete": session.complete,
         "flagged": dict(session.flagged),
-        # only a report has them
+        # only a report has them, as the three above
         "warnings": None,
+        "error": None,
     }
 
 
 def _row(report: SessionReport) -> dict[str, Any]:
+    """What is said of a session; of one that fails here only that, and why."""
+    try:
+        waits = [turn.latency.wait for turn in report.turns if turn.latency.wait is not None]
+        return {
+            **_identity(report),
+            "turns": len(report.turns),
+            "agent": report.agent_name or next((turn.agent for turn in report.turns if turn.agent), ""),
+            "worst_wait": max(waits, default=None),
+            "failures": sum(not one.saved for one in failures(report)),
+            "close_reason": report.close_reason,
+            "complete": report.complete,
+            "flagged": dict(report.flagged),
+            "warnings": len(report.warnings),
+            "error": None,
+        }
+    except LiveKitOtelError:
+        raise
+    except Exception as error:
+        return {**_identity(report), "turns": None, "complete": False, "error": mistake(error)}
+
+
+def _identity(report: SessionReport) -> dict[str, Any]:
     return {
         "session_id": report.session_id,
         "conversation_id": report.conversation_id,
         "started_at": report.started_at,
         "duration": report.duration,
-        "turns": len(report.turns),
-        "close_reason": report.close_reason,
-        "complete": report.complete,
-        "flagged": dict(report.flagged),
-        "warnings": len(report.warnings),
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    flagged = any(row["flagged"] for row in rows)
-    cells = [("SESSION", "START", "DURATION", "TURNS", "CLOSED", "COMPLETE", *(("FLAGS",) if flagged else ()))]
-    for row in rows:
-        duration = "" if row["duration"] is None else f"{row['duration']:.1f} s"
-        complete = "yes" if row["complete"] else "no"
-        reason = one_line(row["close_reason"]) or "-"
-        turns = "-" if row["turns"] is None else str(row["turns"])
-        facts = (one_line(row["session_id"]), clock(row["started_at"]), duration, turns, reason, complete)
-        flags = ", ".join(f"{name} {count}" for name, count in row["flagged"].items())
-        cells.append((*facts, *((flags,) if flagged else ())))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "".join(_line(line, widths) + "\n" for line in cells)
+def _weight(row: dict[str, Any], sort: Sort) -> float:
+    """How bad a session is: one that fails is the worst."""
+    if row["error"] is not None:
+        return float("inf")
+    values = {
+        Sort.wait: row["worst_wait"],
+        Sort.failures: row["failures"],
+        Sort.flags: sum(row["flagged"].values()),
+        Sort.turns: row["turns"],
+        Sort.length: row["duration"],
+    }
+    return float(values[sort] or 0.0)
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    padded = [
-        cell.rjust(width) if number in _RIGHT else cell.ljust(width)
-        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    ids = short_ids({row["session_id"] for row in rows})
+    columns = [
+        Column("SESSION", [ids[row["session_id"]] for row in rows]),
+        Column("START (UTC)", [clock(row["started_at"])[:16] for row in rows]),
+        Column("LENGTH", ["" if row["duration"] is None else seconds(row["duration"]) for row in rows], right=True),
+        Column("TURNS", [_plain(row["turns"]) for row in rows], right=True),
+        Column("WAIT", [_seconds(row.get("worst_wait")) for row in rows], right=True),
+        Column("FAILED", [_plain(row.get("failures")) for row in rows], right=True),
+        Column("END", [_end(row) for row in rows]),
+        Column("AGENT", [one_line(row.get("agent")) for row in rows], shrinks=True),
     ]
-    return "  ".join(padded).rstrip()
+    text = table(columns)
+    if any(not row["complete"] and row["error"] is None for row in rows):
+        text += "! something is missing from the trace (report says what)\n"
+    for row in rows:
+        if row["error"] is not None:
+            text += f"{ids[row['session_id']]}: {row['error']}\n"
+    return text
+
+
+def _end(row: dict[str, Any]) -> str:
+    if row["error"] is not None:
+        return "unreadable"
+    return _ENDS.get(row["close_reason"], "closed") + ("" if row["complete"] else "!")
+
+
+def _plain(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

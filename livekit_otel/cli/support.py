@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, TypeVar
 
@@ -10,14 +10,24 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
 from .._display import mistake
-from ..errors import LiveKitOtelError, SourceError
+from ..errors import AmbiguousSessionError, LiveKitOtelError, SessionNotFoundError, SourceError
 from ..readers import Problem, SpanStream, read_spans
-from ..report import SessionReport
+from ..report import SessionReport, build_report, build_reports
 from ..transport.credentials import shown
 from .console import InertConsole
-from .output import on_terminal, say, to_json, write
+from .output import on_terminal, say
 
-__all__ = ["DeadAir", "Slow", "Source", "opened", "rows_of", "thresholds_of", "to_json", "write"]
+__all__ = [
+    "DeadAir",
+    "Latest",
+    "Session",
+    "Slow",
+    "Source",
+    "one_report",
+    "opened",
+    "rows_of",
+    "thresholds_of",
+]
 
 _T = TypeVar("_T")
 
@@ -29,6 +39,11 @@ Source = Annotated[
         show_default=False,
     ),
 ]
+Session = Annotated[
+    str | None,
+    typer.Option("--session", "-s", help="Id of the session, or the beginning of it.", show_default=False),
+]
+Latest = Annotated[bool, typer.Option("--latest", help="The newest session.")]
 _SHOWN_PROBLEMS = 10
 
 
@@ -83,6 +98,30 @@ def opened(source: str) -> Iterator[SpanStream]:
                 raise
             raise SourceError(f"{shown(source)}: reading failed: {error}") from error
     _show_problems(stream)
+
+
+def one_report(
+    source: str, spans: SpanStream, session: str | None, *, latest: bool, thresholds: Mapping[str, float]
+) -> SessionReport:
+    """The report of the session that was asked for; errors name the source, and what to do."""
+    if latest and session is not None:
+        raise typer.BadParameter("either --latest or --session", param_hint="--latest")
+    try:
+        if not latest:
+            return build_report(spans, session, thresholds=thresholds)
+        newest = max(
+            build_reports(spans, thresholds=thresholds), key=lambda one: (one.started_at or 0.0, one.session_id),
+            default=None,
+        )  # fmt: skip
+    except AmbiguousSessionError as error:
+        raise AmbiguousSessionError(f"{shown(source)}: {error} (with --session, or --latest)") from None
+    except SessionNotFoundError as error:
+        raise SessionNotFoundError(f"{shown(source)}: {error}") from None
+    if newest is None:
+        raise SessionNotFoundError(
+            f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
+        )
+    return newest
 
 
 def _show_problems(stream: SpanStream) -> None:

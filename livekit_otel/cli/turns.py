@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,22 +14,21 @@ import typer
 
 from .. import attributes as attr
 from .._display import csv_cell
-from ..errors import AmbiguousSessionError, SessionNotFoundError
-from ..report import SessionReport, build_report, build_reports
+from ..errors import SessionNotFoundError
+from ..report import SessionReport, build_reports
 from ..report.render_json import turn_document
-from ..report.render_text import align
-from ..report.view import offset, one_line
-from ..spans import SpanRecord
 from ..transport.credentials import shown
-from .output import to_json, write
-from .support import DeadAir, Slow, Source, opened, rows_of, thresholds_of
+from .output import write, write_json
+from .support import DeadAir, Latest, Session, Slow, Source, one_report, opened, rows_of, thresholds_of
+from .turns_table import full_table, short_table
 
-__all__ = ["COLUMNS", "register"]
+__all__ = ["COLUMNS", "Row", "register"]
 
 _WHOLE = "e2e_latency"
-_DIGITS = 3
 _ALIASES = {"e2e": _WHOLE}
 _SORTABLE = ("index", *attr.DERIVED_LATENCIES, *attr.SILENCE_STAGES)
+#: of these a turn without an answer has none because it never came: nothing is worse
+_NEVER = frozenset({_WHOLE, "answer_latency", "wait"})
 _FACTS = ("session_id", "index", "started_at", "ended_at", "end_reason", "agent")
 _COUNTS = ("interruptions", "false_interruptions", "backchannels")
 _ANSWERED = ("answered", "why_not", "acknowledged")
@@ -45,18 +43,8 @@ COLUMNS = (
     *(f"gap_{stage}" for stage in attr.SILENCE_STAGES),
     "false_cutoff",
     "flags",
+    "failures",
 )
-#: heads of the text table
-_STAGE_HEADS = {stage: stage.upper() for stage in attr.SILENCE_STAGES} | {attr.SILENCE_STAGES[0]: "TRANSCR"}
-_WAIT_HEADS = {_WHOLE: "E2E", "answer_latency": "ANSWER", "dead_air": "DEAD"}
-_HEADS = {
-    "transcription_delay": "TRANSCR",
-    "end_of_turn_delay": "EOT",
-    "llm_node_ttft": "TTFT",
-    "llm_node_ttfs": "TTFS",
-    "tts_node_ttfb": "TTFB",
-    "playback_latency": "PLAY",
-}
 
 
 class Format(str, Enum):
@@ -86,6 +74,15 @@ class Row:
         """The names of its flags."""
         return " ".join(flag["name"] for flag in self.turn["flags"])
 
+    @property
+    def failures(self) -> str:
+        """What failed in it, by stage, model, type and status: no words of anybody."""
+        return "; ".join(
+            " ".join(part for part in (one["stage"], one["name"], one["reason"], one["status"], one["saved"]) if part)
+            for one in self.turn["failures"]
+            if one["stage"] != attr.KIND_TOOL
+        )
+
 
 def _column(name: str) -> str:
     chosen = _ALIASES.get(name, name)
@@ -101,16 +98,23 @@ def register(app: typer.Typer) -> None:
 
 def turns(
     source: Source,
-    session: Annotated[
-        str | None,
-        typer.Option("--session", "-s", help="Only this session: its id, or the beginning of it.", show_default=False),
-    ] = None,
+    session: Session = None,
+    latest: Latest = False,
     sort: Annotated[
         str,
-        typer.Option("--sort", metavar="NAME", callback=_column, help="index, e2e, or any latency or silence stage."),
+        typer.Option(
+            "--sort",
+            metavar="NAME",
+            callback=_column,
+            help="index, e2e, wait, or any latency or silence stage: the worst first, what never came before all.",
+        ),
     ] = "index",
-    desc: Annotated[bool, typer.Option("--desc", help="The largest first.")] = False,
+    desc: Annotated[
+        bool | None,
+        typer.Option("--desc/--asc", help="The largest, or the smallest, first.", show_default=False),
+    ] = None,
     flagged: Annotated[bool, typer.Option("--flagged", help="Only turns that have a flag.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="text: all latencies and stages, as wide as they are.")] = False,
     slow: Slow = None,
     dead_air: DeadAir = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
@@ -118,11 +122,17 @@ def turns(
         Path | None, typer.Option("--output", "-o", help="Write to this file instead.", show_default=False)
     ] = None,
 ) -> None:
-    """List turns with their latencies and where the silence before each answer went, in seconds."""
+    """List turns with their waits, what most of each wait was for, and flags, in seconds."""
+    if full and format is not Format.text:
+        raise typer.BadParameter("only with --format text", param_hint="--full")
+    thresholds = thresholds_of(slow, dead_air)
     rows: list[Row] = []
     sessions = 0
     with opened(source) as spans:
-        for found in rows_of(_reports(source, spans, session, thresholds_of(slow, dead_air)), _rows, spans):
+        reports: Iterator[SessionReport] = build_reports(spans, thresholds=thresholds)
+        if session is not None or latest:
+            reports = iter([one_report(source, spans, session, latest=latest, thresholds=thresholds)])
+        for found in rows_of(reports, _rows, spans):
             sessions += 1
             rows += found
     if not sessions:
@@ -131,9 +141,11 @@ def turns(
         )
     rows = _sorted([row for row in rows if row.turn["flags"] or not flagged], sort, desc)
     if format is Format.json:
-        write(to_json([{"session_id": row.session_id, **row.turn} for row in rows]), output)
+        write_json([{"session_id": row.session_id, **row.turn} for row in rows], output)
+    elif format is Format.csv:
+        write(_csv(rows), output)
     else:
-        write(_csv(rows) if format is Format.csv else _table(rows), output)
+        write(full_table(rows) if full else short_table(rows), output)
 
 
 def _rows(report: SessionReport) -> list[Row]:
@@ -143,26 +155,19 @@ def _rows(report: SessionReport) -> list[Row]:
     ]
 
 
-def _reports(
-    source: str, spans: Iterable[SpanRecord], session: str | None, thresholds: Mapping[str, float]
-) -> Iterator[SessionReport]:
-    if session is None:
-        yield from build_reports(spans, thresholds=thresholds)
-        return
-    try:
-        yield build_report(spans, session, thresholds=thresholds)
-    except (AmbiguousSessionError, SessionNotFoundError) as error:
-        raise type(error)(f"{shown(source)}: {error}") from None
-
-
-def _sorted(rows: list[Row], name: str, desc: bool) -> list[Row]:
-    """By the chosen column; turns that have no such value come last, either way."""
+def _sorted(rows: list[Row], name: str, desc: bool | None) -> list[Row]:
+    """By the chosen column, the worst first: answers that never came, then the largest; what does not apply is last."""
     ordered = sorted(rows, key=lambda row: (row.started_at, row.session_id, row.turn["index"]))
     if name == "index":
         return ordered[::-1] if desc else ordered
-    having = [row for row in ordered if row.value(name) is not None]
-    having.sort(key=lambda row: row.value(name) or 0.0, reverse=desc)
-    return having + [row for row in ordered if row.value(name) is None]
+    never = [row for row in ordered if name in _NEVER and row.turn["answered"] == "no"]
+    if name == "wait":
+        never.sort(key=lambda row: -(row.value(name) or 0.0))
+    rest = [row for row in ordered if row not in never]
+    having = [row for row in rest if row.value(name) is not None]
+    having.sort(key=lambda row: row.value(name) or 0.0, reverse=desc is not False)
+    without = [row for row in rest if row.value(name) is None]
+    return [*having, *never, *without] if desc is False else [*never, *having, *without]
 
 
 def _csv(rows: Iterable[Row]) -> str:
@@ -177,66 +182,7 @@ def _csv(rows: Iterable[Row]) -> str:
         whole = [row.value(name) for name in attr.WHOLE_WAIT]
         answered = [turn["answered"], turn["why_not"], "yes" if turn["acknowledged"] else "no"]
         cutoff = "yes" if turn["false_cutoff"] else "no"
-        rest = [*answered, *(row.gap_stages.get(stage) for stage in attr.SILENCE_STAGES), cutoff, row.flags]
+        gaps = [row.gap_stages.get(stage) for stage in attr.SILENCE_STAGES]
+        rest = [*answered, *gaps, cutoff, row.flags, row.failures]
         writer.writerow([csv_cell(value) for value in (*facts, *numbers, *counts, *whole, *rest)])
     return out.getvalue()
-
-
-def _table(rows: list[Row]) -> str:
-    """What any turn has; the columns of a session and of stages that nobody waited for are left out."""
-    if not rows:
-        return "no turns\n"
-    stages = [one for one in attr.SILENCE_STAGES if any(round(row.value(one) or 0.0, _DIGITS) for row in rows)]
-    latencies = [one for one in _HEADS if any(row.value(one) is not None for row in rows)]
-    ids = _short({row.session_id for row in rows})
-    facts = ["SESSION", "TURN", "AT", "END"] if len(ids) > 1 else ["TURN", "AT", "END"]
-    waits = [_WHOLE, *(name for name in ("answer_latency", "dead_air") if _says_more(rows, name))]
-    heads = [*(_WAIT_HEADS[name] for name in waits), *(_STAGE_HEADS[stage] for stage in stages)]
-    lines = [[*facts, *heads, *(_HEADS[name] for name in latencies)]]
-    for row in rows:
-        turn = row.turn
-        own = [ids[row.session_id]] if len(ids) > 1 else []
-        at = offset(turn["started_at"], row.started_at).strip()
-        own += [str(turn["index"]), at, one_line(turn["end_reason"]) or "-"]
-        lines.append([*own, *(_figure(row.value(name)) for name in (*waits, *stages, *latencies))])
-    text = align(lines, left=len(facts), indent="")
-    if any(row.flags for row in rows):
-        width = max(map(len, text))
-        flags = ["FLAGS", *(row.flags for row in rows)]
-        text = [f"{line:<{width}}  {flag}".rstrip() for line, flag in zip(text, flags, strict=True)]
-    first = len(facts) + len(waits)
-    groups = [("silence before it, by stage", first)] if stages else []
-    groups += [("latencies", first + len(stages))] if latencies else []
-    return "\n".join([_group_heads(groups, lines), *text]) + "\n"
-
-
-def _group_heads(groups: Sequence[tuple[str, int]], lines: Sequence[Sequence[str]]) -> str:
-    """The line above the heads: a title where its first column begins."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    head = ""
-    for title, column in groups:
-        head = head.ljust(sum(widths[:column]) + 2 * column) + title + "  "
-    return head.rstrip()
-
-
-def _says_more(rows: list[Row], name: str) -> bool:
-    """Whether some user waited on after the agent's first words."""
-    if name == "dead_air":
-        return any(row.value(name) for row in rows)
-    return any((row.value(name) or 0.0) > (row.value(_WHOLE) or 0.0) for row in rows)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.{_DIGITS}f}"
-
-
-def _short(ids: set[str]) -> dict[str, str]:
-    """The beginnings of ids that still tell them apart."""
-    shared = max((_shared(*pair) for pair in pairwise(sorted(ids))), default=0)
-    length = 8 + 4 * max(0, -(-(shared - 7) // 4))
-    return {one: one_line(one[:length]) for one in ids}
-
-
-def _shared(one: str, other: str) -> int:
-    """How many characters two texts begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .._display import escape_json
+from .._display import escape_json, visible
 from .._private_files import make_directory, write_private
 from .compare import differences
+
+if TYPE_CHECKING:
+    from ..report import SessionReport
 
 __all__ = ["run_demo"]
 
@@ -22,8 +27,8 @@ _SHOWN = 10
 def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
     """Hold the demo call and write its files into ``folder``; True when the two reports are equal.
 
-    Files: ``trace.jsonl`` (what the OTLP JSON file exporter wrote), ``livekit-report.json`` (LiveKit's own report) and
-    ``rebuilt-report.json`` (rebuilt from the trace file alone).
+    Files: ``trace.jsonl`` (what the OTLP JSON file exporter wrote), ``livekit-report.json`` (LiveKit's own report),
+    ``rebuilt-report.json`` (rebuilt from the trace file alone) and ``call.html`` (the same as a page).
     """
     from opentelemetry.exporter.otlp.json.file import FileSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -31,7 +36,6 @@ def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
     from .. import build_report, read_spans, set_tracer_provider
-    from ..report.render_text import to_text
     from .call import run_call
 
     make_directory(folder)
@@ -50,19 +54,31 @@ def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
     provider.shutdown()
 
     report = build_report(read_spans(str(trace)))
+    echo(f"\nThe call is over after {time.monotonic() - started:.0f} s. Its report, rebuilt from {trace}:\n")
+    return _results(folder, report, theirs, echo)
+
+
+def _results(folder: Path, report: SessionReport, theirs: object, echo: Callable[[str], None]) -> bool:
+    """Write and show them; True when the two reports are equal."""
+    from ..report.render_html import to_html
+    from ..report.render_text import to_text
+
     ours = json.loads(json.dumps(report.to_dict(), default=lambda _: None))
     _write(folder / "livekit-report.json", theirs)
     _write(folder / "rebuilt-report.json", ours)
-    echo(f"\nThe call is over after {time.monotonic() - started:.0f} s. Its report, rebuilt from {trace}:\n")
+    page = folder / "call.html"
+    write_private(page, visible(to_html(report), lines=True).encode("utf-8", "replace"))
     echo(to_text(report))
     found = list(differences(ours, theirs))
     if not found:
         echo(f"\nequal: the rebuilt report is LiveKit's own, field by field ({folder}/livekit-report.json)")
-        return True
-    echo(f"\nDIFFERENT in {len(found)} places (rebuilt != LiveKit's own):")
-    for line in found[:_SHOWN]:
-        echo(f"  {line}")
-    return False
+    else:
+        echo(f"\nDIFFERENT in {len(found)} places (rebuilt != LiveKit's own):")
+        for line in found[:_SHOWN]:
+            echo(f"  {line}")
+    trace = shlex.quote(str(folder / "trace.jsonl"))
+    echo(f"\nOpen {page} in a browser, or go on with: livekit-otel turns {trace} --sort wait")
+    return not found
 
 
 def _write(file: Path, report: object) -> None:

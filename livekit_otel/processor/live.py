@@ -221,7 +221,7 @@ class LiveSession:
         self.write_session(totals, each)
 
     def write_session(self, *parts: Attributes) -> None:
-        """Set attributes on the session's own span, if it is still recording; single percentiles where there is room."""
+        """Set attributes on the session's own span, while it is recording; single percentiles where there is room."""
         if self.span is not None and self.span.is_recording():
             totals, each = parts or session_attributes(self.summary())
             _set_if_room(self.span, {name: one for name, one in totals.items() if name != attr.SESSION_LATENCIES})

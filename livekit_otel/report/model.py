@@ -19,11 +19,15 @@ from ..turns import (
     derive_session,
     startup_of,
 )
+from .exact import exact_latency
 from .missing import ReportWarning
 from .room import Participant, Room, room_of
 from .turns import Turn, build_turns
 
 __all__ = ["SessionReport"]
+
+#: live sessions keep so many values of a latency; above that they estimate
+_ESTIMATED_ABOVE = 512
 
 
 @dataclass
@@ -122,10 +126,15 @@ class SessionReport:
     def _by_turn(self) -> dict[str, TurnDerivation]:
         return self._derived
 
-    @property
+    @cached_property
     def latency(self) -> Mapping[str, Percentiles]:
-        """Percentiles over the turns, by the names of LiveKit's ``MetricsReport``; without those that no turn has."""
-        return self.derivation.latency
+        """Percentiles over the turns, by the names of LiveKit's ``MetricsReport``; without those that no turn has.
+
+        They are exact at any length.
+        """
+        derived = self.derivation
+        exact = len(derived.turns) == derived.turn_count and derived.turn_count > _ESTIMATED_ABOVE
+        return exact_latency(derived.turns) if exact else derived.latency
 
     @property
     def silence(self) -> Mapping[str, float]:

@@ -19,47 +19,53 @@ from .. import attributes as attr
 from .._display import visible
 from .._install_hint import install_hint
 from ..errors import MissingDependencyError
-from . import view
-from .flagged import in_words
 from .model import SessionReport
-from .turns import Turn
+from .one_line import one_line
+from .page import page_data
+from .trace_url import TraceUrl
+from .usage import usage
+from .verdict import Place, Sentence, Verdict, verdict
+from .view import facts, latencies, offset
+from .words import GLOSSARY, count, seconds
 
 if TYPE_CHECKING:
     import jinja2
 
 __all__ = ["to_html"]
 
-#: lanes of the time line, from top to bottom
-_KINDS = (
-    attr.KIND_VAD,
-    attr.KIND_STT,
-    attr.KIND_EOU,
-    attr.KIND_NODE,
-    attr.KIND_LLM,
-    attr.KIND_REALTIME,
-    attr.KIND_TOOL,
-    attr.KIND_TTS,
-    attr.KIND_PLAYBACK,
-    attr.KIND_INTERRUPTION,
-)
-_WORDS = 600
-_TOOLS = 200
+_STYLES = ("colours.css", "page.css", "conversation.css")
+_SCRIPTS = ("base.js", "bars.js", "entries.js", "turns.js", "timeline.js", "find.js", "main.js")
+#: links of a sentence that are shown at once; the others unfold
+_PLACES = 8
 
 
-def to_html(report: SessionReport) -> str:
-    """The page. Raises :class:`MissingDependencyError` without jinja2 (extra ``html``)."""
+def to_html(report: SessionReport, *, trace_url: str | None = None) -> str:
+    """The page.
+
+    Args:
+        report: what to show.
+        trace_url: template of links to a backend (:class:`TraceUrl`).
+
+    Raises:
+        MissingDependencyError: jinja2 is not installed (extra ``html``).
+        OptionError: ``trace_url`` is no such template.
+    """
     template = _template()
-    style, script = _file("report.css"), _file("report.js")
+    url = None if trace_url is None else TraceUrl(trace_url)
+    style, script = _files(_STYLES), _files(_SCRIPTS)
+    found = verdict(report)
     return template.render(
-        title=f"Voice call of {view.one_line(report.agent_name)}" if report.agent_name else "Voice call",
-        facts={"session": report.session_id, **view.facts(report)},
-        warnings=[view.one_line(warning) for warning in report.warnings],
-        stages=attr.SILENCE_STAGES,
-        latencies=view.latencies(report),
-        usage=view.usage(report),
-        tools=list(_tools(report)),
-        interruptions=view.interruptions(report),
-        data=_embedded(_data(report)),
+        title=f"Call with {_agent(report)}" if _agent(report) else "Voice call",
+        page_title=_title(report, found),
+        facts={"session": report.session_id, **facts(report)},
+        verdict=[_sentence(one, report) for one in found.sentences],
+        notes=[one_line(one.message, None) for one in report.findings if not one.loss],
+        stages=[row[0] for row in _silence(report)][:-1],
+        latencies=latencies(report),
+        silence=_silence(report),
+        usage=usage(report),
+        glossary=GLOSSARY,
+        data=_embedded(page_data(report, found, url)),
         style=style,
         script=script,
         style_hash=_hash(style),
@@ -67,91 +73,66 @@ def to_html(report: SessionReport) -> str:
     )
 
 
-def _data(report: SessionReport) -> dict[str, Any]:
-    """What the script draws, in milliseconds from the beginning of the call; short keys keep a long call small."""
-    begin = min((span.start_ns for span in report.spans), default=0)
-    end = max((span.end_ns for span in report.spans), default=0)
-    names = list(attr.SUMMARY_LATENCIES)
-    return {
-        "length": _ms(end - begin),
-        "kinds": _KINDS,
-        "stages": attr.SILENCE_STAGES,
-        "latencies": names,
-        "turns": [_turn(turn, begin, names) for turn in report.turns],
-    }
+def _title(report: SessionReport, found: Verdict) -> str:
+    """What tells tabs and printed files apart."""
+    failed = sum(not one.saved for one in found.failures)
+    parts = [
+        f"Call {one_line(report.session_id)[:8]}",
+        _agent(report),
+        "" if report.duration is None else seconds(report.duration),
+        count(failed, "failure") if failed else "",
+    ]
+    return " · ".join(part for part in parts if part)
 
 
-def _turn(turn: Turn, begin: int, names: list[str]) -> dict[str, Any]:
-    wait = turn.latency.e2e_latency
-    values = [(number, getattr(turn.latency, name)) for number, name in enumerate(names)]
-    return {
-        "i": turn.index,
-        "a": _ms(turn.start_ns - begin),
-        "b": _ms(turn.end_ns - begin),
-        "u": turn.user_text[:_WORDS],
-        "t": turn.agent_text[:_WORDS],
-        "e": turn.end_reason,
-        "w": None if wait is None else round(wait * 1000),
-        "k": None if turn.latency.wait is None else round(turn.latency.wait * 1000),
-        "g": [[_ms(gap.start_ns - begin), _ms(gap.end_ns - gap.start_ns), _parts(gap.stages)] for gap in turn.gaps],
-        "x": turn.why_not.replace("_", " "),
-        "p": _parts(turn.silence),
-        "l": [[number, round(value * 1000, 1)] for number, value in values if value is not None],
-        "s": [_stage(span, turn.start_ns) for span in turn.stages if span.kind in _KINDS],
-        "n": list(turn.notes),
-        "f": [[one.name.replace("_", " "), in_words(one)] for one in turn.flags],
-    }
+def _agent(report: SessionReport) -> str:
+    return one_line(report.agent_name or next((turn.agent for turn in report.turns if turn.agent), ""))
 
 
-def _parts(stages: Mapping[str, float]) -> list[list[int]]:
-    return [[attr.SILENCE_STAGES.index(name), round(value * 1000)] for name, value in stages.items() if value > 0.0005]
+def _sentence(one: Sentence, report: SessionReport) -> dict[str, Any]:
+    unique = {(place.turn, place.failure): place for place in reversed(one.places)}
+    links = [_link(unique[key], report.started_at) for key in sorted(unique, key=lambda key: unique[key].at or 0.0)]
+    return {"level": one.level, "text": one.text, "links": links[:_PLACES], "more": links[_PLACES:]}
 
 
-def _tool(attributes: Mapping[str, Any]) -> Any:
-    """A tool's name; one that a model made up stands with the content."""
-    return attributes.get(attr.TOOL_MADE_UP_NAME) or attributes.get(attr.TOOL_NAME, "")
+def _link(place: Place, started_at: float | None) -> tuple[str, str]:
+    at = offset(place.at, started_at).strip()
+    if place.turn is None:
+        return f"failure-{place.failure}", f"at {at}" if at else "see"
+    return f"turn-{place.turn}", f"turn {place.turn}{f' at {at}' if at else ''}"
 
 
-def _stage(span: Any, start_ns: int) -> list[Any]:
-    label = _tool(span.attributes) or span.attributes.get(attr.INTERRUPTION_VERDICT) or ""
-    outcome = span.attributes.get(attr.OUTCOME, "")
-    row = [_KINDS.index(span.kind), _ms(span.start_ns - start_ns), _ms(span.end_ns - span.start_ns)]
-    if outcome == "completed":
-        outcome = ""
-    return [*row, str(label), str(outcome)] if label or outcome else row
+def _silence(report: SessionReport) -> list[tuple[str, str, str, str]]:
+    """Stage, seconds before the first words, of later silences, and both; the sums come last."""
+    first, later = report.silence, report.gap_stages
+    rows = [(stage, first.get(stage, 0.0), later.get(stage, 0.0)) for stage in attr.SILENCE_STAGES]
+    shown = [row for row in rows if row[1] + row[2] >= 0.005]
+    if not shown:
+        return []
+    shown.append(("all", sum(first.values()), sum(later.values())))
+    return [(stage, _seconds(one), _seconds(two), _seconds(one + two)) for stage, one, two in shown]
 
 
-def _tools(report: SessionReport) -> Any:
-    begin = min((span.start_ns for span in report.spans), default=0)
-    calls = [span for span in report.spans if span.kind == attr.KIND_TOOL]
-    for span in calls[:_TOOLS]:
-        found = span.attributes
-        at = _ms(span.start_ns - begin) // 1000
-        yield (
-            f"{at // 60}:{at % 60:02d}",
-            view.one_line(_tool(found)),
-            view.one_line(found.get(attr.TOOL_CALL_ARGUMENTS, "")),
-            view.one_line(found.get(attr.TOOL_CALL_RESULT) or found.get(attr.TOOL_STATUS, "")),
-            f"{span.duration:.2f}",
-        )
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 0.005 else "–"
 
 
 def _embedded(data: dict[str, Any]) -> str:
     """JSON that cannot end the script block that it stands in, nor begin a comment."""
-    text = json.dumps(_inert(data), separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(_inert(data, lines=True), separators=(",", ":"), ensure_ascii=False)
     for raw, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(raw, escaped)
     return text
 
 
-def _inert(value: Any) -> Any:
+def _inert(value: Any, *, lines: bool = False) -> Any:
     """Browsers obey bidirectional controls, and what is copied from a page may be pasted into a terminal."""
     if isinstance(value, str):
         # the page's own script and style are marked as safe
-        return value if hasattr(value, "__html__") else visible(value)
+        return value if hasattr(value, "__html__") else visible(value, lines=lines)
     if isinstance(value, Mapping):
-        return {name: _inert(one) for name, one in value.items()}
-    return [_inert(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: _inert(one, lines=lines) for name, one in value.items()}
+    return [_inert(one, lines=lines) for one in value] if isinstance(value, list | tuple) else value
 
 
 @cache
@@ -166,6 +147,13 @@ def _template() -> jinja2.Template:
 
 
 @cache
+def _files(names: tuple[str, ...]) -> str:
+    """Files of one language as one: a script is a function of its own, so that nothing of it is global."""
+    text = "\n".join(_file(name) for name in names)
+    return f'"use strict";\n(() => {{\n{text}\n}})();' if names[0].endswith(".js") else text
+
+
+@cache
 def _file(name: str) -> str:
     return (resources.files(__package__) / "html" / name).read_text(encoding="utf-8").strip()
 
@@ -174,7 +162,3 @@ def _file(name: str) -> str:
 def _hash(text: str) -> str:
     """The page's own script or style, as its Content-Security-Policy names it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _ms(ns: int) -> int:
-    return round(ns / 1e6)

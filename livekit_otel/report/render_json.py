@@ -7,12 +7,15 @@ from typing import Any
 
 import msgspec
 
+from .. import attributes as attr
 from ..spans import SpanRecord
 from ..turns import Flag, Gap, ModelUsage, Segment
+from .failures import Failure, failures_of, reason_of
 from .model import SessionReport
 from .turns import Turn
+from .verdict import Verdict, verdict
 
-__all__ = ["to_document", "turn_document"]
+__all__ = ["ended", "to_document", "turn_document"]
 
 
 def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
@@ -30,6 +33,7 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "warnings": report.warnings,
             "room": _room(report),
             "startup": msgspec.structs.asdict(report.startup) if report.startup is not None else None,
+            **_verdict(verdict(report)),
             "latency": {name: msgspec.structs.asdict(one) for name, one in report.latency.items()},
             "silence": dict(report.silence),
             "gap_stages": dict(report.gap_stages),
@@ -53,16 +57,36 @@ def _room(report: SessionReport) -> dict[str, Any]:
     return found
 
 
+def _verdict(found: Verdict) -> dict[str, Any]:
+    return {
+        "verdict": [{**_plain(one), "places": [_plain(place) for place in one.places]} for one in found.sentences],
+        "failures": [_failure(one) for one in found.failures],
+    }
+
+
+def _plain(one: msgspec.Struct) -> dict[str, Any]:
+    return msgspec.structs.asdict(one)
+
+
+def _failure(one: Failure) -> dict[str, Any]:
+    return {**_plain(one), "retried_for": list(one.retried_for), "explanation": reason_of(one)}
+
+
+def ended(turn: Turn) -> str | None:
+    """How the turn ended; one that was never answered did not complete, whatever its span says."""
+    return turn.why_not if turn.answered == "no" and turn.end_reason == attr.END_COMPLETED else turn.end_reason
+
+
 def turn_document(turn: Turn) -> dict[str, Any]:
     """A turn in numbers and words: times in unix seconds, lengths in seconds, null where a latency does not apply.
 
-    A flag has the fields of :class:`~livekit_otel.Flag`.
+    A flag has the fields of :class:`~livekit_otel.Flag`; a failure says what failed and why (``explanation``).
     """
     return {
         "index": turn.index,
         "started_at": turn.start_ns / 1e9,
         "ended_at": turn.end_ns / 1e9,
-        "end_reason": turn.end_reason,
+        "end_reason": ended(turn),
         "agent": turn.agent,
         "speech_ids": turn.speech_ids,
         "models": turn.models,
@@ -84,6 +108,7 @@ def turn_document(turn: Turn) -> dict[str, Any]:
         "backchannels": turn.backchannels,
         "false_cutoff": turn.false_cutoff,
         "flags": _flags(turn.flags),
+        "failures": [_failure(one) for one in failures_of(turn)],
     }
 
 
@@ -96,7 +121,7 @@ def _turn(turn: Turn) -> dict[str, Any]:
 
 
 def _flags(flags: Iterable[Flag]) -> list[dict[str, Any]]:
-    return [msgspec.structs.asdict(one) for one in flags]
+    return [_plain(one) for one in flags]
 
 
 def _gap(gap: Gap) -> dict[str, Any]:

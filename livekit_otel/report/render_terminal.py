@@ -13,8 +13,11 @@ from .. import attributes as attr
 from .bars import SHADES, Scale, parts
 from .flagged import flagged_turns
 from .model import SessionReport
+from .one_line import LONG, one_line
 from .turns import Turn
-from .view import Entry, conversation, errors, facts, interruptions, latencies, offset, one_line, usage
+from .usage import usage
+from .verdict import Verdict, verdict
+from .view import Line, facts, latencies, lines, offset, sentence
 
 __all__ = ["COLOURS", "show"]
 
@@ -32,21 +35,24 @@ _LABELS = {
     "tool": Text("tool", "bold red"),
     "wait": Text("wait", "bright_black"),
     "gap": Text("gap", "bright_black"),
+    "failed": Text("failed", "bold red"),
+    "retry": Text("retry", "yellow"),
 }
+_LEVELS = {"bad": ("!", "bold red"), "warn": ("*", "yellow"), "info": ("-", "")}
 _BLOCK = "█"
 
 
-def show(report: SessionReport, console: Console) -> None:
-    """Print the report."""
+def show(report: SessionReport, console: Console, *, full: bool = False) -> None:
+    """Print the report; ``full`` shows all words, else long texts are cut, and say by how much."""
+    found, limit = verdict(report), None if full else LONG
     sections: list[tuple[str, RenderableType | None]] = [
-        ("Conversation", _conversation(report, console)),
+        ("Verdict", _verdict(report, found, limit)),
+        ("Conversation", _conversation(report, found, console, limit)),
         ("Flags", _lines(_flags(report), "yellow")),
         ("Latency", _latency(report)),
         ("Silence", _silence(report.silence)),
         ("Dead air", _silence(report.gap_stages)),
         ("Usage", _usage(report)),
-        ("Interruptions", _lines(interruptions(report), "yellow")),
-        ("Errors", _lines([f"{offset(at, report.started_at)}  {text}" for at, text in errors(report)], "red")),
         ("Warnings", _lines([one_line(warning, 1_000) for warning in report.warnings], "yellow")),
     ]
     console.print(Text.assemble(("Session ", "bold"), (one_line(report.session_id), "bold")))
@@ -68,7 +74,17 @@ def _facts(report: SessionReport) -> Table:
     return grid
 
 
-def _conversation(report: SessionReport, console: Console) -> RenderableType | None:
+def _verdict(report: SessionReport, found: Verdict, limit: int | None) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for one in found.sentences:
+        mark, style = _LEVELS[one.level]
+        grid.add_row(Text(mark, style), Text(sentence(one, found, report.started_at, limit), style))
+    return grid
+
+
+def _conversation(report: SessionReport, found: Verdict, console: Console, limit: int | None) -> RenderableType | None:
     scale = Scale(report.turns, max(16, min(48, console.width - 80)))
     # without colours, characters must tell the stages apart
     plain = console.no_color or console.color_system is None
@@ -77,10 +93,9 @@ def _conversation(report: SessionReport, console: Console) -> RenderableType | N
     grid.add_column(style="bright_black", no_wrap=True, min_width=6)
     grid.add_column(no_wrap=True, min_width=5)
     grid.add_column(overflow="fold")
-    for entry in conversation(report):
-        label = _LABELS.get(entry.kind, Text())
-        body = _wait(entry.turn, scale, shades) if entry.turn is not None else _said(entry)
-        grid.add_row(offset(entry.at, report.started_at), label, body)
+    for line in lines(report, found, limit):
+        body = _wait(line.turn, scale, shades) if line.turn is not None else _said(line)
+        grid.add_row(offset(line.at, report.started_at), _LABELS.get(line.label, Text()), body)
     if not grid.rows:
         return None
     if not scale.limit:
@@ -92,10 +107,10 @@ def _conversation(report: SessionReport, console: Console) -> RenderableType | N
     return Group(grid, Text(), legend)
 
 
-def _said(entry: Entry) -> Text:
-    if entry.kind == "result":
-        return Text(f"→ {entry.text}", "bright_black")
-    return Text(entry.text, "italic" if entry.kind == "other" else "")
+def _said(line: Line) -> Text:
+    if line.quiet:
+        return Text(line.text, "bright_black")
+    return Text(line.text, "italic" if not line.label and line.at is not None else "")
 
 
 def _wait(turn: Turn, scale: Scale, shades: Mapping[str, str]) -> Text:
@@ -107,8 +122,6 @@ def _wait(turn: Turn, scale: Scale, shades: Mapping[str, str]) -> Text:
     text.append(f" {turn.latency.e2e_latency or 0.0:.2f} s ", "bold")
     for stage, seconds in parts(turn.silence):
         text.append(f" {stage} {seconds}", COLOURS[stage])
-    for note in turn.notes:
-        text.append(f"\nnote: {one_line(note)}", "bright_black")
     return text
 
 

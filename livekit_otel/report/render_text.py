@@ -8,53 +8,61 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from .bars import LETTERS, SHADES, Scale, parts
 from .flagged import flagged_turns
 from .model import SessionReport
+from .one_line import LONG, one_line
 from .turns import Turn
-from .view import conversation, errors, facts, interruptions, latencies, offset, one_line, usage
+from .usage import usage
+from .verdict import Verdict, verdict
+from .view import facts, latencies, lines, offset, sentence
 
-__all__ = ["LABELS", "align", "to_text"]
+__all__ = ["align", "to_text"]
 
-#: what stands before each line of the conversation
-LABELS = {"user": "user", "agent": "agent", "tool": "tool", "result": "", "other": "", "wait": "wait", "gap": "gap"}
-_INDENT = " " * 17
+_INDENT = " " * 18
 _BAR = 24
 
 
-def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False) -> str:
+def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False, full: bool = False) -> str:
     """Lines without colours.
 
     Args:
         report: what to show.
         width: longer lines are wrapped.
         ascii: draw with letters, for outputs that cannot show blocks.
+        full: show all words; else long texts are cut, and say by how much.
     """
+    found, limit = verdict(report), None if full else LONG
     sections = [
         [f"Session {one_line(report.session_id)}", *(f"  {name:<9} {value}" for name, value in facts(report).items())],
-        ["Conversation", *_conversation(report, LETTERS if ascii else SHADES, width)],
+        ["Verdict", *_verdict(report, found, width, limit)],
+        ["Conversation", *_conversation(report, found, LETTERS if ascii else SHADES, width, limit)],
         ["Flags", *_flags(report, width)],
         ["Latency", *align(latencies(report), left=1)],
         ["Silence", *_silence(report.silence)],
         ["Dead air", *_silence(report.gap_stages)],
         ["Usage", *_usage(report, width)],
-        ["Interruptions", *(f"  {line}" for line in interruptions(report))],
-        ["Errors", *(f"  {offset(at, report.started_at)}  {text}" for at, text in errors(report))],
         ["Warnings", *(f"  - {one_line(warning, 1_000)}" for warning in report.warnings)],
     ]
     shown = [section for number, section in enumerate(sections) if number == 0 or len(section) > 1]
     return "\n\n".join("\n".join(section) for section in shown) + "\n"
 
 
-def _conversation(report: SessionReport, shades: Mapping[str, str], width: int) -> Iterator[str]:
+def _verdict(report: SessionReport, found: Verdict, width: int, limit: int | None) -> Iterator[str]:
+    marks = {"bad": "  ! ", "warn": "  * ", "info": "  - "}
+    for one in found.sentences:
+        yield from _wrapped(marks[one.level], sentence(one, found, report.started_at, limit), width)
+
+
+def _conversation(
+    report: SessionReport, found: Verdict, shades: Mapping[str, str], width: int, limit: int | None
+) -> Iterator[str]:
     scale = Scale(report.turns, min(_BAR, max(8, width - 60)))
-    for entry in conversation(report):
-        head = f"  {offset(entry.at, report.started_at)}  "
-        if entry.kind == "other":
-            yield from _wrapped(head, entry.text, width)
-            continue
-        head += f"{LABELS[entry.kind]:<5}  "
-        if entry.turn is not None:
-            yield from _wait(head, entry.turn, scale, shades, width)
+    for line in lines(report, found, limit):
+        head = f"  {offset(line.at, report.started_at)}  "
+        if not line.label and line.at is not None:
+            yield from _wrapped(head, line.text, width)
+        elif line.turn is not None:
+            yield from _wait(f"{head}{line.label:<6}  ", line.turn, scale, shades, width)
         else:
-            yield from _wrapped(head, ("-> " if entry.kind == "result" else "") + entry.text, width)
+            yield from _wrapped(f"{head}{line.label:<6}  ", line.text, width)
     if scale.limit:
         legend = "  ".join(f"{shades[stage]} {stage}" for stage, _ in parts(report.silence))
         yield f"{_INDENT}({legend}; a column is {scale.seconds:.2g} s)"
@@ -70,8 +78,6 @@ def _wait(head: str, turn: Turn, scale: Scale, shades: Mapping[str, str], width:
     figures = ", ".join(f"{stage} {seconds}" for stage, seconds in parts(turn.silence))
     whole = f"{turn.latency.e2e_latency or 0.0:.2f} s"
     yield from _wrapped(head, f"{bar}{'>' if scale.cut(turn) else ''} {whole}: {figures}", width)
-    for note in turn.notes:
-        yield from _wrapped(_INDENT, f"note: {one_line(note)}", width)
 
 
 def _wrapped(head: str, text: str, width: int) -> Iterable[str]:

@@ -1,51 +1,53 @@
-"""The view model of the text renderers: facts, the conversation with its waits, and figures, before they are laid out.
+"""The view model of the text renderers: facts, the lines of the conversation, figures, before they are laid out.
 
 All strings are one line that a terminal shows and does not obey, whatever a caller or a tool said (:func:`one_line`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from .. import attributes as attr
-from .._display import visible
-from ..turns import Gap, ModelUsage
+from ..turns import Gap
 from .around_call import of_the_room, offset, start_up
+from .conversation import Entry, conversation
+from .failures import Failure, reason_of
 from .flagged import sums
 from .model import SessionReport
-from .said import message_text
+from .notes import notes_of
+from .one_line import LONG, one_line
 from .turns import Turn
 from .values import clock
+from .verdict import Place, Sentence, Verdict
+from .words import STAGES, seconds
 
-__all__ = ["Entry", "conversation", "errors", "facts", "interruptions", "latencies", "offset", "one_line", "usage"]
+__all__ = ["ENOUGH", "Line", "facts", "failure_line", "latencies", "lines", "offset", "places", "sentence"]
 
-LONG = 300
-Kind = Literal["user", "agent", "tool", "result", "other", "wait", "gap"]
+#: from so many turns on percentiles say something
+ENOUGH = 10
+_PLACES = 8
+Label = Literal["user", "agent", "tool", "wait", "gap", "", "failed", "retry"]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One thing that happened. ``at`` is unix seconds.
+class Line:
+    """A line of the conversation; without a time it goes on where the one before it ended.
 
-    A ``wait`` has the turn whose first silence it is; a ``gap`` is a later one, and says where it went.
+    Attributes:
+        label: who or what.
+        at: unix seconds.
+        text: what stands behind it.
+        turn: the turn whose first silence it is.
+        quiet: it is of less weight.
     """
 
-    kind: Kind
+    label: Label
     at: float | None
     text: str = ""
     turn: Turn | None = None
-
-
-def one_line(value: Any, limit: int = LONG) -> str:
-    """Any text on one line, cut at ``limit`` characters."""
-    try:
-        text = " ".join(visible(value or "").split())
-    except RecursionError:
-        text = ""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    quiet: bool = False
 
 
 def facts(report: SessionReport) -> dict[str, str]:
@@ -67,155 +69,119 @@ def facts(report: SessionReport) -> dict[str, str]:
     return {name: one_line(value) for name, value in found.items() if value}
 
 
-def _length(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
+def _length(value: float) -> str:
+    minutes, rest = divmod(value, 60)
     hours, minutes = divmod(int(minutes), 60)
     if hours:
         return f"{hours} h {minutes} min {rest:.0f} s"
     return f"{minutes} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
 
 
-def conversation(report: SessionReport) -> Iterator[Entry]:
-    """What was said and done, each wait for an answer before that answer; the words of a turn that broke off, too."""
-    turns = sorted(report.turns, key=lambda turn: turn.start_ns)
-    starts = [turn.start_ns / 1e9 for turn in turns]
-    groups: list[list[Mapping[str, Any]]] = [[] for _ in range(len(turns) + 1)]
-    at = 0.0
-    for item in report.history:
-        created = item.get("created_at")
-        # the history's order counts: an item without a time, or back in time, stays behind the one before it
-        at = max(at, created) if isinstance(created, int | float) else at
-        groups[bisect_right(starts, at)].append(item)
-    yield from (entry for item in groups[0] if (entry := _entry(item, report.redacted)))
-    for turn, items in zip(turns, groups[1:], strict=True):
-        entries = [entry for item in items if (entry := _entry(item, report.redacted))]
-        if not entries and (turn.span is None or not report.history):
-            entries = list(_words(turn))
-        elif turn.unfinished and not any(entry.kind == "agent" for entry in entries):
-            entries += [entry for entry in _words(turn) if entry.kind == "agent"]
-        if turn.silence:
-            entries.insert(_answer(entries), Entry("wait", None, turn=turn))
-        for gap in turn.gaps:
-            at = gap.start_ns / 1e9
-            before = [n for n, entry in enumerate(entries) if entry.at is not None and entry.at <= at]
-            entries.insert(before[-1] + 1 if before else len(entries), Entry("gap", at, _gap(turn, gap)))
-        yield from entries
+def sentence(one: Sentence, found: Verdict, started_at: float | None, limit: int | None = LONG) -> str:
+    """A sentence of the verdict with its places."""
+    where = places(one, found, started_at)
+    return one_line(one.text, limit) + (f" [{where}]" if where else "")
 
 
-def _gap(turn: Turn, gap: Gap) -> str:
-    where = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in gap.stages.items() if round(seconds, 2))
-    why = "" if turn.answered != "no" else f", not answered ({turn.why_not.replace('_', ' ')})"
+def places(one: Sentence, found: Verdict, started_at: float | None) -> str:
+    """The places of a sentence: turns with their time, and the times of failures outside of turns."""
+    # a turn that is named twice stands once
+    unique = list(dict.fromkeys((place.turn, place.failure) for place in one.places))
+    first = {(place.turn, place.failure): place for place in reversed(one.places)}
+    named = [_place(first[key], started_at) for key in unique[:_PLACES]]
+    more = [f"and {len(unique) - _PLACES} more"] if len(unique) > _PLACES else []
+    return ", ".join([*named, *more])
+
+
+def _place(place: Place, started_at: float | None) -> str:
+    at = offset(place.at, started_at).strip()
+    if place.turn is None:
+        return f"at {at}" if at else "outside of turns"
+    return f"turn {place.turn}{f' at {at}' if at else ''}"
+
+
+def lines(report: SessionReport, found: Verdict, limit: int | None = LONG) -> Iterator[Line]:
+    """What was said and done, each wait for an answer before that answer. ``limit``: characters of a text, or all."""
+    for part in conversation(report, found.failures):
+        for entry in part.entries:
+            yield from _lines(entry, limit)
+
+
+def _lines(entry: Entry, limit: int | None) -> Iterator[Line]:
+    if entry.kind in ("user", "agent"):
+        yield from _words(entry, limit)
+    elif entry.kind == "wait":
+        yield Line("wait", None, turn=entry.turn)
+        for note in notes_of(entry.turn) if entry.turn is not None else ():
+            yield Line("", None, f"note: {note}", quiet=True)
+    elif entry.kind == "gap" and entry.gap is not None:
+        yield Line("gap", entry.at, _gap(entry.turn, entry.gap))
+    elif entry.kind == "tool" and entry.tool is not None:
+        tool = entry.tool
+        took = "" if tool.seconds is None else f"  {seconds(tool.seconds)}"
+        yield Line("tool", entry.at, f"{one_line(tool.name)}({one_line(tool.arguments, limit)}){took}")
+        if tool.raised:
+            yield Line("", None, f"-> raised {one_line(tool.raised, limit)}")
+        given = "failed: " if tool.failed and not tool.raised else "the model was given: " if tool.raised else ""
+        if tool.returned:
+            yield Line("", None, f"-> returned {one_line(tool.returned, limit)}", quiet=True)
+        if given or tool.given:
+            yield Line("", None, f"-> {given}{one_line(tool.given, limit) or '(nothing)'}", quiet=not tool.failed)
+    elif entry.kind == "failure" and entry.failure is not None:
+        yield Line("retry" if entry.failure.saved else "failed", entry.at, failure_line(entry.failure, limit))
+    elif entry.kind == "handoff":
+        yield Line("", entry.at, f"handoff from {one_line(entry.note)} to {one_line(entry.text)}")
+    elif entry.kind == "interruption":
+        yield Line("", entry.at, f"{one_line(entry.note).replace('_', ' ')}: the user spoke while the agent did")
+    elif entry.kind == "unheard":
+        yield Line("", entry.at, f"not heard ({entry.note}): {one_line(entry.text, limit)}", quiet=True)
+
+
+def _words(entry: Entry, limit: int | None) -> Iterator[Line]:
+    words = one_line(entry.text, limit) or ("(redacted)" if entry.withheld else "(no words)")
+    label: Label = "user" if entry.kind == "user" else "agent"
+    after = "" if entry.heard is None else f" after {seconds(entry.heard)}"
+    words += f"  [{entry.note}]" if entry.note else ""
+    yield Line(label, entry.at, words + (f"  [interrupted{after}]" if entry.interrupted else ""))
+    if entry.unheard:
+        yield Line("", None, f"not heard any more: {one_line(entry.unheard, limit)}", quiet=True)
+
+
+def failure_line(one: Failure, limit: int | None = LONG) -> str:
+    """A failure in one line: what failed, why, and what came of it."""
+    what = one_line(" ".join(part for part in (STAGES.get(one.stage, one.stage), one.name) if part))
+    outcome = ""
+    if one.is_retry:
+        outcome = "; tried again, and it worked"
+    elif one.saved:
+        outcome = f"; {one_line(one.by) or 'another request'} answered instead"
+    tries = f" after {one.attempts} attempts" if one.attempts > 1 and not one.is_retry else ""
+    return f"{what}{tries}: {one_line(reason_of(one), limit)}{outcome}"
+
+
+def _gap(turn: Turn | None, gap: Gap) -> str:
+    where = ", ".join(f"{stage} {value:.2f}" for stage, value in gap.stages.items() if round(value, 2))
+    unanswered = turn is not None and turn.answered == "no"
+    why = f", not answered ({turn.why_not.replace('_', ' ')})" if unanswered and turn is not None else ""
     return f"{gap.seconds:.2f} s of silence{why}: {where}"
 
 
-def _answer(entries: Sequence[Entry]) -> int:
-    """The place of a turn's answer: behind the user's words that came before the agent's."""
-    voice = next((n for n, entry in enumerate(entries) if entry.kind == "agent"), len(entries))
-    asked = [n for n, entry in enumerate(entries[:voice]) if entry.kind == "user"]
-    return asked[-1] + 1 if asked else voice
-
-
-def _words(turn: Turn) -> Iterator[Entry]:
-    if turn.user_text:
-        yield Entry("user", turn.start_ns / 1e9, one_line(turn.user_text))
-    if turn.agent_text:
-        answered = turn.derivation.answered_ns
-        yield Entry(
-            "agent",
-            (turn.end_ns if answered is None else answered) / 1e9,
-            one_line(turn.agent_text) + ("  [unfinished]" if turn.unfinished else ""),
-        )
-
-
-def _entry(item: Mapping[str, Any], redacted: bool) -> Entry | None:
-    kind, created = item.get("type"), item.get("created_at")
-    at = created if isinstance(created, int | float) else None
-    if kind == "message":
-        if item.get("role") not in ("user", "assistant"):
-            return None
-        text = message_text(item)
-        said = one_line(text) if text else "(redacted)" if redacted else "(no words)"
-        mark = "  [interrupted]" if item.get("interrupted") else ""
-        return Entry("user" if item["role"] == "user" else "agent", at, said + mark)
-    if kind == "function_call":
-        return Entry("tool", at, f"{one_line(item.get('name'))}({one_line(item.get('arguments'))})")
-    if kind == "function_call_output":
-        return Entry("result", at, ("failed: " if item.get("is_error") else "") + one_line(item.get("output")))
-    if kind == "agent_handoff" and item.get("old_agent_id"):
-        return Entry("other", at, f"handoff to {one_line(item.get('new_agent_id'))}")
-    return None
-
-
 def latencies(report: SessionReport) -> list[tuple[str, ...]]:
-    """Head and rows of percentiles, in seconds; empty when no turn has a latency. The whole comes first."""
+    """Head and rows, in seconds; empty when no turn has a latency. The whole comes first.
+
+    There are percentiles where a latency has at least ``ENOUGH`` turns; of fewer the longest says more.
+    """
     found = report.latency
     if not found:
         return []
-    rows: list[tuple[str, ...]] = [("seconds", "turns", *attr.SUMMARY_POINTS)]
     *parts, whole = attr.SUMMARY_LATENCIES
     # where nobody waited after the first words, these say what e2e_latency says
     hidden = () if report.gap_stages else attr.WHOLE_WAIT
-    for name in (whole, *parts):
-        if name in found and name not in hidden:
-            points = (f"{getattr(found[name], point):.3f}" for point in attr.SUMMARY_POINTS)
-            rows.append((name, str(found[name].count), *points))
+    named = [name for name in (whole, *parts) if name in found and name not in hidden]
+    points = [one for one in attr.SUMMARY_POINTS if one == "max" or any(found[name].count >= ENOUGH for name in named)]
+    rows: list[tuple[str, ...]] = [("seconds", "turns", *points)]
+    for name in named:
+        few = found[name].count < ENOUGH
+        cells = ("-" if few and one != "max" else f"{getattr(found[name], one):.3f}" for one in points)
+        rows.append((name, str(found[name].count), *cells))
     return rows
-
-
-def usage(report: SessionReport) -> list[tuple[str, str, str, str]]:
-    """Kind, model, figures, and the part of them that discarded preemptive generations had."""
-    # a call that broke off early may have nothing but its stage spans
-    known = _objects(report.head.get("usage")) or report.usage or [one.to_dict() for one in report.derivation.usage]
-    thrown: dict[tuple[str, str, str], ModelUsage] = {}
-    for own in report.discarded:
-        thrown.setdefault((own.type, own.provider, own.model), own)
-        thrown.setdefault(("", own.provider, own.model), own)
-    rows = []
-    for one in known:
-        kind, provider, model = (one_line(one.get(name)) for name in ("type", "provider", "model"))
-        wasted = thrown.get((kind, provider, model))
-        name = one_line("/".join(part for part in (provider, model) if part))
-        figures = _figures(wasted.to_dict().items()) if wasted is not None else ""
-        rows.append((one_line(kind.removesuffix("_usage")), name, _figures(one.items()), figures))
-    return rows
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _figures(values: Iterable[tuple[str, Any]]) -> str:
-    return ", ".join(
-        f"{one_line(name).replace('_', ' ')} {_figure(value)}"
-        for name, value in values
-        if isinstance(value, int | float) and not isinstance(value, bool) and value
-    )
-
-
-def _figure(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-
-
-def interruptions(report: SessionReport) -> list[str]:
-    """How often the agent was stopped, and by what; empty when never."""
-    rate = report.interruption_rate
-    share = f" (in {rate:.0%} of the turns in which the agent spoke)" if rate else ""
-    counts = (
-        ("interruption", report.interruptions, share),
-        ("false interruption", report.false_interruptions, ""),
-        ("backchannel", report.backchannels, ""),
-        ("false cutoff", report.false_cutoffs, " (the user had only paused)"),
-    )
-    return [f"{count} {name}{'s' if count > 1 else ''}{more}" for name, count, more in counts if count]
-
-
-def errors(report: SessionReport) -> Iterator[tuple[float | None, str]]:
-    """When, and what failed."""
-    for event in report.events:
-        if event.get("type") == "error":
-            error, at = event.get("error"), event.get("created_at")
-            values = error if isinstance(error, dict) else {}
-            what = " ".join(one_line(values[name]) for name in ("type", "label") if values.get(name))
-            text = one_line(values.get("error"))
-            when = at if isinstance(at, int | float) else None
-            yield when, f"{what or 'error'}{': ' + text if text else ''}"

@@ -9,6 +9,7 @@ import pytest
 
 from livekit_otel import SpanRecord, Turn
 from livekit_otel import attributes as attr
+from livekit_otel.spans import outcome as ended
 from livekit_otel.turns import STTUsage
 
 from .conftest import MODES, REQUIRED
@@ -31,7 +32,7 @@ def on(*names: str) -> pytest.MarkDecorator:
 
 def _failed(outcome: Outcome, kind: str) -> SpanRecord:
     """The one stage of a kind that failed."""
-    (span,) = [one for one in outcome.of_kind(kind) if outcome_of(one.attributes) == attr.OUTCOME_ERROR]
+    (span,) = [one for one in outcome.of_kind(kind) if ended(one.attributes) == attr.OUTCOME_ERROR]
     return span
 
 
@@ -63,7 +64,7 @@ def test_a_voice_that_is_cut_off_has_its_times(outcome_of: Find, name: str, mode
     outcome = outcome_of(name, mode)
     cut = outcome.report.turns[1]
     (span,) = [one for one in cut.stages if one.kind == attr.KIND_TTS]
-    assert outcome_of(span.attributes) == attr.OUTCOME_CANCELLED
+    assert ended(span.attributes) == attr.OUTCOME_CANCELLED
     assert (attr.metric("tts", "ttfb") in span.attributes) is ("eleven" in name)
     heard = (cut.latency.stopped_speaking_at or 0.0) + (cut.latency.e2e_latency or 0.0)
     first = max(at for at in outcome.times("tts first byte") if at <= heard + 0.01)
@@ -120,7 +121,7 @@ def test_each_recognizer_of_an_adapter_has_its_own(outcome_of: Find, name: str, 
     outcome = outcome_of(name, mode)
     turn = _answers(outcome)[1]
     words = [one for one in turn.stages if one.kind == attr.KIND_STT]
-    failed, healthy = sorted(words, key=lambda one: outcome_of(one.attributes) != attr.OUTCOME_ERROR)
+    failed, healthy = sorted(words, key=lambda one: ended(one.attributes) != attr.OUTCOME_ERROR)
     assert (failed.attributes[attr.REQUEST_MODEL], failed.attributes[attr.ERROR_CLOSE_CODE]) == ("nova-3", 1011)
     assert healthy.attributes[attr.PROVIDER_NAME] == "AssemblyAI"
     theirs = {one["model"]: one["audio_duration"] for one in outcome.usage if one["type"] == STTUsage.type}

@@ -1,0 +1,220 @@
+"""The conversation of a call: what was said, done and waited for, in the order in which it happened.
+
+All renderers show these entries, at one clock: words stand at the moment at which they began to be heard, tools and
+silences at their beginning, failures and interruptions at the moment at which they happened.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord, flag, number, text
+from ..turns import Gap
+from ..turns.around import is_playout
+from .failures import Failure
+from .made import made_by
+from .model import SessionReport
+from .said import message_text
+from .tool_calls import ToolCall, tool_calls
+from .turns import Turn
+
+__all__ = ["Entry", "Kind", "Part", "conversation"]
+
+Kind = Literal["user", "agent", "tool", "wait", "gap", "handoff", "failure", "interruption", "unheard"]
+Item = Mapping[str, Any]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened.
+
+    Attributes:
+        kind: what it is; ``unheard`` are words that a model made and nobody heard.
+        at: when, unix seconds; None where nobody knows.
+        text: words, or the agent that was handed over to. Content; it may have many lines and any character.
+        turn: the turn whose first silence a ``wait`` is.
+        gap: the later silence that a ``gap`` is.
+        tool: the call that a ``tool`` is.
+        failure: what a ``failure`` is.
+        interrupted: the agent was cut off in these words.
+        heard: of words that were cut off, seconds of them that were heard; None where nobody knows.
+        unheard: of words that were cut off, the rest that nobody heard, as far as the trace has it.
+        note: of an ``interruption`` its verdict, of ``unheard`` words why nobody heard them, of words in which
+            the trace broke off ``unfinished``.
+        withheld: there were words, and they were not recorded.
+    """
+
+    kind: Kind
+    at: float | None
+    text: str = ""
+    turn: Turn | None = None
+    gap: Gap | None = None
+    tool: ToolCall | None = None
+    failure: Failure | None = None
+    interrupted: bool = False
+    heard: float | None = None
+    unheard: str = ""
+    note: str = ""
+    withheld: bool = False
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What belongs to one turn, or stands between two: its entries by time."""
+
+    turn: Turn | None
+    entries: tuple[Entry, ...]
+
+
+def conversation(report: SessionReport, failures: Sequence[Failure]) -> Iterator[Part]:
+    """The turns in order, and what happened outside of them where it did.
+
+    Args:
+        report: the call.
+        failures: those of the call; each has one entry, but for failed tools, which say it themselves.
+    """
+    turns = sorted(report.turns, key=lambda turn: turn.start_ns)
+    starts = [turn.start_ns / 1e9 for turn in turns]
+    groups = _groups(report.history, starts)
+    calls = tool_calls(report)
+    own: dict[int | None, list[Entry]] = {}
+    for one in failures:
+        if one.stage != attr.KIND_TOOL:
+            own.setdefault(one.turn, []).append(Entry(kind="failure", at=one.at, failure=one))
+    outside = sorted(own.get(None, ()), key=lambda one: one.at or 0.0)
+    first = [entry for item in groups[0] if (entry := _item(item, calls, report.redacted)) is not None]
+    if first:
+        yield Part(None, tuple(first))
+    shown = 0
+    for turn, start, items in zip(turns, starts, groups[1:], strict=True):
+        while shown < len(outside) and (outside[shown].at or 0.0) <= start:
+            yield Part(None, (outside[shown],))
+            shown += 1
+        entries = list(_turn(turn, items, calls, report))
+        yield Part(turn, tuple(_by_time([*entries, *own.get(turn.index, ())])))
+    yield from (Part(None, (one,)) for one in outside[shown:])
+
+
+def _groups(history: Iterable[Item], starts: Sequence[float]) -> list[list[Item]]:
+    """The items before the first turn, and those of each."""
+    groups: list[list[Item]] = [[] for _ in range(len(starts) + 1)]
+    at = 0.0
+    for item in history:
+        created = item.get("created_at")
+        # the history's order counts: an item without a time, or back in time, stays behind the one before it
+        at = max(at, created) if isinstance(created, int | float) else at
+        groups[bisect_right(starts, at)].append(item)
+    return groups
+
+
+def _by_time(entries: Iterable[Entry]) -> Iterator[Entry]:
+    at, keyed = 0.0, []
+    for place, entry in enumerate(entries):
+        at = entry.at if entry.at is not None else at
+        keyed.append((at, place, entry))
+    yield from (entry for _, _, entry in sorted(keyed, key=lambda one: one[:2]))
+
+
+def _turn(turn: Turn, items: Sequence[Item], calls: dict[str, ToolCall], report: SessionReport) -> Iterator[Entry]:
+    said = [entry for item in items if (entry := _item(item, calls, report.redacted)) is not None]
+    if not any(entry.kind in ("user", "agent") for entry in said) and (turn.span is None or not report.history):
+        said = [*_words(turn), *said]
+    elif turn.unfinished and not any(entry.kind == "agent" for entry in said):
+        said += [entry for entry in _words(turn) if entry.kind == "agent"]
+    stopped = turn.latency.stopped_speaking_at
+    made = made_by(turn)
+    yield from _at_their_times(turn, said, made)
+    if turn.silence:
+        yield Entry(kind="wait", at=turn.start_ns / 1e9 if stopped is None else stopped, turn=turn)
+    for gap in turn.gaps:
+        yield Entry(kind="gap", at=gap.start_ns / 1e9, gap=gap, turn=turn)
+    for span in turn.stages:
+        if span.kind == attr.KIND_INTERRUPTION:
+            verdict = text(span.attributes, attr.INTERRUPTION_VERDICT) or attr.VERDICT_UNKNOWN
+            yield Entry(kind="interruption", at=span.start_ns / 1e9, note=verdict)
+        elif span.kind == attr.KIND_TOOL and (call := calls.pop(span.span_id, None)) is not None:
+            # no item of the history says it: the call broke off, or the item was taken out
+            yield Entry(kind="tool", at=call.at, tool=call)
+    heard = " ".join(entry.text for entry in said if entry.kind == "agent")
+    for one in made:
+        if one.why or not _is_in(one.text, heard):
+            yield Entry(kind="unheard", at=one.at, text=one.text, note=one.why or "not in the conversation")
+
+
+def _is_in(words: str, heard: str) -> bool:
+    """Whether words, or the beginning that was heard of them, are there."""
+    start = " ".join(words.split())[:20]
+    return start in " ".join(heard.split())
+
+
+def _item(item: Item, calls: dict[str, ToolCall], redacted: bool) -> Entry | None:
+    kind, created = item.get("type"), item.get("created_at")
+    at = float(created) if isinstance(created, int | float) else None
+    if kind == "message" and item.get("role") in ("user", "assistant"):
+        words = message_text(item)
+        who: Kind = "user" if item["role"] == "user" else "agent"
+        cut = bool(item.get("interrupted"))
+        return Entry(kind=who, at=at, text=words, interrupted=cut, withheld=redacted and not words)
+    if kind == "function_call":
+        call = calls.pop(str(item.get("call_id")), None)
+        if call is not None:
+            calls.pop(call.span_id, None)
+            return Entry(kind="tool", at=call.at, tool=call)
+    if kind == "agent_handoff" and item.get("old_agent_id"):
+        names = (str(item.get("old_agent_id") or ""), str(item.get("new_agent_id") or ""))
+        return Entry(kind="handoff", at=at, text=names[1], note=names[0])
+    return None
+
+
+def _words(turn: Turn) -> Iterator[Entry]:
+    """The words of a turn that no item of the history tells."""
+    if turn.user_text:
+        yield Entry(kind="user", at=turn.start_ns / 1e9, text=turn.user_text)
+    if turn.agent_text:
+        answered = turn.derivation.answered_ns
+        at = (turn.end_ns if answered is None else answered) / 1e9
+        yield Entry(kind="agent", at=at, text=turn.agent_text, note="unfinished" if turn.unfinished else "")
+
+
+def _at_their_times(turn: Turn, said: Iterable[Entry], made: Sequence[Any]) -> Iterator[Entry]:
+    """The user's first words from when they spoke, the agent's from when they were heard."""
+    playouts = [one for one in turn.stages if one.kind == attr.KIND_PLAYBACK and is_playout(one.attributes)]
+    asked = False
+    for entry in said:
+        if entry.kind == "user" and not asked:
+            asked = True
+            started = turn.latency.started_speaking_at
+            yield _moved(entry, turn.start_ns / 1e9 if started is None else started)
+        elif entry.kind == "agent":
+            playout = _next(playouts, entry)
+            moved = entry if playout is None else _moved(entry, playout.start_ns / 1e9)
+            cut = entry.interrupted or (playout is not None and flag(playout.attributes, attr.PLAYBACK_INTERRUPTED))
+            if cut:
+                heard = None if playout is None else number(playout.attributes, attr.PLAYBACK_POSITION)
+                moved = msgspec.structs.replace(moved, interrupted=True, heard=heard, unheard=_rest(entry.text, made))
+            yield moved
+        else:
+            yield entry
+
+
+def _moved(entry: Entry, at: float) -> Entry:
+    return msgspec.structs.replace(entry, at=at)
+
+
+def _next(playouts: list[SpanRecord], entry: Entry) -> SpanRecord | None:
+    """The playout of a message: the next one that had not ended when the message was made."""
+    while playouts:
+        one = playouts.pop(0)
+        if entry.at is None or one.end_ns / 1e9 >= entry.at:
+            return one
+    return None
+
+
+def _rest(heard: str, made: Iterable[Any]) -> str:
+    """What was to follow the words that were heard."""
+    start = heard.rstrip(" …—-")
+    whole = next((one.text for one in made if start and one.text.startswith(start) and len(one.text) > len(start)), "")
+    return whole[len(start) :].strip()

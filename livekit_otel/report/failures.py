@@ -1,0 +1,222 @@
+"""What failed in a call, from its stage spans: where, with which reason, and whether something saved the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
+from typing import Any
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord, text, texts, whole
+from .model import SessionReport
+from .turns import Turn
+
+__all__ = ["REASON_UNKNOWN", "Failure", "failures", "failures_of", "reason_of"]
+
+REASON_UNKNOWN = "reason not recorded"
+_MODELS = frozenset({attr.KIND_LLM, attr.KIND_STT, attr.KIND_TTS, attr.KIND_REALTIME})
+_ATTEMPTS = {attr.KIND_LLM: attr.LLM_ATTEMPTS, attr.KIND_TTS: attr.TTS_ATTEMPTS}
+_RETRIED = {
+    attr.KIND_LLM: attr.LLM_RETRIED_FOR,
+    attr.KIND_TTS: attr.TTS_RETRIED_FOR,
+    attr.KIND_STT: attr.STT_RETRIED_FOR,
+}
+#: seconds after the end of a stage within which LiveKit emits the error event of its failure
+_EVENT_LAG = 0.5
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that failed.
+
+    Attributes:
+        at: when, unix seconds; None where nobody knows.
+        stage: ``llm``, ``stt``, ``tts``, ``realtime``, ``tool``, ``node``, ``eou``, ``hook`` or what LiveKit calls it.
+        name: provider and model, the tool, or the node; empty where the trace does not say.
+        reason: the class of the exception (``error.type``); empty where nothing was raised or it was not recorded.
+        status: how the provider refused it, like ``HTTP 429``; else empty.
+        message: that of the exception; content. Empty where it is withheld.
+        told: of a tool, what the model was given instead of a result; content.
+        turn: index of its turn; None outside of turns.
+        attempts: how often it was tried in all.
+        retried_for: the reasons of the attempts that were repeated.
+        saved: ``retry`` or ``fallback`` where an answer came all the same, else empty.
+        by: the model of that fallback.
+        span_id: the span that says it; empty for an event of LiveKit's that no span explains.
+    """
+
+    at: float | None
+    stage: str
+    name: str = ""
+    reason: str = ""
+    status: str = ""
+    message: str = ""
+    told: str = ""
+    turn: int | None = None
+    attempts: int = 1
+    retried_for: tuple[str, ...] = ()
+    saved: str = ""
+    by: str = ""
+    span_id: str = ""
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether the stage itself worked in the end."""
+        return self.saved == "retry"
+
+
+def reason_of(failure: Failure) -> str:
+    """The reason in one phrase: type, status and message, as far as they are known and differ."""
+    reason = "" if failure.reason == attr.OTHER else failure.reason
+    if failure.is_retry and not reason:
+        reason = ", ".join(dict.fromkeys(failure.retried_for))
+    head = ", ".join(part for part in (reason, failure.status) if part)
+    words = failure.message or (failure.told if failure.stage == attr.KIND_TOOL and not reason else "")
+    return ": ".join(part for part in (head, words) if part) or REASON_UNKNOWN
+
+
+def failures(report: SessionReport) -> list[Failure]:
+    """All failures of the call by time; retries that worked are among them."""
+    outputs = _outputs(report)
+    found: list[Failure] = []
+    inside: set[str] = set()
+    for turn in report.turns:
+        found += _of_turn(turn, outputs)
+        inside.update(span.span_id for span in turn.stages)
+    outside = [span for span in report.spans if span.kind in attr.STAGE_KINDS and span.span_id not in inside]
+    found += [one for span in outside if (one := _of_span(span, None, outputs, outside)) is not None]
+    found += _told(report)
+    found += _events(report, found)
+    if not found:
+        found += [_plain(span, "session") for span in report.spans if span.kind == attr.KIND_SESSION and _failed(span)]
+    return sorted(found, key=lambda one: (one.at is None, one.at or 0.0))
+
+
+def failures_of(turn: Turn) -> list[Failure]:
+    """Those of one turn, without what the chat history says of its tools."""
+    return _of_turn(turn, {})
+
+
+def _of_turn(turn: Turn, outputs: Mapping[str, str]) -> list[Failure]:
+    found = [one for span in turn.stages if (one := _of_span(span, turn.index, outputs, turn.stages)) is not None]
+    span = turn.span
+    if span is not None and _failed(span) and not any(one.stage != attr.KIND_TOOL and not one.saved for one in found):
+        # a hook of the user has no span of its own: its turn says what it raised
+        found.append(msgspec.structs.replace(_plain(span, attr.SILENCE_HOOK), turn=turn.index))
+    return found
+
+
+def _of_span(
+    span: SpanRecord, turn: int | None, outputs: Mapping[str, str], stages: Sequence[SpanRecord]
+) -> Failure | None:
+    kind, values = span.kind, span.attributes
+    retried = tuple(texts(values, _RETRIED[kind])) if kind in _RETRIED else ()
+    attempts = max(whole(values, _ATTEMPTS.get(kind, "")) or 1, len(retried) + 1)
+    if not _failed(span):
+        if attempts < 2:
+            return None
+        retry = Failure(at=span.start_ns / 1e9, stage=kind, name=_model(span), turn=turn, attempts=attempts)
+        return msgspec.structs.replace(retry, retried_for=retried, saved="retry", span_id=span.span_id)
+    by = _saviour(span, stages) if kind in _MODELS else None
+    told = outputs.get(text(values, attr.TOOL_CALL_ID)) if kind == attr.KIND_TOOL else None
+    if told is None and kind == attr.KIND_TOOL and not values.get(attr.ERROR_MESSAGE):
+        told = text(values, attr.TOOL_CALL_RESULT)
+    return msgspec.structs.replace(
+        _plain(span, kind),
+        name=_name(span),
+        told=told or "",
+        turn=turn,
+        attempts=attempts,
+        retried_for=retried,
+        saved="" if by is None else "fallback",
+        by=by or "",
+    )
+
+
+def _plain(span: SpanRecord, stage: str) -> Failure:
+    values = span.attributes
+    code, closed = whole(values, attr.HTTP_STATUS), whole(values, attr.ERROR_CLOSE_CODE)
+    status = f"HTTP {code}" if code is not None else "" if closed is None else f"websocket closed with {closed}"
+    return Failure(
+        at=span.end_ns / 1e9,
+        stage=stage,
+        reason=text(values, attr.ERROR_TYPE),
+        status=status,
+        message=text(values, attr.ERROR_MESSAGE) or span.status_message,
+        span_id=span.span_id,
+    )
+
+
+def _failed(span: SpanRecord) -> bool:
+    return span.attributes.get(attr.OUTCOME) == attr.OUTCOME_ERROR or (
+        span.status == "error" and attr.OUTCOME not in span.attributes
+    )
+
+
+def _model(span: SpanRecord) -> str:
+    parts = (text(span.attributes, attr.PROVIDER_NAME), text(span.attributes, attr.REQUEST_MODEL))
+    return "/".join(part for part in parts if part)
+
+
+def _name(span: SpanRecord) -> str:
+    values = span.attributes
+    if span.kind == attr.KIND_TOOL:
+        return text(values, attr.TOOL_MADE_UP_NAME) or text(values, attr.TOOL_NAME)
+    return text(values, attr.NODE_NAME) if span.kind == attr.KIND_NODE else _model(span)
+
+
+def _saviour(failed: SpanRecord, stages: Sequence[SpanRecord]) -> str | None:
+    """The model that did the same work: a later request, or another model's that did not end before. None without."""
+    for span in stages:
+        if span.kind != failed.kind or _failed(span) or _own(span) != _own(failed):
+            continue
+        # a fallback adapter goes on trying the model that failed while another one answers
+        other = _model(span) != _model(failed) and span.end_ns >= failed.start_ns
+        if (other or span.start_ns >= failed.end_ns) and span.attributes.get(attr.OUTCOME) != attr.OUTCOME_DISCARDED:
+            return _model(span)
+    return None
+
+
+def _own(span: SpanRecord) -> bool:
+    return attr.LLM_OWN in span.attributes
+
+
+def _outputs(report: SessionReport) -> dict[str, str]:
+    """What the model was given of each tool call, by the call's id."""
+    found = (item for item in report.history if item.get("type") == "function_call_output")
+    return {str(item.get("call_id")): str(item.get("output") or "") for item in found}
+
+
+def _told(report: SessionReport) -> Iterator[Failure]:
+    """Failed tools that only the chat history tells of."""
+    known = {text(span.attributes, attr.TOOL_CALL_ID) for span in report.spans if span.kind == attr.KIND_TOOL}
+    for item in report.history:
+        if item.get("type") == "function_call_output" and item.get("is_error") and item.get("call_id") not in known:
+            at, told = item.get("created_at"), str(item.get("output") or "")
+            when = float(at) if isinstance(at, int | float) else None
+            yield Failure(at=when, stage=attr.KIND_TOOL, name=str(item.get("name") or ""), told=told)
+
+
+def _events(report: SessionReport, known: Sequence[Failure]) -> Iterator[Failure]:
+    """LiveKit's error events that no span explains: each failure explains as many as it had attempts."""
+    # a recognizer says with its next transcript that it connected again: a retry explains events of any time
+    room: list[list[Any]] = [
+        [one.stage, inf if one.is_retry else one.at or 0.0, one.attempts - one.is_retry] for one in known
+    ]
+    for event in report.events:
+        error, source, at = event.get("error"), event.get("source"), event.get("created_at")
+        if event.get("type") != "error":
+            continue
+        values: Mapping[str, Any] = error if isinstance(error, dict) else {}
+        stage = str(values.get("type") or "error").removesuffix("_error").removesuffix("_model")
+        when = float(at) if isinstance(at, int | float) else None
+        free = [one for one in room if one[0] == stage and one[2] > 0 and (when or 0.0) <= one[1] + _EVENT_LAG]
+        if free:
+            free[0][2] -= 1
+            continue
+        model = source if isinstance(source, dict) else {}
+        name = "/".join(str(model[key]) for key in ("provider", "model") if model.get(key))
+        saved = "retry" if values.get("recoverable") else ""
+        message = str(values.get("error") or "")
+        yield Failure(at=when, stage=stage, name=name or str(values.get("label") or ""), message=message, saved=saved)

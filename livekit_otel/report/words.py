@@ -1,0 +1,115 @@
+"""Terms in plain words: stages, close reasons, flags and latencies, for sentences and for tooltips."""
+
+from __future__ import annotations
+
+from .. import attributes as attr
+
+__all__ = ["CLOSED", "GLOSSARY", "STAGES", "UNANSWERED", "WAITED_FOR", "count", "seconds", "spoken_list"]
+
+#: what did the work, as a sentence names it
+STAGES = {
+    attr.KIND_LLM: "LLM",
+    attr.KIND_STT: "speech recognition",
+    attr.KIND_TTS: "speech synthesis",
+    attr.KIND_REALTIME: "realtime model",
+    attr.KIND_TOOL: "tool",
+    attr.KIND_NODE: "node",
+    attr.KIND_EOU: "end-of-turn detection",
+    attr.KIND_VAD: "voice activity detection",
+    attr.KIND_INTERRUPTION: "interruption detection",
+    attr.SILENCE_HOOK: "hook of the agent",
+    "interruption_detection": "interruption detection",
+    "session": "session",
+}
+#: what the user waited for, by stage of a wait
+WAITED_FOR = {
+    "transcription": "the transcript",
+    "eou": "the end-of-turn decision",
+    "hook": "a hook of the agent",
+    "node": "an overridden node",
+    "llm": "the LLM",
+    "tool": "a tool",
+    "tts": "the voice",
+    "playback": "the playout",
+    "other": "nothing that the trace explains",
+}
+#: how a call ended, by LiveKit's reason
+CLOSED = {
+    "CR_ERROR": "LiveKit ended the call because of an error",
+    "CR_JOB_SHUTDOWN": "the job was shut down",
+    "CR_PARTICIPANT_DISCONNECTED": "the caller left",
+    "CR_USER_INITIATED": "the agent's code ended the call",
+    "CR_COMPLETED": "the task was done",
+    "CR_UNKNOWN": "the call was closed for a reason that this version does not know",
+}
+#: why an answer never came
+UNANSWERED = {
+    attr.END_FAILED: "something failed",
+    attr.END_INTERRUPTED: "the user spoke first or code cut the answer off",
+    attr.END_SESSION_CLOSED: "the session was closed",
+    attr.END_NO_REPLY: "the agent's code wanted no reply, or the model gave none",
+}
+_TERMS = {
+    "turn": "What the user said and what the agent did about it, until it fell silent.",
+    "wait": "From when the user stopped speaking to the agent's first words, and all later silences of the turn.",
+    "dead air": "Silence after the agent's first words, while it still owed the user an answer.",
+    "e2e_latency": "From when the user stopped speaking to the agent's first words.",
+    "answer_latency": "From when the user stopped speaking to the answer itself; 'let me look' is none.",
+    "dead_air": "Silence after the agent's first words, while it still owed the user an answer.",
+    "transcription_delay": "From when the user stopped speaking to the last transcript.",
+    "end_of_turn_delay": "From when the user stopped speaking to the decision that they were done.",
+    "on_user_turn_completed_delay": "How long the agent's on_user_turn_completed hook took after that.",
+    "llm_node_ttft": "From the request to the LLM's first token.",
+    "llm_node_ttfs": "From the request to the first sentence that reached the voice.",
+    "llm_node_tps": "Tokens per second of the LLM's answer.",
+    "tts_node_ttfb": "From that sentence to the voice's first audio.",
+    "playback_latency": "From the first audio to when it is heard.",
+    "vad": "Voice activity detection: hears whether somebody speaks.",
+    "stt": "Speech to text: the recognizer that writes down what the user said.",
+    "eou": "End of utterance: the decision that the user is done speaking.",
+    "llm": "The language model, which writes the answer.",
+    "tts": "Text to speech: the agent's voice.",
+    "realtime": "A speech-to-speech model: it hears and speaks by itself.",
+    "tool": "A function of the agent that the model called.",
+    "node": "An overridden llm_node, tts_node, on_enter or on_exit of the agent, where it works itself.",
+    "hook": "The agent's on_user_turn_completed, on_enter or on_exit.",
+    "transcription": "Waiting for the transcript of what the user said.",
+    "playback": "The agent's audio, from when it is heard to when it stops.",
+    "interruption": "The user spoke while the agent did.",
+    "other": "Waiting that no stage of the trace explains.",
+    "slow": "The wait for the agent's first words reached the limit.",
+    "never answered": "The user got no answer, whatever the reason.",
+    "failed": "A model, a hook or a node failed, and the turn ended by it.",
+    "false cutoff": "The agent took a pause of the user's for their end.",
+    "interrupted": "The agent was stopped while it spoke.",
+    "session closed": "The call was closed before the turn was over.",
+    "no reply": "The agent's code wanted no reply, or the model gave none.",
+    "end missing": "The trace breaks off before the turn was over.",
+    "discarded": "An answer that was made ahead and thrown away: it cost tokens, and nobody heard it.",
+    "p50": "Half of the turns are at most this long.",
+    "p90": "Nine turns of ten are at most this long.",
+    "p95": "19 turns of 20 are at most this long.",
+    "p99": "99 turns of 100 are at most this long.",
+    "redacted": "Words were withheld before they were recorded.",
+}
+#: every term that a report shows, in plain words
+GLOSSARY = {**{name: f"{text[0].upper()}{text[1:]}." for name, text in CLOSED.items()}, **_TERMS}
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """``1 turn``, ``1,200 turns``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def seconds(value: float) -> str:
+    """A length as people say it: seconds below two minutes, then minutes, then hours."""
+    if value < 120:
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def spoken_list(parts: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] if parts else ""
