@@ -41,7 +41,7 @@ def sessions(
         rows = list(rows_of(build_reports(spans), _row, spans))
     if not rows:
         raise SessionNotFoundError(
-            f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
+            f"{shown(source)}: holds no session, neither of livekit_otel nor of LiveKit's own tracing"
         )
     rows.sort(key=lambda row: (row["started_at"] or 0.0, row["session_id"]))
     write(to_json(rows) if format is Format.json else _table(rows))

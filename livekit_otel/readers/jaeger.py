@@ -74,7 +74,8 @@ class _Search:
         def complain(reason: str) -> None:
             self._context.problem(Problem(self._remote.shown, None, reason))
 
-        for record in records(message, all_scopes=self._context.all_scopes, complain=complain):
+        context = self._context
+        for record in records(message, all_scopes=context.all_scopes, complain=complain, native=context.native):
             yield msgspec.structs.replace(record, attributes=restored(record.attributes))
 
     def _trace(self, trace_id: str) -> Iterator[Message]:

@@ -89,7 +89,8 @@ class _Search:
         except ValueError as error:
             self._context.problem(Problem(self._remote.shown, None, f"a span was skipped: {error}"))
             return None
-        return record if self._context.all_scopes or attr.KIND in record.attributes else None
+        others = self._context.all_scopes or self._context.native is not None
+        return record if others or attr.KIND in record.attributes else None
 
     def _traces(self) -> list[str]:
         """Ids of the newest traces with sessions that match."""

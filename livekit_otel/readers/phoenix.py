@@ -117,11 +117,12 @@ class _Search:
             self._context.problem(Problem(self._remote.shown, None, reason))
 
         scopes = _scopes(spans, complain)
-        if not self._context.all_scopes:
+        if not self._context.all_scopes and self._context.native is None:
             scopes.pop()
         data = msgspec.json.encode({"resourceSpans": [{"scopeSpans": scopes}]})
         message = self._backend.decode(data, decode_message)
-        for record in records(message, all_scopes=self._context.all_scopes, complain=complain):
+        context = self._context
+        for record in records(message, all_scopes=context.all_scopes, complain=complain, native=context.native):
             yield msgspec.structs.replace(
                 record,
                 # stored to the microsecond, and sent as a float that is a little off

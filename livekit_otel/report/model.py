@@ -12,7 +12,9 @@ from ..turns import ModelUsage, Percentiles, SessionDerivation, TurnDerivation, 
 from .missing import ReportWarning
 from .turns import Turn, build_turns
 
-__all__ = ["SessionReport"]
+__all__ = ["PIPELINE", "SessionReport"]
+
+PIPELINE = "pipeline"
 
 
 @dataclass
@@ -32,6 +34,8 @@ class SessionReport:
         history: the items of the chat history, as in LiveKit's report.
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
+        provenance: whose spans it was made of: ``pipeline`` (ours), ``native python`` or ``native node`` (LiveKit's own,
+            where the call was traced without livekit_otel).
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
@@ -56,6 +60,7 @@ class SessionReport:
     usage: list[dict[str, Any]]
     spans: list[SpanRecord] = field(repr=False)
     head: dict[str, Any] = field(repr=False)
+    provenance: str = PIPELINE
 
     @property
     def warnings(self) -> list[str]:
@@ -70,7 +75,8 @@ class SessionReport:
     def to_dict(self) -> dict[str, Any]:
         """The report in the shape of LiveKit's ``SessionReport.to_dict()``, keys in its order."""
         report = dict(self.head)
-        report["events"] = self.events
+        # native spans hold none: unknown is null
+        report["events"] = self.events if self.provenance == PIPELINE else None
         report["chat_history"] = {"items": self.history}
         return report
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from .. import attributes as attr
 from .._display import visible
 from ..turns import Gap, ModelUsage
-from .model import SessionReport
+from .model import PIPELINE, SessionReport
 from .turns import Turn, message_text
 from .values import clock
 
@@ -64,6 +64,7 @@ def facts(report: SessionReport) -> dict[str, str]:
         "turns": str(len(report.turns)),
         "closed": report.close_reason or "not closed",
         "complete": "yes" if report.complete else "no (see the warnings)",
+        "traced by": "" if report.provenance == PIPELINE else f"LiveKit alone ({report.provenance})",
         "content": "redacted" if report.redacted else "redacted in part" if report.redacted_in_part else "",
     }
     return {name: one_line(value) for name, value in found.items() if value}

@@ -1,0 +1,194 @@
+"""A session of native spans as records of the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord
+from .collect import Session
+from .exchanges import Exchange, Tree, exchanges
+from .history import history_of, said_by_agent
+from .names import NODE, PYTHON, NativeSpan
+from .stages import Stage, stages_of, to_record
+
+__all__ = ["NativeSession", "convert"]
+
+_DELAYS = ("transcription_delay", "end_of_turn_delay", "on_user_turn_completed_delay", "e2e_latency")
+
+
+class NativeSession(msgspec.Struct, kw_only=True):
+    """One session, made of LiveKit's own spans.
+
+    Attributes:
+        session_id: the trace's id, with the session's span's where a trace has several sessions.
+        conversation_id: the room's sid; empty where the spans do not say it.
+        provenance: ``native python`` or ``native node``.
+        job_id, room_id, room, agent_name: empty where the spans do not say it.
+        started_ns, ended_ns: unix nanoseconds.
+        close_reason: LiveKit's word for it; empty where the close is in no span.
+        rooted: the session's own span is here: it was exported when the session had ended.
+        history: items of the chat history; without an ``id`` where no span has it.
+        spans: the records.
+    """
+
+    session_id: str
+    conversation_id: str
+    provenance: str
+    job_id: str
+    room_id: str
+    room: str
+    agent_name: str
+    started_ns: int
+    ended_ns: int
+    close_reason: str
+    rooted: bool
+    history: list[dict[str, Any]]
+    spans: list[SpanRecord]
+
+
+def convert(session: Session) -> NativeSession:
+    """The session as the pipeline would have recorded it, as far as its spans say."""
+    tree, root = Tree(session.spans), session.root
+    own = [one for one in tree.spans if one.name != "job_entrypoint"]
+    started = root.start_ns if root is not None else min(one.start_ns for one in own)
+    ended = root.end_ns if root is not None else max(one.end_ns for one in own)
+    turns = exchanges(tree)
+    close = next(iter(tree.by_name["session_close"]), None)
+    room_id = _said(own, attr.CONVERSATION_ID) or _said(tree.spans, "room_sid")
+    return NativeSession(
+        session_id=session.session_id,
+        conversation_id=room_id,
+        provenance=NODE if any(one.node for one in tree.spans) else PYTHON,
+        job_id=_said(tree.spans, "job_id"),
+        room_id=_said(tree.spans, "room_sid") or room_id,
+        room=_said(tree.spans, "room_name"),
+        agent_name=_said(tree.spans, "agent_name"),
+        started_ns=started,
+        ended_ns=ended,
+        close_reason=close.text("close_reason") if close is not None else "",
+        rooted=root is not None,
+        history=history_of(root, turns, tree),
+        spans=list(_records(session, tree, turns, close, ended)),
+    )
+
+
+def _said(spans: list[NativeSpan], field: str) -> str:
+    return next((found for one in spans if (found := one.text(field))), "")
+
+
+def _records(
+    session: Session, tree: Tree, turns: list[Exchange], close: NativeSpan | None, ended: int
+) -> Iterator[SpanRecord]:
+    common: dict[str, Any] = {attr.SESSION_ID: session.session_id}
+    root = session.root or tree.spans[0]
+    taken: set[str] = set()
+    records: list[SpanRecord] = []
+    used: set[str] = set()
+    for index, turn in enumerate(turns):
+        stages = list(stages_of(turn, tree))
+        used.update(stage[1].span_id for stage in stages)
+        record = _turn(index, turn, stages, tree, close, common)
+        named = {**common, attr.TURN_INDEX: index}
+        records.append(record)
+        records += [to_record(stage, record.span_id, named, taken) for stage in stages]
+    records += [to_record(stage, root.span_id, common, taken) for stage in _beside(tree, used)]
+    if session.root is not None:
+        start, end = root.start_ns, root.end_ns
+        yield _bare(attr.KIND_SESSION, root.trace_id, root.span_id, None, start, end, common)
+        closing = {} if close is None else {attr.SESSION_CLOSING: max(0, ended - close.start_ns) / 1e9}
+        counted = {attr.SESSION_SPAN_COUNT: len(records) + 2, **closing}
+        last = f"end-{root.span_id}"
+        yield _bare(attr.KIND_SESSION_END, root.trace_id, last, root.span_id, end, end, {**common, **counted})
+    yield from records
+
+
+def _bare(
+    kind: str, trace_id: str, span_id: str, parent: str | None, start: int, end: int, found: dict[str, Any]
+) -> SpanRecord:
+    return SpanRecord(
+        trace_id=trace_id, span_id=span_id, parent_id=parent, name=kind, start_ns=start, end_ns=end,
+        attributes={**found, attr.KIND: kind},
+    )  # fmt: skip
+
+
+def _beside(tree: Tree, used: set[str]) -> Iterator[Stage]:
+    """Speech that was no turn, and requests outside of any."""
+    for one in tree.by_name["user_speaking"]:
+        if one.span_id not in used:
+            yield attr.KIND_VAD, one, one.start_ns, one.end_ns, {}
+
+
+def _turn(
+    index: int, turn: Exchange, stages: list[Stage], tree: Tree, close: NativeSpan | None, common: dict[str, Any]
+) -> SpanRecord:
+    first = turn.user or turn.agents[0]
+    start = min([turn.start_ns, *(stage[2] for stage in stages)])
+    end = max([turn.start_ns, *(stage[3] for stage in stages), *(one.end_ns for one in turn.agents[:0])])
+    said = [text for agent in turn.agents for _, text, _ in said_by_agent(agent, tree)]
+    user = turn.user.text("user_text") if turn.user is not None else turn.agents[0].text("user_input")
+    found: dict[str, Any] = {
+        **common,
+        attr.TURN_INDEX: index,
+        attr.TURN_HAS_USER: turn.has_user,
+        attr.TURN_SPEECH_IDS: [one.text("speech_id") for one in turn.agents if "speech_id" in one.fields],
+        attr.END_REASON: _end_reason(turn, stages, close),
+    }
+    if turn.typed:
+        found[attr.TURN_SPEECH_END_SOURCE] = attr.SPEECH_END_TYPED
+    if user and turn.has_user:
+        found[attr.TURN_USER_TEXT] = user
+    if said:
+        found[attr.TURN_AGENT_TEXT] = " ".join(said)
+    if models := _models(stages):
+        found[attr.TURN_MODELS] = models
+    agent = next((name for one in turn.agents if (name := one.text(attr.AGENT_NAME))), "")
+    if agent:
+        found[attr.AGENT_NAME] = agent
+    found |= _reported(turn, tree)
+    return _bare(attr.KIND_TURN, first.trace_id, f"turn-{first.span_id}", None, start, end, found)
+
+
+def _models(stages: list[Stage]) -> list[str]:
+    names = dict.fromkeys(
+        "/".join(str(found[name]) for name in (attr.PROVIDER_NAME, attr.REQUEST_MODEL) if name in found)
+        for _, _, _, _, found in sorted(stages, key=lambda one: one[2])
+    )
+    return [name for name in names if name]
+
+
+def _reported(turn: Exchange, tree: Tree) -> dict[str, float]:
+    """LiveKit's own numbers: of the first speech that says them."""
+    found: dict[str, float] = {}
+    for name in _DELAYS:
+        for one in (*((turn.user,) if turn.user is not None else ()), *turn.agents):
+            value = one.number(name)
+            if value is not None:
+                found.setdefault(attr.reported(name), value)
+    for field, name, node in (("ttft", "llm_node_ttft", "llm_node"), ("ttfb", "tts_node_ttfb", "tts_node")):
+        for agent in turn.agents:
+            spoken = [one for one in tree.below(agent, node) if node != "llm_node" or one.text("response_text").strip()]
+            for step in spoken[:1]:
+                value = step.number(field)
+                if value is not None:
+                    found.setdefault(attr.reported(name), value)
+    return found
+
+
+def _end_reason(turn: Exchange, stages: list[Stage], close: NativeSpan | None) -> str:
+    spoke = [stage for stage in stages if stage[0] == attr.KIND_PLAYBACK]
+    cut = bool(turn.agents) and turn.agents[-1].flag("interrupted")
+    closed = close is not None and any(one.end_ns > close.start_ns for one in turn.agents)
+    if closed:
+        return attr.END_SESSION_CLOSED
+    if cut:
+        return attr.END_INTERRUPTED
+    if spoke or any(one.text("response_text").strip() for one in turn.agents):
+        return attr.END_COMPLETED
+    failed = any(stage[4].get(attr.OUTCOME) == attr.OUTCOME_ERROR for stage in stages if stage[0] != attr.KIND_TOOL)
+    if failed:
+        return attr.END_FAILED
+    return attr.END_NO_REPLY if turn.has_user else attr.END_COMPLETED

@@ -1,0 +1,123 @@
+"""What was said and done in a session, as items of a chat history."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .exchanges import Exchange, Tree, is_committed
+from .names import NativeSpan, decoded
+
+__all__ = ["history_of", "said_by_agent"]
+
+Item = dict[str, Any]
+#: nanoseconds, place among those of one moment, item
+_Placed = tuple[int, int, Item]
+
+
+def history_of(root: NativeSpan | None, turns: Sequence[Exchange], tree: Tree) -> list[Item]:
+    """The items that the spans show, by time. Ids are LiveKit's where a request's context has the item; else absent."""
+    placed = [*_handoffs(root, tree)]
+    known = {turn.user.span_id for turn in turns if turn.user is not None}
+    for turn in turns:
+        if turn.user is not None:
+            placed.append(_words(turn.user.text("user_text"), turn.user.end_ns, turn.user))
+        elif turn.typed:
+            placed.append(_words(turn.agents[0].text("user_input"), turn.agents[0].start_ns, None))
+        for agent in turn.agents:
+            placed += _of_agent(agent, tree)
+    for user in tree.by_name["user_turn"]:
+        if user.span_id not in known and is_committed(user, tree):
+            placed.append(_words(user.text("user_text"), user.end_ns, user))
+    items = [item for _, _, item in sorted(placed, key=lambda one: one[:2])]
+    return _with_ids(items, tree)
+
+
+def _seconds(ns: int) -> float:
+    return ns / 1e9
+
+
+def _words(text: str, at_ns: int, user: NativeSpan | None) -> _Placed:
+    item: Item = {"type": "message", "role": "user", "content": [text], "interrupted": False}
+    confidence = user.number("confidence") if user is not None else None
+    if confidence is not None:
+        item["transcript_confidence"] = confidence
+    return at_ns, 0, {**item, "created_at": _seconds(at_ns)}
+
+
+def _handoffs(root: NativeSpan | None, tree: Tree) -> Iterator[_Placed]:
+    started = tree.by_name["start_agent_activity"]
+    first = next((one.text("agent_label") for one in started if one.text("agent_label")), "")
+    if first and root is not None:
+        yield root.start_ns, -2, _handoff(root.start_ns, None, first)
+    for one in tree.by_name["update_agent"]:
+        old, new = one.text("previous_agent_label"), one.text("agent_label")
+        if old and new:
+            yield one.start_ns, 2, _handoff(one.start_ns, old, new)
+
+
+def _handoff(at_ns: int, old: str | None, new: str) -> Item:
+    own = {} if old is None else {"old_agent_id": old}
+    return {"type": "agent_handoff", **own, "new_agent_id": new, "created_at": _seconds(at_ns)}
+
+
+def said_by_agent(agent: NativeSpan, tree: Tree) -> Iterator[tuple[int, str, bool]]:
+    """When, what, and whether it was cut off: the messages of one speech. A step that called tools may have words."""
+    steps = tree.below(agent, "llm_node")
+    final = agent.text("response_text")
+    cut = agent.flag("interrupted")
+    playouts = tree.below(agent, "agent_speaking")
+    spoken = [one for one in steps if one.text("response_text").strip()]
+    if not final.strip():
+        # nothing of the last step was said; steps before it were, as far as there are playouts
+        spoken = spoken[: len(playouts)] if len(steps) > 1 else []
+        yield from ((one.start_ns, one.text("response_text"), False) for one in spoken)
+        return
+    for one in spoken[:-1]:
+        yield one.start_ns, one.text("response_text"), False
+    at = spoken[-1].start_ns if spoken else playouts[0].start_ns if playouts else agent.start_ns
+    yield at, final.rstrip(" ") if not spoken and not playouts else final, cut
+
+
+def _of_agent(agent: NativeSpan, tree: Tree) -> Iterator[_Placed]:
+    for at, text, cut in said_by_agent(agent, tree):
+        message = {"type": "message", "role": "assistant", "content": [text], "interrupted": cut}
+        yield at, 3, {**message, "created_at": _seconds(at)}
+    for tool in tree.below(agent, "function_tool"):
+        call_id, name = tool.text("tool_call_id"), tool.text("tool_name")
+        call: Item = {"type": "function_call", "call_id": call_id, "arguments": tool.text("tool_arguments")}
+        yield tool.start_ns, 1, {**call, "name": name, "created_at": _seconds(tool.start_ns)}
+        if "tool_output" in tool.fields or "tool_is_error" in tool.fields:
+            output: Item = {"type": "function_call_output", "name": name, "call_id": call_id}
+            said = {"output": tool.text("tool_output"), "is_error": tool.flag("tool_is_error")}
+            yield tool.end_ns, 1, {**output, **said, "created_at": _seconds(tool.end_ns)}
+
+
+def _with_ids(items: list[Item], tree: Tree) -> list[Item]:
+    """The items with the ids that the contexts of requests give them."""
+    ids: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
+    seen: set[str] = set()
+    for node in tree.by_name["llm_node"]:
+        context = None if node.flag("input_delta") else decoded(node.fields.get("chat_ctx"))
+        calls = decoded(node.fields.get("function_calls"))
+        listed = context.get("items") if isinstance(context, Mapping) else None
+        for one in (*(listed if isinstance(listed, list) else ()), *(calls if isinstance(calls, list) else ())):
+            if isinstance(one, Mapping) and isinstance(own := one.get("id"), str) and own not in seen:
+                seen.add(own)
+                ids[_mark(one)].append(own)
+    found = []
+    for item in items:
+        known = ids.get(_mark(item))
+        found.append({"id": known.pop(0), **item} if known else item)
+    return found
+
+
+def _mark(item: Mapping[str, Any]) -> tuple[object, ...]:
+    """What makes an item of a context the same as one of the spans."""
+    kind = item.get("type") or ("function_call" if "arguments" in item else "")
+    if kind == "message":
+        content = item.get("content")
+        words = tuple(one for one in content if isinstance(one, str)) if isinstance(content, list) else ()
+        return kind, str(item.get("role")), words
+    return str(kind), str(item.get("call_id") or item.get("new_agent_id"))
