@@ -903,7 +903,16 @@ NATIVE_SESSION = "agent_session"
 NATIVE_EVIDENCE = frozenset({NATIVE_SESSION, "session_start", "user_turn", "agent_turn"})
 #: The spans that a report is made of.
 NATIVE_SPANS = NATIVE_EVIDENCE | {
-    *("job_entrypoint", "session_close", "start_agent_activity", "update_agent", "user_speaking", "eou_wait"),
+    *(
+        "job_entrypoint",
+        "session_close",
+        "start_agent_activity",
+        "resume_agent_activity",
+        "on_enter",
+        "update_agent",
+        "user_speaking",
+        "eou_wait",
+    ),
     *("on_user_turn_completed", "agent_speaking", "llm_node", "llm_request", "llm_request_run", "tts_node"),
     *("tts_request", "tts_request_run", "function_tool", "realtime_inference", "realtime_metrics"),
 }

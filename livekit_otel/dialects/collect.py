@@ -157,13 +157,15 @@ def _sessions(trace_id: str, spans: dict[str, NativeSpan]) -> Iterator[Session]:
     above = {span_id: span_id for span_id in own}
     for span in spans.values():
         session = own.get(_top(span.span_id, spans, above))
-        if session is None and span.name != "job_entrypoint":
+        if span.name == "job_entrypoint":
+            continue
+        if session is None:
             session = found[max(bisect_right(starts, span.start_ns) - 1, 0)]
-        if session is not None:
-            session.spans.append(span)
+        session.spans.append(span)
+    jobs = [span for span in spans.values() if span.name == "job_entrypoint"]
     for one in found:
         # what the job's span says is said of each of its sessions
-        one.spans += [span for span in spans.values() if span.name == "job_entrypoint" and span not in one.spans]
+        one.spans += jobs
         yield one
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -10,13 +12,18 @@ import msgspec
 from .. import attributes as attr
 from ..spans import SpanRecord
 from .collect import Session
-from .exchanges import Exchange, Tree, exchanges
+from .exchanges import Exchange, exchanges
 from .history import history_of, said_by_agent
 from .names import NODE, PYTHON, NativeSpan
-from .stages import Stage, stages_of, to_record
+from .requests import Stage, beside
+from .stages import stages_of, to_record
+from .tree import Tree
 
 __all__ = ["NativeSession", "convert"]
 
+#: stages that were heard, and those that a speech goes through step by step
+_VOICED = frozenset({attr.KIND_PLAYBACK})
+_STEPS = frozenset({attr.KIND_LLM, attr.KIND_TTS, attr.KIND_REALTIME, attr.KIND_PLAYBACK})
 _DELAYS = ("transcription_delay", "end_of_turn_delay", "on_user_turn_completed_delay", "e2e_latency")
 
 
@@ -86,15 +93,14 @@ def _records(
     common: dict[str, Any] = {attr.SESSION_ID: session.session_id}
     root = session.root or tree.spans[0]
     taken: set[str] = set()
+    parts = _parts(turns, tree)
+    used = {stage[1].span_id for part in parts for stage in part.stages}
     records: list[SpanRecord] = []
-    used: set[str] = set()
-    for index, turn in enumerate(turns):
-        stages = list(stages_of(turn, tree))
-        used.update(stage[1].span_id for stage in stages)
-        record = _turn(index, turn, stages, tree, close, common)
+    for index, part in enumerate(parts):
+        record = _turn(index, part, tree, parts[index + 1 :], close, common)
         named = {**common, attr.TURN_INDEX: index}
         records.append(record)
-        records += [to_record(stage, record.span_id, named, taken) for stage in stages]
+        records += [to_record(stage, record.span_id, named, taken) for stage in part.stages]
     records += [to_record(stage, root.span_id, common, taken) for stage in _beside(tree, used)]
     if session.root is not None:
         start, end = root.start_ns, root.end_ns
@@ -104,6 +110,37 @@ def _records(
         last = f"end-{root.span_id}"
         yield _bare(attr.KIND_SESSION_END, root.trace_id, last, root.span_id, end, end, {**common, **counted})
     yield from records
+
+
+@dataclass
+class _Part:
+    """A turn with its stages, and what the agent said in it: when, what, whether it was cut off."""
+
+    turn: Exchange
+    stages: list[Stage]
+    said: list[tuple[int, str, bool]]
+
+
+def _parts(turns: list[Exchange], tree: Tree) -> list[_Part]:
+    """Each turn with its own. Steps of a speech that answers what the user said meanwhile go to that turn: an agent
+    that was asked within a tool answers when the tool has ended."""
+    parts = []
+    for turn in turns:
+        commit = turn.user.end_ns if turn.user is not None else None
+        said = [one for agent in turn.agents for one in said_by_agent(agent, tree, commit)]
+        parts.append(_Part(turn, list(stages_of(turn, tree)), said))
+    for part, after in pairwise(parts):
+        user = after.turn.user
+        if user is None or any(stage[0] in _VOICED for stage in after.stages):
+            continue
+        since = user.end_ns
+        moved = [one for one in part.stages if one[2] >= since and one[0] in _STEPS]
+        if moved:
+            part.stages = [one for one in part.stages if one[2] < since or one[0] not in _STEPS]
+            after.stages += moved
+            after.said += [one for one in part.said if one[0] >= since]
+            part.said = [one for one in part.said if one[0] < since]
+    return parts
 
 
 def _bare(
@@ -120,22 +157,26 @@ def _beside(tree: Tree, used: set[str]) -> Iterator[Stage]:
     for one in tree.by_name["user_speaking"]:
         if one.span_id not in used:
             yield attr.KIND_VAD, one, one.start_ns, one.end_ns, {}
+    for one in tree.by_name["llm_request"]:
+        if one.span_id not in used:
+            yield from beside(one, tree)
 
 
 def _turn(
-    index: int, turn: Exchange, stages: list[Stage], tree: Tree, close: NativeSpan | None, common: dict[str, Any]
+    index: int, part: _Part, tree: Tree, later: list[_Part], close: NativeSpan | None, common: dict[str, Any]
 ) -> SpanRecord:
+    turn, stages = part.turn, part.stages
     first = turn.user or turn.agents[0]
     start = min([turn.start_ns, *(stage[2] for stage in stages)])
-    end = max([turn.start_ns, *(stage[3] for stage in stages), *(one.end_ns for one in turn.agents[:0])])
-    said = [text for agent in turn.agents for _, text, _ in said_by_agent(agent, tree)]
+    end = max([turn.start_ns, *(stage[3] for stage in stages)])
+    said = [text for _, text, _ in sorted(part.said)]
     user = turn.user.text("user_text") if turn.user is not None else turn.agents[0].text("user_input")
     found: dict[str, Any] = {
         **common,
         attr.TURN_INDEX: index,
         attr.TURN_HAS_USER: turn.has_user,
         attr.TURN_SPEECH_IDS: [one.text("speech_id") for one in turn.agents if "speech_id" in one.fields],
-        attr.END_REASON: _end_reason(turn, stages, close),
+        attr.END_REASON: _end_reason(part, later, close),
     }
     if turn.typed:
         found[attr.TURN_SPEECH_END_SOURCE] = attr.SPEECH_END_TYPED
@@ -178,17 +219,22 @@ def _reported(turn: Exchange, tree: Tree) -> dict[str, float]:
     return found
 
 
-def _end_reason(turn: Exchange, stages: list[Stage], close: NativeSpan | None) -> str:
-    spoke = [stage for stage in stages if stage[0] == attr.KIND_PLAYBACK]
+def _end_reason(part: _Part, later: list[_Part], close: NativeSpan | None) -> str:
+    turn, stages = part.turn, part.stages
+    voiced = [stage[2] for stage in stages if stage[0] in _VOICED]
+    spoke = bool(voiced) or any(text.strip() for _, text, _ in part.said)
+    failed = any(stage[4].get(attr.OUTCOME) == attr.OUTCOME_ERROR for stage in stages if stage[0] in _STEPS)
     cut = bool(turn.agents) and turn.agents[-1].flag("interrupted")
-    closed = close is not None and any(one.end_ns > close.start_ns for one in turn.agents)
-    if closed:
-        return attr.END_SESSION_CLOSED
-    if cut:
-        return attr.END_INTERRUPTED
-    if spoke or any(one.text("response_text").strip() for one in turn.agents):
-        return attr.END_COMPLETED
-    failed = any(stage[4].get(attr.OUTCOME) == attr.OUTCOME_ERROR for stage in stages if stage[0] != attr.KIND_TOOL)
-    if failed:
+    until = max((one.end_ns for one in (*turn.agents, *((turn.user,) if turn.user is not None else ()))), default=0)
+    if failed and (not spoke or any(one.failed for one in turn.agents)):
         return attr.END_FAILED
+    # a tool that ran on when the last words began owed an answer that never came
+    tools = [stage[3] for stage in stages if stage[0] == attr.KIND_TOOL]
+    owed = bool(tools) and (not voiced or max(tools) > max(voiced))
+    if close is not None and until >= close.start_ns and (cut or owed or not spoke):
+        return attr.END_SESSION_CLOSED
+    if cut or (owed and any(one.turn.user is not None and one.turn.start_ns <= max(tools) for one in later)):
+        return attr.END_INTERRUPTED
+    if spoke:
+        return attr.END_COMPLETED
     return attr.END_NO_REPLY if turn.has_user else attr.END_COMPLETED

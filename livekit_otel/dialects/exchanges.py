@@ -2,80 +2,26 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .names import NativeSpan
+from ..spans import finite
+from .names import NativeSpan, decoded
+from .tree import BEFORE, Tree
 
-__all__ = ["Exchange", "Tree", "exchanges"]
+__all__ = ["Exchange", "exchanges", "is_committed"]
 
 #: nanoseconds: a speech that begins so soon after the one before goes on with its turn
 _AT_ONCE = 50_000_000
-#: an agent's turn begins so long before the end of the user's at most, where it follows it
-_BEFORE = 2_000_000
-
-
-class Tree:
-    """The spans of a session, and what stands above and below each."""
-
-    def __init__(self, spans: Iterable[NativeSpan]) -> None:
-        self.spans = sorted(spans, key=lambda one: (one.start_ns, one.end_ns, one.span_id))
-        self._by_id = {one.span_id: one for one in self.spans}
-        self.by_name: defaultdict[str, list[NativeSpan]] = defaultdict(list)
-        self._below: defaultdict[str, list[NativeSpan]] = defaultdict(list)
-        for one in self.spans:
-            self.by_name[one.name].append(one)
-        #: attempts, late metrics, and requests below a request, by the span above them
-        self._attempts: defaultdict[str, list[NativeSpan]] = defaultdict(list)
-        self._turns = self.by_name["agent_turn"]
-        self._starts = [one.start_ns for one in self._turns]
-        for one in self.spans:
-            if (above := self.above(one, "agent_turn", "user_turn")) is not None:
-                self._below[above.span_id].append(one)
-            if one.parent_id and one.name in _ATTEMPTS:
-                self._attempts[one.parent_id].append(one)
-
-    def above(self, span: NativeSpan, *names: str) -> NativeSpan | None:
-        """The nearest span above one that has one of these names."""
-        at, steps = self._by_id.get(span.parent_id or ""), 0
-        while at is not None and at.name not in names and steps < 64:
-            at, steps = self._by_id.get(at.parent_id or ""), steps + 1
-        if at is not None and at.name in names:
-            return at
-        if "agent_turn" in names and span.parent_id not in self._by_id and span.name in _OF_AGENTS:
-            return self._during(span)
-        return None
-
-    def _during(self, span: NativeSpan) -> NativeSpan | None:
-        """The agent's turn in whose time a span lies that is below the span of somebody else."""
-        for turn in reversed(self._turns[: bisect_right(self._starts, span.start_ns)][-8:]):
-            if span.start_ns <= turn.end_ns:
-                return turn
-        return None
-
-    def below(self, span: NativeSpan, *names: str) -> list[NativeSpan]:
-        """The spans of these names whose turn this is, by start."""
-        return [one for one in self._below.get(span.span_id, ()) if one.name in names]
-
-    def runs(self, span: NativeSpan) -> list[NativeSpan]:
-        """The attempts of a request."""
-        return [one for one in self._attempts.get(span.span_id, ()) if one.name.endswith("_run")]
-
-    def late(self, span: NativeSpan) -> NativeSpan | None:
-        """The metrics of a response that came when its span had ended."""
-        return next((one for one in self._attempts.get(span.span_id, ()) if one.name == "realtime_metrics"), None)
-
-    def has_inner(self, span: NativeSpan) -> bool:
-        """Whether a request has requests below it: a fallback adapter's."""
-        below = self._attempts.get(span.span_id, [])
-        inner = [two for one in below for two in self._attempts.get(one.span_id, [])]
-        return any(one.name == span.name for one in (*below, *inner))
-
-
-_ATTEMPTS = frozenset({"llm_request", "llm_request_run", "tts_request", "tts_request_run", "realtime_metrics"})
-_OF_AGENTS = frozenset({"llm_node", "llm_request", "tts_node", "tts_request", "agent_speaking", "function_tool"})
+#: sounds of the user that are further apart are not one utterance, unless words came of both
+_APART = 1_000_000_000
+#: turns of the user before a speech that are looked at for the one that it answers
+_MAX_USERS, _MAX_TURNS = 4, 4
+#: handoffs of one turn that are followed
+_MAX_HANDOFFS = 16
+#: what LiveKit puts on a speech that answers the user
+_ANSWERS = ("e2e_latency", "end_of_turn_delay")
 
 
 @dataclass
@@ -85,7 +31,7 @@ class Exchange:
     Attributes:
         user: the ``user_turn`` that it answers, if any.
         agents: its ``agent_turn`` spans, by start.
-        heard: ``user_speaking`` spans that no ``user_turn`` is above (realtime models).
+        heard: when the user was heard: ``user_speaking`` spans.
         typed: the user's side was written.
     """
 
@@ -102,25 +48,27 @@ class Exchange:
     @property
     def start_ns(self) -> int:
         """When it began."""
-        first = [self.user] if self.user is not None else [*self.heard, *self.agents]
+        first = self.heard or ([self.user] if self.user is not None else self.agents)
         return min(one.start_ns for one in first)
 
 
 def exchanges(tree: Tree) -> list[Exchange]:
     """The turns of a session, by start."""
     users = [one for one in tree.by_name["user_turn"] if is_committed(one, tree)]
-    found: list[Exchange] = []
-    by_user = {one.span_id: Exchange(user=one) for one in users}
+    by_user = {one.span_id: Exchange(user=one, heard=_utterance(one, tree)) for one in users}
     starts = [one.start_ns for one in users]
     loose = [one for one in tree.by_name["user_speaking"] if tree.above(one, "user_turn") is None]
+    found: list[Exchange] = []
     for agent in tree.by_name["agent_turn"]:
-        before = users[: bisect_right(starts, agent.start_ns)]
-        home = _home(agent, before, by_user, found, tree)
+        # a speech that was prepared for words that were never committed is used for the next ones
+        at = bisect_right(starts, agent.end_ns)
+        before = [by_user[one.span_id] for one in users[max(0, at - _MAX_USERS) : at]]
+        home = _home(agent, before, found, tree)
         if home is None:
             home = Exchange(typed=bool(agent.text("user_input").strip()))
-            since = max((_active_until(one, tree) for one in found), default=0)
-            home.heard = [one for one in loose if since <= one.end_ns and one.start_ns < agent.start_ns]
-            loose = [one for one in loose if one not in home.heard]
+            since = max((_active_until(one, tree) for one in found[-_MAX_TURNS:]), default=0)
+            home.heard = _last(one for one in loose if since <= one.end_ns and one.start_ns < agent.start_ns)
+            loose = [one for one in loose if one.start_ns >= agent.start_ns]
             found.append(home)
         elif not home.agents:
             found.append(home)
@@ -130,40 +78,78 @@ def exchanges(tree: Tree) -> list[Exchange]:
 
 
 def is_committed(user: NativeSpan, tree: Tree) -> bool:
-    """Whether words of the user's turn were committed."""
-    if not user.text("user_text").strip():
-        return False
-    waits = tree.below(user, "eou_wait")
-    if waits and all("eou_outcome" in one.fields for one in waits):
-        return any(one.text("eou_outcome") == "committed" for one in waits) or "end_of_turn_delay" in user.fields
-    return True
+    """Whether the user's turn was taken for one: then the agent's hook ran. Older releases have no span for that."""
+    if tree.by_name["on_user_turn_completed"]:
+        return bool(tree.below(user, "on_user_turn_completed"))
+    return bool(user.text("user_text").strip()) or bool(
+        "end_of_turn_delay" in user.fields and tree.below(user, "user_speaking")
+    )
 
 
-def _home(
-    agent: NativeSpan,
-    before: Sequence[NativeSpan],
-    by_user: dict[str, Exchange],
-    found: Sequence[Exchange],
-    tree: Tree,
-) -> Exchange | None:
-    """The turn of an agent's speech; None where it begins one of its own. ``before``: users who had begun to speak."""
+def _utterance(user: NativeSpan, tree: Tree) -> list[NativeSpan]:
+    """When the user was heard in a turn: without noise before the words."""
+    heard = tree.below(user, "user_speaking")
+    if len(heard) < 2:
+        return heard
+    events = decoded(user.fields.get("stt_events"))
+    times = [
+        round(at * 1e9)
+        for one in (events if isinstance(events, list) else ())
+        if isinstance(one, Mapping) and (at := finite(one.get("received_at"))) is not None
+    ]
+    return _last(heard, times)
+
+
+def _last(heard: Iterable[NativeSpan], words: Sequence[int] = ()) -> list[NativeSpan]:
+    """The latest sounds that are one utterance. ``words``: when there were words, unix nanoseconds."""
+    found: list[NativeSpan] = []
+    for one in sorted(heard, key=lambda one: one.start_ns):
+        apart = bool(found) and one.start_ns - found[-1].end_ns >= _APART
+        if apart and not any(found[0].start_ns <= at < one.start_ns for at in words):
+            found = []
+        found.append(one)
+    return found
+
+
+def _home(agent: NativeSpan, before: Sequence[Exchange], found: Sequence[Exchange], tree: Tree) -> Exchange | None:
+    """The turn of an agent's speech; None where it begins one of its own. ``before``: users who had begun to speak
+    before it was over."""
     asked = agent.text("user_input").strip()
-    if before:
-        latest = by_user[before[-1].span_id]
-        over = agent.start_ns >= before[-1].end_ns - _BEFORE
-        said = before[-1].text("user_text").strip()
-        if over and not latest.agents and (not asked or asked in said or said in asked):
-            return latest
-        if not over and asked and (said.startswith(asked) or asked.startswith(said)):
-            return latest
-        if over and asked and asked == said:
-            return latest
-    if asked and not any(asked == one.text("user_input").strip() for turn in found[-1:] for one in turn.agents):
+    over = [one for one in before if one.user is not None and agent.start_ns >= one.user.end_ns - BEFORE]
+    if asked:
+        for one in reversed(before):
+            said = _said(one)
+            early = one not in over and one.user is not None and one.user.start_ns <= agent.start_ns
+            if said == asked or (early and said and (said.startswith(asked) or asked.startswith(said))):
+                return one
+        if over and not over[-1].agents and (asked in _said(over[-1]) or not _said(over[-1])):
+            return over[-1]
         return None
-    for turn in reversed(found[-4:]):
-        if agent.start_ns <= _active_until(turn, tree) + _AT_ONCE:
+    answers = any(name in agent.fields for name in _ANSWERS)
+    if answers:
+        over += [one for one in before if one not in over and one.heard and one.heard[-1].end_ns <= agent.start_ns]
+    latest = over[-1] if over else None
+    if latest is not None and (answers or not latest.agents):
+        other = found[-1] if found else latest
+        if other is latest or other.start_ns <= latest.start_ns:
+            return latest
+    for turn in reversed(found[-_MAX_TURNS:]):
+        if _goes_on(turn, agent, tree):
             return turn
     return None
+
+
+def _said(turn: Exchange) -> str:
+    return turn.user.text("user_text").strip() if turn.user is not None else ""
+
+
+def _goes_on(turn: Exchange, agent: NativeSpan, tree: Tree) -> bool:
+    """Whether a speech that answers nobody is part of a turn: said during it, or right after an answer."""
+    until = _active_until(turn, tree)
+    last = turn.agents[-1] if turn.agents else None
+    if last is not None and last.flag("interrupted") and last.end_ns <= agent.start_ns:
+        return False
+    return agent.start_ns < until - BEFORE or (turn.has_user and agent.start_ns <= until + _AT_ONCE)
 
 
 def _active_until(turn: Exchange, tree: Tree) -> int:
@@ -172,4 +158,11 @@ def _active_until(turn: Exchange, tree: Tree) -> int:
     for agent in turn.agents:
         until.append(agent.end_ns)
         until += [one.end_ns for one in tree.below(agent, "agent_speaking", "function_tool")]
+    handoffs = tree.by_name["update_agent"]
+    first = bisect_left(handoffs, turn.start_ns, key=lambda one: one.start_ns)
+    for handoff in handoffs[first : first + _MAX_HANDOFFS]:
+        # what an agent says when it begins is of the turn that called it
+        if not until or handoff.start_ns > max(until) + _AT_ONCE:
+            break
+        until += [one.end_ns for one in tree.entries(handoff)]
     return max(until, default=0)

@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .exchanges import Exchange, Tree, is_committed
+from .exchanges import Exchange
 from .names import NativeSpan, decoded
+from .tree import Tree
 
 __all__ = ["history_of", "said_by_agent"]
 
 Item = dict[str, Any]
+_ONLY_THERE = frozenset({"function_call", "function_call_output", "agent_config_update"})
 #: nanoseconds, place among those of one moment, item
 _Placed = tuple[int, int, Item]
 
@@ -19,19 +21,24 @@ _Placed = tuple[int, int, Item]
 def history_of(root: NativeSpan | None, turns: Sequence[Exchange], tree: Tree) -> list[Item]:
     """The items that the spans show, by time. Ids are LiveKit's where a request's context has the item; else absent."""
     placed = [*_handoffs(root, tree)]
-    known = {turn.user.span_id for turn in turns if turn.user is not None}
     for turn in turns:
+        commit = None
         if turn.user is not None:
-            placed.append(_words(turn.user.text("user_text"), turn.user.end_ns, turn.user))
+            # the hook may keep a message out of the history, and then there is no answer
+            commit = turn.user.end_ns
+            if turn.agents and (turn.user.text("user_text").strip() or not _is_realtime(turn, tree)):
+                placed.append(_words(turn.user.text("user_text"), commit, turn.user))
         elif turn.typed:
             placed.append(_words(turn.agents[0].text("user_input"), turn.agents[0].start_ns, None))
         for agent in turn.agents:
-            placed += _of_agent(agent, tree)
-    for user in tree.by_name["user_turn"]:
-        if user.span_id not in known and is_committed(user, tree):
-            placed.append(_words(user.text("user_text"), user.end_ns, user))
+            placed += _of_agent(agent, tree, commit)
     items = [item for _, _, item in sorted(placed, key=lambda one: one[:2])]
     return _with_ids(items, tree)
+
+
+def _is_realtime(turn: Exchange, tree: Tree) -> bool:
+    """Whether a model heard the user itself: then no span has the words."""
+    return any(tree.below(one, "realtime_inference") for one in turn.agents)
 
 
 def _seconds(ns: int) -> float:
@@ -48,13 +55,14 @@ def _words(text: str, at_ns: int, user: NativeSpan | None) -> _Placed:
 
 def _handoffs(root: NativeSpan | None, tree: Tree) -> Iterator[_Placed]:
     started = tree.by_name["start_agent_activity"]
-    first = next((one.text("agent_label") for one in started if one.text("agent_label")), "")
+    first = next((label for one in (root, *started) if one is not None and (label := one.text("agent_label"))), "")
     if first and root is not None:
         yield root.start_ns, -2, _handoff(root.start_ns, None, first)
     for one in tree.by_name["update_agent"]:
         old, new = one.text("previous_agent_label"), one.text("agent_label")
         if old and new:
-            yield one.start_ns, 2, _handoff(one.start_ns, old, new)
+            at = tree.began(one)
+            yield at, 2, _handoff(at, old, new)
 
 
 def _handoff(at_ns: int, old: str | None, new: str) -> Item:
@@ -62,12 +70,21 @@ def _handoff(at_ns: int, old: str | None, new: str) -> Item:
     return {"type": "agent_handoff", **own, "new_agent_id": new, "created_at": _seconds(at_ns)}
 
 
-def said_by_agent(agent: NativeSpan, tree: Tree) -> Iterator[tuple[int, str, bool]]:
-    """When, what, and whether it was cut off: the messages of one speech. A step that called tools may have words."""
-    steps = tree.below(agent, "llm_node")
+def said_by_agent(agent: NativeSpan, tree: Tree, commit: int | None) -> Iterator[tuple[int, str, bool]]:
+    """When, what, and whether it was cut off: the messages of one speech. A step that called tools may have words.
+
+    ``commit``: when the user's turn was over, before which nothing of the answer counts.
+    """
+    unused = [one for one, _ in tree.discarded(agent, commit)]
+    steps = [one for one in tree.below(agent, "llm_node") if one not in unused]
     final = agent.text("response_text")
     cut = agent.flag("interrupted")
     playouts = tree.below(agent, "agent_speaking")
+    if not playouts:
+        return
+    if "response_text" not in agent.fields and not any("response_text" in one.fields for one in steps):
+        yield playouts[0].start_ns, "", cut  # its words were withheld
+        return
     spoken = [one for one in steps if one.text("response_text").strip()]
     if not final.strip():
         # nothing of the last step was said; steps before it were, as far as there are playouts
@@ -76,12 +93,12 @@ def said_by_agent(agent: NativeSpan, tree: Tree) -> Iterator[tuple[int, str, boo
         return
     for one in spoken[:-1]:
         yield one.start_ns, one.text("response_text"), False
-    at = spoken[-1].start_ns if spoken else playouts[0].start_ns if playouts else agent.start_ns
-    yield at, final.rstrip(" ") if not spoken and not playouts else final, cut
+    yield spoken[-1].start_ns if spoken else playouts[0].start_ns, final, cut
 
 
-def _of_agent(agent: NativeSpan, tree: Tree) -> Iterator[_Placed]:
-    for at, text, cut in said_by_agent(agent, tree):
+def _of_agent(agent: NativeSpan, tree: Tree, commit: int | None) -> Iterator[_Placed]:
+    for at, text, cut in said_by_agent(agent, tree, commit):
+        at = max(at, commit or 0)
         message = {"type": "message", "role": "assistant", "content": [text], "interrupted": cut}
         yield at, 3, {**message, "created_at": _seconds(at)}
     for tool in tree.below(agent, "function_tool"):
@@ -98,10 +115,13 @@ def _with_ids(items: list[Item], tree: Tree) -> list[Item]:
     """The items with the ids that the contexts of requests give them."""
     ids: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
     seen: set[str] = set()
+    contexts: list[list[Any]] = []
     for node in tree.by_name["llm_node"]:
         context = None if node.flag("input_delta") else decoded(node.fields.get("chat_ctx"))
         calls = decoded(node.fields.get("function_calls"))
         listed = context.get("items") if isinstance(context, Mapping) else None
+        if isinstance(listed, list):
+            contexts.append(listed)
         for one in (*(listed if isinstance(listed, list) else ()), *(calls if isinstance(calls, list) else ())):
             if isinstance(one, Mapping) and isinstance(own := one.get("id"), str) and own not in seen:
                 seen.add(own)
@@ -110,7 +130,40 @@ def _with_ids(items: list[Item], tree: Tree) -> list[Item]:
     for item in items:
         known = ids.get(_mark(item))
         found.append({"id": known.pop(0), **item} if known else item)
+    return _with_others(found, contexts)
+
+
+def _with_others(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]:
+    """The same with what only contexts show, behind what stands before it there: calls that no span was made for (an
+    unknown tool, arguments that could not be read), results that came later, changes of an agent's instructions."""
+    places = {item["id"]: number for number, item in enumerate(items) if "id" in item}
+    known = {_content(item) for item in items}
+    behind: defaultdict[int, list[Item]] = defaultdict(list)
+    for context in contexts:
+        listed = [one for one in context if isinstance(one, Mapping) and isinstance(one.get("id"), str)]
+        at = _before(next((places[one["id"]] for one in listed if one["id"] in places), 0), items)
+        for one in listed:
+            if one["id"] in places:
+                at = places[one["id"]]
+            elif one.get("type") in _ONLY_THERE and _content(one) not in known:
+                known.add(_content(one))
+                places[one["id"]] = at
+                behind[at].append(dict(one))
+    found = list(behind[-1])
+    for number, item in enumerate(items):
+        found += [item, *behind[number]]
     return found
+
+
+def _before(place: int, items: Sequence[Item]) -> int:
+    """The handoff with which an agent began whose context goes as far back as this place."""
+    handoffs = (at for at in range(min(place, len(items) - 1), -1, -1) if items[at]["type"] == "agent_handoff")
+    return next(handoffs, -1)
+
+
+def _content(item: Mapping[str, Any]) -> tuple[str, ...]:
+    names = ("type", "call_id", "arguments", "output", "instructions", "tools_added", "tools_removed")
+    return tuple(str(item.get(name)) for name in names)
 
 
 def _mark(item: Mapping[str, Any]) -> tuple[object, ...]:

@@ -1,100 +1,77 @@
-"""What each native span becomes: the stage of the pipeline that it shows, with the attributes that it has a word for."""
+"""What each native span becomes: the stage of the pipeline that it shows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from .. import attributes as attr
 from ..spans import SpanRecord, finite, nanoseconds
-from .exchanges import Exchange, Tree
+from .exchanges import Exchange
 from .names import NativeSpan, decoded
+from .requests import Attributes, Stage, request, response, synthesis
+from .tree import Tree
 
-__all__ = ["Stage", "stages_of", "to_record"]
+__all__ = ["stages_of", "to_record"]
 
-Attributes = dict[str, Any]
-#: kind, the span, start, end, attributes
-Stage = tuple[str, NativeSpan, int, int, Attributes]
-
-_KEPT = (
-    *(attr.PROVIDER_NAME, attr.REQUEST_MODEL, attr.RESPONSE_MODEL, attr.RESPONSE_ID, attr.RESPONSE_FINISH_REASONS),
-    *(attr.TIME_TO_FIRST_CHUNK, attr.ERROR_TYPE),
-)
-#: what LiveKit's metrics hold besides their fields
-_NOT_FIELDS = frozenset({"type"})
 _HOOK = attr.metric("eou", "on_user_turn_completed_delay")
-_FIRST_BYTE_LATE = 5_000_000
+#: nanoseconds: what follows so soon follows at once
+_AT_ONCE = 20_000_000
 _USERS = frozenset({"audio_activity", "user_turn"})
-
-
-def metrics_of(span: NativeSpan, field: str, stage: str) -> Attributes:
-    """The metrics on a span, one attribute for each field."""
-    found: Attributes = {}
-    _flatten(decoded(span.fields.get(field)), stage, "", found)
-    return found
-
-
-def _flatten(value: Any, stage: str, path: str, found: Attributes) -> None:
-    if not isinstance(value, Mapping):
-        return
-    for name, one in value.items():
-        if isinstance(one, Mapping):
-            _flatten(one, stage, f"{path}{name}.", found)
-        elif one is not None and not isinstance(one, list) and (path or name not in _NOT_FIELDS):
-            found[attr.metric(stage, path + name)] = one
 
 
 def stages_of(exchange: Exchange, tree: Tree) -> Iterator[Stage]:
     """The stages of a turn."""
     user, agents = exchange.user, exchange.agents
-    if user is not None:
-        yield from _users(user, agents, tree)
     for heard in exchange.heard:
         yield attr.KIND_VAD, heard, heard.start_ns, heard.end_ns, {}
+    if user is not None:
+        yield from _users(exchange, user, tree)
     committed = user.end_ns if user is not None else None
     for agent in agents:
-        discarded = _is_discarded(agent, agents, committed, tree)
+        unused = tree.discarded(agent, committed)
         for stage in _agents(agent, tree):
             if committed is not None and stage[0] == attr.KIND_LLM and stage[2] < committed - 1_000_000:
                 stage[4][attr.LLM_PREEMPTIVE] = True
-            if discarded and stage[0] in (attr.KIND_LLM, attr.KIND_TTS):
+            if stage[0] in (attr.KIND_LLM, attr.KIND_TTS) and any(
+                one.start_ns <= stage[2] < until for one, until in unused
+            ):
                 stage[4][attr.OUTCOME] = attr.OUTCOME_DISCARDED
             yield stage
 
 
-def _is_discarded(agent: NativeSpan, agents: Sequence[NativeSpan], committed: int | None, tree: Tree) -> bool:
-    """Whether a speech was prepared while the user still spoke, and another one was said in its place."""
-    if committed is None or agent.start_ns >= committed - 1_000_000 or "e2e_latency" in agent.fields:
-        return False
-    return agent is not agents[-1] and not tree.below(agent, "agent_speaking", "function_tool")
-
-
-def _users(user: NativeSpan, agents: Sequence[NativeSpan], tree: Tree) -> Iterator[Stage]:
-    speech = agents[0].fields.get("speech_id") if agents else None
+def _users(exchange: Exchange, user: NativeSpan, tree: Tree) -> Iterator[Stage]:
+    speech = exchange.agents[0].fields.get("speech_id") if exchange.agents else None
     own: Attributes = {attr.SPEECH_ID: speech} if speech else {}
-    heard = tree.below(user, "user_speaking")
-    for one in heard:
-        yield attr.KIND_VAD, one, one.start_ns, one.end_ns, dict(own)
-    delay = nanoseconds(user.fields, "end_of_turn_delay")
+    delay = nanoseconds(user.fields, "end_of_turn_delay") or None
     waits = tree.below(user, "eou_wait")
     commit = next((one for one in reversed(waits) if one.text("eou_outcome") == "committed"), None)
     end = commit.end_ns if commit is not None else user.end_ns
+    first = exchange.agents[0] if exchange.agents else None
+    if first is not None and first.start_ns < end and tree.below(first, "realtime_inference"):
+        end = first.start_ns  # a model that hears for itself does not wait for the words
+        delay = None
     stopped = None if delay is None else end - delay
-    if stopped is None and heard:
-        stopped = heard[-1].end_ns
+    if stopped is None and exchange.heard:
+        stopped = exchange.heard[-1].end_ns
     final = _final(user, stopped)
-    if final is not None:
+    if final is not None and user.text("user_text").strip():
         said: Attributes = {attr.STT_TEXT: user.text("user_text"), **own}
         for name in (attr.PROVIDER_NAME, attr.REQUEST_MODEL):
             if name in user.fields:
                 said[name] = user.fields[name]
-        yield attr.KIND_STT, user, min(user.start_ns, final), final, said
+        yield attr.KIND_STT, user, min(exchange.start_ns, final), final, said
     for one in waits:
         if one is not commit:
             outcome = {attr.OUTCOME: attr.OUTCOME_NOT_COMMITTED, attr.EOU_COMMITTED: False}
             yield attr.KIND_EOU, one, one.start_ns, one.end_ns, outcome
-    if stopped is not None:
-        yield attr.KIND_EOU, commit or user, stopped, end, _decision(user, commit, tree, end) | own
+    decision = _decision(user, commit, tree, end) | own
+    if stopped is None or (delay is None and not exchange.heard):
+        # a recognizer that hears more than VAD: nobody knows when the user stopped
+        decision[attr.EOU_SOURCE] = "unknown"
+        stopped = end
+    yield attr.KIND_EOU, commit or user, stopped, end, decision
 
 
 def _final(user: NativeSpan, stopped: int | None) -> int | None:
@@ -121,32 +98,64 @@ def _decision(user: NativeSpan, commit: NativeSpan | None, tree: Tree, end: int)
     hooks = tree.below(user, "on_user_turn_completed")
     if hooks:
         hook = hooks[-1]
-        found[_HOOK] = (hook.end_ns - hook.start_ns) / 1e9
-        if hook.start_ns - end > 1_000_000:
+        close = next(iter(tree.by_name["session_close"]), None)
+        if close is None or hook.end_ns < close.start_ns:
+            found[_HOOK] = (hook.end_ns - hook.start_ns) / 1e9
+        if hook.start_ns - end > _AT_ONCE:
             found[attr.EOU_HELD] = (hook.start_ns - end) / 1e9
+            if any(abs(one.end_ns - hook.start_ns) <= _AT_ONCE for one in tree.by_name["function_tool"]):
+                found[attr.EOU_HELD_BY] = "tool"
     return found
 
 
 def _agents(agent: NativeSpan, tree: Tree) -> Iterator[Stage]:
     speech: Attributes = {attr.SPEECH_ID: agent.fields["speech_id"]} if "speech_id" in agent.fields else {}
-    playouts = tree.below(agent, "agent_speaking")
+    playouts = tree.playouts(agent)
     first = playouts[0].start_ns if playouts else None
     for one in tree.below(agent, "llm_request"):
-        yield from _request(one, tree, speech)
+        yield from request(one, tree, speech)
     for one in tree.below(agent, "realtime_inference"):
-        yield _response(one, tree, speech, first)
+        yield response(one, tree, speech, first)
     for one in tree.below(agent, "tts_request"):
-        yield _synthesis(one, tree, speech, playouts)
+        yield synthesis(one, tree, speech, playouts)
     for one in tree.below(agent, "function_tool"):
         yield attr.KIND_TOOL, one, one.start_ns, one.end_ns, _tool(one) | speech
-    for number, one in enumerate(playouts, 1):
-        yield attr.KIND_PLAYBACK, one, one.start_ns, one.end_ns, _playout(agent, last=number == len(playouts)) | speech
-    if agent.flag("interrupted") and playouts:
+    for said in _resumed(playouts, agent, tree):
+        start, last = said[0], said[-1]
+        found = _playout(agent, last=last is playouts[-1]) | speech
+        if len(said) > 1:
+            found[attr.PLAYBACK_PAUSES] = _pauses(said)
+        yield attr.KIND_PLAYBACK, start, start.start_ns, last.end_ns, found
+        for before, after in pairwise(said):
+            # LiveKit pauses a speech for a sound of the user, and goes on where that was no interruption
+            verdict = {attr.INTERRUPTION_VERDICT: attr.VERDICT_FALSE_INTERRUPTION, attr.INTERRUPTION_RESUMED: True}
+            yield attr.KIND_INTERRUPTION, after, before.end_ns, after.start_ns, verdict | speech
+    close = next(iter(tree.by_name["session_close"]), None)
+    if agent.flag("interrupted") and playouts and (close is None or agent.end_ns < close.start_ns):
         source = agent.text("interruption_source")
-        verdict = attr.VERDICT_INTERRUPTION if source in _USERS else attr.VERDICT_UNKNOWN
-        found = {attr.INTERRUPTION_VERDICT: verdict, attr.INTERRUPTION_CAUSE: "user" if source in _USERS else source}
+        cause = {attr.INTERRUPTION_CAUSE: "user" if source in _USERS else source} if source else {}
         at = playouts[-1].end_ns
-        yield attr.KIND_INTERRUPTION, agent, at, at, {name: one for name, one in found.items() if one} | speech
+        found = {attr.INTERRUPTION_VERDICT: attr.VERDICT_INTERRUPTION, **cause}
+        yield attr.KIND_INTERRUPTION, agent, at, at, found | speech
+
+
+def _resumed(playouts: Sequence[NativeSpan], agent: NativeSpan, tree: Tree) -> list[list[NativeSpan]]:
+    """The playouts of a speech, those together between which no step was worked on: it was paused and went on."""
+    found: list[list[NativeSpan]] = []
+    work = tree.below(agent, "llm_node", "tts_node", "function_tool", "realtime_inference")
+    for one in playouts:
+        before = found[-1][-1] if found else None
+        if before is not None and not any(before.start_ns < step.start_ns <= one.start_ns for step in work):
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return found
+
+
+def _pauses(said: Sequence[NativeSpan]) -> list[float]:
+    start = said[0].start_ns
+    gaps = ((before.end_ns, after.start_ns) for before, after in pairwise(said))
+    return [(moment - start) / 1e9 for gap in gaps for moment in gap]
 
 
 def _playout(agent: NativeSpan, *, last: bool) -> Attributes:
@@ -155,68 +164,6 @@ def _playout(agent: NativeSpan, *, last: bool) -> Attributes:
     if last and position is not None:
         found[attr.PLAYBACK_POSITION] = position
     return found
-
-
-def _kept(span: NativeSpan) -> Attributes:
-    return {name: span.fields[name] for name in _KEPT if name in span.fields}
-
-
-def _outcome(span: NativeSpan, runs: Sequence[NativeSpan], found: Attributes, cancelled: object) -> None:
-    """How a request ended: its last attempt says that it failed, its metrics that it was cancelled."""
-    last = runs[-1] if runs else span
-    if span.failed or last.failed:
-        found[attr.OUTCOME] = attr.OUTCOME_ERROR
-        if attr.ERROR_TYPE in last.fields:
-            found[attr.ERROR_TYPE] = last.fields[attr.ERROR_TYPE]
-    else:
-        found[attr.OUTCOME] = attr.OUTCOME_CANCELLED if cancelled else attr.OUTCOME_COMPLETED
-
-
-def _request(span: NativeSpan, tree: Tree, speech: Attributes) -> Iterator[Stage]:
-    runs = tree.runs(span)
-    found = _kept(span) | metrics_of(span, "llm_metrics", "llm") | speech
-    if not runs and attr.metric("llm", "timestamp") not in found and tree.has_inner(span):
-        return  # an adapter's: the requests below it are the ones that were made
-    if tree.above(span, "function_tool", "on_user_turn_completed", "agent_turn") is not tree.above(span, "agent_turn"):
-        found[attr.LLM_OWN] = True
-        found.pop(attr.SPEECH_ID, None)
-    found[attr.LLM_ATTEMPTS] = max(1, len(runs))
-    _outcome(span, runs, found, found.get(attr.metric("llm", "cancelled")))
-    yield attr.KIND_LLM, span, span.start_ns, span.end_ns, found
-
-
-def _response(span: NativeSpan, tree: Tree, speech: Attributes, first: int | None) -> Stage:
-    found = _kept(span) | metrics_of(span, "realtime_metrics", "realtime") | speech
-    if attr.metric("realtime", "timestamp") not in found:
-        late = tree.late(span)
-        if late is not None:
-            found |= metrics_of(late, "realtime_metrics", "realtime")
-    if first is not None and first >= span.start_ns:
-        ttft = nanoseconds(found, attr.metric("realtime", "ttft"))
-        if ttft is not None and span.start_ns + ttft <= first:
-            found[attr.REALTIME_FIRST_AUDIO] = ttft / 1e9
-    _outcome(span, (), found, found.get(attr.metric("realtime", "cancelled")))
-    return attr.KIND_REALTIME, span, span.start_ns, span.end_ns, found
-
-
-def _synthesis(span: NativeSpan, tree: Tree, speech: Attributes, playouts: Sequence[NativeSpan]) -> Stage:
-    runs = tree.runs(span)
-    found = _kept(span) | metrics_of(span, "tts_metrics", "tts") | speech
-    if "tts_text" in span.fields:
-        found[attr.TTS_TEXT] = span.fields["tts_text"]
-    sent, lasted, ttfb = (nanoseconds(found, attr.metric("tts", name)) for name in ("timestamp", "duration", "ttfb"))
-    if sent is not None and lasted is not None and ttfb is not None:
-        # the clock of the metrics begins with the first text that reached the provider
-        text = max(sent - lasted - span.start_ns, 0)
-        if not found.get(attr.metric("tts", "streamed")):
-            text = 0
-        heard = next((one.start_ns for one in playouts if one.start_ns >= span.start_ns), None)
-        if heard is None or span.start_ns + text + ttfb <= heard + _FIRST_BYTE_LATE:
-            audio = text + ttfb if heard is None else min(text + ttfb, heard - span.start_ns)
-            found[attr.TTS_FIRST_TEXT], found[attr.TTS_FIRST_BYTE] = text / 1e9, audio / 1e9
-    found[attr.TTS_ATTEMPTS] = max(1, len(runs))
-    _outcome(span, runs, found, found.get(attr.metric("tts", "cancelled")))
-    return attr.KIND_TTS, span, span.start_ns, span.end_ns, found
 
 
 def _tool(span: NativeSpan) -> Attributes:

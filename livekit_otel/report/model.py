@@ -34,8 +34,8 @@ class SessionReport:
         history: the items of the chat history, as in LiveKit's report.
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
-        provenance: whose spans it was made of: ``pipeline`` (ours), ``native python`` or ``native node`` (LiveKit's own,
-            where the call was traced without livekit_otel).
+        provenance: whose spans it was made of: ``pipeline`` (livekit_otel), ``native python`` or ``native node``
+            (LiveKit's own, where the call was traced without it).
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.

@@ -1,0 +1,116 @@
+"""The native spans of a session as a tree, and the questions that are asked of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+
+from .. import attributes as attr
+from .names import NativeSpan
+
+__all__ = ["BEFORE", "Tree"]
+
+#: nanoseconds: what follows a user's turn begins so long before its end at most
+BEFORE = 2_000_000
+
+
+class Tree:
+    """The spans of a session, and what stands above and below each."""
+
+    def __init__(self, spans: Iterable[NativeSpan]) -> None:
+        self.spans = sorted(spans, key=lambda one: (one.start_ns, one.end_ns, one.span_id))
+        self._by_id = {one.span_id: one for one in self.spans}
+        self.by_name: defaultdict[str, list[NativeSpan]] = defaultdict(list)
+        self._below: defaultdict[str, list[NativeSpan]] = defaultdict(list)
+        for one in self.spans:
+            self.by_name[one.name].append(one)
+        #: what is asked for by the span directly above it
+        self._children: defaultdict[str, list[NativeSpan]] = defaultdict(list)
+        #: provider and name of the models that the session answers with
+        self.models = {
+            (one.fields.get(attr.PROVIDER_NAME), one.fields.get(attr.REQUEST_MODEL))
+            for name in ("llm_node", "realtime_inference")
+            for one in self.by_name[name]
+        }
+        self._turns = self.by_name["agent_turn"]
+        self._starts = [one.start_ns for one in self._turns]
+        for one in self.spans:
+            if (above := self.above(one, "agent_turn", "user_turn")) is not None:
+                self._below[above.span_id].append(one)
+            if one.parent_id and one.name in _CHILDREN:
+                self._children[one.parent_id].append(one)
+
+    def above(self, span: NativeSpan, *names: str) -> NativeSpan | None:
+        """The nearest span above one that has one of these names."""
+        at, steps = self._by_id.get(span.parent_id or ""), 0
+        while at is not None and at.name not in names and steps < 64:
+            at, steps = self._by_id.get(at.parent_id or ""), steps + 1
+        if at is not None and at.name in names:
+            return at
+        if "agent_turn" in names and span.parent_id not in self._by_id and span.name in _OF_AGENTS:
+            return self._during(span)
+        return None
+
+    def _during(self, span: NativeSpan) -> NativeSpan | None:
+        """The agent's turn in whose time a span lies that is below the span of somebody else."""
+        for turn in reversed(self._turns[: bisect_right(self._starts, span.start_ns)][-8:]):
+            if span.start_ns <= turn.end_ns:
+                return turn
+        return None
+
+    def below(self, span: NativeSpan, *names: str) -> list[NativeSpan]:
+        """The spans of these names whose turn this is, by start."""
+        return [one for one in self._below.get(span.span_id, ()) if one.name in names]
+
+    def playouts(self, agent: NativeSpan) -> list[NativeSpan]:
+        """When an agent's speech was heard: not at all where its answer was written, and no voice made of it."""
+        made = ("tts_node", "tts_request", "realtime_inference")
+        if self.below(agent, "llm_node") and not self.below(agent, *made):
+            return []
+        return self.below(agent, "agent_speaking")
+
+    def discarded(self, agent: NativeSpan, committed: int | None) -> list[tuple[NativeSpan, int]]:
+        """Answers that were made before the user's turn was over, and thrown away for another: the steps, and when the
+        next one began."""
+        steps = self.below(agent, "llm_node")
+        if committed is None or len(steps) < 2:
+            return []
+        tools = [one.start_ns for one in self.below(agent, "function_tool")]
+        return [
+            (step, after.start_ns)
+            for step, after in pairwise(steps)
+            if step.start_ns < committed - BEFORE and not any(step.start_ns <= at <= after.start_ns for at in tools)
+        ]
+
+    def runs(self, span: NativeSpan) -> list[NativeSpan]:
+        """The attempts of a request."""
+        return [one for one in self._children.get(span.span_id, ()) if one.name.endswith("_run")]
+
+    def late(self, span: NativeSpan) -> NativeSpan | None:
+        """The metrics of a response that came when its span had ended."""
+        return next((one for one in self._children.get(span.span_id, ()) if one.name == "realtime_metrics"), None)
+
+    def began(self, handoff: NativeSpan) -> int:
+        """When the agent that took over began, or went on."""
+        started = [one for one in self._children.get(handoff.span_id, ()) if one.name in _BEGINNINGS]
+        return max((one.start_ns for one in started), default=handoff.start_ns)
+
+    def entries(self, handoff: NativeSpan) -> list[NativeSpan]:
+        """The ``on_enter`` spans of the agent that took over."""
+        started = [one for one in self._children.get(handoff.span_id, ()) if one.name in _BEGINNINGS]
+        return [one for above in started for one in self._children.get(above.span_id, ()) if one.name == "on_enter"]
+
+    def has_inner(self, span: NativeSpan) -> bool:
+        """Whether a request has requests below it: a fallback adapter's."""
+        below = self._children.get(span.span_id, [])
+        inner = [two for one in below for two in self._children.get(one.span_id, [])]
+        return any(one.name == span.name for one in (*below, *inner))
+
+
+_BEGINNINGS = frozenset({"start_agent_activity", "resume_agent_activity"})
+_CHILDREN = _BEGINNINGS | {
+    *("llm_request", "llm_request_run", "tts_request", "tts_request_run", "realtime_metrics", "on_enter")
+}
+_OF_AGENTS = frozenset({"llm_node", "llm_request", "tts_node", "tts_request", "agent_speaking", "function_tool"})
