@@ -58,6 +58,7 @@ KIND_LLM = "llm"
 KIND_REALTIME = "realtime"
 KIND_TOOL = "tool"
 KIND_TTS = "tts"
+KIND_NODE = "node"
 KIND_PLAYBACK = "playback"
 KIND_INTERRUPTION = "interruption"
 
@@ -74,6 +75,7 @@ SPAN_KINDS: dict[str, str] = {
     KIND_REALTIME: "one response of a speech-to-speech model",
     KIND_TOOL: "one function call",
     KIND_TTS: "one synthesis request",
+    KIND_NODE: "an overridden node of the agent, or its on_enter or on_exit, where it works itself",
     KIND_PLAYBACK: "agent audio started to agent audio stopped",
     KIND_INTERRUPTION: "overlap or barge-in, its verdict and its metrics",
 }
@@ -109,6 +111,18 @@ ERROR_TYPE = _define("error.type", "string", "Class name of the exception that t
 ERROR_MESSAGE = _define(
     "livekit_otel.pii.error_message", "string", "Message of that exception, which may quote content.", content=True
 )
+HTTP_STATUS = _define(
+    "http.response.status_code", "int", "Status code with which the provider refused the stage's request."
+)
+ERROR_CLOSE_CODE = _define(
+    "livekit_otel.error.close_code", "int", "Code with which the provider closed the stage's websocket (RFC 6455)."
+)
+ERROR_RETRYABLE = _define(
+    "livekit_otel.error.retryable",
+    "boolean",
+    "Whether the plugin says that the failed request can be tried again; false where its cause says so.",
+)
+ERROR_REQUEST_ID = _define("livekit_otel.error.request_id", "string", "The provider's id of the failed request.")
 SPEECH_ID = _define("livekit_otel.speech_id", "string", "LiveKit's SpeechHandle id that the stage worked for.")
 
 # --- GenAI semantic conventions (string constants of ours: the semconv package marks its own as moved)
@@ -337,6 +351,17 @@ TTS_FIRST_TEXT = _define(
 )
 LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried.")
 TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried.")
+LLM_RETRIED_FOR = _define(
+    "livekit_otel.llm.retried_for", "string[]", "Error types of the attempts that were repeated, at most 8."
+)
+TTS_RETRIED_FOR = _define(
+    "livekit_otel.tts.retried_for", "string[]", "Error types of the attempts that were repeated, at most 8."
+)
+STT_RETRIED_FOR = _define(
+    "livekit_otel.stt.retried_for",
+    "string[]",
+    "Error types for which the recognizer connected again since the transcript before this one, at most 8.",
+)
 LLM_OWN = _define(
     "livekit_otel.llm.own",
     "boolean",
@@ -353,12 +378,54 @@ VAD_SERVER = _define(
 VAD_METRICS_COUNT = _define("livekit_otel.vad.metrics_count", "int", "VADMetrics events summed on the span.")
 STT_METRICS_COUNT = _define("livekit_otel.stt.metrics_count", "int", "STTMetrics events summed on the span.")
 STT_TEXT = _define("livekit_otel.pii.stt.text", "string", "The final transcript.", content=True)
+STT_CONFIDENCE = _define(
+    "livekit_otel.stt.confidence",
+    "double",
+    "How sure the recognizer is of the final transcript, 0 to 1; absent where it does not say.",
+)
+STT_REQUEST_IDS = _define(
+    "livekit_otel.stt.provider_request_ids",
+    "string[]",
+    "The provider's ids of the requests that the transcript and its usage came from, each once, at most 16.",
+)
 STT_LANGUAGE = _define("livekit_otel.stt.language", "string", "Language of the transcript.")
 EOU_SOURCE = _define(
     "livekit_otel.eou.speech_end_source",
     "string",
     "Who says when the user stopped speaking, where the span begins: vad, stt, commit (the user was still speaking) or "
     "unknown (the span begins at the decision, and the wait is unknown, too).",
+)
+EOU_TRIGGER = _define(
+    "livekit_otel.eou.trigger",
+    "string",
+    "What made LiveKit check for the end: vad, stt or manual (code).",
+)
+EOU_DETECTION = _define(
+    "livekit_otel.eou.turn_detection",
+    "string",
+    "What ends the user's turns in this session: vad, stt, manual, realtime_llm, or model (an end-of-turn detector).",
+)
+EOU_DETECTOR = _define("livekit_otel.eou.detector", "string", "Name of that detector's model.")
+EOU_PROBABILITY = _define(
+    "livekit_otel.eou.probability", "double", "The detector's probability that the user was done, 0 to 1."
+)
+EOU_THRESHOLD = _define(
+    "livekit_otel.eou.unlikely_threshold",
+    "double",
+    "Below this probability LiveKit waits for max_delay instead of min_delay.",
+)
+EOU_DELAY = _define(
+    "livekit_otel.eou.endpointing_delay",
+    "double",
+    "Endpointing delay that LiveKit chose, from when the user stopped: min_delay, or max_delay where the probability "
+    "was below the threshold.",
+    unit="s",
+)
+EOU_MIN_DELAY = _define(
+    "livekit_otel.eou.min_delay", "double", "Shortest endpointing delay then; dynamic endpointing moves it.", unit="s"
+)
+EOU_MAX_DELAY = _define(
+    "livekit_otel.eou.max_delay", "double", "Longest endpointing delay then; dynamic endpointing moves it.", unit="s"
 )
 EOU_HELD = _define(
     "livekit_otel.eou.held",
@@ -369,6 +436,29 @@ EOU_HELD = _define(
 EOU_HELD_BY = _define("livekit_otel.eou.held_by", "string", "What that was: tool or hook.")
 EOU_HELD_TURN = _define("livekit_otel.eou.held_turn", "int", "Index of the turn that it belonged to.")
 EOU_COMMITTED = _define("livekit_otel.eou.committed", "boolean", "Whether the user's turn was committed.")
+EOU_HOOK = _define(
+    "livekit_otel.eou.hook_duration",
+    "double",
+    "How long on_user_turn_completed ran where LiveKit does not report it: it asked for no reply, or was cut off.",
+    unit="s",
+)
+NODE_NAME = _define(
+    "livekit_otel.node.name",
+    "string",
+    "Which method of the agent it is: llm_node, tts_node, on_enter or on_exit. Only what the user's class overrides.",
+)
+NODE_FIRST_OUTPUT = _define(
+    "livekit_otel.node.time_to_first_output",
+    "double",
+    "From the start of the span to the first text, tool call or audio that the node yielded; absent without any.",
+    unit="s",
+)
+NODE_OWN_WORK = _define(
+    "livekit_otel.node.own_work",
+    "double[]",
+    "When the node itself worked before its first output, and no request inside it did: begin and end of each "
+    "such time, in seconds from the start of the span. Absent on on_enter and on_exit: their whole span is own work.",
+)
 TTS_TEXT = _define("livekit_otel.pii.tts.text", "string", "Text that was synthesised.", content=True)
 TOOL_STATUS = _define("livekit_otel.tool.status", "string", "done, error or cancelled, as LiveKit says.")
 TOOL_UPDATES = _define("livekit_otel.tool.updates", "int", "Progress updates that the tool sent.")
@@ -608,11 +698,12 @@ def type_of(name: str) -> AttributeType | None:
 # --- derived on turns and sessions ---
 # Set by TurnSpanProcessor on live spans; a report computes the same from stage spans and never reads these.
 #: Where the silence before an answer can go; every turn's parts sum to its e2e_latency.
-SILENCE_STAGES = ("transcription", "eou", "hook", "llm", "tool", "tts", "playback", "other")
+SILENCE_STAGES = ("transcription", "eou", "hook", "node", "llm", "tool", "tts", "playback", "other")
 _SILENCE_BRIEF = {
     "transcription": "for the final transcript",
     "eou": "for the decision that the user's turn was over",
-    "hook": "for Agent.on_user_turn_completed",
+    "hook": "for Agent.on_user_turn_completed, on_enter or on_exit",
+    "node": "for an overridden node's own work",
     "llm": "for text (or a realtime model's audio)",
     "tool": "for function tools",
     "tts": "for the first audio of synthesis",

@@ -25,7 +25,7 @@ NOT_SCRIPTED = {
     attr.TURN_NOTES: "LiveKit's values, which a turn's span gets as it ends: notes are corrections, always",
 }
 #: what waits for a turn that is over, or for its user, is known then: corrections say it, always
-LATE = {attr.TURN_WHY_NOT, attr.TURN_FALSE_CUTOFF, *(attr.gap(stage) for stage in ("transcription", "eou", "hook"))}
+LATE = {attr.TURN_WHY_NOT, attr.TURN_FALSE_CUTOFF, *(attr.gap(stage) for stage in ("transcription", "eou", "other"))}
 PIECES = (attr.JOURNAL_PREFIX, attr.PII_JOURNAL_PREFIX, attr.TURN_LATE_PREFIX)
 ROOT = Path(__file__).parent.parent
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from livekit_otel import SpanRecord, build_reports
+from livekit_otel import SpanRecord, build_reports, read_spans
 from livekit_otel import attributes as attr
 from livekit_otel.cli import main
+from livekit_otel.report.render_html import to_html
 from livekit_otel.report.render_json import to_document
 from livekit_otel.report.render_text import to_text
 from tests import report_kit as kit
@@ -105,9 +106,17 @@ def _silences() -> list[SpanRecord]:
     return spans
 
 
+def _own_work() -> list[SpanRecord]:
+    work = {attr.NODE_NAME: "llm_node", attr.SPEECH_ID: "sp", attr.NODE_OWN_WORK: [0.1, 0.2, 0.3, 0.4]}
+    return [
+        *tool_rounds(5_000)[1:],
+        *(_span(n, "node", n - 29_999, n - 29_998, 2, work) for n in range(30_000, 35_000)),
+    ]
+
+
 @pytest.mark.parametrize(
     "make",
-    [_nested, _loose, _masked, _decisions, _playouts, _long_words, _silences],
+    [_nested, _own_work, _loose, _masked, _decisions, _playouts, _long_words, _silences],
     ids=lambda make: make.__name__.strip("_"),
 )
 def test_time_follows_the_spans(make: Callable[[], list[SpanRecord]]) -> None:
@@ -122,6 +131,15 @@ def test_time_follows_the_spans(make: Callable[[], list[SpanRecord]]) -> None:
     assert time.process_time() - begin < 4.0
 
 
+def test_pages_of_many_sessions() -> None:
+    """A page costs what stands on it: a thousand sessions of a source are shown in a moment."""
+    spans = [_span(n, "session", n, n + 1, None, {attr.SESSION_ID: f"S{n}"}) for n in range(1, 1_001)]
+    begin = time.process_time()
+    pages = [to_html(report) for report in build_reports(spans)]
+    assert time.process_time() - begin < 2.5
+    assert all(f"S{n}" in page for n, page in enumerate(pages, start=1))
+
+
 def test_batches_that_a_piece_claims() -> None:
     """A piece of batch 999,999 costs no list of a million numbers, and what is missing is said."""
     begin = time.process_time()
@@ -131,6 +149,21 @@ def test_batches_that_a_piece_claims() -> None:
         [report] = build_reports(kit.records(call.spans))
         assert any("-999998 are missing" in warning for warning in report.warnings)
     assert time.process_time() - begin < 2.0
+
+
+@pytest.mark.parametrize("piece", ["\\udc00", "\\ud800", "\\ud83d\\ude00", "\\\\", "\\\\\\udc00"])
+def test_halves_of_pairs(piece: str, tmp_path: Path) -> None:
+    """A value of millions of escapes, halves of surrogate pairs among them, is read in a moment."""
+    path = tmp_path / "trace.jsonl"
+    call = kit.call(turns=1)
+    lines = kit.lines(call.spans)
+    words = piece * (18_000_000 // len(piece)) + "\\ud800"
+    lines[-1] = lines[-1].replace('"key"', f'"note": "{words}", "key"', 1)
+    path.write_text("\n".join(lines), encoding="utf-8")
+    begin = time.process_time()
+    [report] = build_reports(read_spans(path))
+    assert time.process_time() - begin < 1.5
+    assert len(report.spans) == len(call.spans)
 
 
 def test_long_session_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

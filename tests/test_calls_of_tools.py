@@ -368,7 +368,7 @@ def test_a_tools_own_model_is_none_of_the_conversations() -> None:
     """It is no model of the turn, and the request after it does not repeat what was recorded before."""
     trace = record("tool_with_a_model_of_its_own")
     (turn,) = build_report(trace.pipeline).turns
-    assert turn.models == ["kit/fake-llm", "kit/fake-tts", "kit/fake-stt"]
+    assert turn.models == ["kit/fake-stt", "kit/fake-llm", "kit/fake-tts"]
     requests = sorted(trace.of("llm"), key=lambda span: span.start_ns)
     asked = [str(one.attributes[attr.INPUT_MESSAGES]) for one in requests]
     assert ["asking please" in text for text in asked] == [True, False, False]

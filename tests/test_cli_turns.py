@@ -22,9 +22,9 @@ from .kit.trace import record
 HEADER = (
     "session_id,index,started_at,ended_at,end_reason,agent,started_speaking_at,stopped_speaking_at,transcription_delay,"
     "end_of_turn_delay,on_user_turn_completed_delay,llm_node_ttft,llm_node_tps,llm_node_ttfs,tts_node_ttfb,"
-    "playback_latency,e2e_latency,silence_transcription,silence_eou,silence_hook,silence_llm,silence_tool,silence_tts,"
-    "silence_playback,silence_other,interruptions,false_interruptions,backchannels,"
-    "answer_latency,dead_air,wait,answered,why_not,acknowledged,gap_transcription,gap_eou,gap_hook,gap_llm,gap_tool,"
+    "playback_latency,e2e_latency,silence_transcription,silence_eou,silence_hook,silence_node,silence_llm,silence_tool,"
+    "silence_tts,silence_playback,silence_other,interruptions,false_interruptions,backchannels,"
+    "answer_latency,dead_air,wait,answered,why_not,acknowledged,gap_transcription,gap_eou,gap_hook,gap_node,gap_llm,gap_tool,"
     "gap_tts,gap_playback,gap_other,false_cutoff"
 )
 

@@ -20,6 +20,7 @@ from livekit_otel.instrumentation import clock, closing, registry, scope, sessio
 from livekit_otel.instrumentation.trackers.eou import EouTracker
 from livekit_otel.instrumentation.trackers.interruption import InterruptionTracker
 from livekit_otel.instrumentation.trackers.llm import LlmTracker
+from livekit_otel.instrumentation.trackers.node import NodeRun, NodeTracker
 from livekit_otel.instrumentation.trackers.playback import PlaybackTracker
 from livekit_otel.instrumentation.trackers.realtime import RealtimeTracker
 from livekit_otel.instrumentation.trackers.requests import Request
@@ -39,6 +40,8 @@ CLASSES: tuple[type, ...] = (
     EouTracker,
     InterruptionTracker,
     LlmTracker,
+    NodeRun,
+    NodeTracker,
     PlaybackTracker,
     RealtimeTracker,
     SttTracker,
@@ -75,7 +78,15 @@ HOOKS: list[tuple[Any, str]] = [
     (recorder, "dump"),
 ]
 #: together these reach most hooks
-SOME = ("barge_in", "failing_tools", "realtime_tool", "judged_overlaps", "batch_recognizer", "handoff")
+SOME = (
+    "barge_in",
+    "failing_tools",
+    "realtime_tool",
+    "judged_overlaps",
+    "batch_recognizer",
+    "handoff",
+    "tts_node_that_starts_slowly",
+)
 #: sessions in which the slow test breaks each hook; CI has time for a part, ``LIVEKIT_OTEL_FAULTS=1000`` is all
 MOST = int(os.environ.get("LIVEKIT_OTEL_FAULTS", "20"))
 #: reached only by adapters that fall back, by other tracing in the process, and where nothing can be awaited

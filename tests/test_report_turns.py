@@ -26,6 +26,8 @@ from .kit.trace import OWN_MODELS, names, record
 #: what LiveKit alone reports: of a filler that comes first, of a hook that is cut off with the call, of words that come
 #: when the answer has been asked for
 ONLY_REPORTED = {
+    # LiveKit counts from the moment at which its filters let the first text pass
+    "tts_node_of_its_own": {"tts_node_ttfb"},
     "tool_that_speaks": {"llm_node_ttfs"},
     "tool_with_filler": {"llm_node_ttfs"},
     "filler_before_a_slow_answer": {"llm_node_ttfs"},

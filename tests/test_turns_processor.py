@@ -53,6 +53,7 @@ def test_a_turns_own_span_says_it_all() -> None:
         "silence.transcription": 0.2,
         "silence.eou": 0.3,
         "silence.hook": 0.1,
+        "silence.node": 0.0,
         "silence.llm": 0.3,
         "silence.tool": 0.0,
         "silence.tts": 0.5,

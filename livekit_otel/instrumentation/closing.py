@@ -86,6 +86,7 @@ def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[N
         state.trackers.llm.close,
         state.trackers.tts.close,
         state.trackers.realtime.close,
+        state.trackers.nodes.close,
         state.trackers.turns.close_all,
         state.trackers.stt.close,
         state.trackers.vad.close,

@@ -86,6 +86,7 @@ class SessionEvents:
             return
         to, at = self._trackers, self._scope.clock.at_ns(event.created_at)
         to.stt.speech_started()
+        to.eou.check.speaks_on()
         if to.playback.audible:
             to.interruptions.user_started(at, to.playback.turn)
 
@@ -128,6 +129,7 @@ class SessionEvents:
         turn = to.turns.speech_created(event.speech_handle, answers_speech=answers)
         if self.answering:
             to.turns.answers_commit(turn)
+        to.nodes.spoke()
         to.holds.speech_waits(event.speech_handle.id)
         if not answers:
             turn.by_server = realtime and not event.user_initiated

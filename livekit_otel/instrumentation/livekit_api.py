@@ -9,30 +9,18 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..containment import contained
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession, AgentTask, JobContext, SpeechHandle
     from livekit.agents.llm import RealtimeModel, RealtimeModelError
+    from livekit.agents.stt import STT, RecognizeStream
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
+    from livekit.agents.utils.aio import Chan
     from livekit.agents.voice.agent_activity import AgentActivity
-
-
-class EndOfTurnTimes(Protocol):
-    """When the user spoke, in unix seconds, as LiveKit has it at the end of a turn; None where it does not know."""
-
-    stopped_speaking_at: float | None
-    transcription_delay: float | None
-
-
-class EndOfTurn(Protocol):
-    """LiveKit's ``_EndOfTurnInfo``: one end-of-turn decision."""
-
-    new_transcript: str
-    skip_reply: bool
-    metrics: EndOfTurnTimes
+    from livekit.agents.voice.audio_recognition import AudioRecognition
 
 
 @cache
@@ -71,6 +59,22 @@ def current_speech(session: AgentSession[Any] | None) -> SpeechHandle | None:
 def turn_detection(activity: AgentActivity) -> object:
     """What ends the user's turns: ``vad``, ``stt``, ``manual``, ``realtime_llm``, or a model."""
     return getattr(activity, "_turn_detection", None)
+
+
+def endpointing_delays(activity: AgentActivity) -> tuple[float, float] | None:
+    """The shortest and the longest endpointing delay as they are now, seconds; None where LiveKit has none."""
+    endpointing = getattr(getattr(activity, "_audio_recognition", None), "_endpointing", None)
+    return (float(endpointing.min_delay), float(endpointing.max_delay)) if endpointing is not None else None
+
+
+def activity_of(recognition: AudioRecognition) -> AgentActivity:
+    """The activity that a session's recognition reports to."""
+    return cast("AgentActivity", recognition._hooks)
+
+
+def recognizer(stream: RecognizeStream) -> STT[Any]:
+    """The recognizer that a stream is of."""
+    return stream._stt
 
 
 def hook_task(activity: AgentActivity) -> asyncio.Task[object] | None:
@@ -146,18 +150,23 @@ def on_first_audio(stream: ChunkedStream | SynthesizeStream, callback: Callable[
 
     It gets the moment of ``time.perf_counter()`` at which the first text reached the provider, if LiveKit knows it.
     """
-    channel: Any = getattr(stream, "_event_ch", None)
-    send = getattr(channel, "send_nowait", None)
-    if send is None:
+    channel: Chan[Any] | None = getattr(stream, "_event_ch", None)
+    on_first_sent(channel, "tts.first_audio", lambda: callback(getattr(stream, "_started_time", None) or None))
+
+
+def on_first_sent(channel: Chan[Any] | None, fault: str, callback: Callable[[], None]) -> None:
+    """Call ``callback`` once, when the first item enters a channel of LiveKit's: nothing is done for later ones."""
+    if channel is None:
         return
+    channel_, send = cast("Any", channel), channel.send_nowait
 
-    def first(event: object) -> None:
-        del channel.send_nowait
-        with contained("tts.first_audio"):
-            callback(getattr(stream, "_started_time", None) or None)
-        send(event)
+    def first(item: object) -> None:
+        del channel_.send_nowait
+        with contained(fault):
+            callback()
+        send(item)
 
-    channel.send_nowait = first
+    channel_.send_nowait = first
 
 
 def recorded_events(session: AgentSession[Any]) -> list[Any] | None:

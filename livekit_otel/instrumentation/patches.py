@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from .hooks import agent_task, amd, eou, llm, native, realtime, session, speech, stt, tool, tts
+from .hooks import agent_task, amd, eou, llm, native, node, realtime, session, speech, stt, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -25,6 +25,7 @@ class Patch:
     wrapper: Callable[..., Any]
 
 
+_VOICE = "livekit.agents.voice"
 _SESSION = "livekit.agents.voice.agent_session"
 _ACTIVITY = "livekit.agents.voice.agent_activity"
 _LLM = "livekit.agents.llm.llm"
@@ -41,10 +42,15 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_ACTIVITY, "AgentActivity", "on_end_of_speech", speech.on_end_of_speech),
     Patch(_ACTIVITY, "AgentActivity", "start", speech.start_activity),
     Patch(_ACTIVITY, "AgentActivity", "on_end_of_turn", eou.on_end_of_turn),
+    Patch(_ACTIVITY, "AgentActivity", "on_eot_prediction", eou.on_eot_prediction),
+    Patch("livekit.agents.voice.audio_recognition", "AudioRecognition", "_run_eou_detection", eou.run_eou_detection),
     Patch(_ACTIVITY, "AgentActivity", "on_preemptive_generation", eou.on_preemptive_generation),
     Patch(_ACTIVITY, "AgentActivity", "clear_user_turn", eou.clear_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "commit_user_turn", eou.commit_user_turn),
     Patch(_ACTIVITY, "AgentActivity", "_user_turn_completed_task", eou.user_turn_completed_task),
+    Patch(_ACTIVITY, "AgentActivity", "_create_speech_task", node.create_speech_task),
+    Patch(_VOICE, "agent_activity", "perform_llm_inference", node.perform_llm_inference),
+    Patch(_VOICE, "agent_activity", "perform_tts_inference", node.perform_tts_inference),
     Patch(_ACTIVITY, "trace_utils", "record_exception", eou.record_exception),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_started", realtime.input_speech_started),
     Patch(_ACTIVITY, "AgentActivity", "_on_input_speech_stopped", realtime.input_speech_stopped),
@@ -70,6 +76,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch("livekit.agents.telemetry.traces", "_DynamicTracer", "set_provider", native.set_provider),
     Patch(_STT, "STT", "recognize", stt.recognize),
     Patch(_STT, "RecognizeStream", "_main_task", stt.stream_main_task),
+    Patch(_STT, "RecognizeStream", "_emit_error", stt.emit_error),
+    Patch(_ACTIVITY, "AgentActivity", "on_final_transcript", stt.heard),
 )
 
 

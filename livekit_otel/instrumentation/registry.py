@@ -30,6 +30,12 @@ def of(session: AgentSession[Any]) -> SessionState | None:
     return _states.get(session)
 
 
+def traced(session: AgentSession[Any]) -> SessionState | None:
+    """The state of a session whose spans are recorded, open or closed."""
+    state = _states.get(session)
+    return state if state is not None and state.recording else None
+
+
 def all_states() -> list[SessionState]:
     return list(_states.values())
 
@@ -64,5 +70,5 @@ def current() -> SessionState | None:
         session = reference() if reference is not None else None
     if session is None:
         return None
-    state = _states.get(session)
-    return state if state is not None and state.recording and not state.closed else None
+    state = traced(session)
+    return state if state is not None and not state.closed else None

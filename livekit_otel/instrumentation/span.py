@@ -15,6 +15,7 @@ from ..journal import Attributes
 from ..provider import proxies
 from ..provider.limits import NO_LIMITS, Limits
 from .budget import Budget
+from .failures import failure_attributes
 from .values import clip
 
 __all__ = ["PipelineSpan", "SpanFactory", "SpanOwner"]
@@ -28,7 +29,9 @@ OPERATIONS = {
     attr.KIND_TOOL: "execute_tool",
     attr.KIND_TTS: "text_to_speech",
 }
-_CHAINS = frozenset({attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION})
+_CHAINS = frozenset(
+    {attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_NODE, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION}
+)
 #: Spans that carry journal data when they end, which saves half of the checkpoints. Those that people filter out, to
 #: see less and to pay less (VAD, playback, interruptions), do not.
 _CARRIERS = frozenset(
@@ -100,7 +103,7 @@ class PipelineSpan:
         self.outcome = attr.OUTCOME_ERROR
         self.otel.set_status(trace.StatusCode.ERROR)
         name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
-        self.otel.set_attribute(attr.ERROR_TYPE, name)
+        self.otel.set_attributes({attr.ERROR_TYPE: name, **failure_attributes(error)})
         if message:
             self.otel.set_attribute(attr.ERROR_MESSAGE, clip(message))
 

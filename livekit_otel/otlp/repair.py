@@ -9,8 +9,12 @@ import msgspec
 __all__ = ["BOM", "balance", "concatenated", "salvage", "without_lone_surrogates"]
 
 BOM = b"\xef\xbb\xbf"
-_HALF = re.compile(rb"(?<!\\)((?:\\\\)*)\\u(?:[dD][89abAB]..(?!\\u[dD][c-fC-F])|[dD][c-fC-F]..)")
-_PAIR = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..")
+#: Half of a surrogate pair. Before it there may be no other escape's second character: see ``_BACKSLASH``.
+_HALF = re.compile(
+    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F]..)",
+)
+#: Stands for an escaped backslash while halves are looked for; UTF-8 never has these bytes.
+_BACKSLASH = b"\xff\xfe"
 #: An escape, a quote or a bracket. Not whole strings: to match one of many megabytes would need gigabytes.
 _TOKEN = re.compile(rb'\\.|["{}\[\]]', re.DOTALL)
 _BRACKET = re.compile(rb"[{}\[\]]")
@@ -26,12 +30,11 @@ def without_lone_surrogates(data: bytes) -> bytes:
     """Text with halves of surrogate pairs, which Python's encoder writes and UTF-8 cannot carry, made readable."""
     if b"\\ud" not in data and b"\\uD" not in data:
         return data
-    kept: list[bytes] = []
-    at = 0
-    for pair in _PAIR.finditer(data):
-        kept += [_HALF.sub(rb"\1\\ufffd", data[at : pair.start()]), pair[0]]
-        at = pair.end()
-    return b"".join([*kept, _HALF.sub(rb"\1\\ufffd", data[at:])])
+    if _BACKSLASH in data:
+        return data  # no UTF-8, so nothing can read it
+    # one replacement by a constant: a line can hold millions of halves
+    marked = data.replace(rb"\\", _BACKSLASH)
+    return _HALF.sub(rb"\\ufffd", marked).replace(_BACKSLASH, rb"\\")
 
 
 def salvage(data: bytes) -> bytes | None:

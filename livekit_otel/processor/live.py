@@ -33,7 +33,9 @@ RECENT_TURNS = 8
 #: stretches of sound that are remembered: silences are free of them
 MAX_SOUNDS = 256
 #: what has worked for an answer that will be heard
-_LEADS_TO_VOICE = frozenset({attr.KIND_EOU, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME})
+_LEADS_TO_VOICE = frozenset(
+    {attr.KIND_EOU, attr.KIND_LLM, attr.KIND_NODE, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME}
+)
 _HEARD = frozenset({attr.KIND_VAD, attr.KIND_PLAYBACK})
 _BEFORE_ASKING = frozenset({attr.KIND_VAD, attr.KIND_STT})
 #: attributes that a span may have before an SDK drops the oldest (OpenTelemetry's default)

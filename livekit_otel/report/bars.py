@@ -11,9 +11,9 @@ from .turns import Turn
 __all__ = ["LETTERS", "SHADES", "Scale", "parts"]
 
 #: a character per stage, which tells stages apart without colours
-SHADES = dict(zip(attr.SILENCE_STAGES, "░▒╳█▚▓▄·", strict=True))
+SHADES = dict(zip(attr.SILENCE_STAGES, "░▒╳◆█▚▓▄·", strict=True))
 #: where the output has no such characters
-LETTERS = dict(zip(attr.SILENCE_STAGES, "rehltsp.", strict=True))
+LETTERS = dict(zip(attr.SILENCE_STAGES, "rehnltsp.", strict=True))
 #: a bar this many times as long as the median's is cut, so that one long wait does not flatten all others
 _OUTLIER = 3.0
 

@@ -11,8 +11,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import attributes as attr
 from .._display import visible
@@ -22,6 +23,9 @@ from . import view
 from .model import SessionReport
 from .turns import Turn
 
+if TYPE_CHECKING:
+    import jinja2
+
 __all__ = ["to_html"]
 
 #: lanes of the time line, from top to bottom
@@ -29,6 +33,7 @@ _KINDS = (
     attr.KIND_VAD,
     attr.KIND_STT,
     attr.KIND_EOU,
+    attr.KIND_NODE,
     attr.KIND_LLM,
     attr.KIND_REALTIME,
     attr.KIND_TOOL,
@@ -36,24 +41,19 @@ _KINDS = (
     attr.KIND_PLAYBACK,
     attr.KIND_INTERRUPTION,
 )
-_STAGES = ("transcription", "eou", "hook", "llm", "tool", "tts", "playback", "other")
 _WORDS = 600
 _TOOLS = 200
 
 
 def to_html(report: SessionReport) -> str:
     """The page. Raises :class:`MissingDependencyError` without jinja2 (extra ``html``)."""
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingDependencyError(f"the HTML report needs jinja2: {install_hint('html')}") from error
-    style, script, template = (_file(name) for name in ("report.css", "report.js", "report.html.j2"))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_inert)
-    return environment.from_string(template).render(
+    template = _template()
+    style, script = _file("report.css"), _file("report.js")
+    return template.render(
         title=f"Voice call of {view.one_line(report.agent_name)}" if report.agent_name else "Voice call",
         facts={"session": report.session_id, **view.facts(report)},
         warnings=[view.one_line(warning) for warning in report.warnings],
-        stages=_STAGES,
+        stages=attr.SILENCE_STAGES,
         latencies=view.latencies(report),
         usage=view.usage(report),
         tools=list(_tools(report)),
@@ -74,7 +74,7 @@ def _data(report: SessionReport) -> dict[str, Any]:
     return {
         "length": _ms(end - begin),
         "kinds": _KINDS,
-        "stages": _STAGES,
+        "stages": attr.SILENCE_STAGES,
         "latencies": names,
         "turns": [_turn(turn, begin, names) for turn in report.turns],
     }
@@ -102,7 +102,7 @@ def _turn(turn: Turn, begin: int, names: list[str]) -> dict[str, Any]:
 
 
 def _parts(stages: Mapping[str, float]) -> list[list[int]]:
-    return [[_STAGES.index(name), round(value * 1000)] for name, value in stages.items() if value > 0.0005]
+    return [[attr.SILENCE_STAGES.index(name), round(value * 1000)] for name, value in stages.items() if value > 0.0005]
 
 
 def _tool(attributes: Mapping[str, Any]) -> Any:
@@ -152,10 +152,23 @@ def _inert(value: Any) -> Any:
     return [_inert(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+@cache
+def _template() -> jinja2.Template:
+    """Compiled once: a source can hold thousands of sessions."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependencyError(f"the HTML report needs jinja2: {install_hint('html')}") from error
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_inert)
+    return environment.from_string(_file("report.html.j2"))
+
+
+@cache
 def _file(name: str) -> str:
     return (resources.files(__package__) / "html" / name).read_text(encoding="utf-8").strip()
 
 
+@cache
 def _hash(text: str) -> str:
     """The page's own script or style, as its Content-Security-Policy names it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

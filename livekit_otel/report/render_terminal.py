@@ -21,7 +21,7 @@ __all__ = ["COLOURS", "show"]
 COLOURS = dict(
     zip(
         attr.SILENCE_STAGES,
-        ("cyan", "yellow", "magenta", "blue", "red", "green", "bright_magenta", "bright_black"),
+        ("cyan", "yellow", "magenta", "bright_blue", "blue", "red", "green", "bright_magenta", "bright_black"),
         strict=True,
     )
 )

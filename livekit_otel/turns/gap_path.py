@@ -6,13 +6,14 @@ from .. import attributes as attr
 from ..spans import SpanRecord
 from .intervals import Interval
 from .model import Segment
+from .own_work import explained
 from .silence import CriticalPath
 from .stages import Stages, hook_ns, speech_of
 from .wait import Wait
 
 __all__ = ["open_path", "path_to"]
 
-_, _, _HOOK, _LLM, _TOOL, _TTS, _, _OTHER = attr.SILENCE_STAGES
+_, _, _HOOK, _, _LLM, _TOOL, _TTS, _, _OTHER = attr.SILENCE_STAGES
 _STAGES = {attr.KIND_TOOL: _TOOL, attr.KIND_LLM: _LLM, attr.KIND_REALTIME: _LLM, attr.KIND_TTS: _TTS}
 
 
@@ -76,4 +77,4 @@ class _GapPath(CriticalPath):
     def whole(self) -> tuple[Segment, ...]:
         """The path to the beginning of the silence; what no stage explains is nobody's."""
         self.extend(self._gap, self.floor)
-        return tuple(reversed(self.segments))
+        return explained(reversed(self.segments), self._stages.work)

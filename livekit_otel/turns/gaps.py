@@ -30,7 +30,7 @@ _EXACT = 1_000
 #: silences of one turn that are followed back; of more, nobody knows where they went
 _MAX_PATHS = 100
 _Path = Callable[[Interval], tuple[Segment, ...]]
-_PLAYBACK, _OTHER = attr.SILENCE_STAGES[6:]
+_PLAYBACK, _OTHER = attr.SILENCE_STAGES[-2:]
 #: end reasons, and why nobody answered
 _REASONS = (attr.END_FAILED, attr.END_INTERRUPTED, attr.END_SESSION_CLOSED, attr.END_NO_REPLY)
 

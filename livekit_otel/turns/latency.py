@@ -8,6 +8,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord, number, seconds
 from .gaps import WholeWait
 from .model import TurnLatency
+from .own_work import first_output, node_of, writer_of
 from .stages import Stages, avatar_ns, first_audio, first_token, held_until, hook_ns, provider_start, speech_of
 from .wait import Wait, user_started
 
@@ -62,7 +63,7 @@ def latency_of(stages: Stages, wait: Wait, spoken: Spoken, whole: WholeWait) -> 
         "started_speaking_at": user_started(stages, wait),
         "stopped_speaking_at": wait.stopped_ns,
         "e2e_latency": wait.e2e_ns,
-        "playback_latency": _playback(wait, spoken),
+        "playback_latency": _playback(stages, wait, spoken),
         "dead_air": _dead_air(wait, whole),
     }
     if wait.stopped_ns is not None and whole.answer is not None:
@@ -75,7 +76,7 @@ def latency_of(stages: Stages, wait: Wait, spoken: Spoken, whole: WholeWait) -> 
             transcript = stages.transcript_ns(wait.commit_ns)
             found["end_of_turn_delay"] = wait.commit_ns - wait.stopped_ns
             found["transcription_delay"] = None if transcript is None else max(0, transcript - wait.stopped_ns)
-    request, tts = spoken.request, spoken.tts
+    tts = spoken.tts
     failed = stages.failed_before(tts) if tts is not None else None
     started = provider_start(tts) if tts is not None else None
     if failed is not None:
@@ -83,18 +84,35 @@ def latency_of(stages: Stages, wait: Wait, spoken: Spoken, whole: WholeWait) -> 
     if tts is not None:
         audio = first_audio(tts)
         begin = started if started is not None else tts.start_ns
-        found["tts_node_ttfb"] = None if audio is None else audio - begin
-    tps = None
-    if request is not None and request.kind == attr.KIND_LLM:
+        found["tts_node_ttfb"] = None if audio is None else _handed_on(stages, tts, audio) - begin
+    tps = _of_text(stages, spoken, started, found)
+    numbers = {name: seconds(ns) for name, ns in found.items() if ns is not None}
+    return TurnLatency(**numbers, llm_node_tps=tps)
+
+
+def _of_text(stages: Stages, spoken: Spoken, started: int | None, found: dict[str, int | None]) -> float | None:
+    """Add the times of the text to those found; ``started``: when it reached the TTS. Returns tokens per second."""
+    request, tts, playback = spoken.request, spoken.tts, spoken.playback
+    if request is not None and request.kind != attr.KIND_LLM:
+        return None
+    token = tps = None
+    if request is not None:
         token, begun = first_token(request), stages.attempts_start(request)
-        found["llm_node_ttft"] = None if token is None else token - begun
-        if started is not None and started >= begun and tts is not None and _same_speech(tts, request):
-            found["llm_node_ttfs"] = started - begun
+        node = node_of(stages.nodes, "llm_node", speech_of(request), request.start_ns)
         tokens = number(request.attributes, _COMPLETION)
         if token is not None and tokens and request.end_ns > token:
             tps = tokens / seconds(request.end_ns - token)
-    numbers = {name: seconds(ns) for name, ns in found.items() if ns is not None}
-    return TurnLatency(**numbers, llm_node_tps=tps)
+    else:
+        node = writer_of(stages.nodes, speech_of(playback), playback.start_ns) if playback is not None else None
+    if node is not None:
+        # LiveKit measures the node, with what it does itself
+        token, begun = first_output(node), node.start_ns
+    elif request is None:
+        return None
+    found["llm_node_ttft"] = None if token is None else token - begun
+    if started is not None and started >= begun and tts is not None and _same_speech(tts, request or tts):
+        found["llm_node_ttfs"] = started - begun
+    return tps
 
 
 def _dead_air(wait: Wait, whole: WholeWait) -> int | None:
@@ -104,16 +122,26 @@ def _dead_air(wait: Wait, whole: WholeWait) -> int | None:
     return sum(one.end_ns - one.start_ns for one in whole.gaps)
 
 
-def _playback(wait: Wait, spoken: Spoken) -> int | None:
+def _handed_on(stages: Stages, tts: SpanRecord, audio_ns: int) -> int:
+    """When the audio that a synthesis gave left the ``tts_node`` that it ran in."""
+    node = node_of(stages.nodes, "tts_node", speech_of(tts), tts.start_ns)
+    output = first_output(node) if node is not None else None
+    return audio_ns if output is None else max(output, audio_ns)
+
+
+def _playback(stages: Stages, wait: Wait, spoken: Spoken) -> int | None:
     """From the first audio that may be played to the playout."""
     playback, tts, request = spoken.playback, spoken.tts, spoken.request
     if playback is None:
         return None
     if tts is None:
-        return avatar_ns(playback)
+        node = writer_of(stages.nodes, speech_of(playback), playback.start_ns, "tts_node")
+        own = first_output(node) if node is not None else None
+        return avatar_ns(playback) if own is None else max(0, playback.start_ns - max(own, held_until(playback) or own))
     audio = first_audio(tts)
     if audio is None:
         return None
+    audio = _handed_on(stages, tts, audio)
     released = wait.released_ns
     if released is not None and request is not None and request.start_ns < released:
         audio = max(audio, released)

@@ -22,12 +22,13 @@ from bisect import bisect_left, bisect_right
 from .. import attributes as attr
 from ..spans import SpanRecord
 from .model import Segment
+from .own_work import OwnWork, explained, work_before
+from .path import OTHER, OUTSIDE, PLAYBACK, WalkedPath
 from .stages import (
     Stages,
     avatar_ns,
     first_audio,
     first_token,
-    held_until,
     provider_start,
     response_audio,
     speech_of,
@@ -36,9 +37,9 @@ from .wait import Wait
 
 __all__ = ["CriticalPath", "critical_path"]
 
-#: the speech of requests that code makes outside of any, before it speaks
-_OUTSIDE = ""
-_TRANSCRIPTION, _EOU, _HOOK, _LLM, _TOOL, _TTS, _PLAYBACK, _OTHER = attr.SILENCE_STAGES
+#: what follows within this time follows at once
+_SAME = 1_000_000
+_TRANSCRIPTION, _EOU, _HOOK, _NODE, _LLM, _TOOL, _TTS = attr.SILENCE_STAGES[:-2]
 
 
 def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
@@ -48,45 +49,11 @@ def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
     path = CriticalPath(stages, wait, wait.stopped_ns, wait.playback)
     path.answer()
     path.before_answer()
-    return tuple(reversed(path.segments))
+    return explained(reversed(path.segments), stages.work)
 
 
-class CriticalPath:
-    """The path so far, from its end backwards. ``at`` is where it begins, ``floor`` how far back a stage may reach."""
-
-    def __init__(self, stages: Stages, wait: Wait, stopped_ns: int, playback: SpanRecord) -> None:
-        self.segments: list[Segment] = []
-        self._stages = stages
-        self._wait = wait
-        self._playback = playback
-        self._stopped = stopped_ns
-        self.at = playback.start_ns
-        self.floor = stopped_ns
-        self._seen: set[str] = set()
-        #: what the time belongs to that lies before the step at hand and in no other
-        self._gap = _OTHER
-        self._tool_starts = [one.start_ns for one in stages.tool]
-        #: by speech, None for all of them
-        self.requests: dict[str | None, list[SpanRecord]] = {None: list(stages.llm)}
-        for one in stages.llm:
-            self.requests.setdefault(speech_of(one) or _OUTSIDE, []).append(one)
-        self.requests.setdefault(_OUTSIDE, []).extend(stages.beside)
-
-    @property
-    def reach(self) -> int:
-        """How far back what was waited for may have begun."""
-        return self.floor
-
-    def extend(self, stage: str, ns: int) -> None:
-        """Everything between ``ns`` and here was spent on ``stage``."""
-        ns = max(ns, self.floor)
-        if ns >= self.at:
-            return
-        if self.segments and self.segments[-1].stage == stage:
-            self.segments[-1] = Segment(stage, ns, self.segments[-1].end_ns)
-        else:
-            self.segments.append(Segment(stage, ns, self.at))
-        self.at = ns
+class CriticalPath(WalkedPath):
+    """Follows the path back, stage by stage."""
 
     def answer(self) -> None:
         """From the voice to the first request that worked for it."""
@@ -97,12 +64,14 @@ class CriticalPath:
         tts = self._voice(playback, source)
         if tts is not None:
             source = self._synthesis(tts, speech)
+        elif (work := work_before(self._stages.work, "tts_node", speech, self.at)) is not None:
+            source = self._own_voice(work, speech)
         elif source is not None and source.kind == attr.KIND_REALTIME:
             if not self._held(response_audio(source)):
-                self.extend(_PLAYBACK, self.at - (avatar_ns(playback) or 0))
+                self.extend(PLAYBACK, self.at - (avatar_ns(playback) or 0))
         elif source is not None:
-            # a tts_node that makes its own audio: nothing tells when
-            self.extend(_OTHER, first_token(source) or source.start_ns)
+            # a tts_node that makes its own audio, in a trace that does not say when
+            self.extend(OTHER, first_token(source) or source.start_ns)
         self._back_from(source if source is not None else self._wait_for(None, speech))
 
     def _back_from(self, request: SpanRecord | None) -> None:
@@ -112,29 +81,26 @@ class CriticalPath:
             self._seen.add(request.span_id)
             self.extend(_LLM, request.start_ns)
             # a response begins when its plugin says so: the model was waited for before that, too
-            self._gap = _LLM if request.kind == attr.KIND_REALTIME else _OTHER
+            self._gap = _LLM if request.kind == attr.KIND_REALTIME else OTHER
             request = self._wait_for(request, speech_of(request))
 
     def _voice(self, playback: SpanRecord, source: SpanRecord | None) -> SpanRecord | None:
         """The synthesis that a playout began with."""
         return self._stages.synthesis(playback)
 
-    def _held(self, audio_ns: int | None) -> bool:
-        """What LiveKit held back although its audio was there waited for what no stage of the turn is."""
-        until = held_until(self._playback)
-        if until is None or audio_ns is None or audio_ns >= until:
-            return False
-        self.extend(_PLAYBACK, until)
-        self.extend(_OTHER, audio_ns)
-        return True
-
     def _synthesis(self, tts: SpanRecord, speech: str | None) -> SpanRecord | None:
         """A synthesis, back to the request whose text it spoke."""
         self._set_floor(tts)
         audio = first_audio(tts)
         if audio is not None:
-            self._held(audio)
-            self.extend(_PLAYBACK, audio)
+            kept = work_before(self._stages.work, "tts_node", speech, self.at)
+            kept = kept if kept is not None and kept.start_ns >= audio else None
+            self._held(audio if kept is None else kept.end_ns)
+            if kept is not None:
+                # the node had the audio, and kept it back
+                self.extend(PLAYBACK, kept.end_ns)
+                self.extend(_NODE, audio)
+            self.extend(PLAYBACK, audio)
         failed = self._stages.failed_before(tts)
         begin = tts.start_ns if failed is not None else provider_start(tts)
         self.extend(_TTS, tts.start_ns if begin is None else begin)
@@ -142,20 +108,43 @@ class CriticalPath:
             self.extend(_TTS, failed.start_ns)
         start = min(tts.start_ns, failed.start_ns) if failed is not None else tts.start_ns
         source = self._stages.text_source(speech, self.at)
-        if source is None:
+        writes = self._writer(speech) if source is None else None
+        if source is None and writes is None:
             self.extend(_TTS, start)
-        elif source.end_ns < self.at:
+        elif source is not None and source.end_ns < self.at:
             # all text was there: the rest is the provider's, or nobody's
             self.extend(_TTS, max(source.end_ns, start))
-            self.extend(_OTHER, source.end_ns)
+        self._before_synthesis(tts, speech)
+        if source is not None:
+            self.extend(OTHER, source.end_ns)
+        elif writes is not None:
+            self.extend(_NODE, writes)
         return source
+
+    def _own_voice(self, work: OwnWork, speech: str | None) -> SpanRecord | None:
+        """A ``tts_node`` that makes its own audio, back to the request whose text it spoke."""
+        if not self._held(work.end_ns):
+            self.extend(PLAYBACK, work.end_ns)
+        self.extend(_NODE, work.start_ns)
+        source = self._stages.text_source(speech, self.at)
+        if source is not None:
+            self.extend(OTHER, source.end_ns)
+        elif (writes := self._writer(speech)) is not None:
+            self.extend(_NODE, writes)
+        return source
+
+    def _before_synthesis(self, tts: SpanRecord, speech: str | None) -> None:
+        """What a ``tts_node`` did before it asked for the synthesis, where the synthesis waited for nothing else."""
+        work = work_before(self._stages.work, "tts_node", speech, tts.start_ns + _SAME)
+        if work is not None and work.end_ns >= max(tts.start_ns, self.at) - _SAME:
+            self.extend(_NODE, work.start_ns)
 
     def _wait_for(self, request: SpanRecord | None, speech: str | None) -> SpanRecord | None:
         """What the step at hand (a request, or a speech without one) had to wait for: a tool, or a request before.
 
         Returns the next request on the way back.
         """
-        before = self._request_before(speech if request is not None else _OUTSIDE)
+        before = self._request_before(speech if request is not None else OUTSIDE)
         tool = self._tool_before(before.start_ns if before is not None else None)
         end = min(tool.end_ns, self.at) if tool is not None else None
         if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):
@@ -165,13 +154,13 @@ class CriticalPath:
             self.extend(_TOOL, tool.start_ns)
             caller = self._request_before(speech_of(tool))
             if caller is not None:
-                self.extend(_OTHER, min(caller.end_ns, self.at))
+                self.extend(OTHER, min(caller.end_ns, self.at))
             return caller
         if before is None and tool is None:
             failed = self._failed_before()
             if failed is not None:
                 # what is said, or asked for once more, because the answer failed
-                self.extend(_OTHER, min(failed.end_ns, self.at))
+                self.extend(OTHER, min(failed.end_ns, self.at))
             return failed
         if before is not None and before.end_ns <= self.at:
             # a request that failed, or that the next one builds on
@@ -194,7 +183,7 @@ class CriticalPath:
         """The latest request of a speech, or outside of any; one that fails later (a fallback adapter's probe) had no
         part in this."""
         latest: list[SpanRecord] = []
-        for found in (self.requests.get(speech, []), self.requests.get(_OUTSIDE, [])):
+        for found in (self.requests.get(speech, []), self.requests.get(OUTSIDE, [])):
             # the walk only goes back: what is no such request now never becomes one
             while found and not self._may_precede(found[-1]):
                 found.pop()
@@ -216,15 +205,6 @@ class CriticalPath:
             if one.span_id not in self._seen
         ]
         return max(found, key=lambda one: (min(one.end_ns, self.at), one.start_ns, one.span_id), default=None)
-
-    def _set_floor(self, stage: SpanRecord) -> None:
-        """Stages of the speech that the commit released cannot have been waited for before that."""
-        wait = self._wait
-        if wait.eou is None or wait.released_ns is None:
-            return
-        speech, mine = speech_of(wait.eou), speech_of(stage)
-        waits = speech is None or mine is None or mine == speech or bool(stage.attributes.get(attr.LLM_PREEMPTIVE))
-        self.floor = min(wait.released_ns, self.at) if waits else self._stopped
 
     def before_answer(self) -> None:
         """From the first request to the user's silence."""

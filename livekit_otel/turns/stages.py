@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
 from .around import AVATAR, is_playout, is_speech
+from .own_work import own_work
 
 __all__ = [
     "DECIDED_BY",
@@ -82,49 +83,48 @@ class Stages:
         beside: requests that code makes for itself outside of any speech.
         eou: decisions that committed the user's turn.
         llm: requests to an LLM, and responses of a realtime model.
+        nodes: nodes with own work, ``on_enter`` and ``on_exit``.
+        work: when these worked, by start.
         playback: playouts (not spans that only carry an avatar's metrics).
         transcripts: speech recognitions that worked.
     """
 
-    __slots__ = ("beside", "eou", "llm", "playback", "tool", "transcripts", "tts", "vad")
+    __slots__ = ("beside", "eou", "llm", "nodes", "playback", "tool", "transcripts", "tts", "vad", "work")
 
     def __init__(self, records: Iterable[SpanRecord]) -> None:
         self.beside: list[SpanRecord] = []
         self.eou: list[SpanRecord] = []
         self.llm: list[SpanRecord] = []
+        self.nodes: list[SpanRecord] = []
         self.playback: list[SpanRecord] = []
         self.tool: list[SpanRecord] = []
         self.transcripts: list[SpanRecord] = []
         self.tts: list[SpanRecord] = []
         self.vad: list[SpanRecord] = []
+        whole = {attr.KIND_NODE: self.nodes, attr.KIND_TOOL: self.tool, attr.KIND_TTS: self.tts}
         for record in sorted(records, key=_order):
             kind, attributes = record.kind, record.attributes
             outcome = attributes.get(attr.OUTCOME)
             if outcome == attr.OUTCOME_DISCARDED:
                 continue
-            if kind == attr.KIND_EOU:
-                if flag(attributes, attr.EOU_COMMITTED):
-                    self.eou.append(record)
-            elif kind == attr.KIND_LLM:
-                if attr.LLM_OWN in attributes:
-                    if speech_of(record) is None:
-                        self.beside.append(record)
-                elif _DECISION not in attributes or _LLM_METRICS in attributes:
-                    self.llm.append(record)
-            elif kind == attr.KIND_REALTIME:
+            if kind == attr.KIND_EOU and flag(attributes, attr.EOU_COMMITTED):
+                self.eou.append(record)
+            elif kind == attr.KIND_LLM and attr.LLM_OWN in attributes:
+                if speech_of(record) is None:
+                    self.beside.append(record)
+            elif (
+                kind == attr.KIND_LLM and (_DECISION not in attributes or _LLM_METRICS in attributes)
+            ) or kind == attr.KIND_REALTIME:
                 self.llm.append(record)
-            elif kind == attr.KIND_PLAYBACK:
-                if is_playout(attributes):
-                    self.playback.append(record)
-            elif kind == attr.KIND_TOOL:
-                self.tool.append(record)
-            elif kind == attr.KIND_STT:
-                if outcome != attr.OUTCOME_ERROR:
-                    self.transcripts.append(record)
-            elif kind == attr.KIND_TTS:
-                self.tts.append(record)
+            elif kind == attr.KIND_PLAYBACK and is_playout(attributes):
+                self.playback.append(record)
+            elif kind == attr.KIND_STT and outcome != attr.OUTCOME_ERROR:
+                self.transcripts.append(record)
             elif kind == attr.KIND_VAD and is_speech(attributes):
                 self.vad.append(record)
+            elif kind in whole:
+                whole[kind].append(record)
+        self.work = own_work(self.nodes)
 
     def synthesis(self, playback: SpanRecord, since_ns: int = 0) -> SpanRecord | None:
         """The synthesis whose audio a playout began with; ``since_ns``: it belongs to a step that began then."""
@@ -186,7 +186,8 @@ class Stages:
 
 def hook_ns(eou: SpanRecord) -> int | None:
     """How long ``on_user_turn_completed`` took after the commit."""
-    return nanoseconds(eou.attributes, _HOOK)
+    known = nanoseconds(eou.attributes, _HOOK)
+    return known if known is not None else nanoseconds(eou.attributes, attr.EOU_HOOK)
 
 
 def held_ns(eou: SpanRecord) -> int | None:
@@ -214,6 +215,10 @@ STAGE_ATTRIBUTES = frozenset(
         attr.EOU_SOURCE,
         attr.EOU_HELD,
         attr.EOU_HELD_BY,
+        attr.EOU_HOOK,
+        attr.NODE_FIRST_OUTPUT,
+        attr.NODE_NAME,
+        attr.NODE_OWN_WORK,
         attr.LLM_OWN,
         attr.VAD_SPEECH,
         attr.TTS_FIRST_BYTE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from livekit.agents import APIConnectOptions, llm
+from livekit.agents import APIConnectOptions, APIStatusError, llm
 from livekit.agents import tts as lk_tts
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
@@ -89,4 +89,32 @@ async def stt_fails(call: Call) -> None:
     session = call.session(conn_options=NO_PATIENCE)
     await call.start(session)
     await call.until(9.0)
+    await call.close(session)
+
+
+@scenario()
+async def providers_refuse(call: Call) -> None:
+    """Each provider fails once, with its own code: the recognizer's socket drops, the first model and the first
+    voice refuse, and others answer."""
+    busy = APIStatusError("too many requests", status_code=429, request_id="req-1")
+    dropped = APIStatusError("connection closed", status_code=1011)
+
+    async def refuses(stream: Any, items: list[Any]) -> None:
+        raise busy
+
+    models: list[llm.LLM[Any]] = [
+        FakeLLM(refuses, truth=call.truth, model="first-llm"),
+        FakeLLM(plain_reply, truth=call.truth, model="second-llm"),
+    ]
+    voices: list[lk_tts.TTS[Any]] = [
+        FakeTTS(truth=call.truth, error=dropped, model="first-tts"),
+        FakeTTS(truth=call.truth, model="second-tts"),
+    ]
+    call.caller.recognizer_fails(0.5, dropped).says(f"anybody there {CANARY}", 2.0)
+    session = call.session(
+        llm=llm.FallbackAdapter(models, max_retry_per_llm=1, retry_interval=0.1),
+        tts=lk_tts.FallbackAdapter(voices, max_retry_per_tts=1),
+    )
+    await call.start(session)
+    await call.until(12.0)
     await call.close(session)

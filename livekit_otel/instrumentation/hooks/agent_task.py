@@ -27,8 +27,8 @@ def await_task(
     state = None
     with contained("task.awaited"):
         session = livekit_api.activity_session()
-        state = registry.of(session) if session is not None else None
-        if state is not None and state.recording:
+        state = registry.traced(session) if session is not None else None
+        if state is not None:
             _sessions[agent] = state
             state.trackers.tasks.awaited(agent, current_call())
     try:

@@ -61,8 +61,8 @@ def resume_authorization(wrapped: Callable[..., Any], activity: AgentActivity, a
 
 @contain("amd.gate")
 def _gate(activity: AgentActivity, *, closed: bool) -> None:
-    state = registry.of(activity.session)
-    if state is not None and state.recording:
+    state = registry.traced(activity.session)
+    if state is not None:
         state.trackers.holds.detection(running=closed)
 
 

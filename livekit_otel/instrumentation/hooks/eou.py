@@ -13,8 +13,9 @@ from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
     from livekit.agents.voice.agent_activity import AgentActivity
+    from livekit.agents.voice.audio_recognition import AudioRecognition
 
-    from ..livekit_api import EndOfTurn
+    from ..end_of_turn import EndOfTurn
 
 
 def on_end_of_turn(wrapped: Callable[..., bool], activity: AgentActivity, args: Args, kwargs: Kwargs) -> bool:
@@ -39,12 +40,13 @@ def _decided(
     activity: AgentActivity, info: EndOfTurn, before: asyncio.Task[object] | None, *, taken: bool, cleared: bool
 ) -> None:
     """``taken``: LiveKit answers the words. ``cleared``: answered or not, it will not hear them again."""
-    state = registry.of(activity.session)
-    if state is None or not state.recording:
+    state = registry.traced(activity.session)
+    if state is None:
         return
     hook = livekit_api.hook_task(activity) is not before
+    tuning = state.trackers.eou.check.decided(activity)
     if not info.skip_reply and (not taken or not (hook or state.scope.closing)):
-        state.trackers.eou.dropped(info)
+        state.trackers.eou.dropped(info, tuning)
         if cleared:
             state.trackers.utterance.discard()
         return
@@ -54,7 +56,27 @@ def _decided(
         has_vad=activity.vad is not None,
         cut=mode == "manual",
         hook=hook,
+        tuning=tuning,
     )
+
+
+def run_eou_detection(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:
+    """``AudioRecognition._run_eou_detection(chat_ctx, trigger=…)``: a check whether the turn is over begins."""
+    with contained("eou.check"):
+        activity = livekit_api.activity_of(recognition)
+        state = registry.traced(activity.session)
+        if state is not None:
+            state.trackers.eou.check.begins(activity, str(kwargs["trigger"]))
+    return wrapped(*args, **kwargs)
+
+
+def on_eot_prediction(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity.on_eot_prediction(ev)``: what the end-of-turn detector says."""
+    with contained("eou.prediction"):
+        state = registry.traced(activity.session)
+        if state is not None:
+            state.trackers.eou.check.predicted(args[0] if args else kwargs["ev"])
+    return wrapped(*args, **kwargs)
 
 
 async def user_turn_completed_task(
@@ -91,8 +113,8 @@ def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivit
     """``AgentActivity.on_preemptive_generation(info)``: a reply to words that are not committed yet."""
     utterance = None
     with contained("eou.preemptive"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             info = args[0] if args else kwargs["info"]
             utterance = state.trackers.utterance
             utterance.ahead(info.new_transcript)
@@ -106,8 +128,8 @@ def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivit
 def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity.clear_user_turn()``: what the user said is discarded."""
     with contained("eou.clear"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             state.trackers.utterance.discard()
     return wrapped(*args, **kwargs)
 
@@ -119,8 +141,8 @@ def commit_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args:
     """
     state = None
     with contained("eou.commit"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             state.events.answering = True
     try:
         return contextvars.copy_context().run(wrapped, *args, **kwargs)

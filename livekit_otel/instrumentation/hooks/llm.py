@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ... import attributes as attr
 from ...containment import contained
 from .. import livekit_api, messages, registry
 from ..span import SpanOwner
-from . import amd, tool
+from . import amd, node, tool
 from .adapter import run_adapter
 from .wrapping import Args, Kwargs, ReportingStream, failed_attempt, run
 
@@ -41,6 +42,10 @@ def _owner(state: SessionState) -> SpanOwner | None:
 
 async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Args, kwargs: Kwargs) -> Any:
     """``LLMStream._main_task``: the request with its retries."""
+    return await node.inside(attr.KIND_LLM, _request, wrapped, stream, args, kwargs)
+
+
+async def _request(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Args, kwargs: Kwargs) -> Any:
     request = entered = adapter = state = None
     with contained("llm.begin"):
         state = registry.current()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def input_speech_started(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity._on_input_speech_started(ev)``: the server hears the user, whatever a VAD beside it hears."""
     with contained("realtime.speech_started"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             state.trackers.vad.reported(state.scope.now_ns())
     return wrapped(*args, **kwargs)
 
@@ -25,8 +25,8 @@ def input_speech_started(wrapped: Callable[..., Any], activity: AgentActivity, a
 def input_speech_stopped(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
     """``AgentActivity._on_input_speech_stopped(ev)``."""
     with contained("realtime.speech_stopped"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             state.trackers.vad.reported_end(state.scope.now_ns())
     return wrapped(*args, **kwargs)
 
@@ -37,8 +37,8 @@ async def generation_task(
     """``AgentActivity._realtime_generation_task(speech_handle=…, generation_ev=…)``: one response."""
     tracker = response = None
     with contained("realtime.begin"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             tracker = state.trackers.realtime
             model = livekit_api.realtime_llm(activity)
             response = tracker.begin(model, kwargs["speech_handle"], kwargs["generation_ev"])

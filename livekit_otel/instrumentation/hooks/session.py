@@ -90,8 +90,8 @@ def _dropped(state: SessionState) -> None:
 def emit(wrapped: Callable[..., Any], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
     """``AgentSession.emit(event, arg)``: everything that happens passes here."""
     with contained("session.event"):
-        state = registry.of(session)
-        if state is not None and state.recording:
+        state = registry.traced(session)
+        if state is not None:
             event = kwargs["arg"] if "arg" in kwargs else args[1]
             if getattr(event, "type", "") == "tool_execution_updated":
                 tool.updated(state, event)

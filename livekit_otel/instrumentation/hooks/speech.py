@@ -23,8 +23,8 @@ def on_start_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, arg
 
 @contain("vad.started")
 def _speech_started(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
-    state = registry.of(activity.session)
-    if state is None or not state.recording:
+    state = registry.traced(activity.session)
+    if state is None:
         return
     event = args[0] if args else kwargs.get("ev")
     started = kwargs.get("speech_start_time", args[1] if len(args) > 1 else None)
@@ -43,8 +43,8 @@ def on_end_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args:
 
 @contain("vad.ended")
 def _speech_ended(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
-    state = registry.of(activity.session)
-    if state is None or not state.recording:
+    state = registry.traced(activity.session)
+    if state is None:
         return
     event = args[0] if args else kwargs.get("ev")
     now = state.scope.now_ns()
@@ -62,8 +62,8 @@ async def start_activity(
     """``AgentActivity.start(…)``: what ``on_enter`` says belongs to the exchange that led to this agent."""
     turns = turn = None
     with contained("agent.enter"):
-        state = registry.of(activity.session)
-        if state is not None and state.recording:
+        state = registry.traced(activity.session)
+        if state is not None:
             turns, turn = state.trackers.turns, state.trackers.turns.cause()
             if turn is not None:
                 turns.hold(turn, activity)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ...containment import contained
 from .. import livekit_api, registry
 from . import amd
-from .wrapping import Args, Kwargs, run
+from .wrapping import Args, Kwargs, recovered_from, run
 
 if TYPE_CHECKING:
     from livekit.agents.stt import STT, RecognizeStream
+    from livekit.agents.voice.agent_activity import AgentActivity
 
     from ..trackers.stt import SttTracker
 
@@ -57,10 +58,14 @@ async def stream_main_task(
         return await wrapped(*args, **kwargs)
     nested = _in_stream.get()
     _in_stream.set(True)
-    begun = None
+    begun = serving = None
     with contained("stt.stream_begins"):
         state = registry.current()
-        begun = state.scope.now_ns() if state is not None else None
+        if state is not None:
+            begun = state.scope.now_ns()
+            if not livekit_api.delegates_metrics(stream, _stream_base()):
+                serving = state.trackers.stt.heard
+                serving.begins(stream)
     try:
         return await wrapped(*args, **kwargs)
     except Exception as error:
@@ -70,6 +75,29 @@ async def stream_main_task(
                 began = begun if begun is not None else state.scope.clock.started_ns
                 _record_failure(state.trackers.stt, stream, error, began, nested=nested)
         raise
+    finally:
+        with contained("stt.stream_ends"):
+            if serving is not None:
+                serving.ends(stream)
+
+
+def emit_error(wrapped: Callable[..., Any], stream: RecognizeStream, args: Args, kwargs: Kwargs) -> Any:
+    """``_emit_error(error, recoverable)``: the stream connects again, or has failed."""
+    with contained("stt.attempt"):
+        state = registry.current() if not amd.detecting() else None
+        error = recovered_from(args, kwargs)
+        if state is not None and error is not None:
+            state.trackers.stt.retries.add(error)
+    return wrapped(*args, **kwargs)
+
+
+def heard(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
+    """``AgentActivity.on_final_transcript(ev)``: what the recognizer says of the words beside them."""
+    with contained("stt.heard"):
+        state = registry.traced(activity.session)
+        if state is not None:
+            state.trackers.stt.heard.final(args[0] if args else kwargs["ev"])
+    return wrapped(*args, **kwargs)
 
 
 def _record_failure(
@@ -78,4 +106,4 @@ def _record_failure(
     if livekit_api.delegates_metrics(stream, _stream_base()) and tracker.inner_failed_since(begun_ns):
         tracker.adapter_failed()
     else:
-        tracker.failed(stream._stt, error, begun_ns, nested=nested)
+        tracker.failed(livekit_api.recognizer(stream), error, begun_ns, nested=nested)

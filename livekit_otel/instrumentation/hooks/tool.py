@@ -32,8 +32,8 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecuto
     tracker = call = entered = reset = None
     with contained("tool.begin"):
         run_ctx = kwargs["run_ctx"]
-        state = registry.of(run_ctx.session)
-        if state is not None and state.recording:
+        state = registry.traced(run_ctx.session)
+        if state is not None:
             tracker = state.trackers.tools
             call = tracker.begin(run_ctx.function_call, run_ctx.speech_handle)
             reset = _call.set(call)

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ... import attributes as attr
 from ...containment import contained
 from .. import livekit_api, registry
+from . import node
 from .adapter import run_adapter
 from .wrapping import Args, Kwargs, ReportingStream, failed_attempt, run
 
@@ -37,6 +39,10 @@ def _text(stream: Stream) -> str:
 
 async def main_task(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Args, kwargs: Kwargs) -> Any:
     """``ChunkedStream._main_task`` and ``SynthesizeStream._main_task``: the request with its retries."""
+    return await node.inside(attr.KIND_TTS, _request, wrapped, stream, args, kwargs)
+
+
+async def _request(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Args, kwargs: Kwargs) -> Any:
     request = entered = adapter = state = None
     with contained("tts.begin"):
         state = registry.current()

@@ -12,7 +12,7 @@ from ...containment import contained
 if TYPE_CHECKING:
     from ..trackers.requests import Request
 
-__all__ = ["Args", "Kwargs", "ReportingStream", "failed_attempt", "run"]
+__all__ = ["Args", "Kwargs", "ReportingStream", "failed_attempt", "recovered_from", "run"]
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = dict[str, Any]
@@ -56,5 +56,14 @@ class ReportingStream(Generic[S]):
 
 def failed_attempt(request: Request | None, args: Args, kwargs: Kwargs) -> None:
     """Count a call of ``_emit_error(error, recoverable)``: the request is tried again."""
-    if request is not None and kwargs.get("recoverable", args[1] if len(args) > 1 else False):
+    error = recovered_from(args, kwargs)
+    if request is not None and error is not None:
         request.attempts += 1
+        request.retries.add(error)
+
+
+def recovered_from(args: Args, kwargs: Kwargs) -> Exception | None:
+    """The error of a call of ``_emit_error(api_error, recoverable)`` after which LiveKit tries again."""
+    recoverable = kwargs.get("recoverable", args[1] if len(args) > 1 else False)
+    error: Exception = args[0] if args else kwargs["api_error"]
+    return error if recoverable else None

@@ -8,6 +8,7 @@ from .eou import EouTracker
 from .holds import Holds
 from .interruption import InterruptionTracker
 from .llm import LlmTracker
+from .node import NodeTracker
 from .playback import PlaybackTracker
 from .realtime import RealtimeTracker
 from .stt import SttTracker
@@ -33,6 +34,7 @@ class Trackers:
         self.llm = LlmTracker(scope, turns)
         self.tts = TtsTracker(scope, turns)
         self.realtime = RealtimeTracker(scope, turns)
+        self.nodes = NodeTracker(scope, turns)
         self.tools = ToolTracker(scope, turns, tool_names)
         self.tasks = TaskTracker(turns, self.tools)
         self.interruptions = InterruptionTracker(scope, vad)
@@ -41,12 +43,13 @@ class Trackers:
         self.playback = PlaybackTracker(
             scope, turns, self.holds, voice_starts=self._voice_starts, cut_off=self.interruptions.cut_off
         )
-        turns.speech_over += [self.llm.settle, self.tts.settle]
-        turns.speech_used += [self.llm.used, self.tts.used, self.holds.speech_waits]
+        turns.speech_over += [self.llm.settle, self.tts.settle, self.nodes.settle]
+        turns.speech_used += [self.llm.used, self.tts.used, self.nodes.used, self.holds.speech_waits]
         turns.before_end += [
             self.llm.turn_ends,
             self.tts.turn_ends,
             self.realtime.turn_ends,
+            self.nodes.turn_ends,
             self.stt.turn_ends,
             self.interruptions.turn_ends,
         ]

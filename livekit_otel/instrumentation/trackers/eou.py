@@ -9,7 +9,7 @@ from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
 from ..clock import to_ns
-from ..livekit_api import EndOfTurn
+from ..end_of_turn import EndOfTurn, EndOfTurnCheck
 from ..scope import SessionScope
 from ..values import flatten, model_attributes
 from .segments import Claim
@@ -65,9 +65,10 @@ class EouTracker:
         self._turns = turns
         self._utterance = utterance
         self._decisions: list[Decision] = []
+        self.check = EndOfTurnCheck()
         self._predictions: list[EOTInferenceMetrics] = []
 
-    def dropped(self, end_of_turn: EndOfTurn) -> None:
+    def dropped(self, end_of_turn: EndOfTurn, tuning: dict[str, AttributeValue]) -> None:
         """LiveKit decided that the turn is not over, or did not take the words."""
         if self._scope.closing and not end_of_turn.new_transcript:
             return  # LiveKit commits whatever there is when it closes
@@ -75,10 +76,15 @@ class EouTracker:
         stopped = end_of_turn.metrics.stopped_speaking_at
         start = min(self._scope.clock.at_ns(stopped), now) if stopped else now
         self._turns.drop_candidate()
-        self._emit(Decision(end_of_turn, start, now, "vad"), attr.OUTCOME_NOT_COMMITTED)
+        decision = Decision(end_of_turn, start, now, "vad")
+        decision.attributes.update(tuning)
+        self._emit(decision, attr.OUTCOME_NOT_COMMITTED)
 
-    def committed(self, end_of_turn: EndOfTurn, *, has_vad: bool, cut: bool, hook: bool) -> None:
-        """LiveKit committed the user's turn. ``cut``: while the user may be speaking. ``hook``: a task answers it."""
+    def committed(
+        self, end_of_turn: EndOfTurn, *, has_vad: bool, cut: bool, hook: bool, tuning: dict[str, AttributeValue]
+    ) -> None:
+        """LiveKit committed the user's turn. ``cut``: while the user may be speaking. ``hook``: a task answers it.
+        ``tuning``: attributes of how it was decided."""
         if self._scope.closing and not end_of_turn.new_transcript:
             return
         now = self._scope.now_ns()
@@ -92,6 +98,7 @@ class EouTracker:
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
         answered, now = self._turns.answered_commit() or (None, now)
         decision = Decision(end_of_turn, min(stopped or now, now), now, source)
+        decision.attributes.update(tuning)
         decision.held_by = self._turns.unfinished() if answered is None else None
         decision.turn = self._turns.commit(text, claim.start_ns or stopped, claim.floor_ns, answered)
         decision.turn.speech_end_source = source
@@ -162,6 +169,9 @@ class EouTracker:
 
     def hook_done(self, decision: Decision) -> None:
         """``on_user_turn_completed`` is over, with or without a reply."""
+        if not decision.done and decision.held_by is None and decision in self._decisions:
+            # no reply was asked for: LiveKit does not say how long it took
+            decision.attributes[attr.EOU_HOOK] = (self._scope.now_ns() - decision.end_ns) / 1e9
         self._emit(decision)
         if decision not in self._decisions:
             return

@@ -135,7 +135,7 @@ class InterruptionTracker:
         overlap.attributes[attr.INTERRUPTION_VERDICT] = overlap.verdict or attr.VERDICT_UNKNOWN
         if overlap.turn is not None and overlap.turn.speech_ids:
             overlap.attributes[attr.SPEECH_ID] = overlap.turn.speech_ids[-1]
-        span = self._scope.spans.start(
-            attr.KIND_INTERRUPTION, turn or self._scope, overlap.start_ns, overlap.attributes
-        )
+        # words that code says over the user are cut off by speech that began before their turn
+        start = overlap.start_ns if turn is None else max(overlap.start_ns, turn.span.start_ns)
+        span = self._scope.spans.start(attr.KIND_INTERRUPTION, turn or self._scope, start, overlap.attributes)
         span.end(overlap.verdict_ns)

@@ -27,6 +27,7 @@ class LlmTracker(RequestTracker):
 
     kind = attr.KIND_LLM
     attempts = attr.LLM_ATTEMPTS
+    retried_for = attr.LLM_RETRIED_FOR
 
     def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
         super().__init__(scope, turns)

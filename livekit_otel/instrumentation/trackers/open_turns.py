@@ -170,7 +170,8 @@ class OpenTurns:
         if turn.failure is not None and not turn.heard:
             turn.span.fail(turn.failure, message=self._scope.message_of(turn.failure))
         end = max(turn.last_ns, at_ns or 0)
-        if turn.superseded_ns is not None and turn.cut_short:
+        if turn.superseded_ns is not None and (turn.cut_short or turn.closed_by_session):
+            # it was open until then, also where no stage of it ran any more
             end = max(end, turn.superseded_ns)
         turn.tool_outlives = bool(turn.open_tools) or turn.tool_ended_ns > end
         attributes = {

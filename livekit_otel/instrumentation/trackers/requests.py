@@ -13,6 +13,7 @@ from opentelemetry.util.types import AttributeValue
 from ... import attributes as attr
 from ...containment import contained
 from .. import livekit_api
+from ..failures import Retries
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
 from .turn import TurnState
@@ -47,6 +48,7 @@ class Request:
         #: of no speech, beside the conversation
         self.beside = False
         self.attempts = 1
+        self.retries = Retries()
         self.has_metrics = False
         self._end_ns: int | None = None
         self._reported = False
@@ -132,6 +134,8 @@ class RequestTracker:
     kind = ""
     #: attribute that counts attempts
     attempts = ""
+    #: attribute that says why attempts were repeated
+    retried_for = ""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
         self.scope = scope
@@ -167,7 +171,7 @@ class RequestTracker:
 
     def work_done(self, request: Request, error: BaseException | None) -> None:
         """The request's last attempt is over."""
-        request.set({self.attempts: request.attempts})
+        request.set({self.attempts: request.attempts, **request.retries.take(self.retried_for)})
         request.work_done(self.scope.now_ns(), error)
 
     def remember(self, stream: object, request: Request) -> None:

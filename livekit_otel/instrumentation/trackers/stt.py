@@ -17,12 +17,14 @@ from opentelemetry.util.types import AttributeValue
 from ... import attributes as attr
 from ...redaction import kinds
 from ..clock import to_ns
+from ..failures import Retries
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
 from ..values import clip, flatten, model_attributes, named_model
+from .heard import Heard
 from .recognition import Recognitions
 from .segments import first_of
-from .stt_metrics import summed, with_usage
+from .stt_metrics import summed, summed_ids, with_ids, with_usage
 from .turn import TurnState
 
 if TYPE_CHECKING:
@@ -57,8 +59,10 @@ class SttTracker:
         self._metrics: dict[str, AttributeValue] = {}
         self._finals: deque[_Final] = deque()
         #: the claimed span that may still get usage, when it ends, and its turn
-        self._open: tuple[PipelineSpan, int, TurnState | None] | None = None
+        self._open: tuple[PipelineSpan, int, TurnState | None, dict[str, AttributeValue]] | None = None
         self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
+        self.retries = Retries()
+        self.heard = Heard()
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failed_ns: int | None = None
@@ -74,7 +78,7 @@ class SttTracker:
             return
         start, self._heard_ns = min(self._heard_ns, now), None
         self._last_final_ns = now
-        attributes: dict[str, AttributeValue] = {}
+        attributes = {**self.heard.take(), **self.retries.take(attr.STT_RETRIED_FOR)}
         if event.language:
             attributes[attr.STT_LANGUAGE] = clip(str(event.language))
         self._settle_final()
@@ -83,7 +87,7 @@ class SttTracker:
         if recognition is not None:
             final.span = recognition.span
             final.start_ns = min(start, recognition.start_ns)
-            attributes.update(recognition.attributes)
+            final.attributes = summed(attributes, recognition.attributes)
         self._finals.append(final)
         if len(self._finals) > _MAX_WAITING:
             if self._scope.redaction is None:
@@ -96,7 +100,7 @@ class SttTracker:
 
     def metrics(self, metrics: STTMetrics) -> None:
         """STTMetrics: of the recognition that runs, else summed on the utterance."""
-        fields = {**flatten("stt", metrics), **model_attributes(metrics)}
+        fields = with_ids({**flatten("stt", metrics), **model_attributes(metrics)})
         fields[attr.STT_METRICS_COUNT] = 1
         if metrics.streamed:
             self._metrics = summed(self._metrics, fields)
@@ -123,6 +127,7 @@ class SttTracker:
             self.settle()
             self._heard_ns = None
             attributes |= self._take()
+        attributes |= self.retries.take(attr.STT_RETRIED_FOR)
         span = self._scope.spans.start(attr.KIND_STT, self._scope, min(start, now), attributes)
         span.fail(error, message=self._scope.message_of(error))
         span.end(now)
@@ -142,11 +147,11 @@ class SttTracker:
         self._settle_final()
         if self._open is None:
             return
-        (span, end_ns, turn), self._open = self._open, None
+        (span, end_ns, turn, before), self._open = self._open, None
         taken = self._take()
         if turn is not None:
             turn.note_model(taken)
-        span.end(end_ns, attributes=taken)
+        span.end(end_ns, attributes=summed_ids(before, taken))
 
     def turn_ends(self, turn: TurnState) -> None:
         """The turn's span is about to end."""
@@ -188,7 +193,7 @@ class SttTracker:
         if turn is not None:
             turn.note_model(final.attributes)
         if keep_open:
-            self._open = (span, final.end_ns, turn)
+            self._open = (span, final.end_ns, turn, final.attributes)
         else:
             span.end(final.end_ns)
 

@@ -11,6 +11,7 @@ from ... import attributes as attr
 from .. import livekit_api
 from ..clock import to_ns
 from ..values import clip, flatten, model_attributes, named_model
+from .node import NodeRun, current_node
 from .requests import Request, RequestTracker
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class TtsTracker(RequestTracker):
 
     kind = attr.KIND_TTS
     attempts = attr.TTS_ATTEMPTS
+    retried_for = attr.TTS_RETRIED_FOR
 
     def begin(self, stream: ChunkedStream | SynthesizeStream) -> Request:
         attributes: dict[str, AttributeValue] = {
@@ -32,10 +34,12 @@ class TtsTracker(RequestTracker):
             attr.OUTPUT_TYPE: "speech",
         }
         request = self.open(livekit_api.speech_handle(), attributes)
-        livekit_api.on_first_audio(stream, lambda started: self._first_audio(request, started))
+        node = current_node.get()
+        node = node if node is not None and node.runs_for(self.kind, request.handle) else None
+        livekit_api.on_first_audio(stream, lambda started: self._first_audio(request, started, node))
         return request
 
-    def _first_audio(self, request: Request, started: float | None) -> None:
+    def _first_audio(self, request: Request, started: float | None, node: NodeRun | None) -> None:
         """The first audio came. ``started``: ``time.perf_counter()`` when the first text reached the provider."""
         now, start = self.scope.now_ns(), request.span.start_ns
         offsets = {attr.TTS_FIRST_BYTE: (now - start) / 1e9}
@@ -43,6 +47,8 @@ class TtsTracker(RequestTracker):
             text = now - to_ns(time.perf_counter() - started)
             offsets[attr.TTS_FIRST_TEXT] = max(0, text - start) / 1e9
         request.set(offsets)
+        if node is not None:
+            node.heard(now)
 
     def metrics(self, metrics: TTSMetrics, stream: object | None) -> None:
         """TTSMetrics, of the stream that reports them or of a request that we did not see."""

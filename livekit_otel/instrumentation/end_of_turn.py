@@ -1,0 +1,82 @@
+"""How LiveKit decides that a user's turn is over: what asked, what the detector said, how long it waits."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry.util.types import AttributeValue
+
+from .. import attributes as attr
+from . import livekit_api
+from .values import clip, value
+
+if TYPE_CHECKING:
+    from livekit.agents import EotPredictionEvent
+    from livekit.agents.voice.agent_activity import AgentActivity
+
+__all__ = ["EndOfTurn", "EndOfTurnCheck", "EndOfTurnTimes"]
+
+
+class EndOfTurnTimes(Protocol):
+    """When the user spoke, in unix seconds, as LiveKit has it at the end of a turn; None where it does not know."""
+
+    stopped_speaking_at: float | None
+    transcription_delay: float | None
+
+
+class EndOfTurn(Protocol):
+    """LiveKit's ``_EndOfTurnInfo``: one end-of-turn decision."""
+
+    new_transcript: str
+    skip_reply: bool
+    metrics: EndOfTurnTimes
+
+
+class EndOfTurnCheck:
+    """The check that runs, of one session: a later one replaces it, as LiveKit cancels the earlier."""
+
+    def __init__(self) -> None:
+        self._trigger: str | None = None
+        self._prediction: EotPredictionEvent | None = None
+        self._delays: tuple[float, float] | None = None
+
+    def begins(self, activity: AgentActivity, trigger: str) -> None:
+        """LiveKit checks whether the turn is over, since ``trigger`` (``vad``, ``stt``, ``manual``) says so."""
+        self._trigger = trigger
+        self._delays = livekit_api.endpointing_delays(activity)
+
+    def predicted(self, prediction: EotPredictionEvent) -> None:
+        """What the end-of-turn detector says. LiveKit does not ask again while nobody speaks on."""
+        self._prediction = prediction
+
+    def speaks_on(self) -> None:
+        """The user speaks (again): what was said of the silence before is void."""
+        self._prediction = None
+
+    def decided(self, activity: AgentActivity) -> dict[str, AttributeValue]:
+        """Attributes of the decision that LiveKit has just made, which ends the check."""
+        prediction, self._prediction = self._prediction, None
+        trigger, self._trigger = self._trigger, None
+        out: dict[str, AttributeValue] = {}
+        mode = livekit_api.turn_detection(activity)
+        if isinstance(mode, str):
+            out[attr.EOU_DETECTION] = clip(mode)
+        elif mode is not None:
+            out[attr.EOU_DETECTION] = "model"
+            if isinstance(model := value(getattr(mode, "model", None)), str):
+                out[attr.EOU_DETECTOR] = model
+        if trigger is None:
+            return out
+        out[attr.EOU_TRIGGER] = trigger
+        unlikely = False
+        if prediction is not None:
+            out[attr.EOU_PROBABILITY] = float(prediction.probability)
+            out[attr.EOU_THRESHOLD] = float(prediction.threshold)
+            unlikely = prediction.probability < prediction.threshold
+        if self._delays is not None:
+            shortest, longest = self._delays
+            chosen = longest if unlikely else shortest
+            delays = ((attr.EOU_DELAY, chosen), (attr.EOU_MIN_DELAY, shortest), (attr.EOU_MAX_DELAY, longest))
+            out.update({name: seconds for name, seconds in delays if math.isfinite(seconds)})
+        return out

@@ -1,0 +1,232 @@
+"""Nodes: what an overridden ``llm_node`` or ``tts_node`` does itself, and the user's ``on_enter`` and ``on_exit``.
+
+A node that only hands on what a request inside it does has no span: the request has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from opentelemetry.util.types import AttributeValue
+
+from ... import attributes as attr
+from ..scope import SessionScope
+from .turn import TurnState
+from .turns import TurnTracker
+
+if TYPE_CHECKING:
+    from livekit.agents import SpeechHandle
+
+__all__ = ["NodeRun", "NodeTracker", "current_node"]
+
+#: less own work than this is none: creating a stream and switching tasks take some milliseconds of a busy process
+_SHORTEST_NS = 10_000_000
+#: two stretches with less between them are one
+_AT_ONCE_NS = 1_000_000
+#: stretches of own work that a span names
+_MAX_STRETCHES = 8
+_MAX_RUNNING = 64
+#: the kind of the requests that a node is there for
+_REQUESTS = {"llm_node": attr.KIND_LLM, "tts_node": attr.KIND_TTS}
+
+#: the node that runs here, or that created this task
+current_node: ContextVar[NodeRun | None] = ContextVar("livekit_otel_node", default=None)
+
+
+class NodeRun:
+    """One run of a node, or of ``on_enter`` or ``on_exit``.
+
+    Attributes:
+        name: the method's name.
+        turn: the turn that it works for.
+        handle: the speech that it works for; None for ``on_enter`` and ``on_exit``.
+    """
+
+    def __init__(
+        self, tracker: NodeTracker, name: str, start_ns: int, turn: TurnState | None, handle: SpeechHandle | None
+    ) -> None:
+        self._tracker = tracker
+        self.name = name
+        self.turn = turn
+        self.handle = handle
+        self.start_ns = start_ns
+        self.end_ns: int | None = None
+        self.output_ns: int | None = None
+        self.error: BaseException | None = None
+        #: began a request, and how many of them run
+        self.asked = False
+        self._requests = 0
+        self._request_failed = False
+        #: since when it works itself; None while a request does
+        self._since_ns: int | None = start_ns
+        self.stretches: list[tuple[int, int]] = []
+
+    def now_ns(self) -> int:
+        return self._tracker.now_ns()
+
+    @property
+    def is_hook(self) -> bool:
+        return self.name not in _REQUESTS
+
+    @property
+    def own_ns(self) -> int:
+        """How long it worked itself, as far as somebody waited for it."""
+        return sum(end - start for start, end in self.stretches)
+
+    @property
+    def raised(self) -> BaseException | None:
+        """The error that it raised itself: that of a request inside it is the request's."""
+        return self.error if isinstance(self.error, Exception) and not self._request_failed else None
+
+    def runs_for(self, kind: str, handle: SpeechHandle | None) -> bool:
+        """Whether a request of this kind and speech is its own."""
+        return self.end_ns is None and _REQUESTS.get(self.name) == kind and handle is self.handle
+
+    def request_begins(self, now_ns: int) -> None:
+        """A request inside it begins, or an adapter that makes some."""
+        self._works_until(now_ns)
+        self.asked = True
+        self._requests += 1
+        self._since_ns = None
+
+    def request_over(self, now_ns: int, error: BaseException | None) -> None:
+        """It is over: from here on the node works itself, until its first output."""
+        self._requests -= 1
+        self._request_failed = isinstance(error, Exception)
+        if not self._requests and self._since_ns is None:
+            self._since_ns = now_ns
+
+    def heard(self, now_ns: int) -> None:
+        """A synthesis inside it gave audio: what the node keeps it back for is its own work."""
+        if self.name == "tts_node" and self._since_ns is None:
+            self._since_ns = now_ns
+
+    def waits(self, now_ns: int) -> None:
+        """It waits for text from here on."""
+        if not self.asked and self.output_ns is None:
+            self._works_until(now_ns)
+
+    def got_text(self, now_ns: int) -> None:
+        """It has text, or knows that there is no more."""
+        if not self.asked and self.output_ns is None and self._since_ns is None:
+            self._since_ns = now_ns
+
+    def gave(self, now_ns: int) -> None:
+        """Its first output."""
+        self._works_until(now_ns)
+        if self.output_ns is None:
+            self.output_ns = now_ns
+
+    def _works_until(self, now_ns: int) -> None:
+        since, self._since_ns = self._since_ns, None
+        waited_for = self.output_ns is None or (not self.asked and self.name == "llm_node")
+        if since is None or now_ns <= since or not waited_for:
+            return
+        if self.stretches and since - self.stretches[-1][1] < _AT_ONCE_NS:
+            self.stretches[-1] = (self.stretches[-1][0], now_ns)
+        elif len(self.stretches) < _MAX_STRETCHES:
+            self.stretches.append((since, now_ns))
+
+    def spoke(self, now_ns: int) -> None:
+        """``on_enter`` or ``on_exit`` made the agent speak: what is waited for now is that speech."""
+        if self.is_hook and self.end_ns is None:
+            self.done(now_ns, None)
+
+    def done(self, now_ns: int, error: BaseException | None) -> None:
+        """It returned, raised, or was cancelled."""
+        if self.end_ns is not None:
+            return
+        if not self.asked and self.name == "llm_node" and self.output_ns is not None:
+            self._since_ns = self.output_ns  # it writes the rest of its text, too
+        self._works_until(now_ns)
+        self.end_ns, self.error = now_ns, error
+        self._tracker.over(self)
+
+
+class NodeTracker:
+    """The nodes of one session. Spans are made when a run is over and its speech is used."""
+
+    def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
+        self._scope = scope
+        self._turns = turns
+        self._open: dict[int, NodeRun] = {}
+
+    def begin(self, name: str, handle: SpeechHandle | None) -> NodeRun:
+        """A node is called, for the speech of the current task; or ``on_enter`` or ``on_exit``, without one."""
+        turn = self._turns.working(handle) if handle is not None else self._turns.cause()
+        turn = turn if turn is not None and turn.open else None
+        run = NodeRun(self, name, self._scope.now_ns(), turn, handle)
+        if turn is not None and not run.is_hook:
+            turn.tried_again(_REQUESTS[name])
+            self._turns.begin(turn)
+        self._open[id(run)] = run
+        while len(self._open) > _MAX_RUNNING:
+            self._close(next(iter(self._open.values())))
+        return run
+
+    def now_ns(self) -> int:
+        return self._scope.now_ns()
+
+    def spoke(self) -> None:
+        """A speech was created in the current task."""
+        run = current_node.get()
+        if run is not None:
+            run.spoke(self._scope.now_ns())
+
+    def over(self, run: NodeRun) -> None:
+        """A run is over. Whether a reply that was made ahead is used may not be known yet."""
+        error = run.raised
+        if error is not None and run.turn is not None and not run.is_hook:
+            run.turn.failed(_REQUESTS[run.name], error)
+        if run.handle is None or run.handle.scheduled:
+            self._emit(run)
+        if run.turn is not None and not run.is_hook:
+            self._turns.finish(run.turn)
+
+    def used(self, speech_id: str) -> None:
+        """A speech that was made ahead is said."""
+        for run in list(self._open.values()):
+            if run.end_ns is not None and run.handle is not None and run.handle.id == speech_id:
+                self._emit(run)
+
+    def settle(self, handle: SpeechHandle) -> None:
+        """A speech is over, or never will be said: nobody waited for its nodes."""
+        for run in list(self._open.values()):
+            if run.handle is handle and run.end_ns is not None:
+                self._open.pop(id(run), None)
+
+    def turn_ends(self, turn: TurnState) -> None:
+        """The turn's span is about to end: a hook that still runs is not waited for any more."""
+        until = max(turn.last_ns, turn.superseded_ns or 0)
+        for run in list(self._open.values()):
+            if run.turn is turn and run.is_hook:
+                run.done(min(max(until, run.start_ns), self._scope.now_ns()), None)
+
+    def close(self, at_ns: int) -> None:
+        for run in list(self._open.values()):
+            self._close(run, at_ns)
+
+    def _close(self, run: NodeRun, at_ns: int | None = None) -> None:
+        self._open.pop(id(run), None)
+        if run.end_ns is None:
+            run.done(at_ns if at_ns is not None else self._scope.now_ns(), asyncio.CancelledError())
+
+    def _emit(self, run: NodeRun) -> None:
+        self._open.pop(id(run), None)
+        failed = run.raised
+        if run.end_ns is None or (run.own_ns < _SHORTEST_NS and failed is None):
+            return
+        attributes: dict[str, AttributeValue] = {attr.NODE_NAME: run.name}
+        if run.handle is not None:
+            attributes[attr.SPEECH_ID] = run.handle.id
+            offsets = [(ns - run.start_ns) / 1e9 for stretch in run.stretches for ns in stretch]
+            attributes[attr.NODE_OWN_WORK] = tuple(offsets)
+        if run.output_ns is not None:
+            attributes[attr.NODE_FIRST_OUTPUT] = (run.output_ns - run.start_ns) / 1e9
+        owner = run.turn if run.turn is not None and run.turn.open else self._scope
+        span = self._scope.spans.start(attr.KIND_NODE, owner, run.start_ns, attributes)
+        if failed is not None:
+            span.fail(failed, message=self._scope.message_of(failed))
+        span.end(run.end_ns, None if run.error is None else attr.OUTCOME_CANCELLED)

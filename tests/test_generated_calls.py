@@ -1,0 +1,163 @@
+"""Calls that are composed by chance: their waits are those of the stand-ins' own log, and all else holds, too."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from .generator.check import check
+from .generator.compose import some
+from .generator.ingredients import LISTED, ingredients
+from .generator.known import known
+from .generator.plan import Act, Plan, Says, Tool
+from .generator.play import play
+from .generator.shrink import failure_of
+
+#: seed -> calls; ``python -m tests.generator`` plays those of other seeds
+FAST, SLOW = {1: 15}, {11: 200, 12: 200, 13: 200, 14: 200}
+
+
+def _check_all(seeds: dict[int, int]) -> Counter[str]:
+    """Check the calls of some seeds; what they had in them."""
+    found: Counter[str] = Counter()
+    for number, runs in seeds.items():
+        for plan in some(number, runs):
+            failure = failure_of(plan, lambda one: found.update(ingredients(one, check(one))))
+            assert failure is None, f"seed {number}: {failure[1]}\n    check({plan!r})"
+            found["calls"] += 1
+    return found
+
+
+def test_a_few_calls() -> None:
+    """Waits equal the log's, stages sum, reports equal LiveKit's, live numbers equal rebuilt ones, turns are whole."""
+    assert _check_all(FAST)["calls"] == sum(FAST.values())
+
+
+@pytest.mark.slow
+def test_hundreds_of_calls() -> None:
+    """The same for hundreds of calls, in which each ingredient occurs at least twenty times."""
+    found = _check_all(SLOW)
+    assert found["calls"] == sum(SLOW.values())
+    rare = {name: found[name] for name in LISTED if found[name] < 20}
+    assert rare == {}
+    assert found["differs as known"] < 0.15 * found["calls"]
+
+
+#: calls that went wrong once, or in which a rule matters that few composed calls need
+FOUND = (
+    # the tool is over before its preamble is heard
+    Plan(says=(Says(at=1.7, tool=Tool(seconds=0.03, preamble=True)),), close_at=15.3),
+    # the session is closed when the reply is ready and not heard: the user waits until the close
+    Plan(says=(Says(at=1.7, length=0.36, final_after=0.09),), close_at=2.86, mode="stt", output_seconds=0.2),
+    # code says something while the user speaks, which cuts it off in the turn of those words
+    Plan(
+        says=(
+            Says(at=5.0, length=0.51, interims="missing", final_after=0.09, words=6, hook="fails", hook_seconds=0.4),
+            Says(at=7.82, length=1.78, interims="missing", final_after=0.53, tool=Tool(seconds=2.0, result="none")),
+        ),
+        close_at=10.24,
+        acts=(Act(at=7.93, what="say"), Act(at=9.72, what="say")),
+        mode="stt",
+        pausing=False,
+        model_seconds=0.5,
+        tts_node=True,
+    ),
+)
+
+
+@pytest.mark.parametrize("number", range(len(FOUND)))
+def test_what_was_found(number: int) -> None:
+    """A call that went wrong once, or could, stays right."""
+    check(FOUND[number], of_known=True)
+
+
+#: what is known to differ, in one call each
+KNOWN = {
+    "a server's reply to a tool that outlived its turn": Plan(
+        says=(Says(at=1.95, tool=Tool(seconds=1.51, update=True)), Says(at=4.4)),
+        close_at=17.57,
+        mode="server",
+        model_seconds=1.2,
+    ),
+    "speech that a recognizer alone hears in a silence": Plan(
+        says=(Says(at=5.28, final_after=0.29, tool=Tool(seconds=2.59, filler=True)), Says(at=11.5)),
+        close_at=25.41,
+        mode="stt",
+        llm_node="strings",
+        llm_node_seconds=1.0,
+    ),
+    "a pause of words that code says beside a reply": Plan(
+        says=(
+            Says(at=5.97, length=1.1, final_after=0.43, hook="speaks", hook_seconds=0.63),
+            Says(at=8.09, length=0.33),
+        ),
+        close_at=29.88,
+    ),
+    "a hook that ends a reply which is made ahead": Plan(
+        says=(Says(at=5.58, final_after=0.46, hook="fails"),), close_at=9.64, preemptive=True
+    ),
+    "words that come when the user has begun to speak again": Plan(
+        says=(Says(at=11.0, final_after=0.5, tool=Tool(seconds=2.02)), Says(at=12.2, final_after=0.45)),
+        close_at=24.41,
+        preemptive=True,
+    ),
+    "a silent tool that ends when the user has begun to speak again": Plan(
+        says=(Says(at=3.35, tool=Tool(seconds=5.4, preamble=True, result="agent")), Says(at=9.42)), close_at=34.53
+    ),
+    "words that come when the agent has begun to speak": Plan(
+        says=(
+            Says(at=1.45, length=1.9, tool=Tool(seconds=0.5, preamble=True, result="agent")),
+            Says(at=4.16, length=0.66, final_after=0.32),
+            Says(at=5.27, interims="missing", final_after=0.47),
+        ),
+        close_at=17.52,
+        preemptive=True,
+        pausing=False,
+    ),
+    "a server's words that come when another agent has a session of its own": Plan(
+        says=(Says(at=4.88, tool=Tool(seconds=6.2, own_request=True, result="agent")), Says(at=12.08), Says(at=15.43)),
+        close_at=27.72,
+        mode="server",
+    ),
+    "an on_enter that the user speaks into": Plan(
+        says=(
+            Says(at=5.0, length=0.34, tool=Tool(seconds=0.01, result="agent", enter=1.77)),
+            Says(at=6.84, length=0.34, final_after=0.05, tool=Tool(seconds=0.01, result="agent", enter=1.77)),
+        ),
+        close_at=19.18,
+        pausing=False,
+        voice_seconds=0.4,
+    ),
+    "a second report of progress, where the user spoke into the first tool": Plan(
+        says=(Says(at=3.21, tool=Tool(seconds=4.12, update=True)), Says(at=7.57, tool=Tool(seconds=1.0, update=True))),
+        close_at=19.81,
+    ),
+    "words that come after the user's turn was cleared": Plan(
+        says=(Says(at=3.59, length=0.25, final_after=0.6),),
+        close_at=5.0,
+        acts=(Act(at=4.1, what="clear"),),
+        preemptive=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_may_differ_is_named(name: str) -> None:
+    """The calls that are known to differ are those of which the comparison of waits allows it."""
+    plan = KNOWN[name]
+    _, log = play(plan)
+    assert known(plan, log) == name
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="known difference")
+def test_what_is_known_to_differ(name: str) -> None:
+    """Waits equal the log's also in these calls: not yet."""
+    check(KNOWN[name], of_known=True)
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the recognizer's times are read by the moved clock")
+def test_a_step_of_the_clock_in_speech_that_a_recognizer_alone_hears() -> None:
+    """The wall clock is moved back while the user speaks, and the turn still knows when the user stopped: not yet."""
+    check(Plan(says=(Says(at=3.93),), close_at=29.92, acts=(Act(at=4.29, what="clock", amount=-2.0),), mode="stt"))
