@@ -1000,6 +1000,8 @@ NATIVE_SPANS = NATIVE_EVIDENCE | {
         "start_agent_activity",
         "resume_agent_activity",
         "on_enter",
+        "on_exit",
+        "amd",
         "update_agent",
         "user_speaking",
         "eou_wait",

@@ -15,6 +15,7 @@ from .collect import Session
 from .exchanges import Exchange, exchanges
 from .history import history_of, said_by_agent
 from .names import NODE, PYTHON, NativeSpan
+from .nodes import hooks_of
 from .requests import Stage, beside
 from .stages import stages_of, to_record
 from .tree import Tree
@@ -23,7 +24,7 @@ __all__ = ["NativeSession", "convert"]
 
 #: stages that were heard, and those that a speech goes through step by step
 _VOICED = frozenset({attr.KIND_PLAYBACK})
-_STEPS = frozenset({attr.KIND_LLM, attr.KIND_TTS, attr.KIND_REALTIME, attr.KIND_PLAYBACK})
+_STEPS = frozenset({attr.KIND_NODE, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_REALTIME, attr.KIND_PLAYBACK})
 _DELAYS = ("transcription_delay", "end_of_turn_delay", "on_user_turn_completed_delay", "e2e_latency")
 
 
@@ -140,6 +141,11 @@ def _parts(turns: list[Exchange], tree: Tree) -> list[_Part]:
             after.stages += moved
             after.said += [one for one in part.said if one[0] >= since]
             part.said = [one for one in part.said if one[0] < since]
+    for hook in hooks_of(tree):
+        # what an agent does as it begins or leaves is of the turn that called it; before the first turn of none
+        called = next((part for part in reversed(parts) if part.turn.start_ns <= hook[2]), None)
+        if called is not None:
+            called.stages.append(hook)
     return parts
 
 
@@ -186,7 +192,7 @@ def _turn(
         found[attr.TURN_AGENT_TEXT] = " ".join(said)
     if models := _models(stages):
         found[attr.TURN_MODELS] = models
-    agent = next((name for one in turn.agents if (name := one.text(attr.AGENT_NAME))), "")
+    agent = next((name for one in turn.agents if (name := one.text(attr.AGENT_NAME))), "") or tree.agent(start)
     if agent:
         found[attr.AGENT_NAME] = agent
     found |= _reported(turn, tree)
@@ -197,6 +203,7 @@ def _models(stages: list[Stage]) -> list[str]:
     names = dict.fromkeys(
         "/".join(str(found[name]) for name in (attr.PROVIDER_NAME, attr.REQUEST_MODEL) if name in found)
         for _, _, _, _, found in sorted(stages, key=lambda one: one[2])
+        if attr.LLM_OWN not in found
     )
     return [name for name in names if name]
 
@@ -224,6 +231,7 @@ def _end_reason(part: _Part, later: list[_Part], close: NativeSpan | None) -> st
     voiced = [stage[2] for stage in stages if stage[0] in _VOICED]
     spoke = bool(voiced) or any(text.strip() for _, text, _ in part.said)
     failed = any(stage[4].get(attr.OUTCOME) == attr.OUTCOME_ERROR for stage in stages if stage[0] in _STEPS)
+    failed = failed or any(one.failed for one in turn.agents)
     cut = bool(turn.agents) and turn.agents[-1].flag("interrupted")
     until = max((one.end_ns for one in (*turn.agents, *((turn.user,) if turn.user is not None else ()))), default=0)
     if failed and (not spoke or any(one.failed for one in turn.agents)):

@@ -130,7 +130,19 @@ def _with_ids(items: list[Item], tree: Tree) -> list[Item]:
     for item in items:
         known = ids.get(_mark(item))
         found.append({"id": known.pop(0), **item} if known else item)
-    return _with_others(found, contexts)
+    return _with_others(_as_sent(found, contexts), contexts)
+
+
+def _as_sent(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]:
+    """The items in the order in which requests had them: a call that asked the user stands where its result came."""
+    found = list(items)
+    for context in contexts:
+        sent = {one.get("id"): number for number, one in enumerate(context) if isinstance(one, Mapping)}
+        places = [at for at, item in enumerate(found) if item.get("id") in sent and "id" in item]
+        ordered = sorted((found[at] for at in places), key=lambda item: sent[item["id"]])
+        for at, item in zip(places, ordered, strict=True):
+            found[at] = item
+    return found
 
 
 def _with_others(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]:

@@ -10,6 +10,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord, finite, nanoseconds
 from .exchanges import Exchange
 from .names import NativeSpan, decoded
+from .nodes import failed_voice, node_of
 from .requests import Attributes, Stage, request, response, synthesis
 from .tree import Tree
 
@@ -112,17 +113,25 @@ def _agents(agent: NativeSpan, tree: Tree) -> Iterator[Stage]:
     speech: Attributes = {attr.SPEECH_ID: agent.fields["speech_id"]} if "speech_id" in agent.fields else {}
     playouts = tree.playouts(agent)
     first = playouts[0].start_ns if playouts else None
+    for one in tree.below(agent, "llm_node"):
+        yield from node_of(one, tree, speech)
     for one in tree.below(agent, "llm_request"):
         yield from request(one, tree, speech)
     for one in tree.below(agent, "realtime_inference"):
         yield response(one, tree, speech, first)
-    for one in tree.below(agent, "tts_request"):
+    voices = tree.below(agent, "tts_request")
+    for one in tree.below(agent, "tts_node"):
+        yield from failed_voice(one, voices, tree, speech)
+    for one in voices:
         yield synthesis(one, tree, speech, playouts)
     for one in tree.below(agent, "function_tool"):
         yield attr.KIND_TOOL, one, one.start_ns, one.end_ns, _tool(one) | speech
     for said in _resumed(playouts, agent, tree):
         start, last = said[0], said[-1]
         found = _playout(agent, last=last is playouts[-1]) | speech
+        if start is playouts[0] and (held := tree.released(agent, start.start_ns)) is not None:
+            found[attr.PLAYBACK_HELD_BY] = held[0]
+            found[attr.PLAYBACK_RELEASE_DELAY] = (start.start_ns - held[1]) / 1e9
         if len(said) > 1:
             found[attr.PLAYBACK_PAUSES] = _pauses(said)
         yield attr.KIND_PLAYBACK, start, start.start_ns, last.end_ns, found

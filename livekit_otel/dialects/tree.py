@@ -14,6 +14,8 @@ __all__ = ["BEFORE", "Tree"]
 
 #: nanoseconds: what follows a user's turn begins so long before its end at most
 BEFORE = 2_000_000
+#: nanoseconds: what follows so soon follows at once
+_AT_ONCE = 20_000_000
 
 
 class Tree:
@@ -97,10 +99,33 @@ class Tree:
         started = [one for one in self._children.get(handoff.span_id, ()) if one.name in _BEGINNINGS]
         return max((one.start_ns for one in started), default=handoff.start_ns)
 
+    def agent(self, at_ns: int) -> str:
+        """The agent that was in charge at a moment; empty where no span says it."""
+        started = (*self.by_name[attr.NATIVE_SESSION], *self.by_name["start_agent_activity"])
+        labels = [(one.start_ns, one.text("agent_label")) for one in started if one.text("agent_label")]
+        labels += [(self.began(one), one.text("agent_label")) for one in self.by_name["update_agent"]]
+        return max((one for one in labels if one[0] <= at_ns), default=(0, ""))[1]
+
     def entries(self, handoff: NativeSpan) -> list[NativeSpan]:
         """The ``on_enter`` spans of the agent that took over."""
         started = [one for one in self._children.get(handoff.span_id, ()) if one.name in _BEGINNINGS]
         return [one for above in started for one in self._children.get(above.span_id, ()) if one.name == "on_enter"]
+
+    def inside(self, node: NativeSpan) -> list[NativeSpan]:
+        """The requests that stand directly below a node, by start."""
+        return [one for one in self._children.get(node.span_id, ()) if one.name == "llm_request"]
+
+    def failed(self, request: NativeSpan) -> bool:
+        """Whether the last attempt of a request failed."""
+        return any(one.failed for one in self.runs(request)[-1:])
+
+    def released(self, agent: NativeSpan, at_ns: int) -> tuple[str, int] | None:
+        """What a speech waited for that was said the moment that was over, and when: another speech, or the detection
+        of answering machines; None where it waited for neither."""
+        before = self._turns[: bisect_right(self._starts, agent.start_ns)][-8:]
+        others = [("speech", one.end_ns) for one in before if one is not agent and self.playouts(one)]
+        found = [*others, *(("amd", one.end_ns) for one in self.by_name["amd"])]
+        return next(((what, end) for what, end in found if agent.start_ns < end <= at_ns <= end + _AT_ONCE), None)
 
     def has_inner(self, span: NativeSpan) -> bool:
         """Whether a request has requests below it: a fallback adapter's."""
