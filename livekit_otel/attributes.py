@@ -1007,7 +1007,15 @@ NATIVE_SPANS = NATIVE_EVIDENCE | {
         "eou_wait",
     ),
     *("on_user_turn_completed", "agent_speaking", "llm_node", "llm_request", "llm_request_run", "tts_node"),
-    *("tts_request", "tts_request_run", "function_tool", "realtime_inference", "realtime_metrics"),
+    *(
+        "tts_stream_adapter",
+        "tts_fallback_adapter",
+        "tts_request",
+        "tts_request_run",
+        "function_tool",
+        "realtime_inference",
+        "realtime_metrics",
+    ),
 }
 
 #: The resource attribute that services are known by.

@@ -38,7 +38,7 @@ def history_of(root: NativeSpan | None, turns: Sequence[Exchange], tree: Tree) -
 
 def _is_realtime(turn: Exchange, tree: Tree) -> bool:
     """Whether a model heard the user itself: then no span has the words."""
-    return any(tree.below(one, "realtime_inference") for one in turn.agents)
+    return any(tree.responses(one) for one in turn.agents)
 
 
 def _seconds(ns: int) -> float:
@@ -58,10 +58,8 @@ def _handoffs(root: NativeSpan | None, tree: Tree) -> Iterator[_Placed]:
     first = next((label for one in (root, *started) if one is not None and (label := one.text("agent_label"))), "")
     if first and root is not None:
         yield root.start_ns, -2, _handoff(root.start_ns, None, first)
-    for one in tree.by_name["update_agent"]:
-        old, new = one.text("previous_agent_label"), one.text("agent_label")
+    for at, old, new in tree.handoffs():
         if old and new:
-            at = tree.began(one)
             yield at, 2, _handoff(at, old, new)
 
 

@@ -12,7 +12,7 @@ from .exchanges import Exchange
 from .names import NativeSpan, decoded
 from .nodes import failed_voice, node_of
 from .requests import Attributes, Stage, request, response, synthesis
-from .tree import Tree
+from .tree import BEFORE, Tree
 
 __all__ = ["stages_of", "to_record"]
 
@@ -48,9 +48,11 @@ def _users(exchange: Exchange, user: NativeSpan, tree: Tree) -> Iterator[Stage]:
     delay = nanoseconds(user.fields, "end_of_turn_delay") or None
     waits = tree.below(user, "eou_wait")
     commit = next((one for one in reversed(waits) if one.text("eou_outcome") == "committed"), None)
-    end = commit.end_ns if commit is not None else user.end_ns
+    end = min(commit.end_ns, user.end_ns) if commit is not None else user.end_ns
     first = exchange.agents[0] if exchange.agents else None
-    if first is not None and first.start_ns < end and tree.below(first, "realtime_inference"):
+    if first is not None and first.start_ns < end <= first.start_ns + BEFORE:
+        end = first.start_ns  # clocks of two kinds: what was asked for at the commit did not begin before it
+    if first is not None and first.start_ns < end and tree.responses(first):
         end = first.start_ns  # a model that hears for itself does not wait for the words
         delay = None
     stopped = None if delay is None else end - delay
@@ -117,7 +119,7 @@ def _agents(agent: NativeSpan, tree: Tree) -> Iterator[Stage]:
         yield from node_of(one, tree, speech)
     for one in tree.below(agent, "llm_request"):
         yield from request(one, tree, speech)
-    for one in tree.below(agent, "realtime_inference"):
+    for one in tree.responses(agent):
         yield response(one, tree, speech, first)
     voices = tree.below(agent, "tts_request")
     for one in tree.below(agent, "tts_node"):

@@ -46,12 +46,12 @@ class Tree:
 
     def above(self, span: NativeSpan, *names: str) -> NativeSpan | None:
         """The nearest span above one that has one of these names."""
-        at, steps = self._by_id.get(span.parent_id or ""), 0
+        last, at, steps = span, self._by_id.get(span.parent_id or ""), 0
         while at is not None and at.name not in names and steps < 64:
-            at, steps = self._by_id.get(at.parent_id or ""), steps + 1
+            last, at, steps = at, self._by_id.get(at.parent_id or ""), steps + 1
         if at is not None and at.name in names:
             return at
-        if "agent_turn" in names and span.parent_id not in self._by_id and span.name in _OF_AGENTS:
+        if "agent_turn" in names and last.parent_id not in self._by_id and span.name in _OF_AGENTS:
             return self._during(span)
         return None
 
@@ -65,6 +65,24 @@ class Tree:
     def below(self, span: NativeSpan, *names: str) -> list[NativeSpan]:
         """The spans of these names whose turn this is, by start."""
         return [one for one in self._below.get(span.span_id, ()) if one.name in names]
+
+    def responses(self, agent: NativeSpan) -> list[NativeSpan]:
+        """The responses of a realtime model in a speech: before 1.8 the speech's own span is its response's, too."""
+        if "realtime_metrics" in agent.fields:
+            return [agent]
+        return self.below(agent, "realtime_inference")
+
+    def handoffs(self) -> list[tuple[int, str, str]]:
+        """When an agent took over, from whom, and who: before 1.8 only the beginnings of agents say so."""
+        found = [
+            (self.began(one), one.text("previous_agent_label"), one.text("agent_label"))
+            for one in self.by_name["update_agent"]
+        ]
+        if found:
+            return _chained(found)
+        began = [*self.by_name["start_agent_activity"], *self.by_name["resume_agent_activity"]]
+        labels = sorted((one.start_ns, one.text("agent_label")) for one in began if one.text("agent_label"))
+        return [(at, old, new) for (_, old), (at, new) in pairwise(labels) if old != new]
 
     def playouts(self, agent: NativeSpan) -> list[NativeSpan]:
         """When an agent's speech was heard: not at all where its answer was written, and no voice made of it."""
@@ -132,6 +150,16 @@ class Tree:
         below = self._children.get(span.span_id, [])
         inner = [two for one in below for two in self._children.get(one.span_id, [])]
         return any(one.name == span.name for one in (*below, *inner))
+
+
+def _chained(handoffs: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+    """Handoffs of one moment in the order in which they can have happened."""
+    found = sorted(handoffs, key=lambda one: one[0])
+    for at in range(1, len(found) - 1):
+        one, two = found[at : at + 2]
+        if one[0] == two[0] and two[1] == found[at - 1][2] != one[1]:
+            found[at : at + 2] = two, one
+    return found
 
 
 _BEGINNINGS = frozenset({"start_agent_activity", "resume_agent_activity"})

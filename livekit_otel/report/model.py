@@ -36,6 +36,8 @@ class SessionReport:
         spans: the records of the session's spans, by start.
         provenance: whose spans it was made of: ``pipeline`` (livekit_otel), ``native python`` or ``native node``
             (LiveKit's own, where the call was traced without it).
+        basis: of such a trace, whether each latency was ``derived`` from the times of spans or ``reported`` by LiveKit
+            on them; empty for ``pipeline``, where all are derived, and LiveKit's own stand in ``Turn.reported``.
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
@@ -61,6 +63,7 @@ class SessionReport:
     spans: list[SpanRecord] = field(repr=False)
     head: dict[str, Any] = field(repr=False)
     provenance: str = PIPELINE
+    basis: dict[str, str] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
@@ -83,7 +86,7 @@ class SessionReport:
     @cached_property
     def turns(self) -> list[Turn]:
         """The exchanges of the call, in order."""
-        return build_turns(self.spans, self.history, self._by_turn)
+        return build_turns(self.spans, self.history, self._by_turn, overlaps=self.provenance == PIPELINE)
 
     @cached_property
     def derivation(self) -> SessionDerivation:
@@ -133,9 +136,9 @@ class SessionReport:
         return self.derivation.false_cutoffs
 
     @property
-    def backchannels(self) -> int:
-        """How often the user only said "mhm" while the agent spoke."""
-        return self.derivation.backchannels
+    def backchannels(self) -> int | None:
+        """How often the user only said "mhm" while the agent spoke; None where that was not recorded."""
+        return self.derivation.backchannels if self.provenance == PIPELINE else None
 
     @property
     def interruption_rate(self) -> float | None:

@@ -47,6 +47,7 @@ def _report(session: NativeSession, problems: Iterable[object] = ()) -> SessionR
         spans=session.spans,
         head=_head(session, usage, reason),
         provenance=session.provenance,
+        basis=session.basis,
     )
 
 
@@ -107,7 +108,9 @@ def _head(session: NativeSession, usage: list[ModelUsage], reason: str | None) -
     }
     if session.rooted:
         head["duration_ms"] = (session.ended_ns - session.started_ns) // 1_000_000
-        head["user_turns"] = sum(one.get("role") == "user" for one in session.history)
+        if not any(one.kind == attr.KIND_REALTIME for one in session.spans):
+            # what a model heard for itself is in no span
+            head["user_turns"] = sum(one.get("role") == "user" for one in session.history)
     return head
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from ..spans import SpanRecord
 from ..turns import Gap, ModelUsage, Segment
-from .model import SessionReport
+from .model import PIPELINE, SessionReport
 from .turns import Turn
 
 __all__ = ["to_document", "turn_document"]
@@ -38,9 +38,17 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "backchannels": report.backchannels,
             "false_cutoffs": report.false_cutoffs,
             "interruption_rate": report.interruption_rate,
+            **_provenance(report),
             "turns": [_turn(turn) for turn in report.turns],
         }
     return document
+
+
+def _provenance(report: SessionReport) -> dict[str, Any]:
+    """Of a trace that LiveKit alone wrote: whose it is, and which latencies are its own words."""
+    if report.provenance == PIPELINE:
+        return {}
+    return {"provenance": report.provenance, "basis": report.basis}
 
 
 def turn_document(turn: Turn) -> dict[str, Any]:

@@ -1,26 +1,22 @@
-"""A session of native spans as records of the pipeline."""
+"""Turns of native spans: what belongs to each, how it ended, and its record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import msgspec
-
 from .. import attributes as attr
 from ..spans import SpanRecord
-from .collect import Session
-from .exchanges import Exchange, exchanges
-from .history import history_of, said_by_agent
-from .names import NODE, PYTHON, NativeSpan
+from .exchanges import Exchange
+from .history import said_by_agent
+from .names import NativeSpan
 from .nodes import hooks_of
-from .requests import Stage, beside
-from .stages import stages_of, to_record
+from .requests import Stage
+from .stages import stages_of
 from .tree import Tree
 
-__all__ = ["NativeSession", "convert"]
+__all__ = ["Part", "bare_record", "parts_of", "turn_record"]
 
 #: stages that were heard, and those that a speech goes through step by step
 _VOICED = frozenset({attr.KIND_PLAYBACK})
@@ -28,93 +24,8 @@ _STEPS = frozenset({attr.KIND_NODE, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_REAL
 _DELAYS = ("transcription_delay", "end_of_turn_delay", "on_user_turn_completed_delay", "e2e_latency")
 
 
-class NativeSession(msgspec.Struct, kw_only=True):
-    """One session, made of LiveKit's own spans.
-
-    Attributes:
-        session_id: the trace's id, with the session's span's where a trace has several sessions.
-        conversation_id: the room's sid; empty where the spans do not say it.
-        provenance: ``native python`` or ``native node``.
-        job_id, room_id, room, agent_name: empty where the spans do not say it.
-        started_ns, ended_ns: unix nanoseconds.
-        close_reason: LiveKit's word for it; empty where the close is in no span.
-        rooted: the session's own span is here: it was exported when the session had ended.
-        history: items of the chat history; without an ``id`` where no span has it.
-        spans: the records.
-    """
-
-    session_id: str
-    conversation_id: str
-    provenance: str
-    job_id: str
-    room_id: str
-    room: str
-    agent_name: str
-    started_ns: int
-    ended_ns: int
-    close_reason: str
-    rooted: bool
-    history: list[dict[str, Any]]
-    spans: list[SpanRecord]
-
-
-def convert(session: Session) -> NativeSession:
-    """The session as the pipeline would have recorded it, as far as its spans say."""
-    tree, root = Tree(session.spans), session.root
-    own = [one for one in tree.spans if one.name != "job_entrypoint"]
-    started = root.start_ns if root is not None else min(one.start_ns for one in own)
-    ended = root.end_ns if root is not None else max(one.end_ns for one in own)
-    turns = exchanges(tree)
-    close = next(iter(tree.by_name["session_close"]), None)
-    room_id = _said(own, attr.CONVERSATION_ID) or _said(tree.spans, "room_sid")
-    return NativeSession(
-        session_id=session.session_id,
-        conversation_id=room_id,
-        provenance=NODE if any(one.node for one in tree.spans) else PYTHON,
-        job_id=_said(tree.spans, "job_id"),
-        room_id=_said(tree.spans, "room_sid") or room_id,
-        room=_said(tree.spans, "room_name"),
-        agent_name=_said(tree.spans, "agent_name"),
-        started_ns=started,
-        ended_ns=ended,
-        close_reason=close.text("close_reason") if close is not None else "",
-        rooted=root is not None,
-        history=history_of(root, turns, tree),
-        spans=list(_records(session, tree, turns, close, ended)),
-    )
-
-
-def _said(spans: list[NativeSpan], field: str) -> str:
-    return next((found for one in spans if (found := one.text(field))), "")
-
-
-def _records(
-    session: Session, tree: Tree, turns: list[Exchange], close: NativeSpan | None, ended: int
-) -> Iterator[SpanRecord]:
-    common: dict[str, Any] = {attr.SESSION_ID: session.session_id}
-    root = session.root or tree.spans[0]
-    taken: set[str] = set()
-    parts = _parts(turns, tree)
-    used = {stage[1].span_id for part in parts for stage in part.stages}
-    records: list[SpanRecord] = []
-    for index, part in enumerate(parts):
-        record = _turn(index, part, tree, parts[index + 1 :], close, common)
-        named = {**common, attr.TURN_INDEX: index}
-        records.append(record)
-        records += [to_record(stage, record.span_id, named, taken) for stage in part.stages]
-    records += [to_record(stage, root.span_id, common, taken) for stage in _beside(tree, used)]
-    if session.root is not None:
-        start, end = root.start_ns, root.end_ns
-        yield _bare(attr.KIND_SESSION, root.trace_id, root.span_id, None, start, end, common)
-        closing = {} if close is None else {attr.SESSION_CLOSING: max(0, ended - close.start_ns) / 1e9}
-        counted = {attr.SESSION_SPAN_COUNT: len(records) + 2, **closing}
-        last = f"end-{root.span_id}"
-        yield _bare(attr.KIND_SESSION_END, root.trace_id, last, root.span_id, end, end, {**common, **counted})
-    yield from records
-
-
 @dataclass
-class _Part:
+class Part:
     """A turn with its stages, and what the agent said in it: when, what, whether it was cut off."""
 
     turn: Exchange
@@ -122,14 +33,14 @@ class _Part:
     said: list[tuple[int, str, bool]]
 
 
-def _parts(turns: list[Exchange], tree: Tree) -> list[_Part]:
+def parts_of(turns: list[Exchange], tree: Tree) -> list[Part]:
     """Each turn with its own. Steps of a speech that answers what the user said meanwhile go to that turn: an agent
     that was asked within a tool answers when the tool has ended."""
     parts = []
     for turn in turns:
         commit = turn.user.end_ns if turn.user is not None else None
         said = [one for agent in turn.agents for one in said_by_agent(agent, tree, commit)]
-        parts.append(_Part(turn, list(stages_of(turn, tree)), said))
+        parts.append(Part(turn, list(stages_of(turn, tree)), said))
     for part, after in pairwise(parts):
         user = after.turn.user
         if user is None or any(stage[0] in _VOICED for stage in after.stages):
@@ -149,7 +60,7 @@ def _parts(turns: list[Exchange], tree: Tree) -> list[_Part]:
     return parts
 
 
-def _bare(
+def bare_record(
     kind: str, trace_id: str, span_id: str, parent: str | None, start: int, end: int, found: dict[str, Any]
 ) -> SpanRecord:
     return SpanRecord(
@@ -158,18 +69,8 @@ def _bare(
     )  # fmt: skip
 
 
-def _beside(tree: Tree, used: set[str]) -> Iterator[Stage]:
-    """Speech that was no turn, and requests outside of any."""
-    for one in tree.by_name["user_speaking"]:
-        if one.span_id not in used:
-            yield attr.KIND_VAD, one, one.start_ns, one.end_ns, {}
-    for one in tree.by_name["llm_request"]:
-        if one.span_id not in used:
-            yield from beside(one, tree)
-
-
-def _turn(
-    index: int, part: _Part, tree: Tree, later: list[_Part], close: NativeSpan | None, common: dict[str, Any]
+def turn_record(
+    index: int, part: Part, tree: Tree, later: list[Part], close: NativeSpan | None, common: dict[str, Any]
 ) -> SpanRecord:
     turn, stages = part.turn, part.stages
     first = turn.user or turn.agents[0]
@@ -196,7 +97,7 @@ def _turn(
     if agent:
         found[attr.AGENT_NAME] = agent
     found |= _reported(turn, tree)
-    return _bare(attr.KIND_TURN, first.trace_id, f"turn-{first.span_id}", None, start, end, found)
+    return bare_record(attr.KIND_TURN, first.trace_id, f"turn-{first.span_id}", None, start, end, found)
 
 
 def _models(stages: list[Stage]) -> list[str]:
@@ -226,13 +127,15 @@ def _reported(turn: Exchange, tree: Tree) -> dict[str, float]:
     return found
 
 
-def _end_reason(part: _Part, later: list[_Part], close: NativeSpan | None) -> str:
+def _end_reason(part: Part, later: list[Part], close: NativeSpan | None) -> str:
     turn, stages = part.turn, part.stages
     voiced = [stage[2] for stage in stages if stage[0] in _VOICED]
     spoke = bool(voiced) or any(text.strip() for _, text, _ in part.said)
     failed = any(stage[4].get(attr.OUTCOME) == attr.OUTCOME_ERROR for stage in stages if stage[0] in _STEPS)
     failed = failed or any(one.failed for one in turn.agents)
-    cut = bool(turn.agents) and turn.agents[-1].flag("interrupted")
+    # of speeches that began at once the one with words counts
+    last = max(turn.agents, key=lambda one: (one.start_ns, "response_text" in one.fields), default=None)
+    cut = last is not None and last.flag("interrupted")
     until = max((one.end_ns for one in (*turn.agents, *((turn.user,) if turn.user is not None else ()))), default=0)
     if failed and (not spoke or any(one.failed for one in turn.agents)):
         return attr.END_FAILED
