@@ -991,6 +991,8 @@ NATIVE_PYTHON_OLDER: dict[str, str] = {
 }
 #: LiveKit's spans that say that there was a session, and those that say when it was and what became of it.
 NATIVE_SESSION = "agent_session"
+#: Spans by which a server is searched for calls that have no others: the first that it knows.
+NATIVE_SIGNS = (NATIVE_SESSION, "user_turn", "agent_turn")
 NATIVE_EVIDENCE = frozenset({NATIVE_SESSION, "session_start", "user_turn", "agent_turn"})
 #: The spans that a report is made of.
 NATIVE_SPANS = NATIVE_EVIDENCE | {

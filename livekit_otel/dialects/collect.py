@@ -17,6 +17,7 @@ _QUIET = 20_000
 _LOOK = 1_024
 #: of the requests of a session only the latest with each beginning keeps its context: contexts repeat one another
 _MAX_CONTEXTS, _BEGINNING = 16, 200
+_ITEM, _ID = '"item_', 24
 
 
 @dataclass
@@ -51,7 +52,9 @@ class _Trace:
         self.rooted = self.rooted or span.name == attr.NATIVE_SESSION
         context = span.fields.get("chat_ctx")
         if isinstance(context, str):
-            begin = context[:_BEGINNING]
+            # agents differ in their instructions, sessions in the ids of their items
+            at = context.find(_ITEM)
+            begin = context[:_BEGINNING] + context[at : at + _ID if at >= 0 else at]
             known = self._contexts.get(begin)
             if known is None and len(self._contexts) >= _MAX_CONTEXTS:
                 del span.fields["chat_ctx"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import livekit_otel
-from livekit_otel import SessionReport
+from livekit_otel import SessionReport, SpanRecord
 
 from .compare import conversation, usage_of
 
@@ -20,11 +20,13 @@ SUFFIX = ".jsonl.gz"
 
 @dataclass
 class Recording:
-    """One scripted call: LiveKit's own reports of its sessions, and what its spans read to; both by start."""
+    """One scripted call: LiveKit's own reports of its sessions, its line in the file, its spans, and what they read to;
+    reports are by start."""
 
     scenario: str
     theirs: list[dict[str, Any]]
-    spans: list[dict[str, Any]]
+    line: str
+    spans: list[SpanRecord] = field(default_factory=list)
     ours: list[SessionReport] = field(default_factory=list)
 
 
@@ -41,15 +43,11 @@ def recordings(release: str) -> dict[str, Recording]:
     with gzip.open(path_of(release), "rt", encoding="utf-8") as file:
         for line in file:
             values = json.loads(line)
-            spans = [
-                span
-                for resource in values["resourceSpans"]
-                for scope in resource["scopeSpans"]
-                for span in scope["spans"]
-            ]
-            one = Recording(values["scenario"], values["reports"], spans)
-            found[one.scenario] = one
-            by_trace.update((span["traceId"], one) for span in spans)
+            one = found[values["scenario"]] = Recording(values["scenario"], values["reports"], line)
+            parts = (scope["spans"] for resource in values["resourceSpans"] for scope in resource["scopeSpans"])
+            by_trace.update((span["traceId"], one) for part in parts for span in part)
+    for record in livekit_otel.read_spans(path_of(release), all_scopes=True):
+        by_trace[record.trace_id].spans.append(record)
     for report in livekit_otel.build_reports(livekit_otel.read_spans(path_of(release))):
         by_trace[report.session_id[:32]].ours.append(report)
     for one in found.values():
