@@ -955,6 +955,9 @@ NATIVE_PYTHON: dict[str, str] = {
     "stt_events": "lk.stt.events",
     "eou_source": "lk.eou.source",
     "eou_outcome": "lk.eou.outcome",
+    "eou_probability": "lk.eou.probability",
+    "eou_threshold": "lk.eou.unlikely_threshold",
+    "eou_delay": "lk.eou.endpointing_delay",
     "is_interruption": "lk.is_interruption",
     "interruption_probability": "lk.interruption.probability",
     "interrupted": "lk.interrupted",
@@ -989,6 +992,9 @@ NATIVE_PYTHON: dict[str, str] = {
 NATIVE_PYTHON_OLDER: dict[str, str] = {
     field: name.replace("lk.pii.", "lk.") for field, name in NATIVE_PYTHON.items() if name.startswith("lk.pii.")
 }
+#: Node.js (seen: 1.9.0, 1.8.1, 1.6.4): the names of both, and these. Delays of ``user_turn`` are milliseconds, metrics
+#: have names like ``ttftMs``: ``dialects/node.py`` makes them Python's.
+NATIVE_NODE: dict[str, str] = {"tool_call_id": TOOL_CALL_ID}
 #: LiveKit's spans that say that there was a session, and those that say when it was and what became of it.
 NATIVE_SESSION = "agent_session"
 #: Spans by which a server is searched for calls that have no others: the first that it knows.
@@ -996,28 +1002,10 @@ NATIVE_SIGNS = (NATIVE_SESSION, "user_turn", "agent_turn")
 NATIVE_EVIDENCE = frozenset({NATIVE_SESSION, "session_start", "user_turn", "agent_turn"})
 #: The spans that a report is made of.
 NATIVE_SPANS = NATIVE_EVIDENCE | {
-    *(
-        "job_entrypoint",
-        "session_close",
-        "start_agent_activity",
-        "resume_agent_activity",
-        "on_enter",
-        "on_exit",
-        "amd",
-        "update_agent",
-        "user_speaking",
-        "eou_wait",
-    ),
-    *("on_user_turn_completed", "agent_speaking", "llm_node", "llm_request", "llm_request_run", "tts_node"),
-    *(
-        "tts_stream_adapter",
-        "tts_fallback_adapter",
-        "tts_request",
-        "tts_request_run",
-        "function_tool",
-        "realtime_inference",
-        "realtime_metrics",
-    ),
+    *("job_entrypoint", "session_close", "start_agent_activity", "resume_agent_activity", "update_agent", "amd"),
+    *("on_enter", "on_exit", "on_user_turn_completed", "user_speaking", "eou_wait", "eou_detection"),
+    *("agent_speaking", "llm_node", "llm_request", "llm_request_run", "realtime_inference", "realtime_metrics"),
+    *("tts_node", "tts_stream_adapter", "tts_fallback_adapter", "tts_request", "tts_request_run", "function_tool"),
 }
 
 #: The resource attribute that services are known by.

@@ -15,7 +15,9 @@ __all__ = ["NODE", "PYTHON", "NativeSpan", "decoded", "is_native", "read"]
 PYTHON, NODE = "native python", "native node"
 #: attribute -> field, of all dialects: no name means two things
 _FIELDS: dict[str, str] = {
-    name: field for names in (attr.NATIVE_PYTHON_OLDER, attr.NATIVE_PYTHON) for field, name in names.items()
+    name: field
+    for names in (attr.NATIVE_NODE, attr.NATIVE_PYTHON_OLDER, attr.NATIVE_PYTHON)
+    for field, name in names.items()
 }
 #: a store that gives spans names of its own keeps what is on them
 _BY_FIELD = {

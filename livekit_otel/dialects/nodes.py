@@ -16,7 +16,7 @@ from .tree import Tree
 __all__ = ["failed_voice", "hooks_of", "node_of"]
 
 #: nanoseconds; less own work than this is none: a request's span begins some milliseconds after its node's
-_SHORTEST = 10_000_000
+_SHORTEST = 50_000_000
 
 
 def node_of(node: NativeSpan, tree: Tree, speech: Attributes) -> Iterator[Stage]:

@@ -30,6 +30,9 @@ def metrics_of(span: NativeSpan, field: str, stage: str) -> Attributes:
     """The metrics on a span, one attribute for each field."""
     found: Attributes = {}
     _flatten(decoded(span.fields.get(field)), stage, "", found)
+    for name, own in ((attr.PROVIDER_NAME, "model_provider"), (attr.REQUEST_MODEL, "model_name")):
+        if name not in span.fields and (value := found.get(attr.metric(stage, f"metadata.{own}"))):
+            found[name] = value
     return found
 
 

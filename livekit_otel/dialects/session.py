@@ -13,6 +13,7 @@ from .collect import Session
 from .exchanges import Exchange, exchanges
 from .history import history_of
 from .names import NODE, PYTHON, NativeSpan
+from .node import as_python, is_node
 from .requests import Stage, beside
 from .stages import to_record
 from .tree import Tree
@@ -58,7 +59,8 @@ class NativeSession(msgspec.Struct, kw_only=True):
 
 def convert(session: Session) -> NativeSession:
     """The session as the pipeline would have recorded it, as far as its spans say."""
-    tree, root = Tree(session.spans), session.root
+    node = is_node(session.spans)
+    tree, root = Tree(as_python(session.spans) if node else session.spans), session.root
     own = [one for one in tree.spans if one.name != "job_entrypoint"]
     started = root.start_ns if root is not None else min(one.start_ns for one in own)
     ended = root.end_ns if root is not None else max(one.end_ns for one in own)
@@ -68,7 +70,7 @@ def convert(session: Session) -> NativeSession:
     return NativeSession(
         session_id=session.session_id,
         conversation_id=room_id,
-        provenance=NODE if any(one.node for one in tree.spans) else PYTHON,
+        provenance=NODE if node else PYTHON,
         job_id=_said(tree.spans, "job_id"),
         room_id=_said(tree.spans, "room_sid") or room_id,
         room=_said(tree.spans, "room_name"),

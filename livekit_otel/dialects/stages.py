@@ -19,6 +19,7 @@ __all__ = ["stages_of", "to_record"]
 _HOOK = attr.metric("eou", "on_user_turn_completed_delay")
 #: nanoseconds: what follows so soon follows at once
 _AT_ONCE = 20_000_000
+_DETECTOR = {attr.EOU_PROBABILITY: "eou_probability", attr.EOU_THRESHOLD: "eou_threshold", attr.EOU_DELAY: "eou_delay"}
 _USERS = frozenset({"audio_activity", "user_turn"})
 
 
@@ -56,8 +57,10 @@ def _users(exchange: Exchange, user: NativeSpan, tree: Tree) -> Iterator[Stage]:
         end = first.start_ns  # a model that hears for itself does not wait for the words
         delay = None
     stopped = None if delay is None else end - delay
-    if stopped is None and exchange.heard:
+    if exchange.heard and (stopped is None or user.node):
         stopped = exchange.heard[-1].end_ns
+        if user.node and delay is not None:
+            end = stopped + delay  # its span ends some milliseconds after the commit
     final = _final(user, stopped)
     if final is not None and user.text("user_text").strip():
         said: Attributes = {attr.STT_TEXT: user.text("user_text"), **own}
@@ -98,6 +101,7 @@ def _decision(user: NativeSpan, commit: NativeSpan | None, tree: Tree, end: int)
     source = commit.text("eou_source") if commit is not None else ""
     if source in ("vad", "stt"):
         found[attr.EOU_SOURCE] = source
+    found |= _detector(user, tree)
     hooks = tree.below(user, "on_user_turn_completed")
     if hooks:
         hook = hooks[-1]
@@ -109,6 +113,13 @@ def _decision(user: NativeSpan, commit: NativeSpan | None, tree: Tree, end: int)
             if any(abs(one.end_ns - hook.start_ns) <= _AT_ONCE for one in tree.by_name["function_tool"]):
                 found[attr.EOU_HELD_BY] = "tool"
     return found
+
+
+def _detector(user: NativeSpan, tree: Tree) -> Attributes:
+    """What a detector of turn ends said last, and how long it made LiveKit wait."""
+    asked = tree.below(user, "eou_detection")
+    values = ((name, asked[-1].number(field)) for name, field in _DETECTOR.items()) if asked else ()
+    return {name: value for name, value in values if value is not None}
 
 
 def _agents(agent: NativeSpan, tree: Tree) -> Iterator[Stage]:

@@ -82,7 +82,9 @@ class Tree:
             return _chained(found)
         began = [*self.by_name["start_agent_activity"], *self.by_name["resume_agent_activity"]]
         labels = sorted((one.start_ns, one.text("agent_label")) for one in began if one.text("agent_label"))
-        return [(at, old, new) for (_, old), (at, new) in pairwise(labels) if old != new]
+        # on Node.js an agent begins once, whatever its name
+        node = any(one.node for one in began)
+        return [(at, old, new) for (_, old), (at, new) in pairwise(labels) if node or old != new]
 
     def playouts(self, agent: NativeSpan) -> list[NativeSpan]:
         """When an agent's speech was heard: not at all where its answer was written, and no voice made of it."""

@@ -18,8 +18,8 @@ from .turns import message_text
 __all__ = ["OpenNative"]
 
 _LACKS = (
-    "usage of STT, VAD and interruption metrics, false interruptions and backchannels, events, options, tags, errors, "
-    "the recording, and the ids of some history items"
+    "usage of STT, VAD and interruption metrics, backchannels, events, options, tags, errors, the recording, the ids of "
+    "some history items, and what a realtime model heard"
 )
 
 
@@ -127,9 +127,10 @@ def _is_redacted(session: NativeSession) -> bool:
 
 
 def _findings(session: NativeSession) -> list[ReportWarning]:
+    why = "" if session.close_reason else "why the session was closed, "
     found = [
         loss(
-            f"the call was traced by LiveKit alone ({session.provenance}), whose spans do not hold {_LACKS}: "
+            f"the call was traced by LiveKit alone ({session.provenance}), whose spans do not hold {why}{_LACKS}: "
             "livekit_otel.set_tracer_provider in the agent records them"
         )
     ]
@@ -140,6 +141,4 @@ def _findings(session: NativeSession) -> list[ReportWarning]:
                 "began; what happened before the first span and after the last one is unknown"
             )
         )
-    elif not session.close_reason:
-        found.append(loss("no span says why the session was closed"))
     return found

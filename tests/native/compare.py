@@ -98,10 +98,16 @@ def _of_session(what: str, report: SessionReport) -> Any:
 def usage_of(usage: list[dict[str, Any]], kind: str) -> list[str]:
     """The usage of each model of one kind, without zeros; older releases name no kind."""
     return sorted(
-        json.dumps({name: value for name, value in one.items() if value and name != "type"}, sort_keys=True)
+        json.dumps({name: _figure(value) for name, value in one.items() if value and name != "type"}, sort_keys=True)
         for one in usage
-        if (one.get("type") or _kind(one)) == kind and one.keys() - {"type", "provider", "model"}
+        if (one.get("type") or _kind(one)) == kind
+        and any(isinstance(value, int | float) and value for value in one.values())
     )
+
+
+def _figure(value: Any) -> Any:
+    """JavaScript writes whole seconds as integers; sums differ in the last digit."""
+    return round(float(value), 6) if isinstance(value, int | float) else value
 
 
 def _kind(usage: dict[str, Any]) -> str:

@@ -89,6 +89,13 @@ KNOWN_RECORDED: dict[str, dict[str, dict[str, str]]] = {
         for release in ("python-1.7.0", "python-1.5.18")
     },
 }
+SAYS_NODE = "Before 1.8 what an agent says or does as it begins is a trace of its own, which nothing joins to the call."
+for _release in ("node-1.9.0", "node-1.8.1", "node-1.6.4"):
+    KNOWN_RECORDED[_release] = {"realtime": {"conversation": REALTIME}}
+KNOWN_RECORDED["node-1.6.4"] |= {
+    "greeting": dict.fromkeys(("conversation", "TTS usage"), SAYS_NODE),
+    "handoff": {"conversation": SAYS_NODE},
+}
 KNOWN_RECORDED["python-1.7.0"]["words_while_an_agent_leaves"] = {"conversation": OLDER_HOOK}
 #: what a release had no trouble with
 NOT_IN: dict[str, set[str]] = {
@@ -102,6 +109,6 @@ OF_RECORDINGS = frozenset({"conversation", "LLM usage", "TTS usage", "close reas
 
 def known_of(release: str, scenario: str) -> dict[str, str]:
     """What differs from LiveKit's own report of a recorded call, and why."""
-    everywhere = {} if scenario in NOT_IN.get(release, ()) else KNOWN.get(scenario, {})
+    everywhere = {} if release.startswith("node") or scenario in NOT_IN.get(release, ()) else KNOWN.get(scenario, {})
     found = {**everywhere, **KNOWN_RECORDED.get(release, {}).get(scenario, {})}
     return {what: why for what, why in found.items() if what in OF_RECORDINGS}

@@ -39,7 +39,7 @@ def recorded() -> str:
     from .recordings import recordings
 
     rows = ["| release | sessions | equal in all that LiveKit's report says | differs in |", "|---|--:|--:|---|"]
-    for release in RELEASES:
+    for release in (*RELEASES, *NODE):
         calls = recordings(release)
         known = {name: known_of(release, name) for name in calls}
         what = ", ".join(
@@ -51,6 +51,7 @@ def recorded() -> str:
     return "\n".join(rows)
 
 
+NODE = ("node-1.9.0", "node-1.8.1", "node-1.6.4")
 RELEASES = ("python-1.8.9", "python-1.7.0", "python-1.5.18")
 
 

@@ -118,7 +118,9 @@ def _value(value: Any) -> dict[str, Any]:
 
 
 def _pairs(attributes: Any) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _value(value)} for key, value in (attributes or {}).items()]
+    """Without traces of exceptions, which say where the recording machine has its files."""
+    found = (attributes or {}).items()
+    return [{"key": key, "value": _value(value)} for key, value in found if key != "exception.stacktrace"]
 
 
 def _span(span: ReadableSpan) -> dict[str, Any]:
