@@ -18,8 +18,8 @@ from .turns import message_text
 __all__ = ["OpenNative"]
 
 _LACKS = (
-    "usage of STT, VAD and interruption metrics, backchannels, events, options, tags, errors, the recording, the ids of "
-    "some history items, and what a realtime model heard"
+    "usage of STT, VAD and interruption metrics, backchannels, events, options, tags, errors, the recording, the ids "
+    "of some history items, and what a realtime model heard"
 )
 
 
