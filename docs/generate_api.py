@@ -32,7 +32,16 @@ SECTIONS = {
     "Tracing": ["set_tracer_provider", "LiveKitInstrumentor", "PatternRedactor", "TurnSpanProcessor", "SessionSpans"],
     "Reading": ["read_spans", "SpanStream", "Problem", "SpanRecord"],
     "Reports": ["build_report", "build_reports", "SessionReport", "ReportWarning", "Turn"],
-    "Derived numbers": ["TurnLatency", "Gap", "Segment", "TurnDerivation", "Percentiles", "SessionDerivation"],
+    "Derived numbers": [
+        "TurnLatency",
+        "Flag",
+        "Gap",
+        "Incident",
+        "Segment",
+        "TurnDerivation",
+        "Percentiles",
+        "SessionDerivation",
+    ],
     "Usage": ["ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"],
     "Errors": ["LiveKitOtelError", *(name for name in _ERRORS if name != "LiveKitOtelError")],
 }

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from livekit_otel import attributes as attr
 
-HEADER = """# Spans and attributes, schema 1
+HEADER = """# Spans and attributes, schema 2
 
 Generated from `livekit_otel/attributes.py` by `python docs/generate_attributes.py`; do not edit.
 
 Every pipeline span has the instrumentation scope `livekit_otel`, and its name is its kind.
+[upgrading.md](upgrading.md) says what is different from schema 1.
 """
 
 
@@ -36,7 +37,10 @@ def render() -> str:
         " JSON, `[[turn index, name without livekit_otel.turn., value or null], ...]`: what spans that ended after"
         " their turn changed in it. Later ones win. |",
         "",
-        "A metrics field that a newer LiveKit adds flows through as `livekit_otel.<stage>.<field>`.",
+        "A metrics field that a newer LiveKit adds flows through as `livekit_otel.<stage>.<field>`. Left out are `label`,",
+        "a `speech_id` or `request_id` that the span says under another name (`livekit_otel.speech_id`,",
+        "`gen_ai.response.id`),",
+        "and a field that is 0 or False by default in LiveKit's class and has that value.",
         "",
     ]
     return "\n".join(lines)

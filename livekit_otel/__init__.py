@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from .spans import SpanRecord
     from .turns import (
         EOTUsage,
+        Flag,
         Gap,
+        Incident,
         InterruptionUsage,
         LLMUsage,
         ModelUsage,
@@ -60,7 +62,9 @@ __all__ = [
     "AmbiguousSessionError",
     "EOTUsage",
     "EndpointError",
+    "Flag",
     "Gap",
+    "Incident",
     "InterruptionUsage",
     "LLMUsage",
     "LiveKitInstrumentor",
@@ -103,7 +107,7 @@ _EXPORTS = {
     "spans": ("SpanRecord",),
     "turns": (
         *("ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"),
-        *("Gap", "Percentiles", "Segment", "SessionDerivation", "TurnDerivation", "TurnLatency"),
+        *("Flag", "Gap", "Incident", "Percentiles", "Segment", "SessionDerivation", "TurnDerivation", "TurnLatency"),
     ),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}

@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
-from opentelemetry.trace import TracerProvider
+from opentelemetry.sdk.trace import Span as SDKSpan
+from opentelemetry.trace import Span, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from . import instrumentation
+from .containment import contain
 from .instrumentation import LLMInput, Options, SessionAttributes
 from .processor import TurnSpanProcessor
 from .provider import proxies
@@ -49,27 +51,59 @@ class LiveKitInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
-        self._applied = instrumentation.activate(Options.checked({"prepare": _prepare, **kwargs}))
+        self._applied = instrumentation.activate(Options.checked({**_PROCESSOR, **kwargs}))
 
     def _uninstrument(self, **kwargs: Any) -> None:
         instrumentation.deactivate(self._applied)
 
 
-def _prepare(provider: TracerProvider) -> TurnSpanProcessor | None:
+def _prepare(provider: TracerProvider, thresholds: Mapping[str, float] | None) -> TurnSpanProcessor | None:
     """Turn spans get their latencies from a processor on the provider that they go to; once is enough.
 
     Returns the processor where the provider takes none: it is shown the spans of each session instead.
     """
     if proxies.takes_processors(provider):
-        if not any(isinstance(one, TurnSpanProcessor) for one in proxies.processors(provider)):
+        if _processor_of(provider) is None:
             proxies.add_processor(provider, TurnSpanProcessor())
+        added = _processor_of(provider)
+        if added is not None:
+            _configure(added, thresholds)
         return None
+    processor = _made_beside(provider)
+    _configure(processor, thresholds)
+    return processor
+
+
+@contain("processor.configure")
+def _configure(processor: TurnSpanProcessor, thresholds: Mapping[str, float] | None) -> None:
+    processor.configure(thresholds or {})
+
+
+def _processor_of(provider: TracerProvider) -> TurnSpanProcessor | None:
+    """The one that shows turns of this provider their latencies, if there is one by now."""
+    if not proxies.takes_processors(provider):
+        return _beside.get(provider)
+    return next((one for one in proxies.processors(provider) if isinstance(one, TurnSpanProcessor)), None)
+
+
+def _made_beside(provider: TracerProvider) -> TurnSpanProcessor:
     processor = _beside.get(provider)
     if processor is None:
         _warn_without_processors(provider)
         processor = TurnSpanProcessor()
         _beside.set(provider, processor)
     return processor
+
+
+def _turn_ending(provider: TracerProvider, span: Span, end_ns: int) -> None:
+    """What a turn's end decides goes on its span, while that is live."""
+    processor, own = _processor_of(provider), proxies.innermost_span(span)
+    if processor is not None and isinstance(own, SDKSpan):
+        processor.turn_ending(own, end_ns)
+
+
+#: what the instrumentation needs of the processor, which it does not know
+_PROCESSOR = {"prepare": _prepare, "turn_ending": _turn_ending}
 
 
 def _warn_without_processors(provider: TracerProvider) -> None:
@@ -94,6 +128,7 @@ def set_tracer_provider(
     llm_input: LLMInput = "delta",
     flush_timeout: float = 5.0,
     redact: Redact | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> None:
     """Trace every LiveKit session of this process to ``provider``: all that a user needs to call.
 
@@ -120,6 +155,9 @@ def set_tracer_provider(
         redact: partial redaction: ``(text, kind) -> text``, called for each whole text of content before it is
             recorded; what it raises on is withheld, and so are pieces of texts (interim transcripts, input of the
             synthesis). ``livekit_otel.PatternRedactor`` is a ready-made one; docs/privacy.md has the kinds.
+        thresholds: from how many seconds on waits are flagged, like ``{"slow": 1.5, "dead_air": 4}``; defaults are
+            2.0 seconds of ``e2e_latency`` for ``slow`` and 3.0 for ``dead_air``. They make flags, and change no
+            number; docs/latency.md has the flags.
 
     Raises:
         MissingDependencyError: livekit-agents is not installed, or not a supported version.
@@ -134,7 +172,8 @@ def set_tracer_provider(
         "llm_input": llm_input,
         "flush_timeout": flush_timeout,
         "redact": redact,
-        "prepare": _prepare,
+        "thresholds": thresholds,
+        **_PROCESSOR,
     }
     instrumentation.check_livekit()
     options = Options.checked(values)
@@ -144,4 +183,4 @@ def set_tracer_provider(
         instrumentation.configure(options)
     else:
         instrumentor.instrument(skip_dep_check=True, **values)
-    _prepare(provider)
+    _prepare(provider, options.thresholds)

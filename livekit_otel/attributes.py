@@ -15,7 +15,9 @@ from typing import Literal
 
 AttributeType = Literal["string", "int", "double", "boolean", "string[]", "double[]"]
 
-SCHEMA_VERSION = 1
+#: what is written; the earlier ones are read as well
+SCHEMA_VERSION = 2
+SCHEMAS = (2, 1)
 SCOPE = "livekit_otel"
 #: What every backend keeps of a value (Tempo cuts at 2,048 bytes): no value of ours is longer, ...
 MAX_VALUE_BYTES = 2_000
@@ -64,8 +66,9 @@ KIND_INTERRUPTION = "interruption"
 
 SPAN_KINDS: dict[str, str] = {
     KIND_SESSION: "one run of AgentSession, from start() to its close",
-    KIND_SESSION_START: "zero length, ended at once: identity and options survive a crash",
-    KIND_SESSION_CHECKPOINT: "zero length: carries the journal while nothing else ends that does",
+    KIND_SESSION_START: "zero length, sent when the session has started, or 0.3 s after its first event: identity "
+    "and options survive a crash",
+    KIND_SESSION_CHECKPOINT: "zero length: carries the journal when nothing else that does has ended for too long",
     KIND_SESSION_END: "zero length: final corrections and totals, exported even if `session` is not",
     KIND_TURN: "one exchange: what the user said (if anything) and what the agent did about it",
     KIND_VAD: "one speech segment that VAD heard, with the VAD metrics that fell in it",
@@ -89,7 +92,7 @@ STAGE_KINDS = frozenset(SPAN_KINDS) - {
 
 # --- on every pipeline span ------------------------------------------------------------------------
 KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
-SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema.")
+SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema: 2; older traces have 1 (upgrading.md).")
 SESSION_ID = _define("livekit_otel.session.id", "string", "Unique id of the session: the grouping key of reports.")
 BACKEND_SESSION_ID = _define(
     "session.id", "string", "The room's sid where there is a job, else livekit_otel.session.id. Backends group by it."
@@ -99,8 +102,8 @@ USER_ID = _define("user.id", "string", "Set by a `session_attributes` hook, neve
 OUTCOME = _define(
     "livekit_otel.outcome",
     "string",
-    "How the stage ended: completed, cancelled, error, discarded (a preemptive generation thrown away), "
-    "not_committed (an end-of-turn check after which the turn went on).",
+    "How the stage ended, where it was not completed: cancelled, error, discarded (a preemptive generation thrown "
+    "away), not_committed (an end-of-turn check after which the turn went on).",
 )
 OUTCOME_COMPLETED = "completed"
 OUTCOME_CANCELLED = "cancelled"
@@ -349,8 +352,8 @@ TTS_FIRST_TEXT = _define(
     "From the start of the span to the first text that reached the provider; absent when no audio came.",
     unit="s",
 )
-LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried.")
-TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried.")
+LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried, where that is not once.")
+TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried, where that is not once.")
 LLM_RETRIED_FOR = _define(
     "livekit_otel.llm.retried_for", "string[]", "Error types of the attempts that were repeated, at most 8."
 )
@@ -699,6 +702,7 @@ def type_of(name: str) -> AttributeType | None:
 # Set by TurnSpanProcessor on live spans; a report computes the same from stage spans and never reads these.
 #: Where the silence before an answer can go; every turn's parts sum to its e2e_latency.
 SILENCE_STAGES = ("transcription", "eou", "hook", "node", "llm", "tool", "tts", "playback", "other")
+SILENCE_EOU, SILENCE_HOOK = SILENCE_STAGES[1:3]
 _SILENCE_BRIEF = {
     "transcription": "for the final transcript",
     "eou": "for the decision that the user's turn was over",
@@ -790,6 +794,42 @@ for _name in SILENCE_STAGES:
 TURN_NOTES = _define(
     "livekit_otel.turn.notes", "string[]", "Reported latencies that differ from the derived ones by more than 5 ms."
 )
+#: Flags: a turn that deserves a look has them, and so has its session.
+FLAG_SLOW = "slow"
+FLAG_DEAD_AIR = "dead_air"
+FLAG_NEVER_ANSWERED = "never_answered"
+FLAG_FAILED = "failed"
+FLAG_FALSE_CUTOFF = "false_cutoff"
+FLAG_INTERRUPTED = "interrupted"
+_FLAG_BRIEF = {
+    FLAG_DEAD_AIR: ("s", "dead_air of a turn that is flagged for it"),
+    FLAG_FAILED: (
+        "{failure}",
+        "How many stages failed in a turn that ended by a failure; 1 where other code did",
+    ),
+    FLAG_FALSE_CUTOFF: ("s", "How long after the commit the user spoke on who had only paused"),
+    FLAG_INTERRUPTED: ("{interruption}", "How often the agent was interrupted in the turn"),
+    FLAG_NEVER_ANSWERED: ("s", "How long the user waited for an answer that never came"),
+    FLAG_SLOW: ("s", "e2e_latency of a turn that is flagged for it"),
+}
+FLAG_NAMES = tuple(_FLAG_BRIEF)
+#: ... of which these have a threshold.
+THRESHOLD_NAMES = (FLAG_SLOW, FLAG_DEAD_AIR)
+FLAGS = _define(
+    "livekit_otel.flags",
+    "string[]",
+    f"On turn and session: which flags the turn, or any turn of the session, has, sorted: {', '.join(FLAG_NAMES)}.",
+)
+for _name, (_unit_name, _brief) in _FLAG_BRIEF.items():
+    _define(f"livekit_otel.signal.{_name}", "double", f"{_brief}; on the session of the worst turn.", unit=_unit_name)
+    _define(f"livekit_otel.session.flagged.{_name}", "int", f"How many turns have the flag {_name}.")
+for _name in THRESHOLD_NAMES:
+    _define(
+        f"livekit_otel.session.threshold.{_name}",
+        "double",
+        f"From how many seconds on turns were flagged as {_name} while the call ran.",
+        unit="s",
+    )
 for _scope, _what in (("turn", "turn"), ("session", "session")):
     for _name, (_type_name, _field) in USAGE_SUMS.items():
         _define(
@@ -821,7 +861,9 @@ SESSION_INTERRUPTION_RATE = _define(
     "livekit_otel.session.interruption_rate", "double", "Share of the turns with agent speech that were interrupted."
 )
 SESSION_LATENCIES = _define(
-    "livekit_otel.session.latencies", "string", "JSON: count and percentiles of each derived latency, in seconds."
+    "livekit_otel.session.latencies",
+    "string",
+    "On session.end, as JSON: count and percentiles of each derived latency, in seconds.",
 )
 for _name in SUMMARY_LATENCIES:
     for _point in SUMMARY_POINTS:
@@ -849,9 +891,11 @@ SESSION_LATE_LOST = _define(
     "livekit_otel.session.late_lost", "int", "Corrections of turns that a limit made us drop; reports have them."
 )
 #: On session.checkpoint and session.end: what spans that ended after their turn changed in it, in numbered pieces of
-#: JSON, ``[[turn index, name without "livekit_otel.turn.", value or null], ...]``; later ones win.
+#: JSON, ``[[turn index, name, value or null], ...]``; later ones win. Names that begin with "livekit_otel.turn." stand
+#: without it.
 TURN_LATE_PREFIX = "livekit_otel.turn_late.p"
 TURN_PREFIX = "livekit_otel.turn."
+OWN_PREFIX = "livekit_otel."
 
 
 def latency(name: str) -> str:
@@ -869,6 +913,21 @@ def gap(stage: str, scope: Literal["turn", "session"] = "turn") -> str:
     return f"livekit_otel.{scope}.gap.{stage}"
 
 
+def signal(flag: str) -> str:
+    """Attribute of a flag's value, on the turn or the session that has it."""
+    return f"livekit_otel.signal.{flag}"
+
+
+def flagged(flag: str) -> str:
+    """Attribute of how many turns of a session have a flag."""
+    return f"livekit_otel.session.flagged.{flag}"
+
+
+def threshold(flag: str) -> str:
+    """Attribute of the threshold by which turns of a session were flagged while it ran."""
+    return f"livekit_otel.session.threshold.{flag}"
+
+
 def derived(scope: Literal["turn", "session"], field: str) -> str:
     """Attribute of a derived field that turns and sessions share: ``usage.by_model``, ``interruptions``, …"""
     return f"livekit_otel.{scope}.{field}"
@@ -884,6 +943,7 @@ METER_LATENCY_PREFIX = "livekit_otel.turn."
 METER_SILENCE = "livekit_otel.turn.silence"
 METER_GAP = "livekit_otel.turn.gap"
 METER_TURNS = "livekit_otel.turns"
+METER_FLAGS = "livekit_otel.flags"
 METER_INTERRUPTIONS = "livekit_otel.interruptions"
 METER_TOKENS = "livekit_otel.usage.tokens"
 METER_CACHED_TOKENS = "livekit_otel.usage.cached_input_tokens"
@@ -895,6 +955,8 @@ METER_GENAI_TOKENS = "gen_ai.client.token.usage"
 METER_GENAI_DURATION = "gen_ai.client.operation.duration"
 METER_GENAI_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METER_TOKEN_TYPE = "gen_ai.token.type"
+METER_FLAG = "livekit_otel.flag.name"
+METER_VERSION = "livekit_otel.version"
 METER_STAGE = "livekit_otel.silence.stage"
 METER_VERDICT = "livekit_otel.interruption.verdict"
 

@@ -29,6 +29,7 @@ __all__ = [
     "nanoseconds",
     "number",
     "numbers",
+    "outcome",
     "seconds",
     "session_of",
     "text",
@@ -97,7 +98,9 @@ def is_ours(span: ReadableSpan) -> bool:
 
 def session_of(span: ReadableSpan) -> str:
     """:attr:`SpanRecord.session_id` of a span of the SDK."""
-    return str((span.attributes or {}).get(attr.SESSION_ID, ""))
+    attributes = span.attributes
+    # whether it is empty is slow to find out in the SDK's mapping
+    return "" if attributes is None else str(attributes.get(attr.SESSION_ID, ""))
 
 
 def attribute_limit(span: ReadableSpan) -> int | None:
@@ -144,6 +147,8 @@ def finite(value: object) -> float | None:
 def number(attributes: Values, name: str) -> float | None:
     """An attribute as a finite float; None when it is absent or something else."""
     value = attributes.get(name)
+    if type(value) is float:
+        return value if -_LARGEST <= value <= _LARGEST else None
     return None if value is None else finite(value)
 
 
@@ -165,6 +170,11 @@ def flag(attributes: Values, name: str) -> bool:
     """An attribute as a boolean; absent is false."""
     value = attributes.get(name, False)
     return value.strip().lower() in ("true", "1") if isinstance(value, str) else bool(value)
+
+
+def outcome(attributes: Values) -> str:
+    """How a stage ended; completed where its span does not say."""
+    return text(attributes, attr.OUTCOME) or attr.OUTCOME_COMPLETED
 
 
 def text(attributes: Values, name: str) -> str:
@@ -200,10 +210,11 @@ def numbers(attributes: Values, name: str) -> list[float]:
 
 def nanoseconds(attributes: Values, name: str) -> int | None:
     """An attribute in seconds, not negative, as nanoseconds; None when it is absent, too large, or -1 for "none"."""
-    value = number(attributes, name)
-    if value is None or not 0 <= value * 1e9 <= _LARGEST:
+    value = attributes.get(name)
+    if value is None:
         return None
-    return round(value * 1e9)
+    known = value if type(value) is float else finite(value)
+    return round(known * 1e9) if known is not None and 0 <= known * 1e9 <= _LARGEST else None
 
 
 def seconds(ns: int) -> float:

@@ -16,13 +16,14 @@ from .source_tree import MODULES, arrows, body_lines, cycles, functions, importe
 #: small things of every package: what may be shown, how files are made, how this copy was installed, containment
 EVERYWHERE = {"_display", "_install_hint", "_private_files", "containment", "privacy"}
 #: what every package may import, besides those
-BASE = {"attributes", "errors", "spans"}
+BASE = {"attributes", "errors", "spans", "thresholds"}
 #: package or top-level module -> what of ours it may import besides itself. Rooms that are planned have their row, too.
 ALLOWED: dict[str, set[str]] = {
     **{name: set() for name in sorted(EVERYWHERE)},
     "attributes": set(),
     "errors": set(),
     "spans": {"attributes", "errors"},
+    "thresholds": {"errors"},
     "redaction": BASE,
     "journal": {*BASE, "redaction"},
     "otlp": BASE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +23,26 @@ NOT_SCRIPTED = {
     attr.SESSION_FAILED: "a journal entry that cannot be written",
     attr.SESSION_CLOCK_STEP: "a wall clock that is moved",
     attr.SESSION_LATE_LOST: "more corrections than spans of the session can carry",
-    attr.TURN_NOTES: "LiveKit's values, which a turn's span gets as it ends: notes are corrections, always",
+    **dict.fromkeys(
+        [attr.metric(stage, "label") for stage in ("decision", "llm", "realtime", "stt", "tts", "vad")]
+        + [attr.metric(stage, "speech_id") for stage in ("eou", "llm", "tts")]
+        + [attr.metric("llm", "request_id")],
+        "traces of schema 1, or metrics that name another speech than their request",
+    ),
+    **dict.fromkeys(
+        [
+            attr.metric("realtime", name)
+            for name in ("acquire_time", "cancelled", "connection_reused", "session_duration")
+        ]
+        + [attr.metric("realtime", "input_token_details.cached_tokens_details.image_tokens")]
+        + [attr.metric("realtime", "output_token_details.image_tokens")]
+        + [attr.metric("stt", name) for name in ("connection_reused", "input_audio_tokens")]
+        + [attr.metric("tts", name) for name in ("acquire_time", "connection_reused")],
+        "a provider that fills a field of LiveKit's metrics which is 0 or False by default",
+    ),
 }
-#: what waits for a turn that is over, or for its user, is known then: corrections say it, always
-LATE = {attr.TURN_WHY_NOT, attr.TURN_FALSE_CUTOFF, *(attr.gap(stage) for stage in ("transcription", "eou", "other"))}
+#: what is known only after a turn's span has ended: corrections carry it, always
+LATE = {attr.TURN_FALSE_CUTOFF, attr.gap("other")}
 PIECES = (attr.JOURNAL_PREFIX, attr.PII_JOURNAL_PREFIX, attr.TURN_LATE_PREFIX)
 ROOT = Path(__file__).parent.parent
 
@@ -96,3 +113,20 @@ def _fields(model: type, prefix: str = "") -> list[str]:
         inner = [one for one in (hints[name], *typing.get_args(hints[name])) if hasattr(one, "model_fields")]
         names += _fields(inner[0], f"{prefix}{name}.") if inner else [prefix + name]
     return names
+
+
+def test_a_metrics_field_that_somebody_filled_is_recorded() -> None:
+    """Of a metrics object, every number but LiveKit's own defaults is an attribute, also where it is 0 or False."""
+    from livekit.agents.metrics import TTSMetrics
+
+    from livekit_otel.instrumentation.values import flatten
+
+    given: dict[str, Any] = {"label": "x", "request_id": "r", "timestamp": 1.0, "ttfb": 0.0, "duration": 0.0}
+    given |= {"audio_duration": 0.0, "cancelled": False, "characters_count": 0, "streamed": False}
+    left_out: dict[str, Any] = {"input_tokens": 0, "acquire_time": 0.0, "connection_reused": False}
+    found = flatten("tts", TTSMetrics(**given, **left_out))
+    assert found == {attr.metric("tts", name): value for name, value in given.items() if name != "label"}
+    filled: dict[str, Any] = {"input_tokens": 3, "acquire_time": 0.2, "connection_reused": True}
+    assert flatten("tts", TTSMetrics(**given, **filled)).items() >= {
+        (attr.metric("tts", name), value) for name, value in filled.items()
+    }

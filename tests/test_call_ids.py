@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from livekit_otel import attributes as attr
+from livekit_otel.spans import outcome
 
 from .kit.clock import EPOCH
 from .kit.run import CANARY, Call, ScenarioFunction
@@ -121,7 +122,7 @@ def test_each_executed_call_has_one_span(case: str, native: bool) -> None:
             span.start_ns / 1e9 - EPOCH,
             span.end_ns / 1e9 - EPOCH,
             span.attributes[attr.TOOL_NAME],
-            span.attributes[attr.OUTCOME],
+            outcome(span.attributes),
         )
         for span in tools
     ]

@@ -305,7 +305,7 @@ def test_turns_begin_and_end_with_what_is_theirs(
         (hum_while_a_tool_runs, 1, {"transcription": 0.1, "eou": 0.2, "tool": 1.7, "llm": 0.2, "tts": 0.1}),
         (asked_once_more_by_code, 0, {"transcription": 0.1, "eou": 0.2, "llm": 0.52, "tts": 0.1}),
         (hook_with_a_model_of_its_own, 0, {"transcription": 0.1, "eou": 0.2, "hook": 1.0, "llm": 0.32, "tts": 0.1}),
-        (typed_twice, 1, {"llm": 0.2, "tts": 0.1, "other": 5.07}),
+        (typed_twice, 1, {"llm": 0.2, "tts": 0.1, "playback": 5.07}),
     ],
     ids=script_name,
 )

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -224,10 +224,10 @@ def test_a_session_that_fails_takes_no_other_along(
     assert main(["turns", str(two), "-s", "S-one"]) == 0
     others = capsys.readouterr().out
 
-    def failing(spans: list[SpanRecord]) -> SessionDerivation:
+    def failing(spans: list[SpanRecord], thresholds: Mapping[str, float]) -> SessionDerivation:
         if any(span.attributes.get(attr.SESSION_ID) == "S-two" for span in spans):
             raise KeyError("a value\x1b]52;c;x that no check knows")
-        return derive_session(spans)
+        return derive_session(spans, thresholds)
 
     monkeypatch.setattr(model, "derive_session", failing)
     assert main(["turns", str(two)]) == 0

@@ -25,7 +25,7 @@ HEADER = (
     "playback_latency,e2e_latency,silence_transcription,silence_eou,silence_hook,silence_node,silence_llm,silence_tool,"
     "silence_tts,silence_playback,silence_other,interruptions,false_interruptions,backchannels,"
     "answer_latency,dead_air,wait,answered,why_not,acknowledged,gap_transcription,gap_eou,gap_hook,gap_node,gap_llm,gap_tool,"
-    "gap_tts,gap_playback,gap_other,false_cutoff"
+    "gap_tts,gap_playback,gap_other,false_cutoff,flags"
 )
 
 
@@ -71,7 +71,7 @@ def test_several_sessions(many: Path, capsys: pytest.CaptureFixture[str]) -> Non
     lines = turns(capsys, many, "--sort", "e2e", "--desc").splitlines()
     assert lines[1].split() == [
         "SESSION", "TURN", "AT", "END", "E2E", "TRANSCR", "EOU", "HOOK", "LLM", "TOOL", "TTS",
-        "TRANSCR", "EOT", "TTFT", "TTFS", "TTFB", "PLAY",
+        "TRANSCR", "EOT", "TTFT", "TTFS", "TTFB", "PLAY", "FLAGS",
     ]  # fmt: skip
     assert [line.split()[:5] for line in lines[2:]] == [
         [ids[0][:8], "0", "0:01", "completed", "2.120"],

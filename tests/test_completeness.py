@@ -282,6 +282,20 @@ def test_usage_that_no_session_has_is_a_loss() -> None:
     assert not report.complete
 
 
+def test_a_schema_that_is_newer_than_the_reader_is_a_loss() -> None:
+    """A trace that a newer version wrote is never complete, and the first warning says why; 1 and 2 are known."""
+    assert {1, 2} == set(attr.SCHEMAS)
+    for schema in (1, 2, 3, "3"):
+        call = kit.call()
+        call.spans[-1]["attributes"][attr.SCHEMA] = schema
+        report = build_report(kit.records(call.spans))
+        assert report.complete == (schema in attr.SCHEMAS)
+        said = "the trace has schema 3, and this version reads up to 2: what is new in it is missing here; "
+        assert [one for one in report.warnings if "schema" in one] == [f"{said}update livekit-otel"] * (
+            not report.complete
+        )
+
+
 def test_what_cannot_be_serialised_is_not_too_large() -> None:
     """The journal counts entries that could not be made or encoded apart from those above its limit."""
     writer = JournalWriter(content=True)

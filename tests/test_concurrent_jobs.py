@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import livekit_otel
 from livekit_otel import SpanRecord
 from livekit_otel import attributes as attr
-from livekit_otel.spans import from_sdk
+from livekit_otel.spans import from_sdk, outcome
 from tests.kit import clock
 from tests.kit.run import SCENARIOS, Call, Outcome, as_json, quiet
 from tests.kit.trace import switch_off
@@ -79,7 +79,7 @@ def shape(spans: list[SpanRecord]) -> list[Any]:
             span.attributes.get(attr.TURN_INDEX),
             span.attributes.get(attr.TURN_USER_TEXT),
             span.attributes.get(attr.TURN_AGENT_TEXT),
-            span.attributes.get(attr.OUTCOME),
+            outcome(span.attributes),
         )
         for span in spans
         if not (span.kind or "").startswith("session.")

@@ -65,14 +65,14 @@ FORMS = [
     "c4n4ry@{host}",
     "{host}/x?token=c4n4ry",
 ]
-SCHEMES = ["jaeger", "langfuse+http", "jeager", "http", "ht_tp"]
+SCHEMES = ["jaeger", "clickhouse", "langfuse+http", "jeager", "http", "ht_tp"]
 HOST = "127.0.0.1:9"
 
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith(("OTEL_", "LANGFUSE_", "LIVEKIT_", "PHOENIX_", "JAEGER_")):
+        if name.startswith(("OTEL_", "LANGFUSE_", "LIVEKIT_", "PHOENIX_", "JAEGER_", "CLICKHOUSE_")):
             monkeypatch.delenv(name)
     monkeypatch.setattr(client, "_sleep", lambda seconds: None)
     # they depend on where the tests run, and know no address
@@ -197,7 +197,7 @@ def test_servers_that_repeat_credentials(
     main(["doctor", "--to", url, "-H", header])
     of_readers = Reply(echo.format(own).encode(), status)
     with serving(lambda asked: of_readers) as server:
-        for scheme in ("jaeger", "phoenix", "langfuse+http"):
+        for scheme in ("jaeger", "clickhouse", "phoenix", "langfuse+http"):
             main(["report", f"{scheme}://ada:c4n4ry-url@127.0.0.1:{server.port}"])
     out, err = capsys.readouterr()
     assert not leaks(out + err), out + err
@@ -228,6 +228,7 @@ def test_tokens_of_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         ("jaeger://host:16686/x?service=a&since=2h", "jaeger://host:16686/x?service=a&since=2h"),
         ("jaeger://ada:secret@host/x", "jaeger://host/x"),
         ("jaeger://ada:se/cret@host", "jaeger://…@host"),
+        ("clickhouse://ada:secret@host:8123/otel/t?password=x", "clickhouse://host:8123/otel/t?…"),
         ("http://[::1]:4318/v1/traces", "http://[::1]:4318/v1/traces"),
         ("http://host/x?token=secret", "http://host/x?…"),
         ("phoenix://host/p?session=ada@example.com", "phoenix://host/p?session=ada@example.com"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+import livekit_otel
+from livekit_otel import attributes as attr
 from livekit_otel.demo.compare import differences
 
 pytest.importorskip("pocketsphinx")
@@ -53,7 +56,8 @@ def test_differences_are_named(left: object, right: object, found: list[str]) ->
 
 @pytest.mark.slow
 def test_the_demo_ends_with_equal(tmp_path: Path) -> None:
-    """One command, under 90 s: greeting, tool, barge-in, goodbye; the rebuilt report equals LiveKit's own."""
+    """One command, under 90 s: greeting, tool, barge-in, goodbye; the rebuilt report equals LiveKit's own; under 8 %
+    of the spans are checkpoints."""
     run = subprocess.run(
         [sys.executable, "-m", "livekit_otel", "demo", "--output", str(tmp_path / "out")],
         capture_output=True,
@@ -69,3 +73,5 @@ def test_the_demo_ends_with_equal(tmp_path: Path) -> None:
     cut = [item for item in report["chat_history"]["items"] if item.get("interrupted")]
     assert [item["content"][0] for item in cut] == [script.HISTORY]
     assert any(item["type"] == "function_call_output" for item in report["chat_history"]["items"])
+    kinds = Counter(span.kind for span in livekit_otel.read_spans(str(tmp_path / "out" / "trace.jsonl")) if span.kind)
+    assert kinds[attr.KIND_SESSION_CHECKPOINT] < 0.08 * sum(kinds.values()), kinds

@@ -16,6 +16,7 @@ from opentelemetry.trace import StatusCode
 
 import livekit_otel
 from livekit_otel import attributes as attr
+from livekit_otel.spans import outcome
 from tests.kit.realtime import Answer, FakeRealtimeModel, Step
 from tests.kit.run import SCENARIOS, Call, Scenario, ScenarioFunction, plain_reply, run_scenario
 from tests.kit.trace import record, switch_off
@@ -57,7 +58,7 @@ def recognitions(spans: list[ReadableSpan]) -> list[tuple[Any, str, float, float
     return [
         (
             (span.attributes or {}).get(attr.REQUEST_MODEL),
-            str((span.attributes or {})[attr.OUTCOME]),
+            outcome(span.attributes or {}),
             round(((span.start_time or 0) - zero) / 1e9, 1),
             round(((span.end_time or 0) - zero) / 1e9, 1),
         )
@@ -174,9 +175,9 @@ def test_a_turn_says_why_it_ended(name: str, native_spans: bool) -> None:
     turns.sort(key=lambda turn: int(turn.attributes[attr.TURN_INDEX]))  # type: ignore[arg-type]
     assert [turn.attributes[attr.END_REASON] for turn in turns] == ENDS[name]
     for turn, reason in zip(turns, ENDS[name], strict=True):
-        outcome, error = turn.attributes[attr.OUTCOME], turn.attributes.get(attr.ERROR_TYPE)
+        ended, error = outcome(turn.attributes), turn.attributes.get(attr.ERROR_TYPE)
         expected = ("error", "error", "APIConnectionError") if reason == "failed" else ("completed", "unset", None)
-        assert (outcome, turn.status, error) == expected
+        assert (ended, turn.status, error) == expected
 
 
 def ends(script: ScenarioFunction) -> list[tuple[Any, StatusCode]]:

@@ -63,6 +63,14 @@ FOUND = (
         model_seconds=0.5,
         tts_node=True,
     ),
+    # the output is paused while code says something beside a reply
+    Plan(
+        says=(
+            Says(at=5.97, length=1.1, final_after=0.43, hook="speaks", hook_seconds=0.63),
+            Says(at=8.09, length=0.33),
+        ),
+        close_at=29.88,
+    ),
 )
 
 
@@ -86,13 +94,6 @@ KNOWN = {
         mode="stt",
         llm_node="strings",
         llm_node_seconds=1.0,
-    ),
-    "a pause of words that code says beside a reply": Plan(
-        says=(
-            Says(at=5.97, length=1.1, final_after=0.43, hook="speaks", hook_seconds=0.63),
-            Says(at=8.09, length=0.33),
-        ),
-        close_at=29.88,
     ),
     "a hook that ends a reply which is made ahead": Plan(
         says=(Says(at=5.58, final_after=0.46, hook="fails"),), close_at=9.64, preemptive=True

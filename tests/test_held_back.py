@@ -9,6 +9,7 @@ import pytest
 
 from livekit_otel import attributes as attr
 from livekit_otel import build_reports
+from livekit_otel.spans import outcome
 from livekit_otel.turns import derive_session
 from livekit_otel.turns.model_usage import LLMUsage
 
@@ -132,7 +133,7 @@ def test_a_detections_recognizer_that_fails_is_none_of_the_sessions(monkeypatch:
 
     monkeypatch.setitem(SCENARIOS, "amd_deaf", Scenario("amd_deaf", "", deaf))
     trace = record("amd_deaf")
-    assert [span.attributes[attr.OUTCOME] for span in trace.of("stt")] == ["completed"]
+    assert [outcome(span.attributes) for span in trace.of("stt")] == ["completed"]
     assert [turn.attributes[attr.END_REASON] for turn in trace.of("turn")] == ["completed"]
 
 

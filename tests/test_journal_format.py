@@ -37,6 +37,7 @@ ENTRIES_BY_KIND = {
     form.Head: st.builds(form.Head, st.dictionaries(NAMES, JSON, max_size=6)),
     form.Emitted: st.builds(form.Emitted, FIELDS),
     form.Usage: st.builds(form.Usage, FIELDS, st.lists(CHANGES, max_size=3)),
+    form.Idle: st.builds(form.Idle, FIELDS, st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=4)),
     form.Conversation: st.builds(form.Conversation, st.none() | TEXT, FIELDS),
     form.Item: st.builds(form.Item, st.none() | TEXT, FIELDS),
     form.EventCorrection: st.builds(form.EventCorrection, COUNTS, FIELDS),

@@ -170,7 +170,7 @@ def test_options_have_one_home() -> None:
     assert list(OPTIONS) == ["tracer_provider", *list(signature.parameters)[1:]]
     assert generator.documented_options() == {name: f"{option.meaning}." for name, option in OPTIONS.items()}
     defaults = {one.name: one for one in dataclasses.fields(Options)}
-    assert defaults.keys() - OPTIONS.keys() == {"prepare"}
+    assert defaults.keys() - OPTIONS.keys() == {"prepare", "turn_ending"}
     # False and None differ here: instrument() leaves LiveKit's tracer alone, set_tracer_provider does not
     for name in OPTIONS.keys() - {"tracer_provider", "native_spans", "metadata"}:
         assert signature.parameters[name].default == defaults[name].default, name

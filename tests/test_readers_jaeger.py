@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,21 @@ def reports(spans: Any) -> list[str]:
     built = sorted(livekit_otel.build_reports(spans), key=lambda one: one.session_id)
     assert all(one.complete and not [w for w in one.warnings if "redacted" not in w] for one in built)
     return [json.dumps(as_json(one.to_dict())) for one in built]
+
+
+def test_traces_of_both_schemas_are_found() -> None:
+    """A search finds what this version wrote and what earlier ones did, each trace once."""
+    new, other = record("one_tool"), record("words_of_the_world")
+    field = json.dumps({"key": attr.SCHEMA, "value": {"intValue": "2"}})
+    text = json.dumps([json.loads(line) for line in other.text.splitlines()]).replace(
+        field, field.replace('"2"', '"1"')
+    )
+    old = dataclasses.replace(other, text="\n".join(json.dumps(line) for line in json.loads(text)))
+    with serving(Jaeger(new, old)) as server:
+        found = read(server)
+    assert {span.attributes[attr.SCHEMA] for span in found} == {1, 2}
+    assert len(found) == len(new.pipeline) + len(other.pipeline)
+    assert len(reports(found)) == 2
 
 
 def failure(source: str, kind: type[SourceError] = SourceError) -> str:
@@ -247,7 +263,7 @@ def test_a_wrong_address_is_said_so(reply: Reply, says: str) -> None:
         ("jaeger://localhost?limit=0", "limit '0' is not a number of traces"),
         ("jaeger://localhost?trace=abc", "trace 'abc' is no trace id; those have 32 hex digits"),
         ("jaeger://localhost?service=", "parameter service is empty"),
-        ("jager://u:hidden@localhost", "no reader for jager:// sources; give a path, or one of file://, jaeger://"),
+        ("jager://u:hidden@localhost", "no reader for jager:// sources; give a path, or one of clickhouse://, file://"),
     ],
 )
 def test_a_bad_source_is_said_at_once(source: str, says: str) -> None:

@@ -54,6 +54,9 @@ Conversation
     0:50  agent  [red]answer\ufffd[31m
                  (░ transcription  ▒ eou  █ llm  ▓ tts; a column is 0.12 s)
 
+Flags
+    0:40  turn 2  slow: 9.00 s (limit 2 s), mostly llm
+
 Latency
   seconds                       turns    p50    p90    p95    p99    max
   e2e_latency                       3  1.000  9.000  9.000  9.000  9.000
@@ -130,7 +133,7 @@ def test_terminal(width: int) -> None:
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
     titles = [line for line in text.splitlines() if line and not line.startswith(" ")]
     assert [title.split()[0] for title in titles] == [
-        "Session", "Conversation", "Latency", "Silence", "Usage", "Interruptions", "Warnings",
+        "Session", "Conversation", "Flags", "Latency", "Silence", "Usage", "Interruptions", "Warnings",
     ]  # fmt: skip
     squeezed = " ".join(text.split())
     assert "█ transcription █ eou █ llm █ tts (a column is " in squeezed

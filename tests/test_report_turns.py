@@ -268,7 +268,7 @@ def test_nothing_is_derived_until_it_is_read(monkeypatch: pytest.MonkeyPatch) ->
     """Reading, to_dict() and the list of turns cost no derivation; it is made once, when a number is asked for."""
     made = []
     monkeypatch.setattr(
-        "livekit_otel.report.model.derive_session", lambda spans: made.append(1) or derive_session(spans)
+        "livekit_otel.report.model.derive_session", lambda *given: made.append(1) or derive_session(*given)
     )
     call = report_kit.call(turns=3)
     report = build_report(report_kit.records(call.spans))

@@ -267,7 +267,7 @@ def test_a_process_of_its_own(folder: Path) -> None:
 import logging, sys
 import livekit_otel.cli.sessions as module
 from livekit_otel.cli import main
-def fail(spans):
+def fail(spans, **options):
     logging.getLogger("another.library").error("answered %s", "\\x1b]0;x\\x07\\x9b")
     raise KeyError("\\x1b]0;title\\x07 \\u202e")
 module.build_reports = fail

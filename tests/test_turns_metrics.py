@@ -7,17 +7,22 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics import AlwaysOnExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
 
+import livekit_otel
 from livekit_otel import TurnSpanProcessor
 from livekit_otel import attributes as attr
 from livekit_otel.processor import metrics as module
 from livekit_otel.processor.metrics import BUCKETS, TurnMetrics
+from livekit_otel.processor.unmeasured import Unmeasured
 
+from .kit.trace import trace_scenario
 from .test_turns_session import answered
 from .turns_kit import Script, llm_metrics
 from .turns_live import Live
 
 VERDICT = "interruption"
+NOTHING = dict.fromkeys(attr.SILENCE_STAGES, 0.0)
 
 
 @pytest.fixture
@@ -50,7 +55,9 @@ def points(reader: InMemoryMetricReader) -> dict[str, list[Any]]:
 
 def sums(found: list[Any]) -> dict[tuple[Any, ...], float]:
     return {
-        tuple(sorted(str(v) for v in one.attributes.values())): getattr(one, "sum", None) or getattr(one, "value", 0)
+        tuple(sorted(str(v) for name, v in one.attributes.items() if name != attr.METER_VERSION)): (
+            one.sum if hasattr(one, "sum") else one.value
+        )
         for one in found
     }
 
@@ -66,9 +73,15 @@ def test_all_that_is_measured(meter: tuple[MeterProvider, InMemoryMetricReader])
     assert sums(found["livekit_otel.turn.tts_node_ttfb"]) == {tts: 0.5}
     assert sums(found["livekit_otel.turn.silence"]) == {
         tuple(sorted((*llm, stage))): value
-        for stage, value in {"transcription": 0.2, "eou": 0.3, "hook": 0.1, "llm": 0.3, "tts": 0.5}.items()
+        for stage, value in {**NOTHING, "transcription": 0.2, "eou": 0.3, "hook": 0.1, "llm": 0.3, "tts": 0.5}.items()
     }
-    assert sums(found["livekit_otel.turns"]) == {("clerk", "completed", "yes"): 1}
+    assert sums(found["livekit_otel.turn.gap"]) == {tuple(sorted((*llm, stage))): 0.0 for stage in NOTHING}
+    assert sums(found["livekit_otel.turns"]) == {("clerk", "completed", "gpt", "openai", "yes"): 1}
+    assert sums(found["livekit_otel.flags"]) == {
+        tuple(sorted((*llm, name))): int(name == "interrupted") for name in attr.FLAG_NAMES
+    }
+    versions = {one.attributes[attr.METER_VERSION] for of_one in found.values() for one in of_one}
+    assert versions == {livekit_otel.__version__}
     assert sums(found["livekit_otel.interruptions"]) == {("clerk", VERDICT): 1}
     assert sums(found["livekit_otel.usage.tokens"]) == {
         ("clerk", "gpt", "input", "openai"): 107,
@@ -113,3 +126,105 @@ def test_no_genai_metric_that_livekit_records(
 def test_off_without_a_provider() -> None:
     """Without a meter provider of the SDK nothing is recorded."""
     assert not TurnMetrics().enabled
+
+
+def measured(name: str, meter: tuple[MeterProvider, InMemoryMetricReader]) -> dict[str, list[Any]]:
+    """The metrics of a scripted session."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(TurnSpanProcessor(meter[0]))
+    trace_scenario(name, provider, native_spans=False, options={})
+    return points(meter[1])
+
+
+def of(found: list[Any], **wanted: str) -> list[Any]:
+    names = {"stage": attr.METER_STAGE, "flag": attr.METER_FLAG, "verdict": attr.METER_VERDICT}
+    return [one for one in found if all(one.attributes.get(names[key]) == value for key, value in wanted.items())]
+
+
+@pytest.mark.parametrize(
+    ("name", "waited", "stage"),
+    [
+        ("cut_off_while_waiting", 3.2, "hook"),
+        ("closed_while_a_tool_runs", 1.98, "tool"),
+        ("user_turn_without_reply", 3.2, "other"),
+    ],
+)
+def test_the_wait_of_who_is_not_answered(
+    name: str, waited: float, stage: str, meter: tuple[MeterProvider, InMemoryMetricReader]
+) -> None:
+    """A turn's metrics wait until it is known how long its user did: until they spoke again, or hung up."""
+    found = measured(name, meter)
+    (point,) = found["livekit_otel.turn.dead_air"] if len(found["livekit_otel.turn.dead_air"]) == 1 else of_max(found)
+    assert point.max == pytest.approx(waited, abs=1e-3)
+    assert max(one.max for one in of(found["livekit_otel.turn.gap"], stage=stage)) > 1.0
+    assert sum(one.value for one in of(found["livekit_otel.flags"], flag="never_answered")) == 1
+
+
+def of_max(found: dict[str, list[Any]]) -> list[Any]:
+    """The point of the longest dead air: turns without a request have no model."""
+    return [max(found["livekit_otel.turn.dead_air"], key=lambda one: one.max)]
+
+
+def test_a_false_cutoff_is_measured_as_none_of_an_interruption(
+    meter: tuple[MeterProvider, InMemoryMetricReader],
+) -> None:
+    """What looks like an interruption of a user who had only paused is counted under a verdict of its own."""
+    script = Script()
+    first = script.turn(1.0, 2.6, **{attr.END_REASON: "interrupted"})  # type: ignore[arg-type]
+    first.vad(1.0, 2.0)
+    first.eou(2.0, 2.1)
+    first.llm(2.1, 2.3, 0.1)
+    first.tts(2.2, 2.4, 0.1)
+    first.playback(2.4, 2.6)
+    first.verdict(2.5, 2.55, VERDICT)
+    second = script.turn(2.7, 6.0, **{attr.END_REASON: "completed"})  # type: ignore[arg-type]
+    second.vad(2.7, 3.0)
+    second.eou(3.0, 3.1)
+    second.playback(3.5, 6.0)
+    provider, reader = meter
+    Live(TurnSpanProcessor(meter_provider=provider)).play(script.spans)
+    found = points(reader)
+    assert sums(found["livekit_otel.interruptions"]) == {("false_cutoff",): 1}
+    assert sum(one.value for one in of(found["livekit_otel.flags"], flag="false_cutoff")) == 1
+    assert sum(one.value for one in of(found["livekit_otel.flags"], flag="interrupted")) == 0
+
+
+@pytest.mark.parametrize("name", ["llm_fails_for_good", "tts_fails"])
+def test_errors_have_their_type(name: str, meter: tuple[MeterProvider, InMemoryMetricReader]) -> None:
+    """A turn that failed is counted with the type of the error, and so is the request that did; others have none."""
+    found = measured(name, meter)
+    turns = {
+        (one.attributes[attr.END_REASON], one.attributes.get(attr.ERROR_TYPE)) for one in found["livekit_otel.turns"]
+    }
+    assert ("failed", "APIConnectionError") in turns
+    assert {error for reason, error in turns if reason != "failed"} <= {None}
+    requests = found["gen_ai.client.operation.duration"]
+    assert "APIConnectionError" in {one.attributes.get(attr.ERROR_TYPE) for one in requests}
+
+
+def test_metrics_that_wait_are_bounded(meter: tuple[MeterProvider, InMemoryMetricReader]) -> None:
+    """Of more turns without an answer than are held back, the oldest are measured as they are; each once."""
+    provider, reader = meter
+    live, script = Live(TurnSpanProcessor(meter_provider=provider)), Script()
+    session = live.open()
+    for number in range(100):
+        script.turn(number * 10.0, number * 10.0 + 2.5, has_user=False, **{attr.END_REASON: "interrupted"})  # type: ignore[arg-type]
+        live.start(script.spans[-1], session).end(script.spans[-1].end_ns)
+    assert sum(one.value for one in points(reader)["livekit_otel.turns"]) == 100 - Unmeasured.LIMIT
+    live.close(session)
+    assert sum(one.value for one in points(reader)["livekit_otel.turns"]) == 100
+
+
+def test_metrics_that_wait_are_recorded_at_shutdown(meter: tuple[MeterProvider, InMemoryMetricReader]) -> None:
+    """Where the process ends within a call, what is held back is recorded as it is."""
+    provider, reader = meter
+    live = Live(TurnSpanProcessor(meter_provider=provider))
+    script = Script()
+    turn = script.turn(1.0, 3.0, **{attr.END_REASON: "interrupted"})  # type: ignore[arg-type]
+    turn.vad(1.0, 2.0)
+    session = live.open()
+    span = live.start(script.spans[0], session)
+    span.end(script.spans[0].end_ns)
+    assert "livekit_otel.turns" not in points(reader)
+    live.processor.shutdown()
+    assert sum(one.value for one in points(reader)["livekit_otel.turns"]) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry import trace
@@ -15,12 +15,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from livekit_otel import attributes as attr
 from livekit_otel.processor import TurnSpanProcessor
 from livekit_otel.spans import SpanRecord, from_sdk
+from livekit_otel.thresholds import DEFAULTS
 from livekit_otel.turns import derive_session
 from livekit_otel.turns.encode import session_attributes, turn_attributes
 from livekit_otel.turns.recorded import read_corrections
 
 from .turns_kit import SESSION, ZERO
 
+_SIGNALS = {attr.FLAGS, *map(attr.signal, attr.FLAG_NAMES)}
 _DERIVED = {
     *("latency", "silence", "answered", "why_not", "acknowledged", "gaps", "gap", "false_cutoff", "usage", "discarded"),
     *("interruptions", "false_interruptions", "backchannels", "notes"),
@@ -99,7 +101,7 @@ def told(records: Iterable[SpanRecord]) -> dict[int, dict[str, Any]]:
         int(one.attributes[attr.TURN_INDEX]): {  # type: ignore[arg-type]
             name: value
             for name, value in one.attributes.items()
-            if name.startswith(attr.TURN_PREFIX) and name.split(".")[2] in _DERIVED
+            if name in _SIGNALS or (name.startswith(attr.TURN_PREFIX) and name.split(".")[2] in _DERIVED)
         }
         for one in records
         if one.kind == attr.KIND_TURN
@@ -113,14 +115,15 @@ def told(records: Iterable[SpanRecord]) -> dict[int, dict[str, Any]]:
     return out
 
 
-def assert_live_equals_rebuilt(records: list[SpanRecord]) -> None:
+def assert_live_equals_rebuilt(records: list[SpanRecord], thresholds: Mapping[str, float] = DEFAULTS) -> None:
     """Every number that the processor put on the trace of one session is what a report computes from its spans."""
     shuffled = records + records[::3]
     random.Random(len(records)).shuffle(shuffled)
-    rebuilt = derive_session(shuffled)
-    assert told(records) == {turn.index: turn_attributes(turn) for turn in rebuilt.turns}
+    rebuilt = derive_session(shuffled, thresholds)
+    assert told(records) == {turn.index: turn_attributes(turn, thresholds) for turn in rebuilt.turns}
     totals, each = session_attributes(rebuilt)
-    for kind in (attr.KIND_SESSION_END, attr.KIND_SESSION):
+    alone = {name: one for name, one in totals.items() if name != attr.SESSION_LATENCIES}
+    for kind, expected in ((attr.KIND_SESSION_END, totals), (attr.KIND_SESSION, {**alone, **each})):
         span = next(one for one in records if one.kind == kind)
-        assert {name: span.attributes.get(name) for name in {**totals, **each}} == {**totals, **each}
+        assert {name: one for name, one in span.attributes.items() if name in {**totals, **each}} == expected
         assert attr.SESSION_LATE_LOST not in span.attributes

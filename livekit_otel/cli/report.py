@@ -17,7 +17,7 @@ from ..report.render_text import to_text
 from ..transport.credentials import shown
 from .console import InertConsole
 from .output import to_json, write
-from .support import Source, opened
+from .support import DeadAir, Slow, Source, opened, thresholds_of
 
 __all__ = ["register"]
 
@@ -45,6 +45,8 @@ def report(
     full: Annotated[
         bool, typer.Option("--full", help="json: add turns, warnings and completeness to LiveKit's shape.")
     ] = False,
+    slow: Slow = None,
+    dead_air: DeadAir = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file instead.", show_default=False)
     ] = None,
@@ -54,7 +56,7 @@ def report(
         raise typer.BadParameter("only with --format json", param_hint="--full")
     with opened(source) as spans:
         try:
-            built = build_report(spans, session)
+            built = build_report(spans, session, thresholds=thresholds_of(slow, dead_air))
         except AmbiguousSessionError as error:
             raise AmbiguousSessionError(f"{shown(source)}: {error} (with --session)") from None
         except SessionNotFoundError as error:

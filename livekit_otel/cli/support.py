@@ -17,7 +17,7 @@ from ..transport.credentials import shown
 from .console import InertConsole
 from .output import on_terminal, say, to_json, write
 
-__all__ = ["Source", "opened", "rows_of", "to_json", "write"]
+__all__ = ["DeadAir", "Slow", "Source", "opened", "rows_of", "thresholds_of", "to_json", "write"]
 
 _T = TypeVar("_T")
 
@@ -30,6 +30,40 @@ Source = Annotated[
     ),
 ]
 _SHOWN_PROBLEMS = 10
+
+
+def _seconds(value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise typer.BadParameter("must be a number of seconds above 0")
+    return value
+
+
+Slow = Annotated[
+    float | None,
+    typer.Option(
+        "--slow",
+        metavar="SECONDS",
+        callback=_seconds,
+        help="Flag waits for the first words from here on; else as the session was traced, or 2.",
+        show_default=False,
+    ),
+]
+DeadAir = Annotated[
+    float | None,
+    typer.Option(
+        "--dead-air",
+        metavar="SECONDS",
+        callback=_seconds,
+        help="Flag later silences of a turn from here on; else as the session was traced, or 3.",
+        show_default=False,
+    ),
+]
+
+
+def thresholds_of(slow: float | None, dead_air: float | None) -> dict[str, float]:
+    """The thresholds that were asked for."""
+    given = {"slow": slow, "dead_air": dead_air}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @contextmanager

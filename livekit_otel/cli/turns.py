@@ -23,7 +23,7 @@ from ..report.view import offset, one_line
 from ..spans import SpanRecord
 from ..transport.credentials import shown
 from .output import to_json, write
-from .support import Source, opened, rows_of
+from .support import DeadAir, Slow, Source, opened, rows_of, thresholds_of
 
 __all__ = ["COLUMNS", "register"]
 
@@ -44,6 +44,7 @@ COLUMNS = (
     *_ANSWERED,
     *(f"gap_{stage}" for stage in attr.SILENCE_STAGES),
     "false_cutoff",
+    "flags",
 )
 #: heads of the text table
 _STAGE_HEADS = {stage: stage.upper() for stage in attr.SILENCE_STAGES} | {attr.SILENCE_STAGES[0]: "TRANSCR"}
@@ -80,6 +81,11 @@ class Row:
         found: float | None = self.turn["silence" if name in attr.SILENCE_STAGES else "latency"].get(name)
         return found
 
+    @property
+    def flags(self) -> str:
+        """The names of its flags."""
+        return " ".join(flag["name"] for flag in self.turn["flags"])
+
 
 def _column(name: str) -> str:
     chosen = _ALIASES.get(name, name)
@@ -104,6 +110,9 @@ def turns(
         typer.Option("--sort", metavar="NAME", callback=_column, help="index, e2e, or any latency or silence stage."),
     ] = "index",
     desc: Annotated[bool, typer.Option("--desc", help="The largest first.")] = False,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Only turns that have a flag.")] = False,
+    slow: Slow = None,
+    dead_air: DeadAir = None,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file instead.", show_default=False)
@@ -113,14 +122,14 @@ def turns(
     rows: list[Row] = []
     sessions = 0
     with opened(source) as spans:
-        for found in rows_of(_reports(source, spans, session), _rows, spans):
+        for found in rows_of(_reports(source, spans, session, thresholds_of(slow, dead_air)), _rows, spans):
             sessions += 1
             rows += found
     if not sessions:
         raise SessionNotFoundError(
             f"{shown(source)}: holds no session, neither of livekit_otel nor of LiveKit's own tracing"
         )
-    rows = _sorted(rows, sort, desc)
+    rows = _sorted([row for row in rows if row.turn["flags"] or not flagged], sort, desc)
     if format is Format.json:
         write(to_json([{"session_id": row.session_id, **row.turn} for row in rows]), output)
     else:
@@ -134,12 +143,14 @@ def _rows(report: SessionReport) -> list[Row]:
     ]
 
 
-def _reports(source: str, spans: Iterable[SpanRecord], session: str | None) -> Iterator[SessionReport]:
+def _reports(
+    source: str, spans: Iterable[SpanRecord], session: str | None, thresholds: Mapping[str, float]
+) -> Iterator[SessionReport]:
     if session is None:
-        yield from build_reports(spans)
+        yield from build_reports(spans, thresholds=thresholds)
         return
     try:
-        yield build_report(spans, session)
+        yield build_report(spans, session, thresholds=thresholds)
     except (AmbiguousSessionError, SessionNotFoundError) as error:
         raise type(error)(f"{shown(source)}: {error}") from None
 
@@ -166,7 +177,7 @@ def _csv(rows: Iterable[Row]) -> str:
         whole = [row.value(name) for name in attr.WHOLE_WAIT]
         answered = [turn["answered"], turn["why_not"], "yes" if turn["acknowledged"] else "no"]
         cutoff = "yes" if turn["false_cutoff"] else "no"
-        rest = [*answered, *(row.gap_stages.get(stage) for stage in attr.SILENCE_STAGES), cutoff]
+        rest = [*answered, *(row.gap_stages.get(stage) for stage in attr.SILENCE_STAGES), cutoff, row.flags]
         writer.writerow([csv_cell(value) for value in (*facts, *numbers, *counts, *whole, *rest)])
     return out.getvalue()
 
@@ -189,6 +200,10 @@ def _table(rows: list[Row]) -> str:
         own += [str(turn["index"]), at, one_line(turn["end_reason"]) or "-"]
         lines.append([*own, *(_figure(row.value(name)) for name in (*waits, *stages, *latencies))])
     text = align(lines, left=len(facts), indent="")
+    if any(row.flags for row in rows):
+        width = max(map(len, text))
+        flags = ["FLAGS", *(row.flags for row in rows)]
+        text = [f"{line:<{width}}  {flag}".rstrip() for line, flag in zip(text, flags, strict=True)]
     first = len(facts) + len(waits)
     groups = [("silence before it, by stage", first)] if stages else []
     groups += [("latencies", first + len(stages))] if latencies else []

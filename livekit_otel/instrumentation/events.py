@@ -91,7 +91,6 @@ class SessionEvents:
             to.interruptions.user_started(at, to.playback.turn)
 
     def _on_agent_state(self, event: AgentStateChangedEvent) -> None:
-        self._trackers.playback.agent_state(event)
         if event.new_state == "speaking":
             self._trackers.stt.settle()
             turn = self._trackers.turns.cause()

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import Span, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from ..errors import OptionError
 from ..redaction import Redact
+from ..thresholds import check as check_thresholds
 from .users_attributes import users_attributes
 
 __all__ = ["ALLOW_PII_VARIABLE", "OPTIONS", "LLMInput", "Option", "Options", "SessionAttributes"]
@@ -123,6 +124,13 @@ OPTIONS: dict[str, Option] = {
         "a callable (text, kind) -> text that is not async",
         _is_plain_function,
     ),
+    "thresholds": Option(
+        'from how many seconds on waits are flagged, like `{"slow": 1.5, "dead_air": 4}`; defaults are 2.0 seconds of '
+        "`e2e_latency` for `slow` and 3.0 for `dead_air`. They make flags, and change no number; docs/latency.md has "
+        "the flags",
+        "a mapping of names to seconds",
+        _is_mapping,
+    ),
 }
 
 
@@ -133,8 +141,9 @@ class Options:
     Attributes:
         tracer_provider: None means OpenTelemetry's global one.
         native_spans: None leaves LiveKit's tracer alone. Never so with ``redact``, which does not reach its spans.
-        prepare: called with the provider of each session before it opens: adds what must be on it, once. Returns a
-            processor for the session's spans where the provider takes none.
+        prepare: called with the provider of each session, and its thresholds, before it opens: adds what must be on
+            it, once. Returns a processor for the session's spans where the provider takes none.
+        turn_ending: called with a provider, a turn's span that goes there and is about to end, and its end.
     """
 
     tracer_provider: TracerProvider | None = None
@@ -145,7 +154,9 @@ class Options:
     llm_input: LLMInput = "delta"
     flush_timeout: float = 5.0
     redact: Redact | None = None
-    prepare: Callable[[TracerProvider], SpanProcessor | None] | None = None
+    thresholds: Mapping[str, float] | None = None
+    prepare: Callable[[TracerProvider, Mapping[str, float] | None], SpanProcessor | None] | None = None
+    turn_ending: Callable[[TracerProvider, Span, int], None] | None = None
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Options:
@@ -161,6 +172,7 @@ class Options:
             if name in values and not option.check(values[name]):
                 shown = _shown(values[name], plain=option.plain)
                 raise OptionError(f"{name} must be {option.must}, not {shown}")
+        thresholds = check_thresholds(values.get("thresholds"))
         if values.get("redact") is not None and values.get("native_spans"):
             raise OptionError(
                 "redact does not reach LiveKit's own spans, which native_spans=True sends to the provider with all "
@@ -171,7 +183,7 @@ class Options:
             options = replace(options, native_spans=False)
         # a copy: the caller may change the mapping afterwards
         metadata = users_attributes("metadata", options.metadata or {})
-        return replace(options, metadata=metadata, flush_timeout=float(options.flush_timeout))
+        return replace(options, metadata=metadata, thresholds=thresholds, flush_timeout=float(options.flush_timeout))
 
     def content_allowed(self) -> bool:
         """``allow_pii``, else the environment variable that LiveKit reads, else True."""

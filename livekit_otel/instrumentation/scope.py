@@ -111,3 +111,7 @@ class SessionScope:
     def soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` after what LiveKit has scheduled by now."""
         self._loop.call_soon(contain("scope.soon")(callback))
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Run ``callback`` after so many seconds."""
+        self._loop.call_later(seconds, contain("scope.later")(callback))

@@ -80,7 +80,8 @@ class SessionState:
         self.journal.keep_up(at_once=self.closed)
 
     def announce(self, session: AgentSession[Any]) -> None:
-        """session.start: as soon as LiveKit has settled the options, so that a crash leaves an identity."""
+        """session.start is ready as soon as LiveKit has settled the options, and goes out a moment later, with what
+        happens until then: a crash leaves an identity."""
         if self._announced:
             return
         self._announced = True
@@ -99,15 +100,15 @@ class SessionState:
             attributes[attr.SESSION_SDK_VERSION] = clip(str(head.get("sdk_version", "")))
             if scope.content and head.get("room"):
                 attributes[attr.SESSION_ROOM] = clip(scope.redacted(head["room"], kinds.OTHER))
-            attributes.update(self.journal.take(scope.spans.pieces(attr.KIND_SESSION_START, len(attributes))))
         if scope.layers.native_shared and (stamp := livekit_telemetry.cloud_stamp()):
             # recording begins when this span has begun: without its mark Cloud would not get the parent of LiveKit's
             scope.span.set(stamp)
-        scope.spans.point(attr.KIND_SESSION_START, scope, scope.now_ns(), attributes)
+        self.journal.starts(scope.now_ns(), attributes)
 
     def started(self, session: AgentSession[Any]) -> None:
         """start() returned."""
         self.announce(session)
+        self.journal.started()
         self.trackers.playback.watch(session.output.audio)
 
     def close_called(self, *, drain: bool, running: bool) -> None:

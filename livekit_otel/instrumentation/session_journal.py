@@ -1,4 +1,4 @@
-"""Carries a session's journal out: on spans that end anyway, else on checkpoints."""
+"""Carries a session's journal out: on session.start and spans that end anyway, else on checkpoints."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import attributes as attr
 from ..containment import contain, contained
-from ..journal import Attributes, JournalWriter, Recorder
+from ..journal import SAID_SECONDS, Attributes, JournalWriter, Recorder
 from .scope import SessionScope
 
 if TYPE_CHECKING:
     from livekit.agents.llm import ChatContext
 
 __all__ = ["SessionJournal"]
-
-#: how long an event may wait for a span that carries it; a killed process loses no more
-CHECKPOINT_SECONDS = 0.3
 
 
 class SessionJournal:
@@ -28,6 +25,10 @@ class SessionJournal:
         self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        #: when what is pending has to be out, in the loop's time
+        self._due: float | None = None
+        #: when session.start was, and what it says, until it is sent
+        self._start: tuple[int, Attributes] | None = None
         value_length = scope.spans.budget.value_length
         self.writer = JournalWriter(
             content=scope.content, is_tool=is_tool, redaction=scope.redaction, value_length=value_length
@@ -37,21 +38,54 @@ class SessionJournal:
 
     def event(self, event: Any, history: ChatContext) -> None:
         """Record an emitted event, and what it brought into the history."""
+        wait: float | None = SAID_SECONDS
         with contained("journal.event"):
-            self.recorder.event(event, history)
+            wait = self.recorder.event(event, history)
+        if wait is not None:
+            self._wait(wait)
+
+    def starts(self, at_ns: int, attributes: Attributes) -> None:
+        """session.start is ready: it goes out when the session has started, or with the first span or timer."""
+        self._start = at_ns, attributes
+        self._wait(SAID_SECONDS)
+
+    def started(self) -> None:
+        """The session has started."""
+        if self._start is not None:
+            self.checkpoint()
+
+    def _wait(self, seconds: float) -> None:
+        due = self._loop.time() + seconds
+        self._due = due if self._due is None else min(self._due, due)
 
     def keep_up(self, *, at_once: bool) -> None:
-        """Let what was recorded go out: now if that is asked for or there is much of it, else soon."""
+        """Let what was recorded go out: now if that is asked for or there is much of it, else when it has to."""
         if self.writer.full or at_once:
             self.checkpoint()
-        elif self._timer is None and self.writer.pending:
-            self._timer = self._loop.call_later(CHECKPOINT_SECONDS, self._on_timer)
+        elif self._due is not None and (self._timer is None or self._due < self._timer.when()):
+            self._stop_timer()
+            self._timer = self._loop.call_at(self._due, self._on_timer)
 
     def take(self, pieces: int = attr.MAX_JOURNAL_PIECES) -> Attributes:
         """The pending journal for the span at hand; what is more than ``pieces`` goes out on checkpoints at once."""
+        if self._start is not None:
+            self._send_start()
+        return self._take(pieces)
+
+    def _send_start(self) -> None:
+        assert self._start is not None
+        (at_ns, attributes), self._start = self._start, None
+        pieces = self._scope.spans.pieces(attr.KIND_SESSION_START, len(attributes))
+        self._scope.spans.point(attr.KIND_SESSION_START, self._scope, at_ns, {**attributes, **self._take(pieces)})
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _take(self, pieces: int) -> Attributes:
+        self._stop_timer()
+        self._due = None
         first, *rest = self.writer.take(pieces, self._pieces()) or [{}]
         point = partial(self._scope.spans.point, attr.KIND_SESSION_CHECKPOINT, self._scope)
         for attributes in rest:
@@ -64,7 +98,10 @@ class SessionJournal:
 
     @contain("journal.checkpoint")
     def checkpoint(self) -> None:
-        if self.writer.pending:
+        """Send what is pending: on session.start, where that is still to come."""
+        if self._start is not None:
+            self._send_start()
+        elif self.writer.pending:
             attributes = self.take(self._pieces())
             self._scope.spans.point(attr.KIND_SESSION_CHECKPOINT, self._scope, self._scope.now_ns(), attributes)
 

@@ -123,16 +123,29 @@ class PipelineSpan:
             span._parent = None
 
     def end(
-        self, end_ns: int, outcome: str | None = None, attributes: Mapping[str, AttributeValue] | None = None
+        self,
+        end_ns: int,
+        outcome: str | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        ending: Callable[[PipelineSpan], None] | None = None,
     ) -> None:
-        """End the span, with last attributes; a second call does nothing. The end is never before the start."""
+        """End the span, with last attributes; a second call does nothing. The end is never before the start.
+
+        ``ending`` may add attributes to those, while the span is still live.
+        """
         if self.ended:
             return
         self.ended = True
         if outcome is not None and self.outcome != attr.OUTCOME_ERROR:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
-        last = {**(attributes or {}), attr.OUTCOME: self.outcome}
+        last = dict(attributes or {})
+        if self.outcome != attr.OUTCOME_COMPLETED:
+            last[attr.OUTCOME] = self.outcome
+        if ending is not None and self.otel.is_recording():
+            self.otel.set_attributes(last)
+            with contained("span.ending"):
+                ending(self)
         if self._journal is not None and self.otel.is_recording():
             with contained("journal.carry"):
                 last.update(self._journal(self._budget.pieces_beside(self.otel, last)))

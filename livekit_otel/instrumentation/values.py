@@ -12,6 +12,9 @@ from .. import attributes as attr
 from ..privacy import IDENTIFIER, MEASURE, METRICS, Rule, Shape
 
 _PLAIN = frozenset({bool, int, float})
+_SAID_ELSEWHERE = frozenset({"label", "speech_id"})
+#: what :func:`_defaults` has found
+_zeros: dict[type, frozenset[str]] = {}
 
 
 def now_ns() -> int:
@@ -50,21 +53,40 @@ def value(raw: object) -> AttributeValue | None:
 
 
 def flatten(stage: str, metrics: Any) -> dict[str, AttributeValue]:
-    """Every field of a LiveKit metrics object as an attribute; nested models become dotted paths.
+    """The fields of a LiveKit metrics object as attributes; nested models become dotted paths.
 
-    Numbers that a newer LiveKit adds are there under their own names; strings that ``privacy.METRICS`` does not list
-    are content and left out.
+    A zero or False that LiveKit's class has as its default is left out, and so is what the span says under another
+    name: ``label`` (its provider and model) and ``speech_id``. Numbers that a newer LiveKit adds are there under their
+    own names; strings that ``privacy.METRICS`` does not list are content and left out.
     """
     out: dict[str, AttributeValue] = {}
-    _walk(stage, "", vars(metrics), METRICS, out)
+    given = {name: raw for name, raw in vars(metrics).items() if name not in _SAID_ELSEWHERE}
+    _walk(stage, "", given, METRICS, out, _defaults(type(metrics)))
     return out
 
 
+def _defaults(cls: type) -> frozenset[str]:
+    """Fields of a metrics class that are 0 or False unless somebody says otherwise."""
+    found = _zeros.get(cls)
+    if found is None:
+        fields: Mapping[str, Any] = getattr(cls, "model_fields", {})
+        zeros = (name for name, one in fields.items() if type(one.default) in _PLAIN and not one.default)
+        found = _zeros[cls] = frozenset(zeros)
+    return found
+
+
 def _walk(
-    stage: str, prefix: str, fields: Mapping[str, Any], rules: Mapping[str, Rule], out: dict[str, AttributeValue]
+    stage: str,
+    prefix: str,
+    fields: Mapping[str, Any],
+    rules: Mapping[str, Rule],
+    out: dict[str, AttributeValue],
+    defaults: frozenset[str] = frozenset(),
 ) -> None:
     for name, raw in fields.items():
         if type(raw) in _PLAIN:
+            if not raw and name in defaults:
+                continue
             out[attr.metric(stage, prefix + name)] = raw
             continue
         if raw is None or (name == "type" and not prefix):
@@ -72,7 +94,7 @@ def _walk(
         rule = rules.get(name)
         nested = rule.fields if isinstance(rule, Shape) else {}
         if hasattr(raw, "model_dump"):
-            _walk(stage, f"{prefix}{name}.", vars(raw), nested, out)
+            _walk(stage, f"{prefix}{name}.", vars(raw), nested, out, _defaults(type(raw)))
         elif isinstance(raw, Mapping):
             # its keys may be anything
             listed = {key: one for key, one in raw.items() if key in nested}
@@ -81,12 +103,15 @@ def _walk(
             out[attr.metric(stage, prefix + name)] = converted
 
 
-def model_attributes(metrics: Any) -> dict[str, AttributeValue]:
-    """GenAI model and provider from ``metrics.metadata``."""
+def model_attributes(metrics: Any, *, generates: bool = False) -> dict[str, AttributeValue]:
+    """GenAI model and provider from ``metrics.metadata``; of what ``generates``, it is the model that answered, too."""
     metadata = getattr(metrics, "metadata", None)
     if metadata is None:
         return {}
-    return named_model(metadata.model_provider, metadata.model_name)
+    out = named_model(metadata.model_provider, metadata.model_name)
+    if generates and attr.REQUEST_MODEL in out:
+        out[attr.RESPONSE_MODEL] = out[attr.REQUEST_MODEL]
+    return out
 
 
 def named_model(provider: str | None, model: str | None) -> dict[str, AttributeValue]:
@@ -96,5 +121,4 @@ def named_model(provider: str | None, model: str | None) -> dict[str, AttributeV
         out[attr.PROVIDER_NAME] = clip(provider)
     if model and model != "unknown":
         out[attr.REQUEST_MODEL] = clip(model)
-        out[attr.RESPONSE_MODEL] = clip(model)
     return out

@@ -8,6 +8,16 @@ from .format import Head, encode
 from .reader import JournalReader
 from .recorder import Recorder
 from .restore import RestoredSession
+from .waits import SAID_SECONDS
 from .writer import Attributes, JournalWriter
 
-__all__ = ["Attributes", "Head", "JournalReader", "JournalWriter", "Recorder", "RestoredSession", "encode"]
+__all__ = [
+    "SAID_SECONDS",
+    "Attributes",
+    "Head",
+    "JournalReader",
+    "JournalWriter",
+    "Recorder",
+    "RestoredSession",
+    "encode",
+]

@@ -12,6 +12,7 @@ An entry is written as an array with its tag first:
 ``h``  :class:`Head`, the report without events and history; the last one wins
 ``e``  :class:`Emitted`, an event
 ``u``  :class:`Usage`, a usage event, as the difference to the last usage
+``ui`` :class:`Idle`, consecutive usage events without a difference (since schema 2)
 ``c``  :class:`Conversation`, an event that also inserts its item in the history after the item with the given id
 ``i``  :class:`Item`, a history item that no event announced
 ``fe`` ``fi`` ``fb`` ``fo`` ``ft`` ``fp`` ``n``  final corrections: event, item, ids of a slot, order, ties, the item
@@ -33,6 +34,8 @@ import msgspec
 
 #: digests of events and items are kept in so many slots: by number, and by :func:`slot_of` of the item's id
 EVENT_SLOTS, ITEM_SLOTS = 1_024, 256
+#: usage events without a difference that one entry stands for beside its first, and the fields that such an event has
+MAX_IDLE, MAX_IDLE_FIELDS = 256, 16
 
 Fields: TypeAlias = dict[str, Any]
 Path: TypeAlias = list[str | int]
@@ -70,6 +73,13 @@ class Usage(msgspec.Struct, array_like=True, tag="u"):
 
     event: Fields
     changes: list[Change]
+
+
+class Idle(msgspec.Struct, array_like=True, tag="ui"):
+    """A usage event that changed nothing, and those like it that followed at once: when each of them was created."""
+
+    event: Fields
+    times: list[float]
 
 
 class Conversation(msgspec.Struct, array_like=True, tag="c"):
@@ -144,6 +154,7 @@ Entry: TypeAlias = (
     | Head
     | Emitted
     | Usage
+    | Idle
     | Conversation
     | Item
     | EventCorrection

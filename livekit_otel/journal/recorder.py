@@ -13,17 +13,18 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from . import waits
 from .digest import digest
 from .format import (
     BINARY_PARTS,
     EVENT_SLOTS,
     ITEM_SLOTS,
-    Change,
     Conversation,
     Counts,
     Emitted,
     Entry,
     EventCorrection,
+    Idle,
     Item,
     ItemCorrection,
     OrderCorrection,
@@ -36,6 +37,7 @@ from .format import (
 )
 from .model_dump import dump
 from .transcripts import Transcripts
+from .usage import UsageEvents
 from .writer import JournalWriter
 
 __all__ = ["Recorder", "item_form"]
@@ -43,7 +45,6 @@ __all__ = ["Recorder", "item_form"]
 _RECENT_ITEMS = 256
 #: Events whose objects LiveKit shares with the history or changes later; the others are values.
 _MUTABLE = frozenset({"conversation_item_added", "function_tools_executed", "tool_execution_updated"})
-_MODEL = ("type", "provider", "model")
 _UNREPORTED = frozenset({"metrics_collected"})
 
 #: a history item, and the id of the one before it
@@ -60,35 +61,57 @@ class Recorder:
         self._item_digests = array("Q", bytes(8 * ITEM_SLOTS))
         self._known_items = 0
         self._recent: OrderedDict[str, None] = OrderedDict()
-        self._usage: list[dict[str, Any]] = []
+        self._usage = UsageEvents()
         self._transcripts = Transcripts()
 
-    def event(self, event: Any, history: Any) -> None:
+    def event(self, event: Any, history: Any) -> float | None:
         """Record an emitted event, and the history items that appeared since the last one.
 
         They are looked at when the journal is written, a moment later: LiveKit's report is made of what they are in
-        the end.
+        the end. Returns the seconds that this may wait for a span; None where nothing was recorded.
         """
         items = history.items
         added = self._new_items(items) if len(items) != self._known_items else ()
         kind = getattr(event, "type", None)
         if kind in _UNREPORTED:
-            if added:
-                self._journal.later(partial(self._item_entries, added))
-            return
+            self._items(added)
+            return waits.SAID_SECONDS if added else None
+        if kind == "session_usage_updated":
+            return self._usage_event(event, added)
+        self._usage.other()
         redaction = self._journal.redaction
         whole = self._transcripts.event(event, self._events, redaction) if redaction is not None else None
         self._journal.later(partial(self._entries, event, kind, added, self._events))
         if whole is not None:
             self._journal.later(whole)
         self._events += 1
+        return waits.SAID_SECONDS if added else waits.of_event(kind, event)
+
+    def _items(self, added: Sequence[Added]) -> None:
+        if added:
+            self._usage.other()
+            self._journal.later(partial(self._item_entries, added))
+
+    def _usage_event(self, event: Any, added: Sequence[Added]) -> float:
+        self._items(added)
+        self._events += 1
+        self._journal.failed += 1
+        entry = self._usage.entry(event)
+        self._journal.failed -= 1
+        if isinstance(entry, Idle):
+            self._journal.later(partial(self._idle_entry, entry))
+        elif entry is not None:
+            self._journal.add(entry)
+        changes = entry.changes if isinstance(entry, Usage) else ()
+        return waits.SAID_SECONDS if added else waits.of_usage(changes, event.usage.model_usage)
+
+    def _idle_entry(self, idle: Idle) -> Iterator[Entry]:
+        """Called when it is written: only the last entry that was recorded may still have grown."""
+        self._usage.written(idle)
+        yield idle
 
     def _entries(self, event: Any, kind: str | None, added: Sequence[Added], number: int) -> Iterator[Entry]:
         """An event, after the items that came with it. Called in the order of the events."""
-        if kind == "session_usage_updated":
-            yield from self._item_entries(added)
-            yield self._usage_entry(event)
-            return
         if kind not in _MUTABLE:
             yield from self._item_entries(added)
             yield Emitted(dump(event))
@@ -103,25 +126,6 @@ class Recorder:
         else:
             yield from self._item_entries(added)
             yield Emitted(form)
-
-    def _usage_entry(self, event: Any) -> Usage:
-        """A usage event, as what changed since the last one. Called in the order of the events."""
-        usage: list[dict[str, Any]] = []
-        changes: list[Change] = []
-        for number, one in enumerate(event.usage.model_usage):
-            before = self._usage[number] if number < len(self._usage) else None
-            if before is not None and before == one.__dict__:
-                usage.append(before)
-                continue
-            now = dict(one.__dict__)
-            usage.append(now)
-            changed = dump(one)
-            # another model at this place is written whole: LiveKit sorts by kind, so a new one can shift the others
-            if before is not None and all(before.get(name) == now.get(name) for name in _MODEL):
-                changed = {name: value for name, value in changed.items() if before.get(name) != value}
-            changes.append(Change(number, changed))
-        self._usage = usage
-        return Usage(dump(event, without="usage"), changes)
 
     def _new_items(self, items: list[Any]) -> list[Added]:
         """History items not yet seen, in list order; new ones are near the end."""

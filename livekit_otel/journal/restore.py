@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .format import (
+    MAX_IDLE,
+    MAX_IDLE_FIELDS,
     Batch,
     Conversation,
     Counts,
@@ -14,6 +16,7 @@ from .format import (
     EventCorrection,
     Fields,
     Head,
+    Idle,
     Item,
     ItemCorrection,
     OrderCorrection,
@@ -131,6 +134,15 @@ class RestoredSession:
             entry.event["usage"] = {"model_usage": self._shown}
         self.events.append(entry.event)
 
+    def _idle(self, entry: Idle) -> None:
+        if len(entry.event) > MAX_IDLE_FIELDS:
+            raise ValueError(f"a usage event of {len(entry.event)} fields")
+        if len(entry.times) > MAX_IDLE:
+            self.beyond += 1
+        self._usage(Usage(entry.event, []))
+        for created in entry.times[:MAX_IDLE]:
+            self._usage(Usage({**entry.event, "created_at": created}, []))
+
     def _conversation(self, entry: Conversation) -> None:
         self._history.insert(entry.previous, history_form(entry.event["item"]))
         self.events.append(entry.event)
@@ -175,6 +187,7 @@ _ENTRIES: dict[type, Callable[[RestoredSession, Any], None]] = {
     Head: RestoredSession._head,
     Emitted: RestoredSession._emitted,
     Usage: RestoredSession._usage,
+    Idle: RestoredSession._idle,
     Conversation: RestoredSession._conversation,
     Item: RestoredSession._item,
     Counts: RestoredSession._counts,

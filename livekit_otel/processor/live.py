@@ -10,16 +10,20 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
-from ..spans import SpanRecord, attribute_limit, flag
-from ..turns.around import close_ns, heard, is_spoken
+from ..spans import SpanRecord, attribute_limit, flag, outcome
+from ..thresholds import DEFAULTS, Thresholds
+from ..turns.around import close_ns, is_spoken
 from ..turns.attribution import index_of, owner
 from ..turns.derive import Totals, summary
 from ..turns.encode import Attributes, session_attributes
-from ..turns.intervals import Interval, insert
 from ..turns.model import SessionDerivation
 from ..turns.stats import LatencyStats
+from ..turns.usage import use_of
 from .corrections import Corrections
-from .live_turn import TURN_ATTRIBUTES, LiveTurn, plain, reduced_record
+from .live_turn import LiveTurn
+from .records import TURN_ATTRIBUTES, number_of, plain, reduced_record
+from .shared import Shared
+from .unmeasured import Unmeasured
 
 __all__ = ["LiveSession"]
 
@@ -30,31 +34,33 @@ MAX_LOOSE = 64
 MAX_PIECES = 16
 #: turns back that a sound can cut a silence of: what ended before had its last wait ended by a later turn
 RECENT_TURNS = 8
-#: stretches of sound that are remembered: silences are free of them
-MAX_SOUNDS = 256
 #: what has worked for an answer that will be heard
 _LEADS_TO_VOICE = frozenset(
     {attr.KIND_EOU, attr.KIND_LLM, attr.KIND_NODE, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME}
 )
-_HEARD = frozenset({attr.KIND_VAD, attr.KIND_PLAYBACK})
+_SHARED = frozenset({attr.KIND_VAD, attr.KIND_PLAYBACK, attr.KIND_TOOL})
 _BEFORE_ASKING = frozenset({attr.KIND_VAD, attr.KIND_STT})
 #: attributes that a span may have before an SDK drops the oldest (OpenTelemetry's default)
 SPAN_ATTRIBUTES = 128
 
 
 class LiveSession:
-    """One session. Nothing in it grows with the length of the call beyond the limits above."""
+    """One session. Nothing in it grows with the length of the call beyond the limits above.
 
-    def __init__(self) -> None:
+    ``thresholds``: from which values on its turns are flagged, as long as it runs.
+    """
+
+    def __init__(self, thresholds: Thresholds = DEFAULTS) -> None:
         self.span: Span | None = None
+        self._thresholds = thresholds
         #: by the number of their span
         self.open: OrderedDict[int, LiveTurn] = OrderedDict()
         self.kept: OrderedDict[int, LiveTurn] = OrderedDict()
         self.totals = Totals()
         self.corrections = Corrections()
-        self._stats = LatencyStats()
-        #: merged; what is the oldest is forgotten
-        self._sounds: list[Interval] = []
+        self.unmeasured = Unmeasured()
+        self._stats = LatencyStats(thresholds)
+        self._shared = Shared()
         #: turns that nothing has ended the wait of, and the latest moment that did in another
         self._waiting: list[LiveTurn] = []
         self._until_ns = 0
@@ -65,19 +71,25 @@ class LiveSession:
     # --- turns -------------------------------------------------------------------------------------
 
     def turn_started(self, span: Span, attributes: Mapping[str, Any]) -> None:
-        turn = LiveTurn(span, reduced_record(span, attributes, TURN_ATTRIBUTES), self.totals, self._sounds)
-        self.open[int(turn.span_id, 16)] = turn
+        record = reduced_record(span, attributes, TURN_ATTRIBUTES)
+        turn = LiveTurn(span, record, self.totals, self._shared, self._thresholds)
+        self.open[number_of(span)] = turn
         self._waiting.append(turn)
         if len(self.open) > MAX_OPEN:
             self._stats.add(self.open.popitem(last=False)[1].derive())
 
-    def turn_ended(self, span: ReadableSpan, attributes: Mapping[str, Any]) -> LiveTurn | None:
-        record = reduced_record(span, attributes, TURN_ATTRIBUTES)
-        number = int(record.span_id, 16)
+    def turn_ending(self, span_id: int, end_ns: int) -> None:
+        """A turn's span is about to end."""
+        turn = self.open.get(span_id)
+        if turn is not None:
+            turn.ending(end_ns)
+
+    def turn_ended(self, span: ReadableSpan) -> LiveTurn | None:
+        number = number_of(span)
         turn = self.open.pop(number, None)
         if turn is None:
             return None
-        turn.ended(record)
+        record = turn.ended(span)
         if flag(record.attributes, attr.TURN_HAS_USER):
             self._end_waits(record.start_ns, index_of(record), spoken=is_spoken(record))
         self.kept[number] = turn
@@ -98,12 +110,9 @@ class LiveSession:
                 turn.correct(self.corrections)
         self._waiting = [turn for turn in self._waiting if turn.until_ns is None][-KEPT_TURNS:]
 
-    def _heard(self, span: ReadableSpan) -> None:
-        """Somebody was heard: silences of other turns are free of it."""
-        start = span.start_time or 0
-        for sound in heard(span.name, start, span.end_time or start, span.attributes or {}):
-            insert(sound, self._sounds)
-            del self._sounds[:-MAX_SOUNDS]
+    def _share(self, span: ReadableSpan) -> None:
+        """Somebody was heard, or a tool ran: that concerns other turns, too, whose silences are free of sound."""
+        for sound in self._shared.take(span):
             for turn in (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS)):
                 if turn.heard(sound) and turn.span is None:
                     turn.correct(self.corrections)
@@ -121,8 +130,8 @@ class LiveSession:
             turn.started(span)
 
     def stage_ended(self, span: ReadableSpan) -> None:
-        if span.name in _HEARD:
-            self._heard(span)
+        if span.name in _SHARED:
+            self._share(span)
         parent = span.parent.span_id if span.parent is not None else 0
         turn = self.open.get(parent) or self.kept.get(parent)
         if turn is None:
@@ -154,7 +163,7 @@ class LiveSession:
         if turn.speaking or (kind in _BEFORE_ASKING and not turn.asked):
             return
         working = kind in _LEADS_TO_VOICE and (span.start_time or 0) >= turn.fell_silent_ns
-        if working and self._voiced and (span.attributes or {}).get(attr.OUTCOME) == attr.OUTCOME_COMPLETED:
+        if working and self._voiced and outcome(span.attributes or {}) == attr.OUTCOME_COMPLETED:
             return
         turn.update()
 
@@ -174,7 +183,7 @@ class LiveSession:
                     turns[home].remove(record)
                     turns[home].correct(self.corrections)
                 if new is not None:
-                    turns[new].take(record)
+                    turns[new].take(record, use_of(record))
                     turns[new].correct(self.corrections)
             self._loose.append((record, new))
 
@@ -194,6 +203,10 @@ class LiveSession:
             stats.add(turn.derive())
         return summary(stats, self.totals)
 
+    def say_thresholds(self, span: Span) -> None:
+        """The session's span or its first one is live: it says by which thresholds turns are flagged."""
+        _set_if_room(span, {attr.threshold(name): value for name, value in self._thresholds.items()})
+
     def session_ends(self, span: Span) -> None:
         """session.end is live: it and the session's span get the totals."""
         self._ended = True
@@ -203,14 +216,14 @@ class LiveSession:
         self.carry(span)
         if lost := self.corrections.lost + len(self.corrections):
             span.set_attribute(attr.SESSION_LATE_LOST, lost)
-        _set_if_room(span, each)
         self.write_session(totals, each)
 
     def write_session(self, *parts: Attributes) -> None:
-        """The session's own span, which is still live."""
+        """The session's own span, which is still live. It has the percentiles one by one, where there is room."""
         if self.span is not None and self.span.is_recording():
-            for part in parts or session_attributes(self.summary()):
-                _set_if_room(self.span, part)
+            totals, each = parts or session_attributes(self.summary())
+            _set_if_room(self.span, {name: one for name, one in totals.items() if name != attr.SESSION_LATENCIES})
+            _set_if_room(self.span, each)
 
     def carry(self, span: Span) -> None:
         """A span of the session that can carry corrections is live."""

@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
-
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from .. import attributes as attr
 from ..spans import SpanRecord
+from ..thresholds import Thresholds
 from ..turns.around import Around, sooner
 from ..turns.cutoff import AFTER_AUDIO
 from ..turns.derive import Totals, derive_turn, with_turn
 from ..turns.encode import Attributes, turn_attributes
+from ..turns.flags import flags_of
 from ..turns.intervals import Interval
-from ..turns.model import TurnDerivation
-from ..turns.stages import STAGE_ATTRIBUTES
-from ..turns.usage import USAGE_ATTRIBUTES, Use, use_of
+from ..turns.model import Flag, TurnDerivation
+from ..turns.usage import Use, use_of
 from .corrections import Corrections
+from .records import TURN_ATTRIBUTES, number_of, plain, reduced_record
+from .shared import Shared
 
-__all__ = ["TURN_ATTRIBUTES", "LiveTurn", "plain", "reduced_record"]
+__all__ = ["LiveTurn"]
 
 MAX_RUNNING = 32
 MAX_STAGES = 512
 MAX_ARRIVED = 32
 _LATER = 1 << 62
-_STAGE = STAGE_ATTRIBUTES | USAGE_ATTRIBUTES
-TURN_ATTRIBUTES = frozenset(
-    {attr.KIND, attr.TURN_INDEX, attr.TURN_HAS_USER, attr.TURN_SPEECH_IDS, attr.AGENT_NAME}
-    | {attr.TURN_SPEECH_END_SOURCE, attr.END_REASON}
-    | {attr.reported(name) for name in attr.REPORTED_METRICS}
-)
-
-
-def plain(span: ReadableSpan) -> dict[str, Any]:
-    """A span's attributes as a dictionary of its own."""
-    attributes = span.attributes
-    return cast("Any", attributes).copy() if attributes else {}
-
-
-def reduced_record(
-    span: ReadableSpan, attributes: Mapping[str, Any], keep: frozenset[str] = _STAGE, end_ns: int | None = None
-) -> SpanRecord:
-    """The record of a span with only what derivation reads: long calls keep some hundreds of them."""
-    context = span.get_span_context()
-    start = span.start_time or 0
-    return SpanRecord(
-        trace_id="",
-        span_id=format(context.span_id, "016x") if context else "",
-        parent_id=format(span.parent.span_id, "016x") if span.parent else None,
-        name=span.name,
-        start_ns=start,
-        end_ns=end_ns or span.end_time or start,
-        attributes={name: attributes[name] for name in filter(keep.__contains__, attributes)},
-    )
-
-
-def _id(span: ReadableSpan) -> int:
-    context = span.get_span_context()
-    return context.span_id if context is not None else 0
 
 
 class LiveTurn:
@@ -66,17 +32,19 @@ class LiveTurn:
 
     __slots__ = (
         "_arrived",
+        "_closed",
         "_commit_ns",
         "_derived",
         "_session",
+        "_shared",
         "_stages",
+        "_thresholds",
         "_tool_end_ns",
         "_totals",
         "_written_from",
         "asked",
         "fell_silent_ns",
         "running",
-        "sounds",
         "span",
         "span_id",
         "speaking",
@@ -86,8 +54,11 @@ class LiveTurn:
         "written",
     )
 
-    def __init__(self, span: Span, record: SpanRecord, session: Totals, sounds: Sequence[Interval]) -> None:
+    def __init__(self, span: Span, record: SpanRecord, session: Totals, shared: Shared, thresholds: Thresholds) -> None:
         self.span: Span | None = span
+        self._thresholds = thresholds
+        #: it is known how the turn ended
+        self._closed = False
         self.turn = record
         self.span_id = record.span_id
         #: ended stages as the SDK has them: they are read together, which costs half of what one by one does
@@ -103,8 +74,7 @@ class LiveTurn:
         #: the earliest decision that the user was done
         self._commit_ns = _LATER
         self._tool_end_ns = 0
-        #: when somebody was heard lately, in this turn and outside of it
-        self.sounds = sounds
+        self._shared = shared
         #: when the user spoke again after this turn, or the session's close was called
         self.until_ns: int | None = None
         self.until_spoken = False
@@ -115,12 +85,12 @@ class LiveTurn:
 
     def started(self, span: Span) -> None:
         if len(self.running) < MAX_RUNNING:
-            self.running[_id(span)] = span
+            self.running[number_of(span)] = span
             self._derived = None
 
     def add(self, span: ReadableSpan) -> None:
         """A stage of this turn has ended."""
-        self.running.pop(_id(span), None)
+        self.running.pop(number_of(span), None)
         self._arrived.append(span)
         self._derived = None
         if len(self._arrived) >= MAX_ARRIVED:
@@ -132,18 +102,18 @@ class LiveTurn:
         for span in arrived:
             record = reduced_record(span, plain(span))
             use = use_of(record)
-            self._session.add(record, use)
+            self._session.count(record, use)
             self.take(record, use)
 
-    def take(self, record: SpanRecord, use: Use | None = None) -> None:
-        """A stage that the session has counted."""
+    def take(self, record: SpanRecord, use: Use | None) -> None:
+        """A stage that the session has counted, with its usage."""
         if len(self._stages) < MAX_STAGES:
             self._stages.append(record)
             if record.kind == attr.KIND_EOU:
                 self._commit_ns = min(self._commit_ns, record.end_ns)
             elif record.kind == attr.KIND_TOOL:
                 self._tool_end_ns = max(self._tool_end_ns, record.end_ns)
-            self._totals.add(record, use)
+            self._totals.count(record, use)
             self._derived = None
 
     @property
@@ -155,16 +125,20 @@ class LiveTurn:
         kept = [one for one in self.stages if one is not record]
         self._stages, self._totals, self._derived = [], Totals(), None
         for one in kept:
-            self.take(one)
+            self.take(one, use_of(one))
 
     def derive(self) -> TurnDerivation:
         if self._arrived:
             self.read()
         if self._derived is None:
             going_on = [reduced_record(span, plain(span), end_ns=_LATER) for span in self.running.values()]
-            around = Around(heard=self.sounds, until_ns=self.until_ns, spoken=self.until_spoken)
+            shared = self._shared
+            around = Around(heard=shared.sounds, tools=shared.tools, until_ns=self.until_ns, spoken=self.until_spoken)
             self._derived = derive_turn([*self._stages, *going_on], self.turn, totals=self._totals, around=around)
         return self._derived
+
+    def flags(self) -> tuple[Flag, ...]:
+        return flags_of(self.derive(), self._thresholds)
 
     def heard(self, sound: Interval) -> bool:
         """Somebody was heard: that is no part of a silence. Returns whether it was taken for one."""
@@ -193,14 +167,26 @@ class LiveTurn:
             self._derived = None
         return True
 
-    def ended(self, record: SpanRecord) -> None:
-        """The turn's own span has ended."""
-        self.span, self.turn = None, record
+    def ending(self, end_ns: int) -> None:
+        """The turn's own span is live for the last time, and has all of its own attributes: so it gets the rest."""
+        if self.span is not None:
+            self._close(reduced_record(self.span, plain(self.span), TURN_ATTRIBUTES, end_ns))
+            self.update()
+
+    def ended(self, span: ReadableSpan) -> SpanRecord:
+        """The turn's own span has ended. Returns its record."""
+        if not self._closed:
+            self._close(reduced_record(span, plain(span), TURN_ATTRIBUTES))
+        self.span = None
+        return self.turn
+
+    def _close(self, record: SpanRecord) -> None:
+        self._closed, self.turn = True, record
         if self._derived is not None and not self._is_settled(record):
             self._derived = None
         if self._derived is not None:
             same, self._derived = self._derived is self._written_from, with_turn(self._derived, record)
-            if same and not self._derived.notes:
+            if same and not self._derived.notes and self._derived.end_reason != attr.END_FAILED:
                 self._written_from = self._derived
 
     def _is_settled(self, record: SpanRecord) -> bool:
@@ -213,12 +199,23 @@ class LiveTurn:
             return True
         return record.attributes.get(attr.END_REASON) == attr.END_COMPLETED and self._tool_end_ns <= self.fell_silent_ns
 
+    def is_decided(self, *, others_open: bool) -> bool:
+        """Whether nothing that the user does next changes it: how long they waited, or that they had only paused."""
+        if self.until_ns is not None:
+            return True
+        derived = self.derive()
+        if others_open or derived.end_reason != attr.END_COMPLETED or derived.answered not in ("yes", None):
+            return False
+        return derived.answered_ns is None or self.turn.end_ns > derived.answered_ns + AFTER_AUDIO
+
     def update(self) -> None:
         """Write what is known by now to the live span."""
         if self.span is None or not self.span.is_recording():
             return
         derived = self.derive()
-        now = turn_attributes(derived)
+        if derived is self._written_from:
+            return
+        now = turn_attributes(derived, self._thresholds)
         changed = {name: value for name, value in now.items() if self.written.get(name) != value}
         if changed:
             self.span.set_attributes(changed)
@@ -231,5 +228,5 @@ class LiveTurn:
         derived = self.derive()
         if derived is self._written_from:
             return
-        self._written_from, before, self.written = derived, self.written, turn_attributes(derived)
+        self._written_from, before, self.written = derived, self.written, turn_attributes(derived, self._thresholds)
         corrections.add(derived.index, before, self.written)

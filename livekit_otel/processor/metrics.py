@@ -20,6 +20,7 @@ from ..spans import SpanRecord, nanoseconds, seconds
 from ..turns.model import TurnDerivation
 from ..turns.model_usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
 from ..turns.usage import UsageTally, use_of
+from .unmeasured import Ended
 
 __all__ = ["TurnMetrics"]
 
@@ -39,9 +40,10 @@ class _Instruments:
             name: _seconds(meter, attr.METER_LATENCY_PREFIX + name, f"Derived {name} of a turn")
             for name in attr.SUMMARY_LATENCIES
         }
-        self.silence = _seconds(meter, attr.METER_SILENCE, "Part of e2e_latency that a stage was waited for, if any")
-        self.gap = _seconds(meter, attr.METER_GAP, "Part of dead_air that a stage was waited for, if any")
+        self.silence = _seconds(meter, attr.METER_SILENCE, "Part of e2e_latency that a stage was waited for")
+        self.gap = _seconds(meter, attr.METER_GAP, "Part of dead_air that a stage was waited for")
         self.turns = meter.create_counter(attr.METER_TURNS, "{turn}", "Turns, by how they ended")
+        self.flags = meter.create_counter(attr.METER_FLAGS, "{turn}", "Turns that have a flag, by flag; zeros as well")
         self.interruptions = meter.create_counter(attr.METER_INTERRUPTIONS, "{interruption}", "By verdict")
         self.tokens = meter.create_counter(attr.METER_TOKENS, "{token}", "Tokens of all models")
         self.cached = meter.create_counter(attr.METER_CACHED_TOKENS, "{token}", "Input tokens served from a cache")
@@ -79,61 +81,121 @@ class TurnMetrics:
             provider = self._provider or _global_sdk_provider()
             if provider is not None:
                 self._made = _Instruments(
-                    provider.get_meter(attr.SCOPE), only_one=provider is not _global_sdk_provider()
+                    provider.get_meter(attr.SCOPE, _version()), only_one=provider is not _global_sdk_provider()
                 )
         return self._made
 
-    def turn(self, turn: TurnDerivation, stages: Sequence[SpanRecord], span: ReadableSpan) -> None:
-        """A turn's span has ended; ``stages`` are those that ended before it."""
+    def turn(self, ended: Ended) -> None:
+        """A turn has ended, and nothing changes it any more."""
         made = self._instruments()
         if made is None:
             return
-        context = _context(span)
-        agent = {attr.AGENT_NAME: turn.agent} if turn.agent else {}
-        reason = (span.attributes or {}).get(attr.END_REASON)
-        ended = {attr.END_REASON: str(reason or ""), attr.TURN_ANSWERED: turn.answered or ""}
-        made.turns.add(1, {**agent, **ended}, context)
+        turn, context = ended.turn.derive(), _context(ended.span)
+        agent = _agent(turn.agent)
         llm, tts = {**agent, **_model(turn.llm_model)}, {**agent, **_model(turn.tts_model)}
+        made.turns.add(1, {**llm, **_end(turn, ended)}, context)
+        flags = {flag.name for flag in ended.turn.flags()}
+        for name in attr.FLAG_NAMES:
+            made.flags.add(int(name in flags), {**llm, attr.METER_FLAG: name}, context)
+        verdicts = (
+            (attr.VERDICT_INTERRUPTION, ended.interruptions - turn.replaced),
+            (attr.FLAG_FALSE_CUTOFF, turn.false_cutoff),
+        )
+        for verdict, count in verdicts:
+            if count > 0:
+                made.interruptions.add(int(count), {**agent, attr.METER_VERDICT: verdict}, context)
         for name, histogram in made.latency.items():
             value = getattr(turn.latency, name)
             if value is not None:
                 histogram.record(value, tts if name in _TTS_LATENCIES else llm, context)
         for stage, value in turn.silence.items():
-            if value:
-                made.silence.record(value, {**llm, attr.METER_STAGE: stage}, context)
-        for stage, value in turn.gap_stages.items():
-            made.gap.record(value, {**llm, attr.METER_STAGE: stage}, context)
+            made.silence.record(value, {**llm, attr.METER_STAGE: stage}, context)
+        gaps = turn.gap_stages
+        for stage in attr.SILENCE_STAGES if turn.latency.dead_air is not None else ():
+            made.gap.record(gaps.get(stage, 0.0), {**llm, attr.METER_STAGE: stage}, context)
+
+    def stages(self, stages: Sequence[SpanRecord], agent: str, span: ReadableSpan) -> int:
+        """A turn's span has ended; ``stages`` are those that ended before it.
+
+        Returns how many interruptions are among them, which are not recorded: what looks like one may be none.
+        """
+        made = self._instruments()
+        if made is None:
+            return 0
+        known, context = _agent(agent), _context(span)
+        interruptions = 0
         for record in stages:
-            _stage(made, record, agent, context)
+            interrupts = record.attributes.get(attr.INTERRUPTION_VERDICT) == attr.VERDICT_INTERRUPTION
+            interruptions += interrupts
+            _stage(made, record, known, context, verdicts=not interrupts)
+        return interruptions
 
     def stage(self, record: SpanRecord, agent: object, span: ReadableSpan) -> None:
         """A stage's span has ended that belongs to no open turn."""
         made = self._instruments()
         if made is not None:
-            _stage(made, record, {attr.AGENT_NAME: str(agent)} if agent else {}, _context(span))
+            _stage(made, record, _agent(agent), _context(span))
 
 
-def _stage(made: _Instruments, record: SpanRecord, agent: dict[str, str], context: Context) -> None:
+def _agent(name: object) -> dict[str, str]:
+    """What every point has: the agent, and by which version of ours it was measured."""
+    known = {attr.METER_VERSION: _version()}
+    return {**known, attr.AGENT_NAME: str(name)} if name else known
+
+
+def _version() -> str:
+    return str(getattr(sys.modules.get(attr.SCOPE), "__version__", ""))
+
+
+def _end(turn: TurnDerivation, ended: Ended) -> dict[str, str]:
+    """How a turn ended, and the error where that was one: the turn's own, else that of its last stage that failed."""
+    end = {attr.END_REASON: turn.end_reason, attr.TURN_ANSWERED: turn.answered or ""}
+    if turn.end_reason == attr.END_FAILED:
+        failed = [one for one in ended.turn.stages if attr.ERROR_TYPE in one.attributes]
+        last = max(failed, key=lambda one: one.end_ns, default=None)
+        said = (ended.span.attributes or {}).get(attr.ERROR_TYPE)
+        end[attr.ERROR_TYPE] = str(said or (last.attributes[attr.ERROR_TYPE] if last is not None else "_OTHER"))
+    return end
+
+
+def _stage(
+    made: _Instruments, record: SpanRecord, agent: dict[str, str], context: Context, *, verdicts: bool = True
+) -> None:
     attributes = record.attributes
     verdict = attributes.get(attr.INTERRUPTION_VERDICT)
-    if verdict is not None:
+    if verdict is not None and verdicts:
         made.interruptions.add(1, {**agent, attr.METER_VERDICT: str(verdict)}, context)
     tally = UsageTally()
     if (use := use_of(record)) is not None:
         tally.add(use)
+    is_llm = record.kind in _LLM_KINDS
+    genai = made.only_one or not is_llm
     for usage in tally.result():
-        model = {**agent, **_model((usage.provider, usage.model))}
-        if attr.OPERATION_NAME in attributes:
-            model[attr.OPERATION_NAME] = str(attributes[attr.OPERATION_NAME])
-        is_llm = record.kind in _LLM_KINDS
-        _usage(made, usage, model, context, genai=made.only_one or not is_llm)
+        model = {**agent, **_model((usage.provider, usage.model)), **_operation(record)}
+        _usage(made, usage, model, context, genai=genai)
         if isinstance(usage, LLMUsage) and attributes.get(attr.OUTCOME) == attr.OUTCOME_DISCARDED:
             _tokens(made.discarded, usage, model, context)
-        if record.kind == attr.KIND_TTS or (made.only_one and is_llm):
-            made.genai_duration.record(record.duration, model, context)
-            first = nanoseconds(attributes, attr.TIME_TO_FIRST_CHUNK)
-            if first is not None:
-                made.genai_first.record(seconds(first), model, context)
+        if genai and (is_llm or record.kind == attr.KIND_TTS):
+            _times(made, record, model, context)
+    if use is None and genai and attr.ERROR_TYPE in attributes and (is_llm or record.kind == attr.KIND_TTS):
+        # LiveKit has no metrics of a request that failed
+        named = [str(attributes.get(name, "")) for name in (attr.PROVIDER_NAME, attr.REQUEST_MODEL)]
+        _times(made, record, {**agent, **_model(named), **_operation(record)}, context)
+
+
+def _operation(record: SpanRecord) -> dict[str, str]:
+    operation = record.attributes.get(attr.OPERATION_NAME)
+    return {} if operation is None else {attr.OPERATION_NAME: str(operation)}
+
+
+def _times(made: _Instruments, record: SpanRecord, model: dict[str, str], context: Context) -> None:
+    """How long a request took, and its first chunk."""
+    error = record.attributes.get(attr.ERROR_TYPE)
+    failed = {} if error is None else {attr.ERROR_TYPE: str(error)}
+    made.genai_duration.record(record.duration, {**model, **failed}, context)
+    first = nanoseconds(record.attributes, attr.TIME_TO_FIRST_CHUNK)
+    if first is not None:
+        made.genai_first.record(seconds(first), model, context)
 
 
 def _usage(made: _Instruments, usage: ModelUsage, model: dict[str, str], context: Context, *, genai: bool) -> None:

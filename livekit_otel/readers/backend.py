@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +23,7 @@ T = TypeVar("T")
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 _LONGEST_ANSWER = 512 << 20
+_LONGEST_LINE = 128 << 20
 
 
 class NotFound(Exception):
@@ -86,6 +87,34 @@ class Backend:
         return self.decode(
             self.get(path, parameters, missing=missing), lambda data: msgspec.json.decode(data, type=type)
         )
+
+    def lines(self, path: str, parameters: Parameters) -> Iterator[bytes]:
+        """The lines of a 200 answer, as they come: of memory it needs the longest one.
+
+        Raises:
+            SourceError: there is none, after retries; or it broke off.
+        """
+        try:
+            answer = self._client.stream(self._base + path, parameters=parameters)
+        except Unanswered as unanswered:
+            raise self.error(self._why(unanswered)) from None
+        if isinstance(answer, Answer):
+            raise self.error(f"{self._reason(answer)}; {self._advice(answer.status)}")
+        rest = bytearray()
+        try:
+            for piece in answer:
+                self._context.advance(len(piece))
+                rest += piece
+                if b"\n" in piece:
+                    *whole, last = bytes(rest).split(b"\n")
+                    yield from whole
+                    rest = bytearray(last)
+                if len(rest) > _LONGEST_LINE:
+                    raise self.error(f"{self.what} answers with a row of more than {_LONGEST_LINE >> 20} MiB")
+        except Unanswered as broken:
+            raise self.error(self._failed(broken.failure) if broken.failure else "no answer") from None
+        if rest:
+            yield bytes(rest)
 
     def decode(self, data: bytes, decode: Callable[[bytes], T]) -> T:
         """Decode an answer; SourceError when it is not what this server answers."""
@@ -156,7 +185,8 @@ class Backend:
         try:
             text = self._client.redact(_message(msgspec.json.decode(answer.body)))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
+            if answer.body.startswith(b"Code: "):  # how ClickHouse begins
+                text = self._client.redact(answer.body[:4_000].decode("utf-8", "replace"))
         text = " ".join(text.split())[:200]
         return f"{self.what} answered {answer.status}" + (f" ({text})" if text else "")
 

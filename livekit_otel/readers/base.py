@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from .._display import visible
 from ..spans import SpanRecord
 
-__all__ = ["Context", "OnProblem", "Problem", "Reader", "SpanStream"]
+__all__ = ["Context", "ListedSession", "OnProblem", "Problem", "Reader", "SpanStream"]
 
 _KEPT_PROBLEMS = 100
 
@@ -49,6 +49,28 @@ class Context(Protocol):
 
     def advance(self, size: int) -> None:
         """So many bytes more of the source were read."""
+
+
+class ListedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as a server lists it, without its report.
+
+    Attributes:
+        session_id, conversation_id: as a report has them.
+        started_at, ended_at: unix time in seconds.
+        turns: how many; None where that is not known.
+        close_reason: LiveKit's reason as the trace has it (``user_initiated``); empty when the call broke off.
+        complete: whether it was closed, and all spans that it counted are there.
+        flagged: how many of its turns have a flag, by the flag, as the session's close says it.
+    """
+
+    session_id: str
+    conversation_id: str
+    started_at: float
+    ended_at: float
+    turns: int | None
+    close_reason: str
+    complete: bool
+    flagged: Mapping[str, int] = {}
 
 
 class Reader(Protocol):

@@ -91,14 +91,15 @@ class _Search:
 
     def _traces(self) -> Iterator[Message]:
         services = [self._remote.service] if self._remote.service else self._services()
-        wanted = [(attr.SESSION_ID, self._remote.session), (attr.BACKEND_SESSION_ID, self._remote.session)]
-        for name, value in wanted if self._remote.session else [(attr.SCHEMA, str(attr.SCHEMA_VERSION))]:
+        session = self._remote.session
+        ids = [(attr.SESSION_ID, session), (attr.BACKEND_SESSION_ID, session)]
+        for name, value in ids if session else [(attr.SCHEMA, str(one)) for one in attr.SCHEMAS]:
             found = False
             for service in services:
                 for message in self._of_service(service, name, value):
                     found = True
                     yield message
-            if found:
+            if found and session:
                 return
         if self._context.native is not None:
             yield from self._native(services)

@@ -18,7 +18,7 @@ from ..spans import AttributeValue, SpanRecord
 from ..transport.address import ENCODE
 from ..transport.credentials import is_ambiguous, shown
 
-__all__ = ["Remote", "parse", "restored", "rfc3339"]
+__all__ = ["Remote", "moment", "parse", "restored", "rfc3339", "with_time"]
 
 _RELATIVE = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|w)")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -74,9 +74,12 @@ class Remote:
         return SourceError(f"{self.shown}: {what} holds no {asked} {when}; {hint}{more}")
 
 
-def parse(source: str, *, host: str, port: int | None, secure: bool) -> Remote:
-    """Read a URL. ``host``, ``port`` and ``secure`` are what holds when it does not say; a scheme may end in ``+http``,
-    ``+https`` or ``s``. ``host`` is a whole address where it begins with a scheme.
+def parse(
+    source: str, *, host: str, port: int | None, secure: bool, secure_port: int | None = None, limit: int = _LIMIT
+) -> Remote:
+    """Read a URL. ``host``, ``port``, ``secure`` and ``limit`` are what holds when it does not say; a scheme may end in
+    ``+http``, ``+https`` or ``s``. ``host`` is a whole address where it begins with a scheme, ``secure_port`` the port
+    with TLS, where that is not the one of HTTPS.
 
     Raises:
         SourceError: it cannot be read.
@@ -98,13 +101,13 @@ def parse(source: str, *, host: str, port: int | None, secure: bool) -> Remote:
     asked = _parameters(parts.query, visible)
     now = time.time_ns()
     reach = _SESSION_WINDOW if asked.get("session") else _WINDOW
-    until = _moment(asked["until"], now, visible) if "until" in asked else now + 60_000_000_000
-    since = _moment(asked["since"], now, visible) if "since" in asked else min(until, now) - reach * 1_000_000_000
+    until = moment(asked["until"], now, visible) if "until" in asked else now + 60_000_000_000
+    since = moment(asked["since"], now, visible) if "since" in asked else min(until, now) - reach * 1_000_000_000
     if since >= until:
         raise SourceError(f"{visible}: since is not before until; swap or drop one of them")
     return Remote(
         shown=visible,
-        base=_base(named, number, host, port, secure),
+        base=_base(named, number or (secure_port if secure else None), host, port, secure),
         path=tuple(unquote(segment) for segment in parts.path.split("/") if segment),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
@@ -114,7 +117,7 @@ def parse(source: str, *, host: str, port: int | None, secure: bool) -> Remote:
         since_ns=since,
         until_ns=until,
         bounded="since" in asked or "until" in asked,
-        limit=_limit(asked.get("limit", ""), visible),
+        limit=_limit(asked["limit"], visible) if "limit" in asked else limit,
     )
 
 
@@ -172,19 +175,34 @@ def _base(named: str | None, number: int | None, host: str, port: int | None, se
     return f"{'https' if secure else 'http'}://{name}" + (f":{port}" if port else "")
 
 
-def _moment(text: str, now: int, visible: str) -> int:
+def with_time(source: str, moments: Mapping[str, int]) -> str:
+    """The address with times (unix nanoseconds by ``since`` and ``until``) as its parameters.
+
+    Raises:
+        SourceError: it has one of them already.
+    """
+    base, _, query = source.partition("?")
+    for name, ns in moments.items():
+        if any(one.partition("=")[0] == name for one in query.split("&")):
+            raise SourceError(f"{shown(source)}: {name} is given twice, as an option and in the address; drop one")
+        query += ("&" if query else "") + f"{name}={rfc3339(ns)}"
+    return f"{base}?{query}"
+
+
+def moment(text: str, now: int, visible: str) -> int:
+    """Unix nanoseconds of a time, or of so long before ``now``; ``visible`` is named in the SourceError for others."""
     if relative := _RELATIVE.fullmatch(text):
         return now - round(float(relative[1]) * _UNITS[relative[2]] * 1e9)
     # a plus sign in a query is a space
     plain = re.sub(r"(T[\d:.]+) (\d\d:?\d\d)$", r"\1+\2", text).replace("Z", "+00:00").replace("z", "+00:00")
     plain = re.sub(r"\.(\d{1,6})\d*", lambda digits: "." + digits[1].ljust(6, "0"), plain)
     try:
-        moment = datetime.fromisoformat(plain)
+        found = datetime.fromisoformat(plain)
     except ValueError:
         raise SourceError(
             f"{visible}: {text!r} is no time; give one like 2026-01-31T14:00:00Z, or 30m, 2h, 3d for so long ago"
         ) from None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    aware = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
     return round(aware.timestamp() * 1e6) * 1_000
 
 
@@ -195,8 +213,6 @@ def _trace(text: str, visible: str) -> str:
 
 
 def _limit(text: str, visible: str) -> int:
-    if not text:
-        return _LIMIT
     if not text.isdigit() or not 0 < int(text) <= _MAX_LIMIT:
         raise SourceError(f"{visible}: limit {text!r} is not a number of traces from 1 to {_MAX_LIMIT}")
     return int(text)

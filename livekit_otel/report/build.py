@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from .. import attributes as attr
 from ..dialects import NativeSpans, is_native
 from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..spans import SpanRecord
+from ..thresholds import Thresholds, check
 from .masks import MaskedSpans, own_session
 from .model import SessionReport
 from .native import OpenNative
@@ -22,7 +23,9 @@ _Key = tuple[str, str]
 _Open: TypeAlias = OpenSession | OpenNative
 
 
-def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
+def build_reports(
+    spans: Iterable[SpanRecord], *, thresholds: Mapping[str, float] | None = None
+) -> Iterator[SessionReport]:
     """The reports of all sessions among ``spans``; each as soon as it is whole, the others at the end.
 
     Spans may come in any order, interleaved, more than once. Memory follows the sessions that are not whole yet:
@@ -34,7 +37,19 @@ def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
     Traces without pipeline spans give the reports that LiveKit's own spans allow (see ``SessionReport.provenance``); in
     those that have both, only the pipeline's count. Such a session is taken for whole when its own span has come and
     20,000 native spans of other traces followed its last one.
+
+    Args:
+        spans: span records.
+        thresholds: from how many seconds on waits are flagged: ``slow`` and ``dead_air``. What is not said here, each
+            session says itself, as it was traced; else the defaults hold.
+
+    Raises:
+        OptionError: ``thresholds`` are none.
     """
+    return _reports(spans, check(thresholds))
+
+
+def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[SessionReport]:
     # a session is one trace: ids that a redaction rule made equal do not make two calls one
     opened: dict[_Key, OpenSession] = {}
     done: set[int] = set()
@@ -44,7 +59,7 @@ def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
         session_id = own_session(span)
         if session_id is None:
             if is_native(span):
-                yield from map(_report_of, map(OpenNative, natives.add(span)))
+                yield from (_report_of(OpenNative(one, thresholds)) for one in natives.add(span))
             continue
         natives.leave(span.trace_id)
         if not session_id:
@@ -56,18 +71,18 @@ def build_reports(spans: Iterable[SpanRecord]) -> Iterator[SessionReport]:
             # hashes instead of ids: a long file may hold a million sessions
             if hash(key) in done:
                 continue
-            session = opened[key] = OpenSession(session_id)
+            session = opened[key] = OpenSession(session_id, thresholds)
         if session.add(span):
             del opened[key]
             done.add(hash(key))
             yield _report_of(session)
-    _gather(opened, masked)
+    _gather(opened, masked, thresholds)
     # only now is it known which problems the reader had; sessions that were whole lost nothing to them
     problems = list(getattr(spans, "problems", ()))
     while opened:
         yield _report_of(opened.pop(next(iter(opened))), problems)
     for native in natives.rest():
-        yield _report_of(OpenNative(native), problems)
+        yield _report_of(OpenNative(native, thresholds), problems)
 
 
 def _natives(spans: Iterable[SpanRecord]) -> NativeSpans:
@@ -86,7 +101,7 @@ def _report_of(session: _Open, problems: Iterable[object] = ()) -> SessionReport
         return session.bare_report(error)
 
 
-def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans) -> None:
+def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans, thresholds: Thresholds) -> None:
     """Once all spans are read: spans of a session outside of its trace, and those without an id, find their session."""
     rooted = {session_id: session for (session_id, _), session in opened.items() if session.rooted}
     for key, session in list(opened.items()):
@@ -96,22 +111,27 @@ def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans) -> None:
     for session_id, trace_id in opened:
         known.setdefault(trace_id, []).append(session_id)
     for session_id, trace_id, spans in masked.sessions(known):
-        session = opened.setdefault((session_id, trace_id), OpenSession(session_id))
+        session = opened.setdefault((session_id, trace_id), OpenSession(session_id, thresholds))
         session.take(spans)
 
 
-def build_report(spans: Iterable[SpanRecord], session_id: str | None = None) -> SessionReport:
+def build_report(
+    spans: Iterable[SpanRecord], session_id: str | None = None, *, thresholds: Mapping[str, float] | None = None
+) -> SessionReport:
     """The report of one session.
 
     Args:
         spans: span records in any order; duplicates and other sessions are harmless.
         session_id: the session's id, its conversation id, or a unique beginning of one; needed only to choose among
             several sessions.
+        thresholds: as of :func:`build_reports`.
 
     Raises:
         SessionNotFoundError: there is no such session, or none at all.
         AmbiguousSessionError: several sessions match.
+        OptionError: ``thresholds`` are none.
     """
+    flagged_by = check(thresholds)
     wanted = session_id or ""
     opened: dict[_Key, OpenSession] = {}
     others: dict[str, None] = {}
@@ -122,7 +142,7 @@ def build_report(spans: Iterable[SpanRecord], session_id: str | None = None) -> 
         own = own_session(span)
         if own is None:
             if is_native(span):
-                native += _wanted(map(OpenNative, natives.add(span)), wanted, others)
+                native += _wanted((OpenNative(one, flagged_by) for one in natives.add(span)), wanted, others)
             continue
         natives.leave(span.trace_id)
         if not own:
@@ -134,14 +154,14 @@ def build_report(spans: Iterable[SpanRecord], session_id: str | None = None) -> 
                 if len(others) <= _NAMED:
                     others[own] = None
                 continue
-            session = opened[own, span.trace_id] = OpenSession(own)
+            session = opened[own, span.trace_id] = OpenSession(own, flagged_by)
         whole = session.add(span)
         if not wanted and len({found for found, _ in opened}) > 1:
             raise AmbiguousSessionError(_several(_starts(opened.values(), rest), wanted))
         if whole and own == wanted:
             return session.report(getattr(spans, "problems", ()))
-    _gather(opened, masked)
-    native += _wanted(map(OpenNative, natives.rest()), wanted, others)
+    _gather(opened, masked, flagged_by)
+    native += _wanted((OpenNative(one, flagged_by) for one in natives.rest()), wanted, others)
     # where livekit_otel traced a call, others beside it that it did not trace are not what was asked for
     found = [session for session in opened.values() if _is(session, wanted)] or native
     others.update(dict.fromkeys(session.session_id for session in opened.values() if session not in found))

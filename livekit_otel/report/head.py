@@ -10,7 +10,7 @@ from ..journal import RestoredSession
 from ..spans import text
 from .values import plain
 
-__all__ = ["KEYS", "REASONS", "close_reason", "complete_head"]
+__all__ = ["KEYS", "close_reason", "complete_head", "name_of_reason"]
 
 Dict = dict[str, Any]
 
@@ -27,7 +27,7 @@ _ERRORS = {
     "realtime_model_error": "realtime",
     "interruption_detection_error": "interruption",
 }
-REASONS = {
+_REASONS = {
     "error": "CR_ERROR",
     "job_shutdown": "CR_JOB_SHUTDOWN",
     "participant_disconnected": "CR_PARTICIPANT_DISCONNECTED",
@@ -63,8 +63,13 @@ def close_reason(events: Iterable[Dict]) -> str | None:
     found = None
     for event in events:
         if event.get("type") == "close":
-            found = REASONS.get(plain(event.get("reason")), "CR_UNKNOWN")
+            found = name_of_reason(plain(event.get("reason")))
     return found
+
+
+def name_of_reason(reason: str) -> str:
+    """How LiveKit's protocol spells the reason of a close."""
+    return _REASONS.get(reason, "CR_UNKNOWN")
 
 
 def _errors(events: Iterable[Dict]) -> dict[str, int]:

@@ -91,6 +91,7 @@ class Seen:
 def warnings(seen: Seen) -> list[ReportWarning]:
     """What is missing of a session, and what else its reader should know."""
     found = [
+        *_schema(seen),
         *_spans(seen),
         *_dropped(seen),
         *map(loss, seen.journal.warnings),
@@ -107,6 +108,18 @@ def warnings(seen: Seen) -> list[ReportWarning]:
 
 def _is_info(problem: object) -> bool:
     return getattr(problem, "level", "") == "info"
+
+
+def _schema(seen: Seen) -> list[ReportWarning]:
+    newest = max((whole(span.attributes, attr.SCHEMA) or 0 for span in seen.spans), default=0)
+    if newest <= attr.SCHEMA_VERSION:
+        return []
+    return [
+        loss(
+            f"the trace has schema {newest}, and this version reads up to {attr.SCHEMA_VERSION}: what is new in it is "
+            "missing here; update livekit-otel"
+        )
+    ]
 
 
 def _spans(seen: Seen) -> list[ReportWarning]:

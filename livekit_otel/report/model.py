@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from ..spans import SpanRecord
-from ..turns import ModelUsage, Percentiles, SessionDerivation, TurnDerivation, derive_session
+from ..thresholds import DEFAULTS, Thresholds
+from ..turns import Flag, ModelUsage, Percentiles, SessionDerivation, TurnDerivation, derive_session
 from .missing import ReportWarning
 from .turns import Turn, build_turns
 
@@ -38,6 +39,7 @@ class SessionReport:
             (LiveKit's own, where the call was traced without it).
         basis: of such a trace, whether each latency was ``derived`` from the times of spans or ``reported`` by LiveKit
             on them; empty for ``pipeline``, where all are derived, and LiveKit's own stand in ``Turn.reported``.
+        thresholds: from how many seconds on waits are flagged, by name.
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
@@ -64,6 +66,7 @@ class SessionReport:
     head: dict[str, Any] = field(repr=False)
     provenance: str = PIPELINE
     basis: dict[str, str] = field(default_factory=dict)
+    thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
 
     @property
     def warnings(self) -> list[str]:
@@ -86,12 +89,13 @@ class SessionReport:
     @cached_property
     def turns(self) -> list[Turn]:
         """The exchanges of the call, in order."""
-        return build_turns(self.spans, self.history, self._by_turn, overlaps=self.provenance == PIPELINE)
+        overlaps = self.provenance == PIPELINE
+        return build_turns(self.spans, self.history, self._by_turn, self.thresholds, overlaps=overlaps)
 
     @cached_property
     def derivation(self) -> SessionDerivation:
         """All that is derived from the spans."""
-        return derive_session(self.spans)
+        return derive_session(self.spans, self.thresholds)
 
     @cached_property
     def _derived(self) -> dict[str, TurnDerivation]:
@@ -114,6 +118,16 @@ class SessionReport:
     def gap_stages(self) -> Mapping[str, float]:
         """Seconds by stage of the dead air of all turns, of those stages that were waited for."""
         return self.derivation.gap_stages
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Of each flag that a turn has, the worst, by name; ``turn`` says which turn that is."""
+        return self.derivation.flags
+
+    @property
+    def flagged(self) -> Mapping[str, int]:
+        """How many turns have each flag; without flags that no turn has."""
+        return self.derivation.flagged
 
     @property
     def discarded(self) -> tuple[ModelUsage, ...]:

@@ -9,11 +9,12 @@ from .. import attributes as attr
 from .._display import mistake
 from ..dialects import PYTHON, NativeSession, Session, convert
 from ..spans import SpanRecord
+from ..thresholds import Thresholds, over
 from ..turns import ModelUsage, derive_session
-from .head import KEYS, REASONS
+from .head import KEYS, name_of_reason
 from .missing import ReportWarning, loss, note
 from .model import SessionReport
-from .turns import message_text
+from .said import message_text
 
 __all__ = ["OpenNative"]
 
@@ -23,7 +24,7 @@ _LACKS = (
 )
 
 
-def _report(session: NativeSession, problems: Iterable[object] = ()) -> SessionReport:
+def _report(session: NativeSession, thresholds: Thresholds, problems: Iterable[object] = ()) -> SessionReport:
     """The report of what the spans show; what they cannot is null, and one warning names it."""
     derived = derive_session([one for one in session.spans if attr.LLM_OWN not in one.attributes])
     usage = list(derived.usage)
@@ -48,21 +49,23 @@ def _report(session: NativeSession, problems: Iterable[object] = ()) -> SessionR
         head=_head(session, usage, reason),
         provenance=session.provenance,
         basis=session.basis,
+        thresholds=over(thresholds),
     )
 
 
 class OpenNative:
     """A session of native spans, until its report is asked for."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, thresholds: Thresholds | None = None) -> None:
         self._session = session
+        self._thresholds = thresholds or {}
         self.session_id = session.session_id
         self.conversation_id = session.room
         self.start_ns = min(span.start_ns for span in (session.root, *session.spans) if span is not None)
 
     def report(self, problems: Iterable[object] = ()) -> SessionReport:
         """The report of what is there."""
-        return _report(convert(self._session), problems)
+        return _report(convert(self._session), self._thresholds, problems)
 
     def bare_report(self, error: Exception) -> SessionReport:
         """A report that says why there is no more in it."""
@@ -92,7 +95,7 @@ class OpenNative:
 def _close_reason(session: NativeSession) -> str | None:
     if not session.close_reason:
         return None
-    return REASONS.get(session.close_reason, "CR_UNKNOWN")
+    return name_of_reason(session.close_reason)
 
 
 def _head(session: NativeSession, usage: list[ModelUsage], reason: str | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .._display import visible
 from .._install_hint import install_hint
 from ..errors import MissingDependencyError
 from . import view
+from .flagged import in_words
 from .model import SessionReport
 from .turns import Turn
 
@@ -98,6 +99,7 @@ def _turn(turn: Turn, begin: int, names: list[str]) -> dict[str, Any]:
         "l": [[number, round(value * 1000, 1)] for number, value in values if value is not None],
         "s": [_stage(span, turn.start_ns) for span in turn.stages if span.kind in _KINDS],
         "n": list(turn.notes),
+        "f": [[one.name.replace("_", " "), in_words(one)] for one in turn.flags],
     }
 
 

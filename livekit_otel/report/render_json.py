@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..spans import SpanRecord
-from ..turns import Gap, ModelUsage, Segment
+from ..turns import Flag, Gap, ModelUsage, Segment
 from .model import PIPELINE, SessionReport
 from .turns import Turn
 
@@ -39,6 +39,9 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "false_cutoffs": report.false_cutoffs,
             "interruption_rate": report.interruption_rate,
             **_provenance(report),
+            "thresholds": dict(report.thresholds),
+            "flags": _flags(report.flags),
+            "flagged": dict(report.flagged),
             "turns": [_turn(turn) for turn in report.turns],
         }
     return document
@@ -52,7 +55,10 @@ def _provenance(report: SessionReport) -> dict[str, Any]:
 
 
 def turn_document(turn: Turn) -> dict[str, Any]:
-    """A turn in numbers and words: times in unix seconds, lengths in seconds, null where a latency does not apply."""
+    """A turn in numbers and words: times in unix seconds, lengths in seconds, null where a latency does not apply.
+
+    A flag has the fields of :class:`~livekit_otel.Flag`.
+    """
     return {
         "index": turn.index,
         "started_at": turn.start_ns / 1e9,
@@ -77,6 +83,7 @@ def turn_document(turn: Turn) -> dict[str, Any]:
         "false_interruptions": turn.false_interruptions,
         "backchannels": turn.backchannels,
         "false_cutoff": turn.false_cutoff,
+        "flags": _flags(turn.flags),
     }
 
 
@@ -86,6 +93,10 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "path": _path(turn.path),
         "stages": [_stage(span) for span in turn.stages],
     }
+
+
+def _flags(flags: Iterable[Flag]) -> list[dict[str, Any]]:
+    return [msgspec.structs.asdict(one) for one in flags]
 
 
 def _gap(gap: Gap) -> dict[str, Any]:

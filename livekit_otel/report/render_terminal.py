@@ -11,6 +11,7 @@ from rich.text import Text
 
 from .. import attributes as attr
 from .bars import SHADES, Scale, parts
+from .flagged import flagged_turns
 from .model import SessionReport
 from .turns import Turn
 from .view import Entry, conversation, errors, facts, interruptions, latencies, offset, one_line, usage
@@ -39,6 +40,7 @@ def show(report: SessionReport, console: Console) -> None:
     """Print the report."""
     sections: list[tuple[str, RenderableType | None]] = [
         ("Conversation", _conversation(report, console)),
+        ("Flags", _lines(_flags(report), "yellow")),
         ("Latency", _latency(report)),
         ("Silence", _silence(report.silence)),
         ("Dead air", _silence(report.gap_stages)),
@@ -151,6 +153,10 @@ def _usage(report: SessionReport) -> Table | None:
         cells = [Text(kind), Text(model), Text(figures), *([Text(discarded, "yellow")] if wasted else [])]
         table.add_row(*cells)
     return table
+
+
+def _flags(report: SessionReport) -> list[str]:
+    return [f"{offset(at, report.started_at)}  turn {index}  {text}" for at, index, text in flagged_turns(report)]
 
 
 def _lines(lines: Sequence[str], style: str) -> RenderableType | None:

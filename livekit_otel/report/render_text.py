@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .bars import LETTERS, SHADES, Scale, parts
+from .flagged import flagged_turns
 from .model import SessionReport
 from .turns import Turn
 from .view import conversation, errors, facts, interruptions, latencies, offset, one_line, usage
@@ -29,6 +30,7 @@ def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False) -> 
     sections = [
         [f"Session {one_line(report.session_id)}", *(f"  {name:<9} {value}" for name, value in facts(report).items())],
         ["Conversation", *_conversation(report, LETTERS if ascii else SHADES, width)],
+        ["Flags", *_flags(report, width)],
         ["Latency", *align(latencies(report), left=1)],
         ["Silence", *_silence(report.silence)],
         ["Dead air", *_silence(report.gap_stages)],
@@ -56,6 +58,11 @@ def _conversation(report: SessionReport, shades: Mapping[str, str], width: int) 
     if scale.limit:
         legend = "  ".join(f"{shades[stage]} {stage}" for stage, _ in parts(report.silence))
         yield f"{_INDENT}({legend}; a column is {scale.seconds:.2g} s)"
+
+
+def _flags(report: SessionReport, width: int) -> Iterator[str]:
+    for at, index, text in flagged_turns(report):
+        yield from _wrapped(f"  {offset(at, report.started_at)}  turn {index}  ", text, width)
 
 
 def _wait(head: str, turn: Turn, scale: Scale, shades: Mapping[str, str], width: int) -> Iterator[str]:

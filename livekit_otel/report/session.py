@@ -9,6 +9,7 @@ from .. import attributes as attr
 from .._display import mistake
 from ..journal import JournalReader, RestoredSession
 from ..spans import SpanRecord, flag, number, whole
+from ..thresholds import DEFAULTS, Thresholds, over
 from .head import close_reason, complete_head
 from .masks import is_mask, masks_of, own_session, unmasked
 from .missing import Seen, loss, warnings
@@ -17,14 +18,17 @@ from .values import plain
 
 __all__ = ["OpenSession"]
 
+_SAY_THRESHOLDS = (attr.KIND_SESSION_START, attr.KIND_SESSION)
 _ROOTS = frozenset({attr.KIND_SESSION, attr.KIND_SESSION_START, attr.KIND_SESSION_END})
 
 
 class OpenSession:
     """Collects the spans of one session; they come in any order, and more than once."""
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, thresholds: Thresholds | None = None) -> None:
+        """``thresholds``: those of the reader, which win over those that the session was traced with."""
         self.session_id = session_id
+        self._thresholds = thresholds
         self._spans: dict[str, SpanRecord] = {}
         self._journal = JournalReader()
         self._end: SpanRecord | None = None
@@ -107,7 +111,16 @@ class OpenSession:
             usage=_usage(restored),
             spans=spans,
             head=head,
+            thresholds=self._flagged_by(spans),
         )
+
+    def _flagged_by(self, spans: Iterable[SpanRecord]) -> Thresholds:
+        recorded: dict[str, float] = {}
+        for span in spans:
+            if span.kind in _SAY_THRESHOLDS:
+                said = {name: number(span.attributes, attr.threshold(name)) for name in DEFAULTS}
+                recorded.update({name: value for name, value in said.items() if value is not None and value > 0})
+        return over(self._thresholds, recorded)
 
     def bare_report(self, error: Exception) -> SessionReport:
         """A report that holds the spans and the reason why it holds no more."""

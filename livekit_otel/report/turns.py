@@ -9,14 +9,22 @@ from typing import Any
 
 from .. import attributes as attr
 from ..spans import SpanRecord, number, text, texts
-from ..turns import Gap, ModelUsage, Segment, TurnDerivation, TurnLatency, TurnSpans, derive_turn, turns_of
+from ..thresholds import DEFAULTS, Thresholds
+from ..turns import (
+    Flag,
+    Gap,
+    ModelUsage,
+    Segment,
+    TurnDerivation,
+    TurnLatency,
+    TurnSpans,
+    derive_turn,
+    flags_of,
+    turns_of,
+)
+from .said import Said
 
-__all__ = ["Turn", "build_turns", "message_text"]
-
-#: Texts on turn spans are cut at 1,900 bytes; near that length the history knows better.
-_CUT_BYTES = attr.PIECE_BYTES - 20
-#: characters; a text of that many bytes has more
-_BEGINNING = 400
+__all__ = ["Turn", "build_turns"]
 
 
 @dataclass
@@ -37,6 +45,7 @@ class Turn:
         models: ``provider/model`` of the models used.
         reported: latencies in seconds as LiveKit reported them, by the names of its ``MetricsReport``.
         overlaps: whether speech over the agent's was judged and recorded; LiveKit's own spans do not say.
+        thresholds: from how many seconds on waits are flagged, by name.
 
     What is derived from the stages (``latency``, ``silence``, ``usage`` and so on) is computed when it is first read.
     """
@@ -55,6 +64,7 @@ class Turn:
     models: list[str] = field(default_factory=list)
     reported: dict[str, float] = field(default_factory=dict)
     overlaps: bool = True
+    thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
     derivations: Callable[[], Mapping[str, TurnDerivation]] = field(default=dict, repr=False, compare=False)
 
     @cached_property
@@ -104,6 +114,11 @@ class Turn:
         return self.derivation.gaps
 
     @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Why the turn deserves a look, by name; empty where it does not."""
+        return flags_of(self.derivation, self.thresholds)
+
+    @property
     def usage(self) -> tuple[ModelUsage, ...]:
         """Use of each model in this turn, discarded preemptive generations included."""
         return self.derivation.usage
@@ -139,39 +154,11 @@ class Turn:
         return self.derivation.backchannels if self.overlaps else None
 
 
-class _Said:
-    """What the history says of texts that were cut."""
-
-    def __init__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        self._history = history
-        self._found: dict[tuple[str, str], list[str]] | None = None
-
-    def whole(self, value: Any, role: str) -> str:
-        """A text as it was before it was cut."""
-        if value is None:
-            return ""
-        text = str(value)
-        if len(text.encode("utf-8", "replace")) < _CUT_BYTES:
-            return text
-        start = text.rstrip("…\ufffd")
-        found = self._beginnings().get((role, start[:_BEGINNING]), ())
-        return next((one for one in found if one.startswith(start)), text)
-
-    def _beginnings(self) -> dict[tuple[str, str], list[str]]:
-        """The long texts by role and beginning: a call may have thousands of them."""
-        if self._found is None:
-            self._found = {}
-            for item in self._history:
-                text, role = message_text(item), item.get("role")
-                if len(text) >= _BEGINNING and isinstance(role, str):
-                    self._found.setdefault((role, text[:_BEGINNING]), []).append(text)
-        return self._found
-
-
 def build_turns(
     spans: Sequence[SpanRecord],
     history: Sequence[Mapping[str, Any]],
     derivations: Callable[[], Mapping[str, TurnDerivation]] = dict,
+    thresholds: Thresholds = DEFAULTS,
     *,
     overlaps: bool = True,
 ) -> list[Turn]:
@@ -181,17 +168,18 @@ def build_turns(
         spans: the records.
         history: completes texts that were cut.
         derivations: gives what is derived of each turn, by the id of its span; called when that is first read.
+        thresholds: from how many seconds on waits are flagged, by name.
         overlaps: whether speech over the agent's was judged and recorded.
     """
-    said = _Said(history)
+    said = Said(history)
     found = [_turn(one, said) for one in turns_of(spans)]
     for turn in found:
-        turn.derivations = derivations
+        turn.derivations, turn.thresholds = derivations, thresholds
         turn.overlaps = overlaps
     return found
 
 
-def _turn(one: TurnSpans, said: _Said) -> Turn:
+def _turn(one: TurnSpans, said: Said) -> Turn:
     span, stages = one.turn, sorted(one.stages, key=lambda stage: (stage.start_ns, stage.end_ns, stage.span_id))
     if span is None:
         return _open_turn(one.index, one.span_id, stages)
@@ -231,9 +219,3 @@ def _open_turn(index: int, span_id: str, stages: list[SpanRecord]) -> Turn:
 
 def _values(spans: Sequence[SpanRecord], name: str) -> list[str]:
     return [str(span.attributes[name]) for span in spans if name in span.attributes]
-
-
-def message_text(item: Mapping[str, Any]) -> str:
-    """The words of a history item of type ``message``."""
-    content = item.get("content")
-    return "\n".join(part for part in content if isinstance(part, str)) if isinstance(content, list) else ""

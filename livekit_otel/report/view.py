@@ -13,8 +13,10 @@ from typing import Any, Literal
 from .. import attributes as attr
 from .._display import visible
 from ..turns import Gap, ModelUsage
+from .flagged import sums
 from .model import PIPELINE, SessionReport
-from .turns import Turn, message_text
+from .said import message_text
+from .turns import Turn
 from .values import clock
 
 __all__ = ["Entry", "conversation", "errors", "facts", "interruptions", "latencies", "offset", "one_line", "usage"]
@@ -63,6 +65,7 @@ def facts(report: SessionReport) -> dict[str, str]:
         "agent": report.agent_name,
         "turns": str(len(report.turns)),
         "closed": report.close_reason or "not closed",
+        "flags": sums(report),
         "complete": "yes" if report.complete else "no (see the warnings)",
         "traced by": "" if report.provenance == PIPELINE else f"LiveKit alone ({report.provenance})",
         "content": "redacted" if report.redacted else "redacted in part" if report.redacted_in_part else "",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,6 +20,8 @@ from .retry import RetryPolicy, may_pass, retry_after
 __all__ = ["Answer", "Client", "Parameters", "Unanswered"]
 
 Parameters = Mapping[str, str | int | Sequence[str]]
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 16
 _sleep = time.sleep
@@ -106,11 +108,23 @@ class Client:
         Raises:
             Unanswered: there is none.
         """
+        return self._patiently(lambda: self._try(method, url, parameters, body))
+
+    def stream(self, url: str, *, parameters: Parameters | None = None) -> Answer | Iterator[bytes]:
+        """The body of a 200 answer to a GET, piece by piece as it comes; of another status the answer, as by ``send``.
+
+        Raises:
+            Unanswered: there is none, or, from the iterator, the connection broke off (which is not tried again).
+        """
+        return self._patiently(lambda: self._open(url, parameters))
+
+    def _patiently(self, attempt_once: Callable[[], tuple[Answer | T | None, Failure | None]]) -> Answer | T:
         started, attempt, timeouts = time.monotonic(), 0, 0
         while True:
-            answer, failure = self._try(method, url, parameters, body)
-            if answer is not None and not answer.passing:
-                return answer
+            found, failure = attempt_once()
+            answer = found if isinstance(found, Answer) else None
+            if found is not None and not (answer is not None and answer.passing):
+                return found
             timeouts += failure is not None and failure.kind == "timeout"
             unanswered = Unanswered(attempt + 1, answer, failure)
             wait = self._policy.wait(attempt, unanswered.asked)
@@ -130,14 +144,37 @@ class Client:
                 method, url, params=parameters, data=body, timeout=self._timeout, stream=True,
                 allow_redirects=self._redirects,
             ) as response:  # fmt: skip
-                data, cut = self._read(response)
+                return self._answer(response), None
         except (requests.RequestException, OSError, ValueError) as error:
             # ValueError: urllib3's and the codec's, for a host that cannot be one
             return None, failure_of(error, answered=self._answered)
+
+    def _open(self, url: str, parameters: Parameters | None) -> tuple[Answer | Iterator[bytes] | None, Failure | None]:
+        try:
+            response = self._session.get(
+                url, params=parameters, timeout=self._timeout, stream=True, allow_redirects=self._redirects
+            )
+            if response.status_code == 200:
+                self._answered = True
+                return self._pieces(response), None
+            with response:
+                return self._answer(response), None
+        except (requests.RequestException, OSError, ValueError) as error:
+            return None, failure_of(error, answered=self._answered)
+
+    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
+        with response:
+            try:
+                yield from response.iter_content(_CHUNK)
+            except (requests.RequestException, OSError) as error:
+                raise Unanswered(1, None, failure_of(error, answered=True)) from None
+
+    def _answer(self, response: requests.Response) -> Answer:
+        data, cut = self._read(response)
         self._answered = True
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         asked = retry_after(response.headers.get("Retry-After"))
-        return Answer(response.status_code, self.redact(response.reason or ""), kind, data, asked, cut), None
+        return Answer(response.status_code, self.redact(response.reason or ""), kind, data, asked, cut)
 
     def _read(self, response: requests.Response) -> tuple[bytes, bool]:
         pieces: list[bytes] = []

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from .attribution import TurnSpans, turns_of
 from .derive import derive_session, derive_turn
-from .model import Gap, Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
+from .flags import flags_of
+from .model import Flag, Gap, Incident, Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
 from .model_usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
 
 __all__ = [
     "EOTUsage",
+    "Flag",
     "Gap",
+    "Incident",
     "InterruptionUsage",
     "LLMUsage",
     "ModelUsage",
@@ -23,5 +26,6 @@ __all__ = [
     "TurnSpans",
     "derive_session",
     "derive_turn",
+    "flags_of",
     "turns_of",
 ]

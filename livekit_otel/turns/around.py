@@ -9,7 +9,7 @@ import msgspec
 from .. import attributes as attr
 from ..spans import SpanRecord, Values, flag, nanoseconds, numbers
 from .attribution import TurnSpans
-from .intervals import Interval, merged, without
+from .intervals import Interval, by_end, merged, without
 
 __all__ = [
     "AVATAR",
@@ -34,11 +34,13 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         heard: when somebody was heard, in this turn and outside of it: the user by VAD, noise included, or the agent;
             merged.
+        tools: when tools of the session ran, by their end.
         until_ns: when, after the turn, the user's next committed speech began, or the session's close was called.
         spoken: whether it was speech.
     """
 
     heard: Sequence[Interval] = ()
+    tools: Sequence[Interval] = ()
     until_ns: int | None = None
     spoken: bool = False
 
@@ -46,12 +48,13 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
 def arounds(turns: Sequence[TurnSpans], spans: Collection[SpanRecord]) -> Iterator[Around]:
     """That of each of a session's turns, which are in order."""
     sounds = merged(part for one in spans for part in heard(one.kind, one.start_ns, one.end_ns, one.attributes))
+    tools = sorted(((one.start_ns, one.end_ns) for one in spans if one.kind == attr.KIND_TOOL), key=by_end)
     end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
     until = close_ns(end.attributes, end.start_ns) if end is not None else None
     found: list[Around] = []
     spoken = False
     for one in reversed(turns):
-        found.append(Around(heard=sounds, until_ns=until, spoken=spoken))
+        found.append(Around(heard=sounds, tools=tools, until_ns=until, spoken=spoken))
         if one.turn is not None and flag(one.turn.attributes, attr.TURN_HAS_USER):
             until, spoken = sooner((until, spoken), (one.turn.start_ns, is_spoken(one.turn)))
     yield from reversed(found)

@@ -9,10 +9,12 @@ import msgspec
 
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, number, text, whole
+from ..thresholds import DEFAULTS, Thresholds
 from .around import Around, arounds
 from .attribution import TurnSpans, turns_of
 from .cutoff import is_false_cutoff
 from .gaps import whole_wait
+from .incidents import incidents_of
 from .latency import latency_of, notes_of, spoken_of
 from .model import Segment, SessionDerivation, TurnDerivation, by_stage
 from .recorded import read_corrections, says_more, with_recorded
@@ -20,7 +22,7 @@ from .silence import critical_path
 from .stages import Stages
 from .stats import LatencyStats
 from .usage import UsageTally, Use, use_of
-from .wait import wait_of
+from .wait import Wait, wait_of
 
 __all__ = ["Totals", "derive_session", "derive_turn", "summary", "with_turn"]
 
@@ -38,9 +40,12 @@ class Totals:
         self.discarded = UsageTally()
         self.verdicts = [0, 0, 0]
 
-    def add(self, record: SpanRecord, use: Use | None = None) -> None:
-        """Count a stage span; ``use`` is its usage, for a caller who has read it already."""
-        use = use or use_of(record)
+    def add(self, record: SpanRecord) -> None:
+        """Count a stage span."""
+        self.count(record, use_of(record))
+
+    def count(self, record: SpanRecord, use: Use | None) -> None:
+        """Count a stage span whose usage has been read already."""
         attributes = record.attributes
         if use is not None:
             self.usage.add(use)
@@ -70,18 +75,13 @@ def derive_turn(
         totals: what counting ``stages`` gives, for a caller who has it already.
         around: what is known of the time around the turn.
     """
-    sorted_out = Stages(stages)
+    around = around or Around()
+    sorted_out = Stages(stages, around.tools)
+    has_user, wait = _wait(sorted_out, stages, turn)
     if turn is not None:
-        has_user, opened = flag(turn.attributes, attr.TURN_HAS_USER), turn.start_ns
         own = whole(turn.attributes, attr.TURN_INDEX)
         index, span_id = index if own is None else own, turn.span_id
-    else:
-        has_user = bool(sorted_out.eou or sorted_out.transcripts or sorted_out.vad)
-        opened = min((one.start_ns for one in stages), default=0)
-    typed = turn is not None and turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) == attr.SPEECH_END_TYPED
-    wait = wait_of(sorted_out, has_user=has_user, opened_ns=opened, typed=typed)
     spoken = spoken_of(sorted_out, wait)
-    around = around or Around()
     beyond = whole_wait(sorted_out, wait, turn, has_user=has_user, around=around)
     latency = latency_of(sorted_out, wait, spoken, beyond)
     path = critical_path(sorted_out, wait)
@@ -106,10 +106,22 @@ def derive_turn(
         backchannels=totals.verdicts[2],
         false_cutoff=cutoff,
         replaced=replaced,
+        incidents=incidents_of(stages, wait, around, cutoff=cutoff),
         llm_model=_model(spoken.request),
         tts_model=_model(spoken.tts),
     )
     return derived if turn is None else with_turn(derived, turn)
+
+
+def _wait(sorted_out: Stages, stages: Sequence[SpanRecord], turn: SpanRecord | None) -> tuple[bool, Wait]:
+    """Whether the turn has a user side, and its first wait."""
+    if turn is None:
+        has_user = bool(sorted_out.eou or sorted_out.transcripts or sorted_out.vad)
+        opened = min((one.start_ns for one in stages), default=0)
+        return has_user, wait_of(sorted_out, has_user=has_user, opened_ns=opened)
+    has_user = flag(turn.attributes, attr.TURN_HAS_USER)
+    typed = turn.attributes.get(attr.TURN_SPEECH_END_SOURCE) == attr.SPEECH_END_TYPED
+    return has_user, wait_of(sorted_out, has_user=has_user, opened_ns=turn.start_ns, typed=typed)
 
 
 def _totals(stages: Iterable[SpanRecord]) -> Totals:
@@ -124,17 +136,19 @@ def _silence(path: Iterable[Segment]) -> dict[str, float]:
 
 
 def with_turn(derived: TurnDerivation, turn: SpanRecord) -> TurnDerivation:
-    """The same with what the turn's span itself says when it has ended: the agent, and LiveKit's own values."""
+    """The same with what the turn's span itself says when it has ended: the agent, why it ended, and LiveKit's own
+    values."""
     attributes = turn.attributes
     reported: dict[str, float] = {}
     for name, key in _REPORTED:
         if key in attributes and (value := number(attributes, key)) is not None:
             reported[name] = value
     agent = text(attributes, attr.AGENT_NAME)
-    if not reported and not agent:
+    reason = text(attributes, attr.END_REASON)
+    if not reported and not agent and not reason:
         return derived
     notes = notes_of(derived.latency, reported)
-    return msgspec.structs.replace(derived, agent=agent, reported=reported, notes=notes)
+    return msgspec.structs.replace(derived, agent=agent, reported=reported, notes=notes, end_reason=reason)
 
 
 def _model(stage: SpanRecord | None) -> tuple[str, str] | None:
@@ -143,11 +157,12 @@ def _model(stage: SpanRecord | None) -> tuple[str, str] | None:
     return text(stage.attributes, attr.PROVIDER_NAME), text(stage.attributes, attr.REQUEST_MODEL)
 
 
-def derive_session(spans: Iterable[SpanRecord]) -> SessionDerivation:
+def derive_session(spans: Iterable[SpanRecord], thresholds: Thresholds = DEFAULTS) -> SessionDerivation:
     """The numbers of one session.
 
     Args:
         spans: its span records, in any order; duplicates are dropped, spans that are not ours are ignored.
+        thresholds: seconds from which on waits are flagged, by name.
     """
     unique: dict[str, SpanRecord] = {}
     totals = Totals()
@@ -162,7 +177,7 @@ def derive_session(spans: Iterable[SpanRecord]) -> SessionDerivation:
     derived = []
     for one, around in zip(turns, arounds(turns, unique.values()), strict=True):
         derived.append(_derive(one, corrections.get(one.index, {}), around, lacking=lacking))
-    stats = LatencyStats()
+    stats = LatencyStats(thresholds)
     for turn in derived:
         stats.add(turn)
     return summary(stats, totals, tuple(derived))
@@ -197,5 +212,7 @@ def summary(stats: LatencyStats, totals: Totals, turns: tuple[TurnDerivation, ..
         false_interruptions=totals.verdicts[1],
         backchannels=totals.verdicts[2],
         false_cutoffs=stats.false_cutoffs,
+        flags=stats.flags.flags(),
+        flagged=stats.flags.sums(),
         interruption_rate=stats.interruption_rate,
     )

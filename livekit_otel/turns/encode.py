@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from .model import Gap, SessionDerivation, TurnDerivation
+from ..thresholds import DEFAULTS, Thresholds
+from .flags import flags_of
+from .model import Flag, Gap, SessionDerivation, TurnDerivation
 from .model_usage import total
 
 __all__ = ["Attributes", "correction", "correction_piece", "session_attributes", "turn_attributes"]
@@ -22,8 +24,8 @@ _GAP = {stage: attr.gap(stage) for stage in attr.SILENCE_STAGES}
 _NOTE_LIMIT = 16
 
 
-def turn_attributes(turn: TurnDerivation) -> Attributes:
-    """What a turn's span says of itself."""
+def turn_attributes(turn: TurnDerivation, thresholds: Thresholds = DEFAULTS) -> Attributes:
+    """What a turn's span says of itself, flagged by ``thresholds``."""
     out: Attributes = {}
     for name, key in _LATENCY:
         value = getattr(turn.latency, name)
@@ -45,8 +47,17 @@ def turn_attributes(turn: TurnDerivation) -> Attributes:
             out[_GAP[stage]] = value
     if turn.notes:
         out[attr.TURN_NOTES] = turn.notes[:_NOTE_LIMIT]
+    _flags(flags_of(turn, thresholds), out)
     _shared("turn", turn, out)
     return out
+
+
+def _flags(flags: Sequence[Flag], out: Attributes) -> None:
+    if flags:
+        out[attr.FLAGS] = tuple(one.name for one in flags)
+    for one in flags:
+        if one.value is not None:
+            out[attr.signal(one.name)] = one.value
 
 
 def _gap(gap: Gap) -> list[object]:
@@ -57,6 +68,9 @@ def session_attributes(session: SessionDerivation) -> tuple[Attributes, Attribut
     """What session.end and the session's span say: what every one must, and the percentiles one by one."""
     out: Attributes = {attr.SESSION_TURNS: session.turn_count}
     out[attr.SESSION_FALSE_CUTOFFS] = session.false_cutoffs
+    _flags(session.flags, out)
+    for name, count in session.flagged.items():
+        out[attr.flagged(name)] = count
     _shared("session", session, out)
     if session.interruption_rate is not None:
         out[attr.SESSION_INTERRUPTION_RATE] = session.interruption_rate
@@ -117,7 +131,7 @@ def correction(index: int, name: str, value: AttributeValue | None) -> bytes:
     """One correction, as JSON: turn ``index`` has ``value`` for an attribute, or no longer has it (None).
 
     Args:
-        name: of the attribute, without ``livekit_otel.turn.``.
+        name: of the attribute, without ``livekit_otel.turn.`` if it begins with that.
     """
     return msgspec.json.encode([index, name, value])
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Interval", "insert", "merged", "without"]
+__all__ = ["Interval", "by_end", "insert", "merged", "without"]
 
 Interval = tuple[int, int]
+
+
+def by_end(one: Interval) -> int:
+    """Key of an order by the end."""
+    return one[1]
 
 
 def merged(stretches: Iterable[Interval]) -> list[Interval]:

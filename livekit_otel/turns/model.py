@@ -9,7 +9,9 @@ import msgspec
 from .model_usage import ModelUsage
 
 __all__ = [
+    "Flag",
     "Gap",
+    "Incident",
     "Latencies",
     "Percentiles",
     "Segment",
@@ -96,6 +98,38 @@ def by_stage(path: Iterable[Segment]) -> dict[str, float]:
     return {stage: ns / 1e9 for stage, ns in sums.items()}
 
 
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a turn deserves a look.
+
+    Attributes:
+        name: ``slow``, ``dead_air``, ``never_answered``, ``failed``, ``false_cutoff`` or ``interrupted``.
+        value: what led to it, in ``unit``; None where nobody knows.
+        threshold: from which value on there is the flag (for ``false_cutoff`` up to which); None where that it happened
+            is enough.
+        unit: ``s``, ``{failure}`` or ``{interruption}``.
+        turn: index of the turn.
+        stage: the stage that took most of the wait, or that failed; None where there is none.
+        at: where in the call it is, unix seconds: the beginning of the wait, the failure (of a hook, its
+            beginning), the commit that came too early, the interruption; None where nobody knows.
+    """
+
+    name: str
+    value: float | None
+    threshold: float | None
+    unit: str
+    turn: int
+    stage: str | None
+    at: float | None
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """What a flag says of something that happened. ``at`` is unix seconds; None where nobody knows."""
+
+    value: float | None = None
+    stage: str | None = None
+    at: float | None = None
+
+
 class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
     """All that is derived of one turn.
 
@@ -122,6 +156,8 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
         interruptions, false_interruptions, backchannels: how often.
         false_cutoff: the user had only paused, and spoke on: what looks like an interruption of theirs is none.
         replaced: interruptions that are not counted because of it.
+        end_reason: why the turn ended, as its span says; empty where it has not.
+        incidents: what flags say of failures, cutoffs and interruptions, by the name of the flag.
         llm_model, tts_model: (provider, model) of what was spoken first, or None.
     """
 
@@ -145,6 +181,8 @@ class TurnDerivation(msgspec.Struct, frozen=True, kw_only=True):
     backchannels: int
     false_cutoff: bool = False
     replaced: int = 0
+    end_reason: str = ""
+    incidents: Mapping[str, Incident] = {}
     llm_model: tuple[str, str] | None
     tts_model: tuple[str, str] | None
 
@@ -184,6 +222,8 @@ class SessionDerivation(msgspec.Struct, frozen=True, kw_only=True):
         discarded: the part of it that went to preemptive generations which were thrown away.
         interruptions, false_interruptions, backchannels: how often.
         false_cutoffs: turns in which the user had only paused, and spoke on.
+        flags: of each flag that a turn has, the worst, by name.
+        flagged: how many turns have each of them.
         interruption_rate: share of the turns with agent speech in which it was interrupted; None without any.
     """
 
@@ -198,4 +238,6 @@ class SessionDerivation(msgspec.Struct, frozen=True, kw_only=True):
     false_interruptions: int
     backchannels: int
     false_cutoffs: int = 0
+    flags: tuple[Flag, ...] = ()
+    flagged: Mapping[str, int] = {}
     interruption_rate: float | None

@@ -53,12 +53,11 @@ class WalkedPath:
         self.at = ns
 
     def _held(self, audio_ns: int | None) -> bool:
-        """What LiveKit held back although its audio was there waited for what no stage of the turn is."""
+        """What LiveKit held back although its audio was there waited to be played."""
         until = held_until(self._playback)
         if until is None or audio_ns is None or audio_ns >= until:
             return False
-        self.extend(PLAYBACK, until)
-        self.extend(OTHER, audio_ns)
+        self.extend(PLAYBACK, audio_ns)
         return True
 
     def _set_floor(self, stage: SpanRecord) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, number, text, whole
 from .latency import notes_of
-from .model import Gap, Segment, TurnDerivation, TurnLatency
+from .model import Gap, Incident, Segment, TurnDerivation, TurnLatency
 from .model_usage import ModelUsage, usage_from
 from .stats import LONGEST
 
@@ -44,7 +44,8 @@ def read_corrections(spans: Iterable[SpanRecord]) -> dict[int, Values]:
             except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
                 continue
             for index, short, value in changes:
-                out.setdefault(index, {})[attr.TURN_PREFIX + short] = value
+                prefix = "" if short.startswith(attr.OWN_PREFIX) else attr.TURN_PREFIX
+                out.setdefault(index, {})[prefix + short] = value
     return out
 
 
@@ -84,11 +85,19 @@ def with_recorded(derived: TurnDerivation, turn: SpanRecord, corrections: Mappin
         why_not=text(values, attr.TURN_WHY_NOT),
         false_cutoff=flag(values, attr.TURN_FALSE_CUTOFF),
         acknowledged=flag(values, attr.TURN_ACKNOWLEDGED),
+        incidents=_incidents(derived, values),
         gaps=tuple(_gaps(text(values, attr.TURN_GAPS))),
         usage=tuple(_usage(text(values, attr.derived("turn", "usage.by_model")))),
         notes=notes_of(latency, derived.reported),
         **{name: _count(values, name) for name in _COUNTS},
     )
+
+
+def _incidents(derived: TurnDerivation, values: Values) -> dict[str, Incident]:
+    """Those of the stages that are here; of the others, what the span says of their flags."""
+    said = {name: number(values, attr.signal(name)) for name in (attr.FLAG_FAILED, attr.FLAG_FALSE_CUTOFF)}
+    found = {name: Incident(value=value) for name, value in said.items() if value is not None}
+    return {**found, **derived.incidents}
 
 
 def _seconds(values: Values, name: str) -> float | None:

@@ -21,6 +21,7 @@ from bisect import bisect_left, bisect_right
 
 from .. import attributes as attr
 from ..spans import SpanRecord
+from .intervals import by_end
 from .model import Segment
 from .own_work import OwnWork, explained, work_before
 from .path import OTHER, OUTSIDE, PLAYBACK, WalkedPath
@@ -39,6 +40,8 @@ __all__ = ["CriticalPath", "critical_path"]
 
 #: what follows within this time follows at once
 _SAME = 1_000_000
+#: a reply follows the tool whose result it speaks within this time
+_AT_ONCE = 50_000_000
 _TRANSCRIPTION, _EOU, _HOOK, _NODE, _LLM, _TOOL, _TTS = attr.SILENCE_STAGES[:-2]
 
 
@@ -94,9 +97,7 @@ class CriticalPath(WalkedPath):
         audio = first_audio(tts)
         if audio is not None:
             kept = work_before(self._stages.work, "tts_node", speech, self.at)
-            kept = kept if kept is not None and kept.start_ns >= audio else None
-            self._held(audio if kept is None else kept.end_ns)
-            if kept is not None:
+            if kept is not None and kept.start_ns >= audio:
                 # the node had the audio, and kept it back
                 self.extend(PLAYBACK, kept.end_ns)
                 self.extend(_NODE, audio)
@@ -123,8 +124,7 @@ class CriticalPath(WalkedPath):
 
     def _own_voice(self, work: OwnWork, speech: str | None) -> SpanRecord | None:
         """A ``tts_node`` that makes its own audio, back to the request whose text it spoke."""
-        if not self._held(work.end_ns):
-            self.extend(PLAYBACK, work.end_ns)
+        self.extend(PLAYBACK, work.end_ns)
         self.extend(_NODE, work.start_ns)
         source = self._stages.text_source(speech, self.at)
         if source is not None:
@@ -146,6 +146,7 @@ class CriticalPath(WalkedPath):
         """
         before = self._request_before(speech if request is not None else OUTSIDE)
         tool = self._tool_before(before.start_ns if before is not None else None)
+        self._others_tool(max(one.end_ns if one is not None else 0 for one in (before, tool)))
         end = min(tool.end_ns, self.at) if tool is not None else None
         if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):
             self._set_floor(tool)
@@ -167,6 +168,17 @@ class CriticalPath(WalkedPath):
             self.extend(self._gap, before.end_ns)
             return before
         return None
+
+    def _others_tool(self, known_ns: int) -> None:
+        """A tool of another turn whose result led to the step at hand, which had waited for its own until then."""
+        tools = self._stages.all_tools
+        last = bisect_right(tools, self.at, key=by_end) - 1
+        if last < 0 or tools[last][1] < max(self.at - _AT_ONCE, known_ns + 1):
+            return
+        if tools[last] not in {(one.start_ns, one.end_ns) for one in self._stages.tool}:
+            start, end = tools[last]
+            self.extend(self._gap, end)
+            self.extend(_TOOL, max(start, known_ns, self._wait.released_ns or 0))
 
     def _failed_before(self) -> SpanRecord | None:
         """The latest request, whatever its speech, that failed before this."""

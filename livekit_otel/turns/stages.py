@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
 from .around import AVATAR, is_playout, is_speech
+from .intervals import Interval
 from .own_work import own_work
 
 __all__ = [
@@ -83,15 +84,17 @@ class Stages:
         beside: requests that code makes for itself outside of any speech.
         eou: decisions that committed the user's turn.
         llm: requests to an LLM, and responses of a realtime model.
+        all_tools: when tools of the session ran, by their end: what one of another turn led to waited for it.
         nodes: nodes with own work, ``on_enter`` and ``on_exit``.
         work: when these worked, by start.
         playback: playouts (not spans that only carry an avatar's metrics).
         transcripts: speech recognitions that worked.
     """
 
-    __slots__ = ("beside", "eou", "llm", "nodes", "playback", "tool", "transcripts", "tts", "vad", "work")
+    __slots__ = ("all_tools", "beside", "eou", "llm", "nodes", "playback", "tool", "transcripts", "tts", "vad", "work")
 
-    def __init__(self, records: Iterable[SpanRecord]) -> None:
+    def __init__(self, records: Iterable[SpanRecord], all_tools: Sequence[Interval] = ()) -> None:
+        self.all_tools = all_tools
         self.beside: list[SpanRecord] = []
         self.eou: list[SpanRecord] = []
         self.llm: list[SpanRecord] = []
@@ -207,43 +210,13 @@ def avatar_ns(playback: SpanRecord) -> int | None:
 
 
 STAGE_ATTRIBUTES = frozenset(
-    {
-        attr.KIND,
-        attr.OUTCOME,
-        attr.SPEECH_ID,
-        attr.EOU_COMMITTED,
-        attr.EOU_SOURCE,
-        attr.EOU_HELD,
-        attr.EOU_HELD_BY,
-        attr.EOU_HOOK,
-        attr.NODE_FIRST_OUTPUT,
-        attr.NODE_NAME,
-        attr.NODE_OWN_WORK,
-        attr.LLM_OWN,
-        attr.VAD_SPEECH,
-        attr.TTS_FIRST_BYTE,
-        attr.TTS_FIRST_TEXT,
-        attr.TTS_ATTEMPTS,
-        attr.TIME_TO_FIRST_CHUNK,
-        attr.RESPONSE_FINISH_REASONS,
-        attr.REALTIME_FIRST_AUDIO,
-        attr.PLAYBACK_INTERRUPTED,
-        attr.PLAYBACK_PAUSES,
-        attr.PLAYBACK_SPEECH_AGE,
-        attr.PLAYBACK_RELEASE_DELAY,
-        attr.INTERRUPTION_VERDICT,
-        attr.LLM_PREEMPTIVE,
-        attr.OPERATION_NAME,
-        attr.PROVIDER_NAME,
-        attr.REQUEST_MODEL,
-        AVATAR,
-        _AVATAR_LATENCY,
-        _DECISION,
-        _LLM_METRICS,
-        _TTFB,
-        _RESPONSE_TTFT,
-        _HOOK,
-        DECIDED_BY,
-    }
+    {attr.KIND, attr.OUTCOME, attr.ERROR_TYPE, attr.SPEECH_ID, attr.VAD_SPEECH, attr.INTERRUPTION_VERDICT}
+    | {attr.EOU_COMMITTED, attr.EOU_SOURCE, attr.EOU_HELD, attr.EOU_HELD_BY, attr.EOU_HOOK, _HOOK, DECIDED_BY}
+    | {attr.NODE_FIRST_OUTPUT, attr.NODE_NAME, attr.NODE_OWN_WORK}
+    | {attr.LLM_OWN, attr.LLM_PREEMPTIVE, attr.TIME_TO_FIRST_CHUNK, attr.RESPONSE_FINISH_REASONS}
+    | {attr.OPERATION_NAME, attr.PROVIDER_NAME, attr.REQUEST_MODEL, _DECISION, _LLM_METRICS}
+    | {attr.TTS_FIRST_BYTE, attr.TTS_FIRST_TEXT, attr.TTS_ATTEMPTS, _TTFB, attr.REALTIME_FIRST_AUDIO, _RESPONSE_TTFT}
+    | {attr.PLAYBACK_INTERRUPTED, attr.PLAYBACK_PAUSES, attr.PLAYBACK_SPEECH_AGE, attr.PLAYBACK_RELEASE_DELAY}
+    | {AVATAR, _AVATAR_LATENCY}
 )
 """What derivation reads of stage spans, besides the metrics that count as usage."""

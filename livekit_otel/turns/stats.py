@@ -6,6 +6,8 @@ from array import array
 
 from .. import attributes as attr
 from ..spans import seconds
+from ..thresholds import DEFAULTS, Thresholds
+from .flags import FlagTally, flags_of
 from .model import Percentiles, TurnDerivation
 
 __all__ = ["LONGEST", "LatencyStats", "Quantiles"]
@@ -73,11 +75,16 @@ class Quantiles:
 
 
 class LatencyStats:
-    """What sessions say of their turns in sum: percentiles, silence by stage, counts."""
+    """What sessions say of their turns in sum: percentiles, silence by stage, counts, flags by ``thresholds``."""
 
-    __slots__ = ("_quantiles", "false_cutoffs", "gap_ns", "interrupted", "replaced", "silence_ns", "spoken", "turns")
+    __slots__ = (
+        *("_quantiles", "_thresholds", "false_cutoffs", "flags", "gap_ns", "interrupted", "replaced", "silence_ns"),
+        *("spoken", "turns"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, thresholds: Thresholds = DEFAULTS) -> None:
+        self._thresholds = thresholds
+        self.flags = FlagTally()
         self._quantiles: dict[str, Quantiles] = {}
         self.silence_ns: dict[str, int] = {}
         self.gap_ns: dict[str, int] = {}
@@ -91,6 +98,7 @@ class LatencyStats:
         self.turns += 1
         self.false_cutoffs += turn.false_cutoff
         self.replaced += turn.replaced
+        self.flags.add(flags_of(turn, self._thresholds))
         if turn.answered_ns is not None:
             self.spoken += 1
             self.interrupted += bool(turn.interruptions)
@@ -102,12 +110,15 @@ class LatencyStats:
                     quantiles = self._quantiles[name] = Quantiles()
                 quantiles.add(round(value * 1e9))
         for stage, value in turn.silence.items():
-            self.silence_ns[stage] = self.silence_ns.get(stage, 0) + round(value * 1e9)
+            # most stages took no time; one entry says that there was a path
+            if value or not self.silence_ns:
+                self.silence_ns[stage] = self.silence_ns.get(stage, 0) + round(value * 1e9)
         for stage, value in turn.gap_stages.items():
             self.gap_ns[stage] = self.gap_ns.get(stage, 0) + round(value * 1e9)
 
     def copy(self) -> LatencyStats:
-        other = LatencyStats()
+        other = LatencyStats(self._thresholds)
+        other.flags = self.flags.copy()
         other._quantiles = {name: one.copy() for name, one in self._quantiles.items()}
         other.silence_ns, other.gap_ns = dict(self.silence_ns), dict(self.gap_ns)
         other.false_cutoffs, other.replaced = self.false_cutoffs, self.replaced

@@ -1,6 +1,7 @@
 """Pytest fixtures that start the test backends: ``from tests.backends.fixtures import jaeger`` and use it.
 
-``jaeger`` and ``phoenix`` run once per test session; tests share them, so each uses trace ids and projects of its own.
+``jaeger``, ``phoenix`` and ``clickhouse`` run once per test session; tests share them, so each uses trace ids, projects
+and databases of its own.
 ``collector`` starts any number of collectors, which end with the test. Without the programs a test is skipped, saying
 why; with ``CI=true`` it fails.
 """
@@ -15,9 +16,9 @@ from typing import TypeVar
 import pytest
 
 from . import install
-from .servers import Collector, Jaeger, Phoenix, running_in_ci
+from .servers import ClickHouse, Collector, Jaeger, Phoenix, running_in_ci
 
-S = TypeVar("S", Jaeger, Phoenix)
+S = TypeVar("S", ClickHouse, Jaeger, Phoenix)
 
 
 def need(*names: str) -> None:
@@ -29,7 +30,7 @@ def need(*names: str) -> None:
 
 
 def started(cls: type[S], factory: pytest.TempPathFactory, **env: str) -> Iterator[S]:
-    """A Jaeger or a Phoenix with nothing in it, for a fixture of any scope."""
+    """A server with nothing in it, for a fixture of any scope."""
     name = cls.__name__.lower()
     need(name)
     with cls(factory.mktemp(name), **env) as server:  # type: ignore[arg-type]
@@ -46,6 +47,12 @@ def jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger]:
 def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
     """A Phoenix with nothing in it at the start of the session."""
     yield from started(Phoenix, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    """ClickHouse's engine with nothing in it at the start of the session."""
+    yield from started(ClickHouse, tmp_path_factory)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Makes the servers of the backend tests ready: the collector, Jaeger and Phoenix.
+"""Makes the servers of the backend tests ready: the collector, Jaeger, Phoenix and ClickHouse's engine.
 
 Each is built from pins in this folder and kept in a cache under a name that contains a hash of its pins, so that
 a second call does nothing and two checkouts with the same pins share one build. ``tests/backends/setup`` calls
@@ -66,7 +66,7 @@ def folder(name: str) -> Path:
 
 
 def executable(name: str) -> Path:
-    """The program's executable (for ``phoenix`` the Python of its environment)."""
+    """The program's executable (for ``phoenix`` and ``clickhouse`` the Python of their environments)."""
     return folder(name) / PROGRAMS[name].executable
 
 
@@ -127,18 +127,27 @@ def _build_jaeger(target: Path) -> None:
 
 
 def _build_phoenix(target: Path) -> None:
+    _environment("Phoenix", "phoenix", target)
+
+
+def _build_clickhouse(target: Path) -> None:
+    _environment("ClickHouse's engine", "clickhouse", target)
+
+
+def _environment(what: str, pins: str, target: Path) -> None:
+    """A Python environment with the pinned packages."""
     candidates = [sys.executable, *filter(None, map(shutil.which, ("python3.13", "python3.12", "python3.11")))]
     for python in candidates:
         version = subprocess.run([python, "-c", "import sys; print(sys.version_info >= (3, 11))"], capture_output=True)
         if version.stdout.strip() == b"True":
             break
     else:
-        raise SetupError("making Phoenix's environment: needs Python 3.11 or newer, and found none")
-    _run("making Phoenix's environment", [python, "-m", "venv", str(target / "venv")], target)
+        raise SetupError(f"making the environment of {what}: needs Python 3.11 or newer, and found none")
+    _run(f"making the environment of {what}", [python, "-m", "venv", str(target / "venv")], target)
     pip = [str(target / "venv/bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run(
-        "installing Phoenix",
-        [*pip, "--require-hashes", "--no-deps", "-r", str(HERE / "phoenix/requirements.txt")],
+        f"installing {what}",
+        [*pip, "--require-hashes", "--no-deps", "-r", str(HERE / pins / "requirements.txt")],
         target,
     )
 
@@ -149,6 +158,7 @@ PROGRAMS = {
         Program("collector", ("builder", "collector"), "otelcol", True, _build_collector),
         Program("jaeger", ("jaeger",), "jaeger", True, _build_jaeger),
         Program("phoenix", ("phoenix/requirements.txt",), "venv/bin/python", False, _build_phoenix),
+        Program("clickhouse", ("clickhouse/requirements.txt",), "venv/bin/python", False, _build_clickhouse),
     )
 }
 

@@ -1,15 +1,19 @@
-"""The three servers that tests talk to: a collector with one of its configurations, Jaeger, Phoenix.
+"""The servers that tests talk to: a collector with one of its configurations, Jaeger, Phoenix, ClickHouse's engine.
 
 All listen on 127.0.0.1 with free ports and keep what they write in the folder they are given.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 from . import install
 from .process import Server, answers, free_ports
@@ -135,6 +139,34 @@ class Phoenix(Server):
 
     def is_ready(self) -> bool:
         return answers(f"{self.url}/readyz")
+
+
+class ClickHouse(Server):
+    """ClickHouse's engine, embedded behind HTTP, with its tables in ``folder``.
+
+    ``endpoint`` is for the collector's exporter, ``host`` for readers.
+    """
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        (port,) = free_ports(1)
+        self.host = f"127.0.0.1:{port}"
+        self.url = f"http://{self.host}"
+        self.endpoint = f"{self.url}?compress=none"
+        serve = Path(__file__).parent / "clickhouse" / "serve.py"
+        super().__init__("clickhouse", [install.executable("clickhouse"), serve, str(port), folder], folder, env)
+
+    def is_ready(self) -> bool:
+        return answers(f"{self.url}/ping")
+
+    def query(self, sql: str, **parameters: str) -> list[dict[str, Any]]:
+        """Runs a query, and returns its rows. RuntimeError with what the engine says where it fails."""
+        asked = {"default_format": "JSONEachRow", **{f"param_{name}": one for name, one in parameters.items()}}
+        request = urllib.request.Request(f"{self.url}/?{urlencode(asked)}", data=sql.encode(), method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=300) as response:
+                return [json.loads(line) for line in response if line.strip()]
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(error.read().decode()) from None
 
 
 def running_in_ci() -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from tests.kit.trace import Trace, names, record
 from . import calls
 from .fixtures import need
 from .process import wait_until
-from .servers import Collector, Jaeger, Phoenix
+from .servers import ClickHouse, Collector, Jaeger, Phoenix
 
 pytestmark = pytest.mark.backend
 
@@ -87,7 +88,9 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Calls:
     return Calls({name: record(name) for name in names()}, demo)
 
 
-@pytest.fixture(scope="module", params=["jaeger", "two collectors", "files", "phoenix"])
+@pytest.fixture(
+    scope="module", params=["jaeger", "two collectors", "files", "phoenix", "clickhouse map", "clickhouse json"]
+)
 def route(request: pytest.FixtureRequest, held: Calls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """Sends all calls one of the ways, each to a server of its own, and tells where they are."""
     folder = tmp_path_factory.mktemp(request.param.replace(" ", "-"))
@@ -137,7 +140,31 @@ def to_phoenix(servers: ExitStack, folder: Path, held: Calls) -> Address:
     return arrived(lambda session: f"phoenix://{server}/default?session={quote(session)}&{held.day(session)}", held)
 
 
-ROUTES = {"jaeger": to_jaeger, "two collectors": through_collectors, "files": through_files, "phoenix": to_phoenix}
+def to_clickhouse(servers: ExitStack, folder: Path, held: Calls, columns: str) -> Address:
+    """SDK → collector → ClickHouse's engine, with attributes in Map or JSON columns."""
+    need("clickhouse", "collector")
+    clickhouse = servers.enter_context(ClickHouse(folder / "clickhouse"))
+    kind = folder / "columns.yaml"
+    kind.write_text(CLICKHOUSE_COLUMNS.format(json=str(columns == "json").lower()))
+    # the scripted sessions are held years ago: rows that old must not be deleted
+    env = {"CLICKHOUSE_ENDPOINT": clickhouse.endpoint, "CLICKHOUSE_TTL": "0"}
+    writer = servers.enter_context(Collector("clickhouse.yaml", kind, folder=folder / "collector", env=env))
+    held.send(writer.otlp_http)
+    base = f"clickhouse://{clickhouse.host}/otel"
+    return arrived(lambda session: f"{base}?session={quote(session)}&{held.day(session)}", held)
+
+
+CLICKHOUSE_COLUMNS = """
+exporters: {{clickhouse: {{json: {json}, sending_queue: {{batch: {{flush_timeout: 0.2s}}}}}}}}
+"""
+ROUTES: dict[str, Callable[[ExitStack, Path, Calls], Address]] = {
+    "jaeger": to_jaeger,
+    "two collectors": through_collectors,
+    "files": through_files,
+    "phoenix": to_phoenix,
+    "clickhouse map": partial(to_clickhouse, columns="map"),
+    "clickhouse json": partial(to_clickhouse, columns="json"),
+}
 
 
 def jaeger_address(jaeger: Jaeger, held: Calls) -> Address:

@@ -97,10 +97,6 @@ def _words_after_a_clear(plan: Plan, log: Log) -> bool:
     )
 
 
-def _own_words_pause(plan: Plan, log: Log) -> bool:
-    return any(voice.pauses and voice.label[0] in "hfst" for voice in log.voices)
-
-
 def _node_at_close(plan: Plan, log: Log) -> bool:
     """An own ``llm_node`` works when the session is closed: no stage of the turn says so."""
     closed, takes = log.closed or 0.0, plan.llm_node_seconds + plan.model_seconds
@@ -122,7 +118,6 @@ _KNOWN: dict[str, Callable[[Plan, Log], bool]] = {
     "a silent tool that ends when the user has begun to speak again": _silent_end_in_words,
     "an on_enter that the user speaks into": _over_next_words,
     "a second report of progress, where the user spoke into the first tool": _two_updates,
-    "a pause of words that code says beside a reply": _own_words_pause,
     "an llm_node that works when the session is closed": _node_at_close,
     "a hook that ends a reply which is made ahead": _made_ahead_for_nothing,
 }

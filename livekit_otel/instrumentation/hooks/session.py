@@ -67,7 +67,7 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
     processor = None
     if _options.prepare is not None:
         with contained("provider.prepare"):
-            processor = _options.prepare(provider)
+            processor = _options.prepare(provider, _options.thresholds)
     process_exit.flush_at_exit(provider, _options.flush_timeout, closing.finish_open)
     export_watch.watch(provider)
     if _options.native_spans is False:

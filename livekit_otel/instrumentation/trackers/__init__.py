@@ -46,6 +46,7 @@ class Trackers:
         turns.speech_over += [self.llm.settle, self.tts.settle, self.nodes.settle]
         turns.speech_used += [self.llm.used, self.tts.used, self.nodes.used, self.holds.speech_waits]
         turns.before_end += [
+            self.eou.turn_ends,
             self.llm.turn_ends,
             self.tts.turn_ends,
             self.realtime.turn_ends,

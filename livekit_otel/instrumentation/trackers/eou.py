@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry.util.types import AttributeValue
@@ -26,6 +28,8 @@ _MAX_OPEN = 8
 _MAX_PREDICTIONS = 8
 #: LiveKit's number where it does not know when the user stopped: the transcript's arrival
 _UNKNOWN_S = 0.001
+#: LiveKit adds the user's message, and says that the agent thinks, right after a decision: its span takes them along
+_MESSAGE_S = 0.1
 
 
 class Decision:
@@ -67,6 +71,8 @@ class EouTracker:
         self._decisions: list[Decision] = []
         self.check = EndOfTurnCheck()
         self._predictions: list[EOTInferenceMetrics] = []
+        #: ends the latest decision's span, which waits for the user's message
+        self._end: Callable[[], None] | None = None
 
     def dropped(self, end_of_turn: EndOfTurn, tuning: dict[str, AttributeValue]) -> None:
         """LiveKit decided that the turn is not over, or did not take the words."""
@@ -190,6 +196,7 @@ class EouTracker:
         for decision in list(self._decisions):
             self._emit(decision)
         self._decisions.clear()
+        self._carried(self._end)
         for metrics in self._predictions:
             self._emit_prediction(metrics, None)
         self._predictions.clear()
@@ -211,7 +218,22 @@ class EouTracker:
         if outcome is None:
             decision.attributes[attr.EOU_SOURCE] = decision.source
         span = self._scope.spans.start(attr.KIND_EOU, turn or self._scope, decision.start_ns, decision.attributes)
-        span.end(decision.end_ns, outcome)
+        self._carried(self._end)
+        if outcome is not None or turn is None:
+            span.end(decision.end_ns, outcome)
+            return
+        self._end = partial(span.end, decision.end_ns)
+        self._scope.later(_MESSAGE_S, partial(self._carried, self._end))
+
+    def _carried(self, end: Callable[[], None] | None) -> None:
+        """End the latest decision's span, if this is still its end to come."""
+        if end is not None and self._end is end:
+            self._end = None
+            end()
+
+    def turn_ends(self, turn: TurnState) -> None:
+        """The turn's span is about to end, and no stage of it ends later."""
+        self._carried(self._end)
 
     def _emit_prediction(self, metrics: EOTInferenceMetrics, turn: TurnState | None) -> None:
         """An end-of-turn check that led to no decision."""

@@ -72,8 +72,8 @@ class LlmTracker(RequestTracker):
 
     def metrics(self, metrics: LLMMetrics, stream: object | None) -> None:
         """LLMMetrics, of the stream that reports them or of a request that we did not see."""
-        fields = {**flatten("llm", metrics), **model_attributes(metrics)}
-        if metrics.request_id:
+        fields = {**flatten("llm", metrics), **model_attributes(metrics, generates=True)}
+        if fields.pop(attr.metric("llm", "request_id"), None):
             fields[attr.RESPONSE_ID] = clip(metrics.request_id)
         usage = _usage(metrics)
         request = self.reporting(stream)
@@ -87,7 +87,7 @@ class LlmTracker(RequestTracker):
             return
         if not request.native:
             fields.update(usage)
-        request.reported(fields)
+        request.reported(fields, metrics.speech_id)
 
     def reported(self, request: Request, stream: LLMStream, answer: messages.Answer) -> None:
         """The request's stream is over, and so are its metrics."""
@@ -96,7 +96,7 @@ class LlmTracker(RequestTracker):
             now = self.scope.now_ns() / 1e9
             counted = _counted(answer.usage, native=request.native)
             counted[attr.metric("llm", "timestamp")] = now
-            counted[attr.metric("llm", "metadata.model_name")] = stream._llm.model
+            counted[attr.metric("llm", "metadata.model_name")] = counted[attr.RESPONSE_MODEL] = stream._llm.model
             counted[attr.metric("llm", "metadata.model_provider")] = stream._llm.provider
             request.reported(counted)
         request.set_late(lambda one: answer.attributes(one.span.start_ns, self.scope, whole=one.whole))
@@ -104,7 +104,7 @@ class LlmTracker(RequestTracker):
 
     def decision(self, metrics: LLMMetrics) -> None:
         """DecisionMetrics: a small model that LiveKit asks on the side."""
-        fields = {**flatten("decision", metrics), **model_attributes(metrics)}
+        fields = {**flatten("decision", metrics), **model_attributes(metrics, generates=True)}
         end = self.scope.clock.inside_ns(metrics.timestamp)
         self.unseen(end - to_ns(metrics.duration), end, fields, None)
 

@@ -12,6 +12,7 @@ from ... import attributes as attr
 from ...containment import contained
 from ...journal import Attributes
 from ..scope import SessionScope
+from ..span import PipelineSpan
 from .turn import TurnState
 
 if TYPE_CHECKING:
@@ -178,8 +179,13 @@ class OpenTurns:
             attr.END_REASON: turn.end_reason,
             **turn.attributes(self._scope),
         }
-        turn.span.end(end, attributes=attributes)
+        turn.span.end(end, attributes=attributes, ending=self._ending)
         self._floor_ns = max(self._floor_ns, turn.last_ns)
+
+    def _ending(self, span: PipelineSpan) -> None:
+        ending = self._scope.options.turn_ending
+        if ending is not None:
+            ending(self._scope.layers.provider, span.otel, span.end_ns or span.start_ns)
 
     def close_called(self, at_ns: int) -> None:
         """The session is being closed, and drains nothing: turns finish what they say, and wait for nothing."""

@@ -16,11 +16,11 @@ from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..values import flatten, model_attributes
 from .holds import Holds
+from .pauses import PauseWatch
 from .turn import TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
-    from livekit.agents import AgentStateChangedEvent
     from livekit.agents.metrics.base import AvatarMetrics
     from livekit.agents.voice.io import AudioOutput, PlaybackFinishedEvent, PlaybackStartedEvent
 
@@ -51,6 +51,7 @@ class PlaybackTracker:
         self._voice_starts = voice_starts
         self._cut_off = cut_off
         self._output: weakref.ref[AudioOutput] | None = None
+        self._pause_watch = PauseWatch(self._paused)
         self._current: PipelineSpan | None = None
         self._turn: TurnState | None = None
         #: when the current playout was paused and resumed, in pairs, seconds from its start
@@ -77,12 +78,14 @@ class PlaybackTracker:
         if output is not None:
             output.on("playback_started", self._started)
             output.on("playback_finished", self._finished)
+            self._pause_watch.attach(output)
             self._output = weakref.ref(output)
 
     def _unwatch(self, output: AudioOutput | None) -> None:
         if output is not None:
             output.off("playback_started", self._started)
             output.off("playback_finished", self._finished)
+            self._pause_watch.detach(output)
 
     @contain("playback.started")
     def _started(self, event: PlaybackStartedEvent) -> None:
@@ -106,14 +109,12 @@ class PlaybackTracker:
             turn.answered = turn.heard = True
         self._voice_starts(start, turn)
 
-    def agent_state(self, event: AgentStateChangedEvent) -> None:
-        """LiveKit says that the agent listens while it holds its voice back, and that it speaks when it resumes."""
+    def _paused(self, paused: bool) -> None:
+        """The output was paused or resumed."""
         if self._current is None or len(self._pauses) >= _MAX_PAUSES:
             return
-        paused = len(self._pauses) % 2 == 1
-        if (event.new_state == "listening") is not paused:
-            offset = self._scope.clock.at_ns(event.created_at) - self._current.start_ns
-            self._pauses.append(max(0, offset) / 1e9)
+        if paused is not (len(self._pauses) % 2 == 1):
+            self._pauses.append(max(0, self._scope.now_ns() - self._current.start_ns) / 1e9)
 
     @contain("playback.finished")
     def _finished(self, event: PlaybackFinishedEvent) -> None:

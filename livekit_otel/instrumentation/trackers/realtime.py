@@ -106,7 +106,7 @@ class RealtimeTracker:
 
     def metrics(self, metrics: RealtimeModelMetrics) -> None:
         """RealtimeModelMetrics: of the response with that id, else of the latest one; several of one are added up."""
-        fields = {**flatten("realtime", metrics), **model_attributes(metrics)}
+        fields = {**flatten("realtime", metrics), **model_attributes(metrics, generates=True)}
         response = self._find(metrics.request_id)
         native = response.native if response is not None else self._scope.layers.native_shared
         fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if native else _usage(metrics))

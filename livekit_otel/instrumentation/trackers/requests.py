@@ -81,9 +81,11 @@ class Request:
         """Attributes that depend on how the request ends: ``make`` is called then."""
         self._late.append(make)
 
-    def reported(self, attributes: dict[str, AttributeValue]) -> None:
-        """LiveKit's metrics of this request arrived."""
+    def reported(self, attributes: dict[str, AttributeValue], speech_id: str | None = None) -> None:
+        """LiveKit's metrics of this request arrived. ``speech_id``: which speech they name."""
         self.has_metrics = True
+        if speech_id and (self.handle is None or self.handle.id != speech_id):
+            attributes[attr.metric(self.span.kind, "speech_id")] = speech_id
         self.set(attributes)
         if self.turn is not None:
             self.turn.note_model(attributes)
@@ -171,7 +173,9 @@ class RequestTracker:
 
     def work_done(self, request: Request, error: BaseException | None) -> None:
         """The request's last attempt is over."""
-        request.set({self.attempts: request.attempts, **request.retries.take(self.retried_for)})
+        if request.attempts > 1:
+            request.set({self.attempts: request.attempts})
+        request.set(request.retries.take(self.retried_for))
         request.work_done(self.scope.now_ns(), error)
 
     def remember(self, stream: object, request: Request) -> None:

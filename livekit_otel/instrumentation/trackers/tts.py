@@ -63,7 +63,7 @@ class TtsTracker(RequestTracker):
                 fields[attr.TTS_FIRST_BYTE] = metrics.ttfb
             self.unseen(end - to_ns(metrics.duration), end, fields, metrics.speech_id)
             return
-        request.reported(fields)
+        request.reported(fields, metrics.speech_id)
 
     def ended(self, request: Request, text: str, error: BaseException | None, *, reports: bool) -> None:
         """The request's work is done. ``reports``: metrics of it may still come."""

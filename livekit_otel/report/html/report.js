@@ -152,6 +152,15 @@
     const middle = make("span");
     if (turn.p.length || turn.g.length) middle.append(bar(turn));
     middle.append(make("span", `${turn.x ? `not answered (${turn.x}): ` : ""}${turn.u || turn.t || "–"}`, "words"));
+    if (turn.f.length) {
+      const marks = make("span", undefined, "marks");
+      for (const [name, text] of turn.f) {
+        const mark = make("b", name, "flag");
+        mark.title = text;
+        marks.append(mark);
+      }
+      middle.append(marks);
+    }
     item.append(make("span", `#${turn.i}`, "number"), middle, make("span", waits(turn), turn.e === "interrupted" ? "wait cut" : "wait"));
     item.addEventListener("click", () => select(number, true));
     return item;
@@ -217,6 +226,7 @@
     group("dead air: when, how long, and what for", turn.g.map(([start, length, parts]) => [`${clock(start)} + ${seconds(length, 3)} s`, named(parts)]));
     group("latency", turn.l.map(([name, ms]) => [latencies[name], `${seconds(ms, 3)} s`]));
     group("stages: when, and how long", turn.s.map(([kind, start, length, label, outcome]) => [`${kinds[kind]}${label ? ` ${label}` : ""}${outcome ? `, ${outcome}` : ""}`, `${clock(turn.a + start)} + ${seconds(length, 2)} s`]));
+    for (const [, text] of turn.f) box.append(make("p", text, "flag"));
     for (const note of turn.n) box.append(make("p", note));
   }
 

@@ -1,0 +1,152 @@
+"""Rows of the collector's ClickHouse table as span records: attributes get back the types that the columns lose."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import AttributeValue, SpanRecord, SpanStatus
+from .clickhouse_table import Table
+from .remote import restored
+
+__all__ = ["Row", "Rows"]
+
+_ID = re.compile(r"[0-9a-f]+")
+_NAMED = 10
+_MAP: msgspec.json.Decoder[dict[str, str]] = msgspec.json.Decoder(dict[str, str])
+#: Texts that numbers, booleans and lists become in a Map.
+_TYPED = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?|true|false|NaN|[+-]?Inf|\[.*\]", re.DOTALL)
+_COLUMNS = (
+    "TraceId AS trace, SpanId AS span, ParentSpanId AS parent, SpanName AS name, "
+    "toUnixTimestamp64Nano(Timestamp) AS start, toInt64(Duration) AS duration, StatusCode AS status, "
+    "StatusMessage AS message, ScopeName AS scope, ResourceAttributes AS resource, SpanAttributes AS attributes"
+)
+#: The server takes texts that look like times for times, and writes them its own way.
+_TIMES = ", mapKeys(mapFilter((path, type) -> type LIKE 'DateTime%', JSONAllPathsWithTypes(SpanAttributes))) AS times"
+
+
+class Row(msgspec.Struct):
+    """What is read of a row; the server may write 64-bit integers as texts."""
+
+    trace: str
+    span: str
+    parent: str
+    name: str
+    start: int | str
+    duration: int | str
+    status: str
+    message: str
+    scope: str
+    resource: msgspec.Raw
+    attributes: msgspec.Raw
+    times: list[str] = []
+
+
+class Rows:
+    """Makes records of rows, and notes which attributes came back other than they were.
+
+    Args:
+        table: where the rows come from.
+        complain: called with the reason why a row was skipped, and with what :meth:`report` says.
+    """
+
+    def __init__(self, table: Table, complain: Callable[[str], None]) -> None:
+        self._json = table.is_json("SpanAttributes")
+        self._json_resource = table.is_json("ResourceAttributes")
+        self._complain = complain
+        self._texts: dict[str, None] = {}
+        self._times: dict[str, None] = {}
+        self._said: set[str] = set()
+        self._resource: tuple[bytes, dict[str, AttributeValue]] = (b"", {})
+
+    @staticmethod
+    def columns(table: Table) -> str:
+        """What to select."""
+        return _COLUMNS + (_TIMES if table.is_json("SpanAttributes") else "")
+
+    def records(self, rows: Iterable[Row]) -> Iterator[SpanRecord]:
+        """The records of rows; rows that are no spans are skipped."""
+        for row in rows:
+            try:
+                yield self._record(row)
+            except (ValueError, RecursionError) as error:
+                self._complain(f"a row was skipped: {error}")
+
+    def report(self) -> None:
+        """Complains about attributes that came back other than they were, once for each name."""
+        for names, what in (
+            (self._texts, "came back as text, as the table's Map keeps no types"),
+            (self._times, "look like times, and came back as ClickHouse writes those"),
+        ):
+            fresh = [name for name in names if name not in self._said]
+            self._said.update(fresh)
+            if fresh:
+                more = f" and {len(fresh) - _NAMED} more" if len(fresh) > _NAMED else ""
+                self._complain(f"attributes {what}: {', '.join(fresh[:_NAMED])}{more}")
+
+    def _record(self, row: Row) -> SpanRecord:
+        trace_id, span_id = row.trace.lower(), row.span.lower()
+        if len(trace_id) != 32 or len(span_id) != 16 or not _ID.fullmatch(trace_id + span_id):
+            raise ValueError(f"its ids ({row.trace[:40]!r}, {row.span[:20]!r}) are none of OpenTelemetry")
+        start = int(row.start)
+        return SpanRecord(
+            trace_id=trace_id,
+            span_id=span_id,
+            parent_id=row.parent.lower() or None,
+            name=row.name,
+            start_ns=start,
+            end_ns=start + max(0, int(row.duration)),
+            attributes=self._attributes(row),
+            status=_status(row.status),
+            status_message=row.message,
+            scope=row.scope,
+            resource=self._resource_of(row),
+        )
+
+    def _attributes(self, row: Row) -> dict[str, AttributeValue]:
+        found = _values(row.attributes, self._json)
+        if row.scope == attr.SCOPE:
+            for name in row.times:
+                self._times.setdefault(name)
+            if not self._json:
+                for name, value in found.items():
+                    if attr.type_of(name) is None and _TYPED.fullmatch(value):
+                        self._texts.setdefault(name)
+        return restored(found)
+
+    def _resource_of(self, row: Row) -> dict[str, AttributeValue]:
+        """Shared by the spans that follow each other with the same resource."""
+        data = bytes(row.resource)
+        if data != self._resource[0]:
+            self._resource = data, restored(_values(row.resource, self._json_resource))
+        return self._resource[1]
+
+
+def _status(code: str) -> SpanStatus:
+    name = code.upper().removeprefix("STATUS_CODE_")
+    return "error" if name == "ERROR" else "ok" if name == "OK" else "unset"
+
+
+def _values(raw: msgspec.Raw, is_json: bool) -> dict[str, Any]:
+    """Attributes by their full names: JSON columns nest them at dots, and may repeat a name that others nest in."""
+    if not is_json:
+        return _MAP.decode(raw)
+    found = json.loads(bytes(raw), object_pairs_hook=_flat)
+    if not isinstance(found, dict):
+        raise ValueError("its attributes are no object")
+    return found
+
+
+def _flat(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if isinstance(value, dict):
+            found.update((f"{key}.{name}", one) for name, one in value.items())
+        else:
+            found[key] = value
+    return found
