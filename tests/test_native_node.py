@@ -13,7 +13,7 @@ from livekit_otel import SessionReport, build_report
 from livekit_otel import attributes as attr
 
 from .native.known import known_of
-from .native.page import NODE
+from .native.page import NODE, README, readme
 from .native.recordings import FOLDER, Recording, differences, recordings
 
 MAX_BYTES = 100_000
@@ -167,6 +167,12 @@ def test_a_report_says_what_its_spans_cannot_hold() -> None:
     document = report.to_dict()
     assert document["close_reason"] is document["events"] is document["options"] is None
     assert report.basis["transcription_delay"] == "reported"
+
+
+def test_the_readme_shows_a_report_as_it_is() -> None:
+    """The report in README.md is what the command prints of a recorded call."""
+    text = README.read_text(encoding="utf-8")
+    assert readme(text) == text
 
 
 def _call(release: str, name: str) -> Recording:

@@ -15,12 +15,16 @@ from livekit_otel import SessionReport, SpanRecord, build_report, build_reports
 from livekit_otel import attributes as attr
 from livekit_otel.cli import main
 from livekit_otel.dialects import collect
+from livekit_otel.spans import from_sdk
 
 from . import report_kit
 from .jaeger_double import Jaeger
 from .json_server import serving
+from .kit.trace import record
+from .langfuse_double import PUBLIC, SECRET
 from .native.recordings import Recording, path_of, recordings
 from .phoenix_double import Phoenix
+from .test_readers_langfuse import stored, url
 
 RELEASES = ("python-1.8.9", "python-1.7.0", "python-1.5.18")
 CALLS = ("one_tool", "barge_in", "handoff", "realtime_conversation", "preemptive_generation_used", "redacted_session")
@@ -60,38 +64,59 @@ def _rounded(value: float | None, digits: int) -> float | None:
 @each_call
 def test_out_of_jaeger_comes_what_went_in(name: str) -> None:
     """A search for a service without livekit_otel finds the call, and its report is the file's."""
-    stored = call("python-1.8.9", name)
+    kept = call("python-1.8.9", name)
 
     class Stored:
-        text = stored.line
+        text = kept.line
 
     for texts_only in (False, True):
         with serving(Jaeger(Stored(), texts_only=texts_only)) as server:
             source = f"jaeger://127.0.0.1:{server.port}?since=2023-01-01"
             found = build_report(livekit_otel.read_spans(source))
-            one = build_report(livekit_otel.read_spans(f"{source}&session={stored.ours[0].conversation_id}"))
-        assert outline(found) == outline(one) == outline(stored.ours[0])
+            one = build_report(livekit_otel.read_spans(f"{source}&session={kept.ours[0].conversation_id}"))
+        assert outline(found) == outline(one) == outline(kept.ours[0])
 
 
 @each_call
 def test_out_of_phoenix_comes_what_went_in(name: str) -> None:
     """Without scope and resource, to the microsecond: the report is the file's."""
-    stored = call("python-1.8.9", name)
-    with serving(Phoenix(stored.spans)) as server:
+    kept = call("python-1.8.9", name)
+    with serving(Phoenix(kept.spans)) as server:
         source = f"phoenix://127.0.0.1:{server.port}/default?since=2023-01-01"
         found = build_report(livekit_otel.read_spans(source))
-    assert outline(found, 5) == outline(stored.ours[0], 5)
+    assert outline(found, 5) == outline(kept.ours[0], 5)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_out_of_langfuse_comes_what_went_in(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiveKit's own spans, sent to Langfuse by a plain exporter: words, waits and usage come back."""
+    monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", PUBLIC)
+    monkeypatch.setenv("LANGFUSE_SECRET_KEY", SECRET)
+    exported = [
+        span
+        for span in record("one_tool", native_spans=True).exported
+        if span.instrumentation_scope is not None and span.instrumentation_scope.name == attr.NATIVE_SCOPE
+    ]
+    with serving(stored(exported, version=version, plain=True)) as server:
+        found = build_report(livekit_otel.read_spans(url(server)))
+    expected = build_report([from_sdk(span) for span in exported])
+    assert found.provenance == "native python"
+    assert found.usage == expected.usage
+    assert found.close_reason == expected.close_reason
+    for one, other in zip(found.turns, expected.turns, strict=True):
+        assert (one.user_text, one.agent_text, one.end_reason) == (other.user_text, other.agent_text, other.end_reason)
+        assert one.latency.e2e_latency == pytest.approx(other.latency.e2e_latency, abs=0.002)
 
 
 @each_release
 @each_call
 def test_values_that_became_texts(release: str, name: str) -> None:
     """A store that keeps texts only (ClickHouse, Langfuse) changes nothing."""
-    stored = call(release, name)
+    kept = call(release, name)
     spans = [
-        changed(span, attributes={key: _text(value) for key, value in span.attributes.items()}) for span in stored.spans
+        changed(span, attributes={key: _text(value) for key, value in span.attributes.items()}) for span in kept.spans
     ]
-    assert outline(build_report(spans)) == outline(stored.ours[0])
+    assert outline(build_report(spans)) == outline(kept.ours[0])
 
 
 def _text(value: Any) -> str:
@@ -102,34 +127,34 @@ def _text(value: Any) -> str:
 @each_call
 def test_order_and_duplicates_do_not_count(release: str, name: str) -> None:
     """Spans in reverse order, each twice, with those of another service between and above: the same report."""
-    stored = call(release, name)
+    kept = call(release, name)
     others = [
         SpanRecord(
             trace_id=span.trace_id, span_id=f"{number:016x}", parent_id=span.span_id, name="agent_turn", scope="http",
             start_ns=span.start_ns, end_ns=span.end_ns, attributes={"lk.pii.response.text": "not LiveKit's"},
         )
-        for number, span in enumerate(stored.spans)
+        for number, span in enumerate(kept.spans)
     ]  # fmt: skip
-    found = build_report([*reversed([*stored.spans, *others]), *stored.spans])
-    assert outline(found) == outline(stored.ours[0])
+    found = build_report([*reversed([*kept.spans, *others]), *kept.spans])
+    assert outline(found) == outline(kept.ours[0])
 
 
 @each_release
 @each_call
 def test_without_the_scope(release: str, name: str) -> None:
     """Spans whose scope a store lost are known by their names."""
-    stored = call(release, name)
-    found = build_report([changed(span, scope="", resource={}) for span in stored.spans])
-    assert outline(found) == outline(stored.ours[0])
+    kept = call(release, name)
+    found = build_report([changed(span, scope="", resource={}) for span in kept.spans])
+    assert outline(found) == outline(kept.ours[0])
 
 
 @each_release
 @pytest.mark.parametrize("name", [one for one in CALLS if one != "realtime_conversation"])
 def test_a_call_whose_root_is_missing(release: str, name: str) -> None:
     """It runs, or its process died: what was said and how long it took is there, and a warning says what is not."""
-    stored = call(release, name)
-    found = build_report([span for span in stored.spans if span.name != "agent_session"])
-    whole = stored.ours[0]
+    kept = call(release, name)
+    found = build_report([span for span in kept.spans if span.name != "agent_session"])
+    whole = kept.ours[0]
     assert [turn.latency for turn in found.turns] == [turn.latency for turn in whole.turns]
     assert [(turn.user_text, turn.agent_text) for turn in found.turns] == [
         (turn.user_text, turn.agent_text) for turn in whole.turns
@@ -144,16 +169,16 @@ def test_sessions_of_one_job_in_one_trace(release: str) -> None:
     calls = [call(release, name) for name in ("one_tool", "barge_in", "handoff")]
     spans = [
         changed(span, trace_id="ab" * 16, parent_id=span.parent_id or "cd" * 8)
-        for stored in calls
-        for span in _later(stored.spans, 60 * calls.index(stored))
+        for kept in calls
+        for span in _later(kept.spans, 60 * calls.index(kept))
     ]
     job = changed(
         spans[0], name="job_entrypoint", span_id="cd" * 8, parent_id=None, start_ns=0, attributes={"lk.job_id": "J_1"}
     )
     found = sorted(build_reports([job, *spans]), key=lambda one: one.started_at or 0.0)
     assert len({one.session_id for one in found}) == 3
-    for report, stored in zip(found, calls, strict=True):
-        alone = outline(stored.ours[0])
+    for report, kept in zip(found, calls, strict=True):
+        alone = outline(kept.ours[0])
         waits = [turn["latency"]["e2e_latency"] for turn in alone["turns"]]
         assert [turn.latency.e2e_latency for turn in report.turns] == pytest.approx(waits)
         assert outline(report)["chat_history"] == alone["chat_history"]
@@ -169,9 +194,9 @@ def _later(spans: Sequence[SpanRecord], seconds: int) -> list[SpanRecord]:
 @each_call
 def test_cut_traces_claim_nothing_new(release: str, name: str) -> None:
     """With any one span missing there is a report that is not complete, and no wait in it is longer than the call."""
-    stored = call(release, name)
-    for missing in stored.spans:
-        rest = [span for span in stored.spans if span is not missing]
+    kept = call(release, name)
+    for missing in kept.spans:
+        rest = [span for span in kept.spans if span is not missing]
         report = build_report(rest)
         assert not report.complete
         for turn in report.turns:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .. import attributes as attr
-from ..spans import SpanRecord
+from ..spans import SpanRecord, found_above
 from .names import NativeSpan, read
 
 __all__ = ["NativeSpans", "Session"]
@@ -159,7 +159,7 @@ def _sessions(trace_id: str, spans: dict[str, NativeSpan]) -> Iterator[Session]:
     starts = [root.start_ns for root in roots]
     above = {span_id: span_id for span_id in own}
     for span in spans.values():
-        session = own.get(_top(span.span_id, spans, above))
+        session = own.get(found_above(span.span_id, spans, above))
         if span.name == "job_entrypoint":
             continue
         if session is None:
@@ -170,15 +170,3 @@ def _sessions(trace_id: str, spans: dict[str, NativeSpan]) -> Iterator[Session]:
         # what the job's span says is said of each of its sessions
         one.spans += jobs
         yield one
-
-
-def _top(span_id: str, spans: dict[str, NativeSpan], known: dict[str, str]) -> str:
-    """The session's span above a span, or the end of the way up; ``known`` has what was found before."""
-    way: list[str] = []
-    while span_id in spans and span_id not in known:
-        known[span_id] = ""  # a damaged file may hold circles
-        way.append(span_id)
-        span_id = spans[span_id].parent_id or ""
-    found = known.get(span_id, "")
-    known.update(dict.fromkeys(way, found))
-    return found

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import attributes as attr
-from .._display import mistake
-from ..dialects import PYTHON, NativeSession, Session, convert
+from ..dialects import NODE, PYTHON, NativeSession, Session, convert
 from ..spans import SpanRecord
 from ..thresholds import Thresholds, over
 from ..turns import ModelUsage, derive_session
+from .bare import bare_report
 from .head import KEYS, name_of_reason
 from .missing import ReportWarning, loss, note
 from .model import SessionReport
@@ -22,6 +22,8 @@ _LACKS = (
     "usage of STT, VAD and interruption metrics, backchannels, events, options, tags, errors, the recording, the ids "
     "of some history items, and what a realtime model heard"
 )
+#: who does: there is no livekit_otel for Node.js
+_PLUGIN = {PYTHON: "set_tracer_provider of livekit_otel in the agent", NODE: "livekit_otel in an agent in Python"}
 
 
 def _report(session: NativeSession, thresholds: Thresholds, problems: Iterable[object] = ()) -> SessionReport:
@@ -69,26 +71,9 @@ class OpenNative:
 
     def bare_report(self, error: Exception) -> SessionReport:
         """A report that says why there is no more in it."""
-        spans = self._session.spans
-        return SessionReport(
-            session_id=self.session_id,
-            conversation_id=self.conversation_id,
-            started_at=self.start_ns / 1e9,
-            ended_at=max((span.end_ns for span in spans), default=self.start_ns) / 1e9,
-            job_id="",
-            room_id="",
-            room="",
-            agent_name="",
-            close_reason=None,
-            redacted=False,
-            redacted_in_part=False,
-            findings=[loss(f"the report could not be made: {mistake(error)}")],
-            events=[],
-            history=[],
-            usage=[],
-            spans=[],
-            head={},
-            provenance=PYTHON,
+        end_ns = max((span.end_ns for span in self._session.spans), default=self.start_ns)
+        return bare_report(
+            self.session_id, self.conversation_id, self.start_ns, end_ns, error, spans=[], provenance=PYTHON
         )
 
 
@@ -134,7 +119,7 @@ def _findings(session: NativeSession) -> list[ReportWarning]:
     found = [
         loss(
             f"the call was traced by LiveKit alone ({session.provenance}), whose spans do not hold {why}{_LACKS}: "
-            "livekit_otel.set_tracer_provider in the agent records them"
+            f"{_PLUGIN[session.provenance]} records them"
         )
     ]
     if not session.rooted:

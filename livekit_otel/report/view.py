@@ -64,13 +64,19 @@ def facts(report: SessionReport) -> dict[str, str]:
         "job": report.job_id,
         "agent": report.agent_name,
         "turns": str(len(report.turns)),
-        "closed": report.close_reason or "not closed",
+        "closed": report.close_reason or _not_closed(report),
         "flags": sums(report),
         "complete": "yes" if report.complete else "no (see the warnings)",
         "traced by": "" if report.provenance == PIPELINE else f"LiveKit alone ({report.provenance})",
         "content": "redacted" if report.redacted else "redacted in part" if report.redacted_in_part else "",
     }
     return {name: one_line(value) for name, value in found.items() if value}
+
+
+def _not_closed(report: SessionReport) -> str:
+    """LiveKit's own spans may show that a session ended, and not say why."""
+    native = report.provenance != PIPELINE and report.head.get("duration_ms") is not None
+    return "reason unknown" if native else "not closed"
 
 
 def _length(seconds: float) -> str:

@@ -1,10 +1,11 @@
-"""The generated parts of docs/native.md: ``python -m tests.native.page`` writes them."""
+"""The generated parts of docs/native.md and the report in README.md: ``python -m tests.native.page`` writes them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "native.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE, README = ROOT / "docs" / "native.md", ROOT / "README.md"
 
 
 def replaced(page: str, part: str, text: str) -> str:
@@ -52,6 +53,20 @@ def recorded() -> str:
 
 
 NODE = ("node-1.9.0", "node-1.8.1", "node-1.6.4")
+
+
+def readme(text: str) -> str:
+    """The README with the beginning of the report of a recorded call."""
+    from livekit_otel.report.render_text import to_text
+
+    from .recordings import recordings
+
+    begin, end = "<!-- native report -->\n", "<!-- native report: end -->"
+    before, rest = text.split(begin)
+    shown = to_text(recordings("node-1.9.0")["tool_with_preamble"].ours[0]).partition("\n\nLatency")[0]
+    return f"{before}{begin}```\n{shown}\n```\n{end}{rest.split(end, 1)[1]}"
+
+
 RELEASES = ("python-1.8.9", "python-1.7.0", "python-1.5.18")
 
 
@@ -61,6 +76,7 @@ def main() -> None:
     for part, render in (("layers", layers), ("recordings", recorded)):
         page = replaced(page, part, render())
     PAGE.write_text(page, encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
