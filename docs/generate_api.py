@@ -31,7 +31,16 @@ _ERRORS = [name for name in livekit_otel.__all__ if name.endswith("Error")]
 SECTIONS = {
     "Tracing": ["set_tracer_provider", "LiveKitInstrumentor", "PatternRedactor", "TurnSpanProcessor", "SessionSpans"],
     "Reading": ["read_spans", "SpanStream", "Problem", "SpanRecord"],
-    "Reports": ["build_report", "build_reports", "SessionReport", "ReportWarning", "Turn"],
+    "Reports": [
+        "build_report",
+        "build_reports",
+        "SessionReport",
+        "ReportWarning",
+        "Turn",
+        "Room",
+        "Participant",
+        "Outage",
+    ],
     "Derived numbers": [
         "TurnLatency",
         "Flag",
@@ -41,6 +50,7 @@ SECTIONS = {
         "TurnDerivation",
         "Percentiles",
         "SessionDerivation",
+        "Startup",
     ],
     "Usage": ["ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"],
     "Errors": ["LiveKitOtelError", *(name for name in _ERRORS if name != "LiveKitOtelError")],

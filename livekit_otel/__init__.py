@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .processor import SessionSpans, TurnSpanProcessor
     from .readers import Problem, SpanStream, read_spans
     from .redaction import PatternRedactor
-    from .report import ReportWarning, SessionReport, Turn, build_report, build_reports
+    from .report import Outage, Participant, ReportWarning, Room, SessionReport, Turn, build_report, build_reports
     from .spans import SpanRecord
     from .turns import (
         EOTUsage,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Percentiles,
         Segment,
         SessionDerivation,
+        Startup,
         STTUsage,
         TTSUsage,
         TurnDerivation,
@@ -72,11 +73,14 @@ __all__ = [
     "MissingDependencyError",
     "ModelUsage",
     "OptionError",
+    "Outage",
     "PartialReadError",
+    "Participant",
     "PatternRedactor",
     "Percentiles",
     "Problem",
     "ReportWarning",
+    "Room",
     "STTUsage",
     "Segment",
     "SessionDerivation",
@@ -86,6 +90,7 @@ __all__ = [
     "SourceError",
     "SpanRecord",
     "SpanStream",
+    "Startup",
     "TTSUsage",
     "Turn",
     "TurnDerivation",
@@ -103,11 +108,24 @@ _EXPORTS = {
     "processor": ("SessionSpans", "TurnSpanProcessor"),
     "readers": ("Problem", "SpanStream", "read_spans"),
     "redaction": ("PatternRedactor",),
-    "report": ("ReportWarning", "SessionReport", "Turn", "build_report", "build_reports"),
+    "report": (
+        *("Outage", "Participant", "ReportWarning", "Room", "SessionReport", "Turn"),
+        *("build_report", "build_reports"),
+    ),
     "spans": ("SpanRecord",),
     "turns": (
         *("ModelUsage", "LLMUsage", "TTSUsage", "STTUsage", "InterruptionUsage", "EOTUsage"),
-        *("Flag", "Gap", "Incident", "Percentiles", "Segment", "SessionDerivation", "TurnDerivation", "TurnLatency"),
+        *(
+            "Flag",
+            "Gap",
+            "Incident",
+            "Percentiles",
+            "Segment",
+            "SessionDerivation",
+            "Startup",
+            "TurnDerivation",
+            "TurnLatency",
+        ),
     ),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}

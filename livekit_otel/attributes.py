@@ -63,6 +63,11 @@ KIND_TTS = "tts"
 KIND_NODE = "node"
 KIND_PLAYBACK = "playback"
 KIND_INTERRUPTION = "interruption"
+# the job, its room and who is in it
+KIND_SESSION_STARTUP = "session.startup"
+KIND_PARTICIPANT = "participant"
+KIND_CONNECTION = "connection"
+KIND_SESSION_REPORT = "session.report"
 
 SPAN_KINDS: dict[str, str] = {
     KIND_SESSION: "one run of AgentSession, from start() to its close",
@@ -81,14 +86,25 @@ SPAN_KINDS: dict[str, str] = {
     KIND_NODE: "an overridden node of the agent, or its on_enter or on_exit, where it works itself",
     KIND_PLAYBACK: "agent audio started to agent audio stopped",
     KIND_INTERRUPTION: "overlap or barge-in, its verdict and its metrics",
+    KIND_SESSION_STARTUP: "start() to the agent's first audio; its attributes begin at the dispatch of the job",
+    KIND_PARTICIPANT: "zero length: somebody joined the room, changed, or left it, and why",
+    KIND_CONNECTION: "the connection to the room was lost, until it was there again",
+    KIND_SESSION_REPORT: "zero length: the report's own fields as make_session_report() stamped them after the close; "
+    "the last one counts",
 }
-STAGE_KINDS = frozenset(SPAN_KINDS) - {
-    KIND_SESSION,
-    KIND_SESSION_START,
-    KIND_SESSION_CHECKPOINT,
-    KIND_SESSION_END,
-    KIND_TURN,
-}
+#: Spans of the job and its room: no stage of the pipeline.
+ROOM_KINDS = frozenset({KIND_SESSION_STARTUP, KIND_PARTICIPANT, KIND_CONNECTION, KIND_SESSION_REPORT})
+STAGE_KINDS = (
+    frozenset(SPAN_KINDS)
+    - {
+        KIND_SESSION,
+        KIND_SESSION_START,
+        KIND_SESSION_CHECKPOINT,
+        KIND_SESSION_END,
+        KIND_TURN,
+    }
+    - ROOM_KINDS
+)
 
 # --- on every pipeline span ------------------------------------------------------------------------
 KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
@@ -103,13 +119,15 @@ OUTCOME = _define(
     "livekit_otel.outcome",
     "string",
     "How the stage ended, where it was not completed: cancelled, error, discarded (a preemptive generation thrown "
-    "away), not_committed (an end-of-turn check after which the turn went on).",
+    "away), not_committed (an end-of-turn check after which the turn went on). In reports also unfinished: the "
+    "playback that was under way when the trace broke off.",
 )
 OUTCOME_COMPLETED = "completed"
 OUTCOME_CANCELLED = "cancelled"
 OUTCOME_ERROR = "error"
 OUTCOME_DISCARDED = "discarded"
 OUTCOME_NOT_COMMITTED = "not_committed"
+OUTCOME_UNFINISHED = "unfinished"
 ERROR_TYPE = _define("error.type", "string", "Class name of the exception that the stage raised.")
 ERROR_MESSAGE = _define(
     "livekit_otel.pii.error_message", "string", "Message of that exception, which may quote content.", content=True
@@ -272,6 +290,122 @@ SESSION_DROPPED = _define(
     "int",
     "On session.end: spans of its trace that exporters of the process had lost by then (queue full, or not accepted), "
     "summed over the exporters; absent when there were none.",
+)
+
+# --- the job, its room and who is in it ------------------------------------------------------------
+JOB_DISPATCH_ID = _define("livekit_otel.job.dispatch_id", "string", "Id of the dispatch that the job came of.")
+JOB_WORKER_ID = _define("livekit_otel.job.worker_id", "string", "Id of the worker that took the job.")
+JOB_METADATA = _define(
+    "livekit_otel.pii.job.metadata", "string", "Metadata of the dispatch, cut at 1,900 bytes.", content=True
+)
+ROOM_METADATA = _define(
+    "livekit_otel.pii.room.metadata", "string", "Metadata of the room, cut at 1,900 bytes.", content=True
+)
+PARTICIPANT_EVENT = _define(
+    "livekit_otel.participant.event",
+    "string",
+    "On participant: joined (or was there), changed (name, metadata, attributes) or left.",
+)
+PARTICIPANT_SID = _define(
+    "livekit_otel.participant.sid",
+    "string",
+    "LiveKit's id of the participant. On session: that of the caller, as are the others of participant.* and sip.*.",
+)
+PARTICIPANT_KIND = _define(
+    "livekit_otel.participant.kind", "string", "standard, sip, connector, agent, ingress, egress, bridge."
+)
+PARTICIPANT_CALLER = _define(
+    "livekit_otel.participant.caller", "boolean", "On participant: whether the session listens to this one."
+)
+PARTICIPANT_REASON = _define(
+    "livekit_otel.participant.disconnect_reason",
+    "string",
+    "Why the participant left: LiveKit's DisconnectReason, in lower case.",
+)
+PARTICIPANT_IDENTITY = _define(
+    "livekit_otel.pii.participant.identity", "string", "The participant's identity.", content=True
+)
+PARTICIPANT_NAME = _define("livekit_otel.pii.participant.name", "string", "The participant's name.", content=True)
+PARTICIPANT_METADATA = _define(
+    "livekit_otel.pii.participant.metadata", "string", "The participant's metadata, cut at 1,900 bytes.", content=True
+)
+PARTICIPANT_ATTRIBUTES = _define(
+    "livekit_otel.pii.participant.attributes",
+    "string",
+    "JSON object: the participant's attributes, as far as they fit into 1,900 bytes.",
+    content=True,
+)
+#: LiveKit's attribute of a caller by telephone -> ours
+SIP = {
+    "sip.callID": _define("livekit_otel.sip.call_id", "string", "LiveKit's id of the telephone call."),
+    "sip.callIDFull": _define("livekit_otel.sip.call_id_full", "string", "The SIP Call-ID of the provider."),
+    "sip.callStatus": _define("livekit_otel.sip.call_status", "string", "LiveKit's status of the call."),
+    "sip.ruleID": _define("livekit_otel.sip.rule_id", "string", "Id of the dispatch rule."),
+    "sip.trunkID": _define("livekit_otel.sip.trunk_id", "string", "Id of the trunk."),
+    "sip.phoneNumber": _define(
+        "livekit_otel.pii.sip.phone_number", "string", "The caller's telephone number.", content=True
+    ),
+    "sip.trunkPhoneNumber": _define(
+        "livekit_otel.pii.sip.trunk_phone_number", "string", "The number that was called.", content=True
+    ),
+}
+CONNECTION_EVENT = _define(
+    "livekit_otel.connection.event",
+    "string",
+    "How an outage ended: reconnected, disconnected (for good), or session_ended before either.",
+)
+CONNECTION_REASON = _define(
+    "livekit_otel.connection.disconnect_reason", "string", "Why the room was left for good, in lower case."
+)
+_STARTUP_BRIEF = {
+    "accept": "From the availability request until the worker's request handler accepted the job.",
+    "assign": "From then until the server's assignment arrived.",
+    "process": "From then until a process was acquired from the pool, which may have to start one and prewarm it.",
+    "job": "From then until the entrypoint was called.",
+    "setup": "From then until AgentSession.start() was called, without the time in `room`.",
+    "room": "Inside JobContext.connect(), wherever it was called before the first audio.",
+    "session": "Inside AgentSession.start(), without the time in `room`.",
+    "first_audio": "From its return to the agent's first audio, without the time in `room`.",
+}
+#: The stages from dispatch to the first audio, in order.
+STARTUP_STAGES = tuple(_STARTUP_BRIEF)
+
+
+def startup(stage: str) -> str:
+    """Attribute of a stage of the start-up."""
+    return f"livekit_otel.startup.{stage}"
+
+
+for _name, _text in _STARTUP_BRIEF.items():
+    _define(startup(_name), "double", f"{_text} On session.start: what was known by then.", unit="s")
+STARTUP_TOTAL = _define(
+    "livekit_otel.startup.total",
+    "double",
+    "Sum of the stages: from the job's dispatch, else from the earliest known moment, to the agent's first audio; "
+    "absent where nothing was heard.",
+    unit="s",
+)
+STARTUP_USER_FIRST = _define(
+    "livekit_otel.startup.user_first",
+    "boolean",
+    "Whether the first audio answered the user, so that startup.first_audio has the user's words in it.",
+)
+SESSION_REPORT_FOLLOWS = _define(
+    "livekit_otel.session.report_follows",
+    "boolean",
+    "On session.end: the session's job is run by LiveKit, which makes a report when on_session_end is done; a "
+    "session.report with `final` follows.",
+)
+TURN_UNFINISHED = _define(
+    "livekit_otel.turn.unfinished",
+    "boolean",
+    "The agent was heard, and no message of it entered the conversation (the process ended): agent_text is what its "
+    "voice was given by then, of which the user heard a part.",
+)
+REPORT_FINAL = _define(
+    "livekit_otel.report.final",
+    "boolean",
+    "On session.report: LiveKit itself made the report, after on_session_end; no later one is made.",
 )
 
 # --- journal ---------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ NOT_SCRIPTED = {
     attr.SESSION_LOST: "a journal entry above the limit",
     attr.SESSION_FAILED: "a journal entry that cannot be written",
     attr.SESSION_CLOCK_STEP: "a wall clock that is moved",
+    attr.SESSION_REPORT_FOLLOWS: "a job that LiveKit runs (tests/test_job_reports.py, tests/rooms)",
+    attr.TURN_UNFINISHED: "a process that ends while the agent speaks (tests/test_unfinished.py)",
     attr.SESSION_LATE_LOST: "more corrections than spans of the session can carry",
     **dict.fromkeys(
         [attr.metric(stage, "label") for stage in ("decision", "llm", "realtime", "stt", "tts", "vad")]
@@ -41,6 +43,18 @@ NOT_SCRIPTED = {
         "a provider that fills a field of LiveKit's metrics which is 0 or False by default",
     ),
 }
+_OF_A_ROOM = ("livekit_otel.participant.", "livekit_otel.pii.participant.", "livekit_otel.connection.")
+_OF_A_DISPATCH = ("job.dispatch_id", "job.worker_id", "pii.job.metadata", "pii.room.metadata")
+_OF_A_WORKER = ("accept", "assign", "process", "job", "setup", "room")
+NOT_SCRIPTED |= dict.fromkeys(
+    [
+        *attr.SIP.values(),
+        *(name for name in attr.REGISTRY if name.startswith(_OF_A_ROOM)),
+        *(f"livekit_otel.{name}" for name in _OF_A_DISPATCH),
+        *map(attr.startup, _OF_A_WORKER),
+    ],
+    "a job that a worker runs in a room (tests/test_room.py, tests/rooms)",
+)
 #: what is known only after a turn's span has ended: corrections carry it, always
 LATE = {attr.TURN_FALSE_CUTOFF, attr.gap("other")}
 PIECES = (attr.JOURNAL_PREFIX, attr.PII_JOURNAL_PREFIX, attr.TURN_LATE_PREFIX)

@@ -25,9 +25,9 @@ from tests.kit import clock
 from tests.kit.run import Call, as_json, run_scenario
 from tests.kit.trace import names, play, record, switch_off
 
-#: seconds that an event may be missing after a kill: the least, of words that are going to be replaced and of usage,
-#: and of what happens while nobody says or does anything
-SAID, PROVISIONAL, IDLE = 0.3, 1.0, 10.0
+#: seconds that an event may be missing after a kill: of what people say and do, of usage, and of what
+#: happens while nobody says or does anything
+SAID, USAGE, IDLE = 0.3, 1.0, 10.0
 _LISTENING = {"stt_usage", "interruption_usage"}
 
 
@@ -58,9 +58,7 @@ class Emissions:
             before = self._usage or []
             changed = {one["type"] for number, one in enumerate(usage) if one not in before[number : number + 1]}
             self._usage = usage
-            return PROVISIONAL if changed - _LISTENING else IDLE
-        if event.type == "user_input_transcribed" and not event.is_final:
-            return PROVISIONAL
+            return USAGE if changed - _LISTENING else IDLE
         return IDLE if event.type == "user_state_changed" and event.new_state == "speaking" else SAID
 
 
@@ -101,7 +99,7 @@ def _run(name: str, emissions: Emissions) -> None:
 )
 def test_killed_at_any_moment(name: str, emissions: Emissions) -> None:
     """Whenever a call is killed, what was exported holds every event in order but the last ones: of these, words,
-    messages, tools and states are at most 0.3 s old, interim words and usage 1 s, the rest 10 s."""
+    messages, tools and states are at most 0.3 s old, usage 1 s, the rest 10 s."""
     _run(name, emissions)
     ends = [at for at, _, _, _ in emissions.emitted] + [at for at, _ in emissions.exported]
     moments = {at + more for at in ends for more in (-1e-6, 1e-6, SAID - 1e-3, SAID + 1e-3)}

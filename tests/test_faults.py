@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import livekit_otel
 from livekit_otel import containment
-from livekit_otel.instrumentation import clock, closing, registry, scope, session, span
+from livekit_otel.instrumentation import clock, closing, registry, scope, session, span, span_factory, startup
 from livekit_otel.instrumentation.trackers.eou import EouTracker
 from livekit_otel.instrumentation.trackers.interruption import InterruptionTracker
 from livekit_otel.instrumentation.trackers.llm import LlmTracker
@@ -24,6 +24,7 @@ from livekit_otel.instrumentation.trackers.node import NodeRun, NodeTracker
 from livekit_otel.instrumentation.trackers.playback import PlaybackTracker
 from livekit_otel.instrumentation.trackers.realtime import RealtimeTracker
 from livekit_otel.instrumentation.trackers.requests import Request
+from livekit_otel.instrumentation.trackers.room import RoomTracker
 from livekit_otel.instrumentation.trackers.stt import SttTracker
 from livekit_otel.instrumentation.trackers.tool import ToolTracker
 from livekit_otel.instrumentation.trackers.tts import TtsTracker
@@ -56,8 +57,10 @@ CLASSES: tuple[type, ...] = (
     clock.SessionClock,
     scope.SessionScope,
     session.SessionState,
-    span.SpanFactory,
+    span_factory.SpanFactory,
     span.PipelineSpan,
+    startup.Startup,
+    RoomTracker,
     TurnSpanProcessor,
 )
 #: the SDK itself calls these at shutdown, not during a call

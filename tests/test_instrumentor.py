@@ -125,6 +125,7 @@ def test_every_patch_of_a_private_name_is_in_the_table() -> None:
     """What we wrap is public, or listed with its reason."""
     listed = {(module, name) for module, name, _ in livekit_names.PRIVATE_NAMES}
     public = {"start", "emit", "generate_reply", "update_agent", "recognize", "__await__", "complete"}
+    public |= {"make_session_report", "connect"}
     for patch in patches.PATCHES:
         assert patch.name in public or (patch.module, f"{patch.cls}.{patch.name}") in listed
 
@@ -300,7 +301,9 @@ def test_sessions_that_outlive_two_switches_are_left_alone() -> None:
     assert (len(first.turns), first.complete) == (1, False)
     assert first.warnings == [f"the trace ended before LiveKit closed the session: {ended}"]
     assert (len(second.turns), second.complete, second.warnings) == (1, True, [])
-    assert len(first.spans) + len(second.spans) == len(memory.get_finished_spans())
+    # nothing says of a job that a test made that LiveKit's report follows: its session was yielded before
+    spans = [span for span in memory.get_finished_spans() if span.name != "session.report"]
+    assert len(first.spans) + len(second.spans) == len(spans)
 
 
 def test_without_a_provider_nothing_is_recorded() -> None:

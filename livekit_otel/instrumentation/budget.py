@@ -37,6 +37,10 @@ class Budget:
     def __init__(self, identity: Mapping[str, AttributeValue], limits: Limits = NO_LIMITS) -> None:
         self._limit = limits.attributes
         self.value_length = limits.value_length
+        self.of(identity)
+
+    def of(self, identity: Mapping[str, AttributeValue]) -> None:
+        """What users and the library say on every span from here on."""
         self._ids = {name: one for name, one in identity.items() if name in _EVERY}
         self._users = [name for name in identity if name not in _EVERY]
 

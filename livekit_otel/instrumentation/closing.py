@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
-from ..containment import contained
+from ..containment import contain, contained
 from ..journal import Head
 from ..provider.export_losses import losses
-from . import livekit_api, registry
+from . import livekit_api, livekit_job, registry
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession
+    from livekit.agents.voice.report import SessionReport
 
     from .session import SessionState
 
@@ -59,7 +60,23 @@ def finish_open() -> None:
     """End every session of this process that is still open, at once."""
     for state in registry.all_states():
         if not state.closed:
-            finish_now(state, None, attr.ENDED_PROCESS_EXIT)
+            finish_now(state, state.scope.session, attr.ENDED_PROCESS_EXIT)
+            state.over = True
+
+
+@contain("session.report")
+def reported(state: SessionState, report: SessionReport, *, final: bool) -> None:
+    """LiveKit made a report of a session that has closed: its own fields go out once more, as this report has them.
+
+    ``final``: LiveKit makes no later one. What a session that runs still does follows with its close.
+    """
+    if not state.closed or not state.recording:
+        return
+    scope = state.scope
+    state.journal.writer.add(Head(livekit_job.head_of(report)))
+    pieces = scope.spans.pieces(attr.KIND_SESSION_REPORT, 1)
+    attributes: dict[str, AttributeValue] = {attr.REPORT_FINAL: final, **state.journal.take(pieces)}
+    scope.spans.point(attr.KIND_SESSION_REPORT, scope, scope.now_ns(), attributes)
 
 
 def _finishing(
@@ -76,6 +93,7 @@ def _finishing(
 
 def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[None]:
     scope = state.scope
+    state.settle()
     now = scope.now_ns()
     scope.closing = True
     closing: tuple[Callable[[int], None], ...] = (
@@ -90,6 +108,8 @@ def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[N
         state.trackers.turns.close_all,
         state.trackers.stt.close,
         state.trackers.vad.close,
+        lambda at_ns: state.startup.closed(scope, at_ns),
+        state.trackers.room.close,
     )
     for close in closing:
         with contained("session.close"):
@@ -110,7 +130,7 @@ def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[N
                 state.journal.checkpoint()
             yield
         with contained("session.head"):
-            state.journal.writer.add(Head(livekit_api.report_head(session, state.job)))
+            state.journal.writer.add(Head(livekit_job.report_head(session, state.job)))
 
 
 def _end(state: SessionState, by: str, error: BaseException | None) -> None:
@@ -131,6 +151,8 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     if scope.close_called_ns is not None:
         said[attr.SESSION_CLOSING] = max(0, end - scope.close_called_ns) / 1e9
     said[attr.SESSION_ENDED_BY] = by
+    if by != attr.ENDED_PROCESS_EXIT and livekit_job.reports_on(state.job, scope.session):
+        said[attr.SESSION_REPORT_FOLLOWS] = True
     pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + (2 if scope.redaction is None else 3))
     # where attributes are dropped, the first go first: the counts are last
     attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}

@@ -8,10 +8,12 @@ from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
 from ..redaction import Redaction, kinds
+from . import livekit_job
 from .clock import SessionClock
 from .layers import Layers
 from .options import Options
-from .span import PipelineSpan, SpanFactory
+from .span import PipelineSpan
+from .span_factory import SpanFactory
 from .users_attributes import users_attributes
 from .values import clip, value
 
@@ -27,11 +29,15 @@ def identity(
     redaction: Redaction | None,
     *,
     content: bool,
+    ask: bool = True,
 ) -> Attributes:
-    """Attributes of every span of a session: one id that backends group by, under both names that they know."""
+    """Attributes of every span of a session: one id that backends group by, under both names that they know.
+
+    ``ask``: whether the user's ``session_attributes`` is asked, which is done once.
+    """
     out: Attributes = {}
     asked: dict[str, object] = {}
-    if options.session_attributes is not None:
+    if ask and options.session_attributes is not None:
         with contained("session_attributes"):
             asked = users_attributes("session_attributes", options.session_attributes(job, session) or {})
     for key, raw in [*options.metadata.items(), *asked.items()]:
@@ -59,12 +65,22 @@ def open_session(
     if job is not None:
         attributes[attr.SESSION_JOB_ID] = clip(job.job.id)
         attributes[attr.SESSION_ROOM_ID] = clip(job.job.room.sid)
+        attributes |= dispatched(job)
     if agent_name:
         attributes[attr.AGENT_NAME] = clip(agent_name)
     span = spans.root(attr.KIND_SESSION, under, clock.started_ns, attributes, links)
     if root:
         span.make_root()
     return span
+
+
+def dispatched(job: JobContext) -> Attributes:
+    """Where a job came from, as far as that is no content."""
+    if not livekit_job.is_run(job):
+        return {}
+    dispatch_id, _, worker_id = livekit_job.dispatch(job)
+    named = {attr.JOB_DISPATCH_ID: dispatch_id, attr.JOB_WORKER_ID: worker_id}
+    return {name: clip(one) for name, one in named.items() if one}
 
 
 def agent_id(agent: Agent | None) -> str | None:

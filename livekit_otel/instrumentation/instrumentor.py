@@ -14,7 +14,7 @@ from .._install_hint import install_hint
 from ..containment import contained
 from ..errors import MissingDependencyError, OptionError
 from ..provider import export_watch, process_exit, proxies, shutdown_watch
-from . import livekit_api, livekit_telemetry, livekit_tracer
+from . import livekit_api, livekit_job, livekit_telemetry, livekit_tracer
 from .options import Options
 
 if TYPE_CHECKING:
@@ -104,7 +104,12 @@ def _warn_inside_a_job(provider: TracerProvider) -> None:
     """LiveKit's root span of a job begins before the entrypoint: a provider that is set there does not get it."""
     global _warned
     with contained("provider.place"):
-        if _warned or livekit_api.job_context() is None or proxies.same(livekit_telemetry.native_provider(), provider):
+        job = livekit_api.job_context()
+        if _warned or job is None:
+            return
+        # it may be LiveKit's already because the user called LiveKit's function of the same name a moment ago
+        given = proxies.same(livekit_telemetry.native_provider(), provider)
+        if given and (not livekit_job.is_run(job) or trace.get_current_span().get_span_context().is_valid):
             return
         _warned = True
         logger.warning(

@@ -194,41 +194,6 @@ def redaction_enabled(session: AgentSession[Any]) -> bool:
     return bool(getattr(context, "_redaction_enabled", False) or getattr(context.job, "enable_redaction", False))
 
 
-def report_head(session: AgentSession[Any], context: JobContext | None) -> dict[str, Any]:
-    """LiveKit's report of the session without events and history, made by LiveKit's own class."""
-    import time
-
-    from livekit.agents.llm import ChatContext
-    from livekit.agents.voice import report
-
-    recorder = getattr(session, "_recorder_io", None)
-    path = getattr(recorder, "output_path", None)
-    recording_since = getattr(recorder, "recording_started_at", None)
-    now = time.time()
-    since = recording_since or getattr(session, "_started_at", None)
-    job = context.job if context is not None else None
-    fields: dict[str, Any] = {
-        "job_id": job.id if job else "",
-        "room_id": job.room.sid if job else "",
-        "room": job.room.name if job else "",
-        "options": session.options,
-        "events": [],
-        "chat_history": ChatContext.empty(),
-        "audio_recording_path": path,
-        "audio_recording_started_at": recording_since,
-        "started_at": getattr(session, "_started_at", None),
-        "duration": now - since if since else None,
-        "timestamp": now,
-        "model_usage": session.usage.model_usage,
-    }
-    known = report.SessionReport.__dataclass_fields__
-    if "agent_name" in known and job is not None and context is not None:
-        fields["agent_name"] = job.agent_name
-        fields["tags"] = sorted(context.tagger.tags)
-    head: dict[str, Any] = report.SessionReport(**fields).to_dict()
-    return {key: None if key in ("events", "chat_history") else part for key, part in head.items()}
-
-
 def delegates_metrics(stream: object, base: type) -> bool:
     """Whether a stream only passes work on (fallback and stream adapters): such a stream is no request of its own.
 

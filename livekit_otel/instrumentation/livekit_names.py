@@ -1,7 +1,8 @@
 """Every private name of LiveKit Agents that we touch, with its reason and the versions that have it.
 
-A test fails when an installed version lacks one. :mod:`livekit_otel.instrumentation.livekit_api` and
-:mod:`livekit_otel.instrumentation.livekit_telemetry` read them; the patch table wraps them.
+A test fails when an installed version lacks one. :mod:`livekit_otel.instrumentation.livekit_api`,
+:mod:`~livekit_otel.instrumentation.livekit_job` and :mod:`~livekit_otel.instrumentation.livekit_telemetry` read them;
+the patch table wraps them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ VERIFIED = ("1.8.3", "1.8.6", "1.8.7", "1.8.9")
 #: (module, dotted name, why)
 PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", "the one way in which a session closes"),
+    ("livekit.agents.job", "JobContext._on_setup", "the entrypoint is about to be called"),
+    ("livekit.agents.job", "JobContext._on_session_end", "LiveKit makes its own report, the last one"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_start_of_speech", "a VAD segment begins"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_speech", "a VAD segment ends"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.start", "an agent is entered"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from .hooks import agent_task, amd, eou, llm, native, node, realtime, session, speech, stt, tool, tts
+from .hooks import agent_task, amd, eou, job, llm, native, node, realtime, session, speech, stt, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -28,6 +28,7 @@ class Patch:
 _VOICE = "livekit.agents.voice"
 _SESSION = "livekit.agents.voice.agent_session"
 _ACTIVITY = "livekit.agents.voice.agent_activity"
+_JOB = "livekit.agents.job"
 _LLM = "livekit.agents.llm.llm"
 _TTS = "livekit.agents.tts.tts"
 _STT = "livekit.agents.stt.stt"
@@ -38,6 +39,10 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_SESSION, "AgentSession", "_aclose_impl", session.aclose_impl),
     Patch(_SESSION, "AgentSession", "generate_reply", session.generate_reply),
     Patch(_SESSION, "AgentSession", "update_agent", session.update_agent),
+    Patch(_JOB, "JobContext", "_on_setup", job.on_setup),
+    Patch(_JOB, "JobContext", "connect", job.connect),
+    Patch(_JOB, "JobContext", "make_session_report", job.make_session_report),
+    Patch(_JOB, "JobContext", "_on_session_end", job.on_session_end),
     Patch(_ACTIVITY, "AgentActivity", "on_start_of_speech", speech.on_start_of_speech),
     Patch(_ACTIVITY, "AgentActivity", "on_end_of_speech", speech.on_end_of_speech),
     Patch(_ACTIVITY, "AgentActivity", "start", speech.start_activity),

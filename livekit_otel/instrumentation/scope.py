@@ -15,7 +15,8 @@ from . import livekit_api
 from .clock import SessionClock
 from .layers import Layers
 from .options import Options
-from .span import PipelineSpan, SpanFactory
+from .span import PipelineSpan
+from .span_factory import SpanFactory
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession
@@ -109,9 +110,11 @@ class SessionScope:
         return ""
 
     def soon(self, callback: Callable[[], None]) -> None:
-        """Run ``callback`` after what LiveKit has scheduled by now."""
-        self._loop.call_soon(contain("scope.soon")(callback))
+        """Run ``callback`` after what LiveKit has scheduled by now; never where the loop is over, as its process is."""
+        if not self._loop.is_closed():
+            self._loop.call_soon(contain("scope.soon")(callback))
 
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Run ``callback`` after so many seconds."""
-        self._loop.call_later(seconds, contain("scope.later")(callback))
+        """Run ``callback`` after so many seconds; never where the loop is over."""
+        if not self._loop.is_closed():
+            self._loop.call_later(seconds, contain("scope.later")(callback))

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace import SpanProcessor
 
 from .. import attributes as attr
-from ..containment import contained
+from ..containment import contain, contained
 from ..journal import Attributes, Head
 from ..provider.limits import limits_of
 from ..provider.mirror import tracer_for
 from ..redaction import Redaction, kinds
-from . import livekit_api, livekit_telemetry
+from . import livekit_api, livekit_job, livekit_telemetry
 from .clock import SessionClock
 from .events import SessionEvents
-from .identity import agent_id, identity, open_session
+from .identity import agent_id, dispatched, identity, open_session
 from .layers import Layers
 from .options import Options
 from .scope import SessionScope
 from .session_journal import SessionJournal
-from .span import SpanFactory
+from .span_factory import SpanFactory
+from .startup import Startup
 from .tool_names import ToolNames
 from .trackers import Trackers
+from .trackers.turn import TurnState
 from .values import clip
 
 if TYPE_CHECKING:
@@ -43,12 +45,17 @@ class SessionState:
         options: Options,
         layers: Layers,
         processor: SpanProcessor | None = None,
+        *,
+        joins: bool = False,
     ) -> None:
-        """``processor``: shown every span, where the provider itself takes none."""
+        """``processor``: shown every span, where the provider itself takes none. ``joins``: ``start()`` connects to the
+        room."""
         self._announced = False
         self.session_id = uuid.uuid4().hex
         self.job = livekit_api.job_context()
         self.closed = False
+        #: the process ends: its events were counted, and none is recorded any more
+        self.over = False
         #: everything of the session has ended (set once)
         self.finished = asyncio.Event()
         self.close_reason: str | None = None
@@ -57,8 +64,11 @@ class SessionState:
         clock = SessionClock()
         tracer = tracer_for(layers.provider, attr.SCOPE, processor)
         redaction = Redaction(options.redact) if content and options.redact is not None else None
-        who = identity(self.session_id, self.job, session, options, redaction, content=content)
+        ask = not joins or options.session_attributes is None
+        who = identity(self.session_id, self.job, session, options, redaction, content=content, ask=ask)
         spans = SpanFactory(tracer, who, limits_of(layers.provider))
+        if not ask:
+            spans.unsettled()
         agent_name = agent_id(agent)
         span = open_session(spans, layers, self.job, agent_name, clock)
         self.scope = SessionScope(
@@ -67,11 +77,15 @@ class SessionState:
         self.recording = self.scope.recording
         tool_names = ToolNames(session, agent)
         self.journal = SessionJournal(self.scope, is_tool=tool_names)
-        self.trackers = Trackers(self.scope, tool_names)
+        self.trackers = Trackers(self.scope, tool_names, self.job.room if self.job is not None else None)
+        self.startup = Startup(self.job, clock)
+        self.trackers.voice_starts.append(self._first_audio)
         self.events = SessionEvents(self.scope, self.trackers, tool_names)
 
     def on_event(self, event: Any, session: AgentSession[Any]) -> None:
         """One event of the session, before its handlers see it."""
+        if self.over:
+            return
         self.announce(session)
         self.journal.event(event, session.history)
         if getattr(event, "type", "") == "close":
@@ -82,7 +96,7 @@ class SessionState:
     def announce(self, session: AgentSession[Any]) -> None:
         """session.start is ready as soon as LiveKit has settled the options, and goes out a moment later, with what
         happens until then: a crash leaves an identity."""
-        if self._announced:
+        if self._announced or not self.scope.spans.settled:
             return
         self._announced = True
         scope = self.scope
@@ -95,18 +109,56 @@ class SessionState:
         if scope.redaction is not None:
             attributes[attr.SESSION_REDACTED_IN_PART] = True
         with contained("session.start"):
-            head = livekit_api.report_head(session, self.job)
+            head = livekit_job.report_head(session, self.job)
             self.journal.writer.add(Head(head))
             attributes[attr.SESSION_SDK_VERSION] = clip(str(head.get("sdk_version", "")))
             if scope.content and head.get("room"):
                 attributes[attr.SESSION_ROOM] = clip(scope.redacted(head["room"], kinds.OTHER))
+            attributes.update(self._about_job())
         if scope.layers.native_shared and (stamp := livekit_telemetry.cloud_stamp()):
             # recording begins when this span has begun: without its mark Cloud would not get the parent of LiveKit's
             scope.span.set(stamp)
+        attributes |= self.startup.so_far(scope.now_ns())
         self.journal.starts(scope.now_ns(), attributes)
+
+    def _about_job(self) -> Attributes:
+        """Where the job came from; its metadata goes on the session's span, too."""
+        if self.job is None:
+            return {}
+        metadata = livekit_job.dispatch(self.job)[1]
+        said: Attributes = {}
+        if metadata and self.scope.content:
+            said[attr.JOB_METADATA] = clip(self.scope.redacted(metadata, kinds.OTHER))
+            self.scope.span.set(said)
+        return {**said, **dispatched(self.job)}
+
+    @contain("session.settle")
+    def settle(self) -> None:
+        """The room is connected, or start() is over without: now the user is asked for the session's attributes."""
+        scope = self.scope
+        session = scope.session
+        if scope.spans.settled:
+            return
+        if session is None:
+            scope.spans.settle()
+            return
+        content = scope.content
+        who = identity(self.session_id, self.job, session, scope.options, scope.redaction, content=content)
+        scope.spans.settle(who)
+        self.announce(session)
+
+    def connected(self) -> None:
+        """The session's job is connected to its room."""
+        self.settle()
+        self.trackers.room.connected()
+
+    def _first_audio(self, at_ns: int, turn: TurnState | None) -> None:
+        self.startup.first_audio(self.scope, at_ns, user_first=turn is not None and turn.has_user)
 
     def started(self, session: AgentSession[Any]) -> None:
         """start() returned."""
+        self.settle()
+        self.startup.started(self.scope.now_ns())
         self.announce(session)
         self.journal.started()
         self.trackers.playback.watch(session.output.audio)

@@ -60,6 +60,8 @@ class SessionJournal:
 
     def keep_up(self, *, at_once: bool) -> None:
         """Let what was recorded go out: now if that is asked for or there is much of it, else when it has to."""
+        if not self._scope.spans.settled:
+            return  # what is recorded goes out when it is known whose it is
         if self.writer.full or at_once:
             self.checkpoint()
         elif self._due is not None and (self._timer is None or self._due < self._timer.when()):

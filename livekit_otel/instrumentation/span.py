@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from opentelemetry import context as otel_context
@@ -13,30 +13,11 @@ from .. import attributes as attr
 from ..containment import contained
 from ..journal import Attributes
 from ..provider import proxies
-from ..provider.limits import NO_LIMITS, Limits
 from .budget import Budget
 from .failures import failure_attributes
 from .values import clip
 
-__all__ = ["PipelineSpan", "SpanFactory", "SpanOwner"]
-
-OPERATIONS = {
-    attr.KIND_SESSION: "invoke_workflow",
-    attr.KIND_TURN: "invoke_agent",
-    attr.KIND_STT: "speech_to_text",
-    attr.KIND_LLM: "chat",
-    attr.KIND_REALTIME: "generate_content",
-    attr.KIND_TOOL: "execute_tool",
-    attr.KIND_TTS: "text_to_speech",
-}
-_CHAINS = frozenset(
-    {attr.KIND_SESSION, attr.KIND_VAD, attr.KIND_EOU, attr.KIND_NODE, attr.KIND_PLAYBACK, attr.KIND_INTERRUPTION}
-)
-#: Spans that carry journal data when they end, which saves half of the checkpoints. Those that people filter out, to
-#: see less and to pay less (VAD, playback, interruptions), do not.
-_CARRIERS = frozenset(
-    {attr.KIND_TURN, attr.KIND_STT, attr.KIND_EOU, attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL}
-)
+__all__ = ["PipelineSpan", "SpanOwner"]
 
 
 class SpanOwner(Protocol):
@@ -59,6 +40,7 @@ class PipelineSpan:
 
     __slots__ = (
         "_budget", "_context", "_journal", "_known", "end_ns", "ended", "kind", "otel", "outcome", "owner", "start_ns",
+        "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +64,8 @@ class PipelineSpan:
         self.outcome = attr.OUTCOME_COMPLETED
         self.ended = False
         self._context: otel_context.Context | None = None
+        #: takes it instead of the SDK, as long as it is not known what users say on every span of its session
+        self.withheld: Callable[[PipelineSpan], None] | None = None
 
     @property
     def context(self) -> otel_context.Context:
@@ -152,95 +136,7 @@ class PipelineSpan:
         self.set(last)
         if self.owner is not None:
             self.owner.stage_ended(self)
-        self.otel.end(end_time=self.end_ns)
-
-
-class SpanFactory:
-    """Makes the spans of one session: every one carries the identity attributes, and is counted."""
-
-    def __init__(
-        self, tracer: trace.Tracer, identity: Mapping[str, AttributeValue], limits: Limits = NO_LIMITS
-    ) -> None:
-        self._tracer = tracer
-        self._identity = dict(identity)
-        self.budget = Budget(identity, limits)
-        self._common: dict[str, Attributes] = {}
-        #: when the session began: a plugin's durations may reach back further
-        self._begun_ns = 0
-        #: gives what is pending of the session's journal, for a span that ends and can carry so many pieces
-        self.journal: Callable[[int], Attributes] | None = None
-        self.count = 0
-
-    def start(
-        self,
-        kind: str,
-        owner: SpanOwner,
-        start_ns: int,
-        attributes: Mapping[str, AttributeValue] | None = None,
-    ) -> PipelineSpan:
-        """Start a span of ``kind`` below ``owner``'s, at ``start_ns``: in the past maybe, but in the session."""
-        return self._start(kind, owner.context, owner, max(start_ns, self._begun_ns), attributes)
-
-    def root(
-        self,
-        kind: str,
-        parent: otel_context.Context,
-        start_ns: int,
-        attributes: Mapping[str, AttributeValue] | None = None,
-        links: Sequence[trace.Link] = (),
-    ) -> PipelineSpan:
-        """Start the session's own span, below whatever span ``parent`` holds."""
-        self._begun_ns = start_ns
-        return self._start(kind, parent, None, start_ns, attributes, links)
-
-    def point(
-        self,
-        kind: str,
-        owner: SpanOwner,
-        at_ns: int,
-        attributes: Mapping[str, AttributeValue] | None = None,
-    ) -> None:
-        """A span of zero length, ended at once."""
-        span = self.start(kind, owner, at_ns, attributes)
-        span.kept(attributes or {})
-        span.otel.end(end_time=at_ns)
-
-    def pieces(self, kind: str, others: int = 0) -> int:
-        """How many journal pieces a span of ``kind`` can carry beside ``others`` attributes of its own."""
-        return self.budget.pieces(len(self._common.get(kind) or self._common_to(kind)) + others)
-
-    def _start(
-        self,
-        kind: str,
-        parent: otel_context.Context,
-        owner: SpanOwner | None,
-        start_ns: int,
-        attributes: Mapping[str, AttributeValue] | None,
-        links: Sequence[trace.Link] = (),
-    ) -> PipelineSpan:
-        common = self._common.get(kind) or self._common_to(kind)
-        all_attributes = {**common, **attributes} if attributes else common
-        otel = self._tracer.start_span(
-            kind, context=parent, attributes=all_attributes, start_time=start_ns, links=links
-        )
-        self.count += 1
-        journal = self.journal if kind in _CARRIERS else None
-        return PipelineSpan(kind, otel, start_ns, owner, journal, self.budget, self.budget.known(all_attributes))
-
-    def withhold_content(self, session: PipelineSpan) -> None:
-        """No content on spans from here on; what the open session span had from the user is emptied."""
-        for name in [name for name in self._identity if attr.is_content(name)]:
-            del self._identity[name]
-            session.set({name: ""})
-        self._common.clear()
-
-    def _common_to(self, kind: str) -> Attributes:
-        """What every span of a kind has."""
-        common: Attributes = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION}
-        common.update(self.budget.identity(kind, self._identity))
-        if operation := OPERATIONS.get(kind):
-            common[attr.OPERATION_NAME] = operation
-        if kind in _CHAINS:
-            common[attr.OPENINFERENCE_KIND] = "CHAIN"
-        self._common[kind] = common
-        return common
+        if self.withheld is None:
+            self.otel.end(end_time=self.end_ns)
+        else:
+            self.withheld(self)

@@ -7,12 +7,12 @@ from typing import Any
 
 from .format import Change
 
-__all__ = ["IDLE_SECONDS", "PROVISIONAL_SECONDS", "SAID_SECONDS", "of_event", "of_usage"]
+__all__ = ["IDLE_SECONDS", "SAID_SECONDS", "USAGE_SECONDS", "of_event", "of_usage"]
 
 #: what people said or did: words, messages, tools, states, and every event of a kind that is not known
 SAID_SECONDS = 0.3
-#: words that the recognizer is going to replace, and usage, which changes nothing that anybody said or did
-PROVISIONAL_SECONDS = 1.0
+#: usage, which changes nothing that anybody said or did
+USAGE_SECONDS = 1.0
 #: what happens while nothing does; that the user has begun to speak, whose words follow
 IDLE_SECONDS = 10.0
 
@@ -22,8 +22,6 @@ _LISTENING = frozenset({"stt_usage", "interruption_usage"})
 
 def of_event(kind: str | None, event: Any) -> float:
     """Seconds that an event may wait."""
-    if kind == "user_input_transcribed" and not getattr(event, "is_final", True):
-        return PROVISIONAL_SECONDS
     if kind == "user_state_changed" and getattr(event, "new_state", None) == "speaking":
         return IDLE_SECONDS
     return SAID_SECONDS
@@ -32,4 +30,4 @@ def of_event(kind: str | None, event: Any) -> float:
 def of_usage(changes: Sequence[Change], models: Sequence[Any]) -> float:
     """Seconds that a usage event may wait. Most come when a span ends, which takes them along."""
     listening = all(getattr(models[change.number], "type", None) in _LISTENING for change in changes)
-    return IDLE_SECONDS if listening else PROVISIONAL_SECONDS
+    return IDLE_SECONDS if listening else USAGE_SECONDS

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+import msgspec
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
@@ -66,7 +67,7 @@ class SessionSpans(SpanProcessor):
 
     def of(self, session: str) -> list[SpanRecord]:
         """The spans so far of the session, or of the sessions of the job, with this id; empty for an unknown one."""
-        return [span for one in self._found(session) for span in tuple(one.spans)]
+        return [span for one in self._found(session) for span in _as_of_now(tuple(one.spans))]
 
     async def when_ended(self, session: str, timeout: float = 5.0) -> list[SpanRecord]:
         """The same once these sessions have ended, or after ``timeout`` seconds what is there.
@@ -123,3 +124,16 @@ class SessionSpans(SpanProcessor):
     def _found(self, wanted: str) -> list[_Session]:
         with self._lock:
             return [one for group in (self._ended, self._open) for one in group.values() if wanted in one.ids]
+
+
+def _as_of_now(spans: tuple[SpanRecord, ...]) -> list[SpanRecord]:
+    """The spans, without the word of session.end that LiveKit's report follows as long as it does not: in the process
+    itself, what is yet to come is not missing."""
+    if any(span.kind == attr.KIND_SESSION_REPORT for span in spans):
+        return list(spans)
+    return [_awaiting_nothing(span) if span.kind == attr.KIND_SESSION_END else span for span in spans]
+
+
+def _awaiting_nothing(span: SpanRecord) -> SpanRecord:
+    kept = {name: value for name, value in span.attributes.items() if name != attr.SESSION_REPORT_FOLLOWS}
+    return msgspec.structs.replace(span, attributes=kept)

@@ -112,10 +112,12 @@ class LiveSession:
 
     def _share(self, span: ReadableSpan) -> None:
         """Somebody was heard, or a tool ran: that concerns other turns, too, whose silences are free of sound."""
-        for sound in self._shared.take(span):
-            for turn in (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS)):
-                if turn.heard(sound) and turn.span is None:
-                    turn.correct(self.corrections)
+        sounds = self._shared.take(span)
+        tool_ns = (span.end_time or 0) if span.name == attr.KIND_TOOL else None
+        for turn in (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS)):
+            changed = [turn.heard(sound) for sound in sounds] if tool_ns is None else [turn.tool_ended(tool_ns)]
+            if any(changed) and turn.span is None:
+                turn.correct(self.corrections)
 
     # --- stages ------------------------------------------------------------------------------------
 

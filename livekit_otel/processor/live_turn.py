@@ -149,6 +149,13 @@ class LiveTurn:
         self._derived = None
         return True
 
+    def tool_ended(self, at_ns: int) -> bool:
+        """A tool of the session has ended: a wait that its result ended was for it. Returns whether that may be."""
+        if self._derived is None or at_ns < self.turn.start_ns:
+            return False
+        self._derived = None
+        return True
+
     def end_wait(self, at_ns: int, *, spoken: bool) -> bool:
         """The user speaks again, or the session is being closed: nobody waits for this turn's answer any more.
 
@@ -160,7 +167,7 @@ class LiveTurn:
             return False
         self.until_ns, self.until_spoken = until
         known = self._derived
-        if known is None or known.answered == "no" or known.acknowledged:
+        if known is None or known.answered == "no" or known.acknowledged or known.false_cutoff:
             self._derived = None
         elif until[0] >= self._commit_ns and (known.answered_ns is None or until[0] <= known.answered_ns + AFTER_AUDIO):
             # so soon that the user may only have paused

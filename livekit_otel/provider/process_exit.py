@@ -23,7 +23,7 @@ from ..containment import contain
 from . import export_watch, proxies
 from .export_losses import losses
 
-__all__ = ["flush_at_exit"]
+__all__ = ["flush_at_exit", "flush_now"]
 
 logger = logging.getLogger("livekit_otel")
 
@@ -47,6 +47,13 @@ def flush_at_exit(provider: TracerProvider, timeout: float, before: Callable[[],
         None, _flush, args=(proxies.reference(provider), timeout, os.getpid(), before), exitpriority=_PRIORITY
     )
     _registered.set(provider, finalizer)
+
+
+def flush_now() -> None:
+    """What happens at the end of the process, now: for one that is about to be killed."""
+    for finalizer in _registered.values():
+        if finalizer.still_active():
+            finalizer()
 
 
 @contain("shutdown.flush")

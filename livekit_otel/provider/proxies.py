@@ -53,6 +53,10 @@ class ByIdentity(Generic[K, V]):
         found = self._values.get(id(key))
         return found[1] if found is not None and found[0]() is key else None
 
+    def values(self) -> list[V]:
+        """All values, of objects that are still there."""
+        return [value for held, value in list(self._values.values()) if held() is not None]
+
     def set(self, key: K, value: V) -> None:
         held = reference(key, self._forget)
         while len(self._values) >= _MAX_VALUES:

@@ -63,6 +63,7 @@ class Seen:
         in_part: content went through the user's ``redact``.
         masks: names of masked identity attributes, by mask; ``nameless``: no span says its session.
         problems: what the reader of the spans reported.
+        report_missing: session.end says that a session.report of LiveKit's follows, and none is here.
     """
 
     spans: Sequence[SpanRecord]
@@ -76,6 +77,12 @@ class Seen:
     masks: Mapping[str, Iterable[str]] = field(default_factory=dict)
     nameless: bool = False
     problems: Sequence[object] = ()
+    report_missing: bool = False
+
+    @property
+    def counted(self) -> int:
+        """How many of those spans are here that session.end counts: reports are made later."""
+        return sum(span.kind != attr.KIND_SESSION_REPORT for span in self.spans)
 
     @property
     def dropped(self) -> int:
@@ -127,7 +134,7 @@ def _spans(seen: Seen) -> list[ReportWarning]:
         return [loss(_without_end(seen))]
     if seen.count is None:
         return [loss("session.end does not say how many spans there are: whether some are missing is unknown")]
-    missing = max(0, seen.count - len(seen.spans))
+    missing = max(0, seen.count - seen.counted)
     dropped = whole(seen.end.attributes, attr.SESSION_DROPPED)
     why = f"; when the session ended, its exporters had lost {dropped} spans of the trace" if dropped else ""
     return [loss(f"{missing} of {seen.count} spans are missing{why}")] if missing else []
@@ -171,6 +178,13 @@ def _close(seen: Seen) -> list[ReportWarning]:
     if not closed or ended_by == attr.ENDED_FAILED_START:
         why = f": {_ENDED_BY[ended_by]}" if ended_by in _ENDED_BY else ""
         return [loss(f"the trace ended before LiveKit closed the session{why}; what happened after is unknown")]
+    if seen.report_missing:
+        return [
+            loss(
+                "session.report is missing: the process died before LiveKit made its report, or the span was not "
+                "exported; timestamp, duration, tags and the recording's path are as the session closed"
+            )
+        ]
     if restored.head is not None and not restored.closed:
         return [loss("the final head is missing: tags, options and the recording's path are as the session began")]
     return []

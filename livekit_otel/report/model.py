@@ -9,8 +9,18 @@ from typing import Any
 
 from ..spans import SpanRecord
 from ..thresholds import DEFAULTS, Thresholds
-from ..turns import Flag, ModelUsage, Percentiles, SessionDerivation, TurnDerivation, derive_session
+from ..turns import (
+    Flag,
+    ModelUsage,
+    Percentiles,
+    SessionDerivation,
+    Startup,
+    TurnDerivation,
+    derive_session,
+    startup_of,
+)
 from .missing import ReportWarning
+from .room import Participant, Room, room_of
 from .turns import Turn, build_turns
 
 __all__ = ["PIPELINE", "SessionReport"]
@@ -40,6 +50,8 @@ class SessionReport:
         basis: of such a trace, whether each latency was ``derived`` from the times of spans or ``reported`` by LiveKit
             on them; empty for ``pipeline``, where all are derived, and LiveKit's own stand in ``Turn.reported``.
         thresholds: from how many seconds on waits are flagged, by name.
+        under_way: a record of the playback that the agent was at when the trace broke off, as the journal says it (its
+            span was never exported); mostly empty.
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
@@ -67,6 +79,7 @@ class SessionReport:
     provenance: str = PIPELINE
     basis: dict[str, str] = field(default_factory=dict)
     thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
+    under_way: list[SpanRecord] = field(default_factory=list, repr=False)
 
     @property
     def warnings(self) -> list[str]:
@@ -89,13 +102,28 @@ class SessionReport:
     @cached_property
     def turns(self) -> list[Turn]:
         """The exchanges of the call, in order."""
-        overlaps = self.provenance == PIPELINE
-        return build_turns(self.spans, self.history, self._by_turn, self.thresholds, overlaps=overlaps)
+        spans, overlaps = [*self.spans, *self.under_way], self.provenance == PIPELINE
+        return build_turns(spans, self.history, self._by_turn, self.thresholds, overlaps=overlaps)
+
+    @cached_property
+    def room_info(self) -> Room:
+        """Who was in the room, when its connection was lost, and the dispatch that the job came of."""
+        return room_of(self.spans)
+
+    @property
+    def caller(self) -> Participant | None:
+        """The participant that the session listened to; None where there was none."""
+        return self.room_info.caller
+
+    @cached_property
+    def startup(self) -> Startup | None:
+        """How the session came to its first word, by stage; None where its spans do not say."""
+        return startup_of(self.spans)
 
     @cached_property
     def derivation(self) -> SessionDerivation:
         """All that is derived from the spans."""
-        return derive_session(self.spans, self.thresholds)
+        return derive_session([*self.spans, *self.under_way], self.thresholds)
 
     @cached_property
     def _derived(self) -> dict[str, TurnDerivation]:

@@ -28,6 +28,8 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "redacted": report.redacted,
             "redacted_in_part": report.redacted_in_part,
             "warnings": report.warnings,
+            "room": _room(report),
+            "startup": msgspec.structs.asdict(report.startup) if report.startup is not None else None,
             "latency": {name: msgspec.structs.asdict(one) for name, one in report.latency.items()},
             "silence": dict(report.silence),
             "gap_stages": dict(report.gap_stages),
@@ -54,6 +56,11 @@ def _provenance(report: SessionReport) -> dict[str, Any]:
     return {"provenance": report.provenance, "basis": report.basis}
 
 
+def _room(report: SessionReport) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(report.room_info)
+    return found
+
+
 def turn_document(turn: Turn) -> dict[str, Any]:
     """A turn in numbers and words: times in unix seconds, lengths in seconds, null where a latency does not apply.
 
@@ -69,6 +76,7 @@ def turn_document(turn: Turn) -> dict[str, Any]:
         "models": turn.models,
         "user_text": turn.user_text,
         "agent_text": turn.agent_text,
+        "unfinished": turn.unfinished,
         "latency": msgspec.structs.asdict(turn.latency),
         "silence": dict(turn.silence),
         "answered": turn.answered,

@@ -14,6 +14,7 @@ from .head import close_reason, complete_head
 from .masks import is_mask, masks_of, own_session, unmasked
 from .missing import Seen, warnings
 from .model import SessionReport
+from .under_way import playback_under_way
 from .values import plain
 
 __all__ = ["OpenSession"]
@@ -33,6 +34,10 @@ class OpenSession:
         self._journal = JournalReader()
         self._end: SpanRecord | None = None
         self._count: int | None = None
+        self._reports = 0
+        #: session.end says that LiveKit's own report follows, and that is not here
+        self._awaits_report = False
+        self._reported = False
         self._masks: dict[str, set[str]] = {}
         self._nameless = True
         #: Whether a span is here that only a session has: its own, its first or its last.
@@ -53,7 +58,17 @@ class OpenSession:
             if attributes.get(attr.KIND) == attr.KIND_SESSION_END:
                 self._end = span
                 self._count = whole(attributes, attr.SESSION_SPAN_COUNT)
-        return self._count is not None and len(spans) >= self._count
+                self._awaits_report = flag(attributes, attr.SESSION_REPORT_FOLLOWS)
+            elif span.kind == attr.KIND_SESSION_REPORT:
+                # made when session.end had counted
+                self._reports += 1
+                self._reported = self._reported or flag(attributes, attr.REPORT_FINAL)
+        return self._is_whole
+
+    @property
+    def _is_whole(self) -> bool:
+        counted = self._count is not None and len(self._spans) - self._reports >= self._count
+        return counted and (self._reported or not self._awaits_report)
 
     @property
     def spans(self) -> list[SpanRecord]:
@@ -88,10 +103,11 @@ class OpenSession:
         ended_at = max(span.end_ns for span in spans) / 1e9
         withheld = flag(start, attr.SESSION_REDACTED) or journal.withheld
         in_part = any(flag(said, attr.SESSION_REDACTED_IN_PART) for said in (start, end))
+        playback = playback_under_way(spans, restored.events) if self._end is None else None
         head = complete_head(restored, start, started_at, ended_at)
         seen = Seen(
             spans, self._end, self._count, journal, restored, ended_at, withheld, in_part, self._masks, self._nameless,
-            list(problems),
+            list(problems), report_missing=self._awaits_report and not self._reported,
         )  # fmt: skip
         return SessionReport(
             session_id=self.session_id,
@@ -112,6 +128,7 @@ class OpenSession:
             spans=spans,
             head=head,
             thresholds=self._flagged_by(spans),
+            under_way=[] if playback is None else [playback],
         )
 
     def _flagged_by(self, spans: Iterable[SpanRecord]) -> Thresholds:

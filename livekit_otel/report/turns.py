@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import attributes as attr
-from ..spans import SpanRecord, number, text, texts
+from ..spans import SpanRecord, flag, number, text, texts
 from ..thresholds import DEFAULTS, Thresholds
 from ..turns import (
     Flag,
@@ -41,6 +41,8 @@ class Turn:
             ``no_reply``; None when the turn's end is missing.
         start_ns, end_ns: unix time in nanoseconds.
         stages: the stage spans of the turn, by start.
+        unfinished: the trace broke off while the agent spoke: ``agent_text`` is what its voice was given by then, of
+            which the user heard a part.
         agent: id of the agent in charge.
         models: ``provider/model`` of the models used.
         reported: latencies in seconds as LiveKit reported them, by the names of its ``MetricsReport``.
@@ -60,6 +62,7 @@ class Turn:
     start_ns: int
     end_ns: int
     stages: list[SpanRecord]
+    unfinished: bool = False
     agent: str = ""
     models: list[str] = field(default_factory=list)
     reported: dict[str, float] = field(default_factory=dict)
@@ -196,6 +199,7 @@ def _turn(one: TurnSpans, said: Said) -> Turn:
         start_ns=span.start_ns,
         end_ns=span.end_ns,
         stages=stages,
+        unfinished=flag(values, attr.TURN_UNFINISHED),
         agent=text(values, attr.AGENT_NAME),
         models=texts(values, attr.TURN_MODELS),
         reported={name: value for name, value in reported.items() if value is not None},
@@ -203,18 +207,26 @@ def _turn(one: TurnSpans, said: Said) -> Turn:
 
 
 def _open_turn(index: int, span_id: str, stages: list[SpanRecord]) -> Turn:
+    playbacks = [span for span in stages if span.kind == attr.KIND_PLAYBACK]
+    unfinished = bool(playbacks) and playbacks[-1].attributes.get(attr.OUTCOME) == attr.OUTCOME_UNFINISHED
+    start = min(span.start_ns for span in stages)
     return Turn(
         index=index,
         span_id=span_id,
         span=None,
         speech_ids=list(dict.fromkeys(_values(stages, attr.SPEECH_ID))),
         user_text=" ".join(_values(stages, attr.STT_TEXT)),
-        agent_text="",
+        agent_text=" ".join(_values(_spoken(stages), attr.TTS_TEXT)) if unfinished else "",
+        unfinished=unfinished,
         end_reason=None,
-        start_ns=min(span.start_ns for span in stages),
+        start_ns=start,
         end_ns=max(span.end_ns for span in stages),
         stages=stages,
     )
+
+
+def _spoken(stages: Sequence[SpanRecord]) -> list[SpanRecord]:
+    return [one for one in stages if one.attributes.get(attr.OUTCOME) != attr.OUTCOME_DISCARDED]
 
 
 def _values(spans: Sequence[SpanRecord], name: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from .. import attributes as attr
 from .._display import visible
 from ..turns import Gap, ModelUsage
+from .around_call import of_the_room, offset, start_up
 from .flagged import sums
 from .model import PIPELINE, SessionReport
 from .said import message_text
@@ -47,14 +48,6 @@ def one_line(value: Any, limit: int = LONG) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def offset(at: float | None, started_at: float | None) -> str:
-    """Minutes and seconds since the call began."""
-    if at is None or started_at is None:
-        return " " * 6
-    seconds = max(0.0, at - started_at)
-    return f"{int(seconds // 60):>3}:{int(seconds % 60):02}"
-
-
 def facts(report: SessionReport) -> dict[str, str]:
     """The header: what the session is, and whether all of it is there."""
     length = "" if report.duration is None else f", {_length(report.duration)}"
@@ -62,7 +55,9 @@ def facts(report: SessionReport) -> dict[str, str]:
         "started": f"{clock(report.started_at)}{length}",
         "room": " ".join(part for part in (report.room, f"({report.room_id})" if report.room_id else "") if part),
         "job": report.job_id,
+        **of_the_room(report),
         "agent": report.agent_name,
+        "startup": start_up(report),
         "turns": str(len(report.turns)),
         "closed": report.close_reason or _not_closed(report),
         "flags": sums(report),
@@ -103,6 +98,8 @@ def conversation(report: SessionReport) -> Iterator[Entry]:
         entries = [entry for item in items if (entry := _entry(item, report.redacted))]
         if not entries and (turn.span is None or not report.history):
             entries = list(_words(turn))
+        elif turn.unfinished and not any(entry.kind == "agent" for entry in entries):
+            entries += [entry for entry in _words(turn) if entry.kind == "agent"]
         if turn.silence:
             entries.insert(_answer(entries), Entry("wait", None, turn=turn))
         for gap in turn.gaps:
@@ -130,7 +127,11 @@ def _words(turn: Turn) -> Iterator[Entry]:
         yield Entry("user", turn.start_ns / 1e9, one_line(turn.user_text))
     if turn.agent_text:
         answered = turn.derivation.answered_ns
-        yield Entry("agent", (turn.end_ns if answered is None else answered) / 1e9, one_line(turn.agent_text))
+        yield Entry(
+            "agent",
+            (turn.end_ns if answered is None else answered) / 1e9,
+            one_line(turn.agent_text) + ("  [unfinished]" if turn.unfinished else ""),
+        )
 
 
 def _entry(item: Mapping[str, Any], redacted: bool) -> Entry | None:

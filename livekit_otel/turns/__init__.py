@@ -7,6 +7,7 @@ from .derive import derive_session, derive_turn
 from .flags import flags_of
 from .model import Flag, Gap, Incident, Percentiles, Segment, SessionDerivation, TurnDerivation, TurnLatency
 from .model_usage import EOTUsage, InterruptionUsage, LLMUsage, ModelUsage, STTUsage, TTSUsage
+from .startup import Startup, startup_of
 
 __all__ = [
     "EOTUsage",
@@ -20,6 +21,7 @@ __all__ = [
     "STTUsage",
     "Segment",
     "SessionDerivation",
+    "Startup",
     "TTSUsage",
     "TurnDerivation",
     "TurnLatency",
@@ -27,5 +29,6 @@ __all__ = [
     "derive_session",
     "derive_turn",
     "flags_of",
+    "startup_of",
     "turns_of",
 ]

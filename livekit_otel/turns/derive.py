@@ -187,7 +187,8 @@ def _lacks_spans(spans: Collection[SpanRecord]) -> bool:
     """Whether spans of the session are known to be missing, or its end, which counts them, is."""
     end = next((one for one in spans if one.kind == attr.KIND_SESSION_END), None)
     count = whole(end.attributes, attr.SESSION_SPAN_COUNT) if end is not None else None
-    return count is None or count > len(spans)
+    # session.end does not count the reports that are made after it
+    return count is None or count > sum(one.kind != attr.KIND_SESSION_REPORT for one in spans)
 
 
 def _derive(one: TurnSpans, corrections: Mapping[str, Any], around: Around, *, lacking: bool) -> TurnDerivation:

@@ -10,9 +10,9 @@ __all__ = ["Interval", "by_end", "insert", "merged", "without"]
 Interval = tuple[int, int]
 
 
-def by_end(one: Interval) -> int:
-    """Key of an order by the end."""
-    return one[1]
+def by_end(one: Interval) -> Interval:
+    """Key of an order by the end; of stretches that end together, by the start."""
+    return one[1], one[0]
 
 
 def merged(stretches: Iterable[Interval]) -> list[Interval]:

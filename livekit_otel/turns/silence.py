@@ -172,7 +172,7 @@ class CriticalPath(WalkedPath):
     def _others_tool(self, known_ns: int) -> None:
         """A tool of another turn whose result led to the step at hand, which had waited for its own until then."""
         tools = self._stages.all_tools
-        last = bisect_right(tools, self.at, key=by_end) - 1
+        last = bisect_right(tools, (self.at, self.at), key=by_end) - 1
         if last < 0 or tools[last][1] < max(self.at - _AT_ONCE, known_ns + 1):
             return
         if tools[last] not in {(one.start_ns, one.end_ns) for one in self._stages.tool}:

@@ -1,4 +1,4 @@
-"""Makes the servers of the backend tests ready: the collector, Jaeger, Phoenix and ClickHouse's engine.
+"""Makes the servers of the backend tests ready: the collector, Jaeger, LiveKit's own, Phoenix and ClickHouse's engine.
 
 Each is built from pins in this folder and kept in a cache under a name that contains a hash of its pins, so that
 a second call does nothing and two checkouts with the same pins share one build. ``tests/backends/setup`` calls
@@ -24,6 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 JAEGER_COMMAND = "github.com/jaegertracing/jaeger/cmd/jaeger"
+LIVEKIT_COMMAND = "github.com/livekit/livekit-server/cmd/server"
 BUILDER_COMMAND = "go.opentelemetry.io/collector/cmd/builder"
 READY = ".ready"
 
@@ -126,6 +127,10 @@ def _build_jaeger(target: Path) -> None:
     _go_build("building Jaeger", HERE / "jaeger", JAEGER_COMMAND, target / "jaeger")
 
 
+def _build_livekit(target: Path) -> None:
+    _go_build("building the LiveKit server", HERE / "livekit", LIVEKIT_COMMAND, target / "livekit-server")
+
+
 def _build_phoenix(target: Path) -> None:
     _environment("Phoenix", "phoenix", target)
 
@@ -157,6 +162,7 @@ PROGRAMS = {
     for program in (
         Program("collector", ("builder", "collector"), "otelcol", True, _build_collector),
         Program("jaeger", ("jaeger",), "jaeger", True, _build_jaeger),
+        Program("livekit", ("livekit",), "livekit-server", True, _build_livekit),
         Program("phoenix", ("phoenix/requirements.txt",), "venv/bin/python", False, _build_phoenix),
         Program("clickhouse", ("clickhouse/requirements.txt",), "venv/bin/python", False, _build_clickhouse),
     )

@@ -10,8 +10,8 @@ from opentelemetry import trace
 
 from ... import attributes as attr
 from ...containment import contain, contained
-from ...provider import export_watch, process_exit, proxies, shutdown_watch
-from .. import closing, livekit_api, livekit_tracer, registry
+from ...provider import export_watch, process_exit, proxies, shutdown_watch, termination
+from .. import closing, livekit_api, livekit_job, livekit_tracer, registry
 from ..layers import Layers
 from ..options import Options
 from ..session import SessionState
@@ -19,6 +19,7 @@ from . import llm, native, tool, tts
 from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
+    from livekit import rtc
     from livekit.agents import Agent, AgentSession
 
 _options = Options()
@@ -37,7 +38,7 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[An
         if not livekit_api.is_started(session):
             existing = registry.of(session)
             if existing is None or existing.closed:
-                state = _open(session, args[0] if args else kwargs.get("agent"))
+                state = _open(session, args[0] if args else kwargs.get("agent"), kwargs.get("room"))
     if state is None:
         return await wrapped(*args, **kwargs)
     with contained("session.enter"):
@@ -58,7 +59,7 @@ async def start(wrapped: Callable[..., Awaitable[Any]], session: AgentSession[An
     return result
 
 
-def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | None:
+def _open(session: AgentSession[Any], agent: Agent | None, room: rtc.Room | None = None) -> SessionState | None:
     provider = _options.tracer_provider
     if provider is None:
         provider = trace.get_tracer_provider()
@@ -69,10 +70,12 @@ def _open(session: AgentSession[Any], agent: Agent | None) -> SessionState | Non
         with contained("provider.prepare"):
             processor = _options.prepare(provider, _options.thresholds)
     process_exit.flush_at_exit(provider, _options.flush_timeout, closing.finish_open)
+    termination.before_termination(_options.flush_timeout, process_exit.flush_now)
     export_watch.watch(provider)
     if _options.native_spans is False:
         livekit_tracer.warn_if_shared(provider, redacts=_options.redact is not None)
-    state = SessionState(session, agent, _options, Layers(provider, native.adopt_orphans), processor)
+    joins = livekit_job.joins(livekit_api.job_context(), room)
+    state = SessionState(session, agent, _options, Layers(provider, native.adopt_orphans), processor, joins=joins)
     state.events.listen("llm_metrics", lambda metrics: state.trackers.llm.metrics(metrics, llm.reporting.get()))
     state.events.listen("tts_metrics", lambda metrics: state.trackers.tts.metrics(metrics, tts.reporting.get()))
     registry.put(session, state)

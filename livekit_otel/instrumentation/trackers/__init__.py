@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from ..scope import SessionScope
 from ..tool_names import ToolNames
 from .eou import EouTracker
@@ -11,6 +14,7 @@ from .llm import LlmTracker
 from .node import NodeTracker
 from .playback import PlaybackTracker
 from .realtime import RealtimeTracker
+from .room import RoomTracker
 from .stt import SttTracker
 from .tasks import TaskTracker
 from .tool import ToolTracker
@@ -20,13 +24,19 @@ from .turns import TurnTracker
 from .utterance import Utterance
 from .vad import VadTracker
 
+if TYPE_CHECKING:
+    from livekit import rtc
+
 __all__ = ["Trackers"]
 
 
 class Trackers:
     """The trackers of one session, each with the peers that it needs."""
 
-    def __init__(self, scope: SessionScope, tool_names: ToolNames) -> None:
+    def __init__(self, scope: SessionScope, tool_names: ToolNames, room: rtc.Room | None = None) -> None:
+        self.room = RoomTracker(scope, room)
+        #: called when a playout begins, with its moment and its turn
+        self.voice_starts: list[Callable[[int, TurnState | None], None]] = []
         self.turns = turns = TurnTracker(scope)
         self.vad = vad = VadTracker(scope)
         self.stt = SttTracker(scope, lambda: vad.segment_start_ns)
@@ -57,6 +67,8 @@ class Trackers:
 
     def _voice_starts(self, at_ns: int, turn: TurnState | None) -> None:
         self.realtime.first_audio(at_ns, turn)
+        for listener in self.voice_starts:
+            listener(at_ns, turn)
         if self.vad.speaking:
             started = self.vad.segment_start_ns
             self.interruptions.user_started(started if started is not None else at_ns, turn)

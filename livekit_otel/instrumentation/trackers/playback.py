@@ -154,4 +154,6 @@ class PlaybackTracker:
         turn, self._turn = self._turn, None
         if span is not None:
             span.end(at_ns, attr.OUTCOME_CANCELLED, {attr.PLAYBACK_INTERRUPTED: True})
+            if turn is not None:
+                turn.closed_by_session = True
             self._turns.finish(turn)

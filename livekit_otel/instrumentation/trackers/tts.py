@@ -13,6 +13,7 @@ from ..clock import to_ns
 from ..values import clip, flatten, model_attributes, named_model
 from .node import NodeRun, current_node
 from .requests import Request, RequestTracker
+from .turn import joined
 
 if TYPE_CHECKING:
     from livekit.agents.metrics import TTSMetrics
@@ -77,6 +78,8 @@ class TtsTracker(RequestTracker):
             self.scope.redaction.withhold(text)
         elif self.scope.content and text:
             request.set({attr.TTS_TEXT: clip(text)})
+        if self.scope.content and request.turn is not None:
+            request.turn.synthesized = joined(request.turn.synthesized, text)
         self.work_done(request, error)
         if not reports:
             request.report_done()

@@ -80,6 +80,8 @@ class TurnState:
         self.user_text = ""
         #: redacted where the user asks for it
         self.agent_text = ""
+        #: what the agent's voice was given
+        self.synthesized = ""
         self.models: dict[str, None] = {}
         self.agent_name: str | None = None
         self.reported: dict[str, float] = {}
@@ -190,6 +192,9 @@ class TurnState:
             out[attr.TURN_USER_TEXT] = clip(scope.redacted(self.user_text, kinds.USER, whole=whole))
         if scope.content and self.agent_text:
             out[attr.TURN_AGENT_TEXT] = clip(self.agent_text)
+        elif self.closed_by_session and self.heard and self.synthesized:
+            out[attr.TURN_AGENT_TEXT] = clip(scope.redacted(self.synthesized, kinds.AGENT, whole=False))
+            out[attr.TURN_UNFINISHED] = True
         for name, number in self.reported.items():
             out[attr.reported(name)] = number
         return out

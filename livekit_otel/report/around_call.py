@@ -1,0 +1,68 @@
+"""What a report's header says of the time before the call, of its room and of who called."""
+
+from __future__ import annotations
+
+from .model import SessionReport
+
+__all__ = ["of_the_room", "offset", "start_up"]
+
+#: how a call ends anyway
+_ORDINARY = frozenset({"client_initiated", "room_closed", "room_deleted"})
+
+
+def offset(at: float | None, started_at: float | None) -> str:
+    """Minutes and seconds since the call began."""
+    if at is None or started_at is None:
+        return " " * 6
+    seconds = max(0.0, at - started_at)
+    return f"{int(seconds // 60):>3}:{int(seconds % 60):02}"
+
+
+def of_the_room(report: SessionReport) -> dict[str, str]:
+    """Facts by name; empty where they do not apply."""
+    room, caller = report.room_info, report.caller
+    return {
+        "dispatch": _joined(room.dispatch_id, room.dispatch_metadata),
+        "caller": _caller(report),
+        "left": caller.disconnect_reason.replace("_", " ") if caller is not None else "",
+        "outages": _outages(report),
+    }
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _caller(report: SessionReport) -> str:
+    caller = report.caller
+    if caller is None:
+        return ""
+    name = f"{caller.name} ({caller.identity})" if caller.name and caller.identity else caller.name or caller.identity
+    phone = caller.sip.get("sip.phoneNumber", "")
+    call = f"SIP call {caller.sip['sip.callID']}" if "sip.callID" in caller.sip else ""
+    others = sum(one.kind != "agent" for one in report.room_info.participants) - 1
+    more = f"and {others} more in the room" if others > 0 else ""
+    return _joined(name, phone, call or caller.kind, caller.metadata, more)
+
+
+def _outages(report: SessionReport) -> str:
+    shown = (
+        f"{offset(one.started_at, report.started_at).strip()}, {one.ended_at - one.started_at:.1f} s, "
+        f"{one.event.replace('_', ' ')}{': ' + one.reason.replace('_', ' ') if one.reason else ''}"
+        for one in report.room_info.outages
+        if one.reason not in _ORDINARY
+    )
+    return "; ".join(shown)
+
+
+def start_up(report: SessionReport) -> str:
+    """How long the first word took, and where that went; empty where nothing was heard."""
+    startup = report.startup
+    if startup is None or startup.total is None:
+        return ""
+    known = startup.stages
+    since = "the dispatch" if {"accept", "assign", "process"} & known.keys() else "start()"
+    since = "the entrypoint was called" if since == "start()" and "setup" in known else since
+    stages = ", ".join(f"{name.replace('_', ' ')} {seconds:.2f}" for name, seconds in known.items())
+    answer = " (the user spoke first)" if startup.user_first else ""
+    return f"first word {startup.total:.2f} s after {since}: {stages}{answer}"

@@ -1,0 +1,152 @@
+"""Who was in a call's room, and when its connection was lost, from the session's spans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord, flag, text
+
+__all__ = ["Outage", "Participant", "Room", "room_of"]
+
+_PLAIN = {name: key for key, name in attr.SIP.items()}
+
+
+class Participant(msgspec.Struct, kw_only=True):
+    """Somebody who was in the room.
+
+    Attributes:
+        sid: LiveKit's id of the participant.
+        kind: ``standard``, ``sip``, ``agent`` and so on.
+        caller: the session listened to this one.
+        identity, name, metadata: as LiveKit has them; empty where there is none, or where content is withheld.
+        attributes: the participant's attributes, the last ones, as far as they were recorded.
+        sip: of a caller by telephone: LiveKit's names (``sip.callID``) and their values, numbers only with content.
+        joined_at: unix seconds; when the session began, of who was there before it.
+        left_at: unix seconds; None for who was still there when the session ended.
+        disconnect_reason: why they left, like ``client_initiated``; empty where that is unknown.
+    """
+
+    sid: str
+    kind: str
+    caller: bool = False
+    identity: str = ""
+    name: str = ""
+    metadata: str = ""
+    attributes: dict[str, str] = {}
+    sip: dict[str, str] = {}
+    joined_at: float | None = None
+    left_at: float | None = None
+    disconnect_reason: str = ""
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """The connection to the room was lost.
+
+    Attributes:
+        started_at, ended_at: unix seconds.
+        event: ``reconnected``, ``disconnected`` (for good) or ``session_ended``.
+        reason: why the room was left for good; else empty.
+    """
+
+    started_at: float
+    ended_at: float
+    event: str
+    reason: str = ""
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """The room of a call, and the dispatch that brought the agent there.
+
+    Attributes:
+        participants: who was there, by the order in which they came.
+        outages: when the connection was lost.
+        metadata: the room's; empty where there is none, or where content is withheld.
+        dispatch_id, dispatch_metadata, worker_id: of the job; empty where there is none.
+    """
+
+    participants: tuple[Participant, ...] = ()
+    outages: tuple[Outage, ...] = ()
+    metadata: str = ""
+    dispatch_id: str = ""
+    dispatch_metadata: str = ""
+    worker_id: str = ""
+
+    @property
+    def caller(self) -> Participant | None:
+        """The participant that the session listened to last."""
+        return next((one for one in reversed(self.participants) if one.caller), None)
+
+
+def room_of(spans: Iterable[SpanRecord]) -> Room:
+    """The room, as the spans of one session (by start) say it."""
+    people: dict[str, Participant] = {}
+    outages: list[Outage] = []
+    said: dict[str, Any] = {}
+    caller = ""
+    for span in spans:
+        values = span.attributes
+        if span.kind == attr.KIND_PARTICIPANT:
+            _take(people, values, span.start_ns / 1e9)
+        elif span.kind == attr.KIND_CONNECTION:
+            outages.append(
+                Outage(
+                    started_at=span.start_ns / 1e9,
+                    ended_at=span.end_ns / 1e9,
+                    event=text(values, attr.CONNECTION_EVENT),
+                    reason=text(values, attr.CONNECTION_REASON),
+                )
+            )
+        elif span.kind in (attr.KIND_SESSION, attr.KIND_SESSION_START):
+            said |= {name: values[name] for name in _OF_THE_SESSION if name in values}
+            caller = text(values, attr.PARTICIPANT_SID) or caller
+    _find_caller(people, caller)
+    return Room(
+        participants=tuple(people.values()),
+        outages=tuple(outages),
+        metadata=text(said, attr.ROOM_METADATA),
+        dispatch_id=text(said, attr.JOB_DISPATCH_ID),
+        dispatch_metadata=text(said, attr.JOB_METADATA),
+        worker_id=text(said, attr.JOB_WORKER_ID),
+    )
+
+
+_OF_THE_SESSION = (attr.ROOM_METADATA, attr.JOB_DISPATCH_ID, attr.JOB_METADATA, attr.JOB_WORKER_ID)
+_CALLERS = ("standard", "sip", "connector")
+
+
+def _find_caller(people: dict[str, Participant], sid: str) -> None:
+    """Mark the caller; where the session's own span is missing, the first who can be one."""
+    if sid in people:
+        people[sid].caller = True
+    elif not any(one.caller for one in people.values()):
+        first = next((one for one in people.values() if one.kind in _CALLERS), None)
+        if first is not None:
+            first.caller = True
+
+
+def _take(people: dict[str, Participant], values: Any, at: float) -> None:
+    sid, event = text(values, attr.PARTICIPANT_SID), text(values, attr.PARTICIPANT_EVENT)
+    one = people.setdefault(sid, Participant(sid=sid, kind=text(values, attr.PARTICIPANT_KIND)))
+    one.caller = one.caller or flag(values, attr.PARTICIPANT_CALLER)
+    one.identity = text(values, attr.PARTICIPANT_IDENTITY) or one.identity
+    one.name = text(values, attr.PARTICIPANT_NAME) or one.name
+    one.metadata = text(values, attr.PARTICIPANT_METADATA) or one.metadata
+    one.attributes = _object(text(values, attr.PARTICIPANT_ATTRIBUTES)) or one.attributes
+    one.sip = {**one.sip, **{key: text(values, name) for name, key in _PLAIN.items() if name in values}}
+    if event == "left":
+        one.left_at, one.disconnect_reason = at, text(values, attr.PARTICIPANT_REASON)
+    elif one.joined_at is None:
+        one.joined_at = at
+
+
+def _object(value: str) -> dict[str, str]:
+    try:
+        found = json.loads(value) if value else {}
+    except (ValueError, RecursionError):
+        return {}
+    return {str(key): str(one) for key, one in found.items()} if isinstance(found, dict) else {}

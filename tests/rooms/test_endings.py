@@ -1,0 +1,208 @@
+"""How calls end in a real room: whoever dies, the trace says how it ended, and is complete only where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from livekit_otel import SessionReport
+from livekit_otel import attributes as attr
+from livekit_otel.demo import script
+from tests.backends.fixtures import need
+from tests.backends.process import wait_until
+
+from .caller import Caller, open_room
+from .server import LiveKitServer
+from .worker import ROOT, Worker
+
+pytestmark = pytest.mark.room
+
+BROKE_OFF = "session.end is missing"
+
+
+@pytest.fixture(scope="module")
+def calls(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SessionReport]]:
+    """Calls that end in four ways, at once on one worker: the reports by room."""
+    need("livekit")
+    with Worker(livekit, tmp_path_factory.mktemp("endings")) as running:
+        asyncio.run(_all(livekit, running))
+        running.wait_until_over("silent", "two", "dropped")
+        yield running.rebuilt()
+
+
+async def _all(server: LiveKitServer, running: Worker) -> None:
+    await open_room(server, "dropped")
+    command = [sys.executable, "-m", "tests.rooms.test_endings", server.http, "dropped"]
+    dead = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    await asyncio.gather(_silent(server), _two(server), _killed(server, running))
+    await asyncio.to_thread(running.wait_for, "dropped", "speaking")
+    dead.kill()
+    await dead.wait()
+
+
+async def _silent(server: LiveKitServer) -> None:
+    await open_room(server, "silent")
+    async with Caller(server, "silent") as caller:
+        await caller.listen(1)
+
+
+async def _two(server: LiveKitServer) -> None:
+    await open_room(server, "two")
+    async with Caller(server, "two", identity="first") as first:
+        await first.listen(1)
+        async with Caller(server, "two", identity="second"):
+            await first.say(script.QUESTION)
+            await first.listen(2)
+
+
+async def story(server: LiveKitServer, room: str, act: Callable[[], Awaitable[None]]) -> None:
+    """The agent tells its long story; ``act`` in the middle of it."""
+    await open_room(server, room)
+    async with Caller(server, room) as caller:
+        await caller.listen(1)
+        await caller.say(script.STORY)
+        await caller.hears(2)
+        await asyncio.sleep(2.0)
+        await act()
+
+
+async def _killed(server: LiveKitServer, running: Worker) -> None:
+    async def kill() -> None:
+        os.kill(running.pid_of("killed"), signal.SIGKILL)
+
+    await story(server, "killed", kill)
+
+
+def words_under_way(report: SessionReport) -> None:
+    """The story is the last turn's, as far as its voice was given it, with the wait before it."""
+    turn = report.turns[-1]
+    assert (turn.user_text, turn.agent_text, turn.unfinished) == (script.STORY, script.HISTORY, True)
+    assert turn.latency.e2e_latency is not None
+    assert 0.5 < turn.latency.e2e_latency < 4.0
+    assert sum(turn.silence.values()) == pytest.approx(turn.latency.e2e_latency, abs=1e-6)
+
+
+def test_a_caller_who_drops_dead(calls: dict[str, SessionReport]) -> None:
+    """A caller whose process is killed leaves with a reason, and the call is closed and complete."""
+    report = calls["dropped"]
+    assert report.caller is not None
+    assert report.caller.left_at is not None
+    assert report.caller.disconnect_reason not in ("", "client_initiated")
+    assert (report.complete, report.close_reason is not None) == (True, True), report.warnings
+
+
+def test_a_job_that_is_killed(calls: dict[str, SessionReport]) -> None:
+    """A job that is killed while the agent speaks: its words under way are there, and that the end is missing."""
+    report = calls["killed"]
+    assert (report.complete, report.close_reason) == (False, None)
+    assert any(BROKE_OFF in warning for warning in report.warnings)
+    words_under_way(report)
+    assert report.to_dict()["duration_ms"] > 5_000
+    assert report.to_dict()["tags"] == ["early"]
+
+
+def test_a_caller_who_never_speaks(calls: dict[str, SessionReport]) -> None:
+    """Who only listens to the greeting was in a whole call with one turn."""
+    report = calls["silent"]
+    assert (report.complete, report.close_reason) == (True, "CR_PARTICIPANT_DISCONNECTED"), report.warnings
+    assert [turn.agent_text for turn in report.turns] == ["Hello, this is silent."]
+    assert report.startup is not None
+    assert report.startup.total is not None
+    assert report.startup.stages.keys() >= {"accept", "assign", "process", "job", "room", "session", "first_audio"}
+
+
+def test_two_callers_in_one_room(calls: dict[str, SessionReport]) -> None:
+    """Both are known, and which of them the session listened to."""
+    report = calls["two"]
+    assert report.complete, report.warnings
+    people = {one.identity: one.caller for one in report.room_info.participants if one.kind == "standard"}
+    assert people == {"first": True, "second": False}
+    assert report.turns[-1].user_text == script.QUESTION
+
+
+@pytest.mark.parametrize("how", ["drained", "twice", "group"])
+def test_a_worker_that_is_told_to_end(how: str, livekit: LiveKitServer, worker: Callable[..., Worker]) -> None:
+    """SIGTERM once: the call goes on to its end, and is complete. Twice, or to the whole group: the job dies while the
+    agent speaks, and the trace has what it said, and is not complete."""
+    running = worker()
+    parent = running.pid
+
+    async def act() -> None:
+        if how == "group":
+            for process in (psutil.Process(parent), *psutil.Process(parent).children(recursive=True)):
+                process.send_signal(signal.SIGTERM)
+            return
+        os.kill(parent, signal.SIGTERM)
+        if how == "twice":
+            job = running.pid_of("room")
+            await asyncio.sleep(1.0)
+            os.kill(parent, signal.SIGTERM)
+            # the job notices that its worker is gone; the caller stays as long
+            await asyncio.to_thread(wait_until, "the job is gone", lambda: _is_zombie(job), 30.0)
+
+    asyncio.run(story(livekit, "room", act))
+    if how == "drained":
+        running.wait_until_over("room")
+    wait_until("the worker is gone", lambda: _is_zombie(parent), 30.0)
+    wait_until("the trace has arrived", lambda: "room" in running.rebuilt(), 10.0)
+    time.sleep(1.0)
+    report = running.rebuilt()["room"]
+    if how == "drained":
+        assert (report.complete, report.close_reason) == (True, "CR_PARTICIPANT_DISCONNECTED"), report.warnings
+        return
+    assert (report.complete, report.close_reason) == (False, None)
+    words_under_way(report)
+    assert report.to_dict()["duration_ms"] > 5_000
+    assert len(report.warnings) == 1, report.warnings
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process is gone, or waits to be."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_server_that_restarts(tmp_path: Path) -> None:
+    """The server is gone for seconds in the middle of a call: the outage is in the trace, and how the call ended."""
+    need("livekit")
+    with LiveKitServer(tmp_path / "server") as server, Worker(server, tmp_path / "worker") as running:
+
+        async def hold() -> None:
+            await open_room(server, "room")
+            async with Caller(server, "room") as caller:
+                await caller.listen(1)
+                await asyncio.to_thread(server.kill)
+                await asyncio.sleep(3.0)
+                await asyncio.to_thread(server.start)
+                await asyncio.sleep(12.0)
+
+        asyncio.run(hold())
+        running.stop()
+        (report,) = running.rebuilt().values()
+    assert report.room_info.outages
+    outage = report.room_info.outages[0]
+    assert outage.event in ("reconnected", "disconnected", "session_ended")
+    assert outage.ended_at - outage.started_at > 1.0
+    assert any(span.kind == attr.KIND_CONNECTION for span in report.spans)
+
+
+async def _speak_until_killed(url: str, room: str) -> None:
+    """A caller in a process of its own, which somebody kills."""
+    server = LiveKitServer.__new__(LiveKitServer)
+    server.http, server.url = url, url.replace("http", "ws")
+    async with Caller(server, room):
+        await asyncio.sleep(120)
+
+
+if __name__ == "__main__":
+    asyncio.run(_speak_until_killed(*sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""The worker as a process of its own, and what it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import livekit_otel
+from tests.backends.process import Server, wait_until
+
+from .server import KEY, SECRET, LiveKitServer
+
+ROOT = Path(__file__).parents[2]
+
+
+class Worker(Server):
+    """``python -m tests.rooms.agent start``, registered with the server; ``options`` are its variables."""
+
+    def __init__(self, server: LiveKitServer, folder: Path, executor: str = "forkserver", **options: str) -> None:
+        env = {
+            "PYTHONPATH": str(ROOT),
+            "LIVEKIT_URL": server.url,
+            "LIVEKIT_API_KEY": KEY,
+            "LIVEKIT_API_SECRET": SECRET,
+            "ROOMS_FOLDER": str(folder),
+            "ROOMS_EXECUTOR": executor,
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+            **options,
+        }
+        self._registered = 0
+        super().__init__("worker", [sys.executable, "-m", "tests.rooms.agent", "start"], folder, env)
+
+    def start(self, seconds: float = 60.0) -> None:
+        self._registered = self.output().count("registered worker") + 1
+        super().start(seconds)
+
+    def is_ready(self) -> bool:
+        return self.output().count("registered worker") >= self._registered
+
+    def stop(self) -> None:
+        """End it, and all its children, whatever state they are in."""
+        children = psutil.Process(self.pid).children(recursive=True) if self._process is not None else []
+        super().stop()
+        for child in children:
+            if child.is_running():
+                child.send_signal(signal.SIGKILL)
+
+    # --- what it wrote -----------------------------------------------------------------------------------
+
+    def log_of(self, room: str) -> list[dict[str, Any]]:
+        """What happened in a room, in order."""
+        file = self.folder / f"{room}.log"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def pid_of(self, room: str) -> int:
+        """The process that runs the room's job."""
+        return int(self.log_of(room)[0]["pid"])
+
+    def wait_for(self, room: str, what: str, seconds: float = 30.0, count: int = 1) -> None:
+        """Wait until something has happened in a room so often."""
+
+        def happened() -> bool:
+            return sum(line["what"] == what for line in self.log_of(room)) >= count
+
+        wait_until(f"{what} in {room}", happened, seconds)
+
+    def report_of(self, room: str, who: str = "livekit") -> dict[str, Any]:
+        """LiveKit's own report: its last one, or (``user``) the one that ``on_session_end`` made."""
+        found: dict[str, Any] = json.loads((self.folder / f"{room}.{who}.json").read_text())
+        return found
+
+    def spans(self) -> list[livekit_otel.SpanRecord]:
+        """All spans that arrived, of all rooms."""
+        return list(livekit_otel.read_spans(str(self.folder / "traces")))
+
+    def rebuilt(self) -> dict[str, livekit_otel.SessionReport]:
+        """The reports of all rooms, from the traces alone."""
+        return {report.room: report for report in livekit_otel.build_reports(self.spans())}
+
+    def wait_until_over(self, *rooms: str, seconds: float = 45.0) -> None:
+        """Wait until the rooms' jobs have made LiveKit's last report, and their traces have arrived."""
+
+        def over() -> bool:
+            jobs = {self.log_of(room)[0]["job"] for room in rooms if self.log_of(room)}
+            return len(jobs) == len(rooms) and all((self.folder / f"{room}.livekit.json").exists() for room in rooms)
+
+        wait_until(f"reports of {rooms}", over, seconds)
+        if os.environ.get("ROOMS_EXECUTOR") != "thread":
+            time.sleep(1.0)

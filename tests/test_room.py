@@ -1,0 +1,277 @@
+"""Who is in a job's room, how the call came about, and what became of its connection: on spans, and in the report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from livekit import rtc
+from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents.testing import fake_job_context
+from livekit.rtc._proto import participant_pb2
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import livekit_otel
+from livekit_otel import SpanRecord
+from livekit_otel import attributes as attr
+from livekit_otel.report.render_json import to_document
+from livekit_otel.report.view import facts
+from livekit_otel.spans import from_sdk
+from tests.kit import clock
+from tests.kit.run import Call, quiet
+from tests.kit.trace import switch_off
+from tests.kit.voice import FakeLLM
+
+NUMBER = "+15105550123"
+
+
+@pytest.fixture(autouse=True)
+def _off() -> Iterator[None]:
+    switch_off()
+    yield
+    switch_off()
+
+
+class HereRoom(rtc.Room):
+    """LiveKit's room without a server: who is there is decided here, events are the room's own."""
+
+    connected = True
+
+    def isconnected(self) -> bool:
+        return self.connected
+
+    @property
+    def metadata(self) -> str:
+        return "shop floor"
+
+    def join(self, identity: str, **more: Any) -> rtc.RemoteParticipant:
+        info = participant_pb2.ParticipantInfo(sid=f"PA_{identity}", identity=identity, **more)
+        participant = rtc.RemoteParticipant(participant_pb2.OwnedParticipant(info=info))
+        self._remote_participants[identity] = participant
+        return participant
+
+    def enters(self, identity: str, **more: Any) -> rtc.RemoteParticipant:
+        participant = self.join(identity, **more)
+        self.emit("participant_connected", participant)
+        return participant
+
+    def leaves(self, participant: rtc.RemoteParticipant, reason: int) -> None:
+        participant._info.disconnect_reason = reason  # type: ignore[assignment]
+        del self._remote_participants[participant.identity]
+        self.emit("participant_disconnected", participant)
+
+
+Script = Callable[[JobContext, HereRoom, AgentSession[Any]], Awaitable[None]]
+
+
+def text_session(call: Call) -> AgentSession[Any]:
+    async def reply(stream: Any, items: list[Any]) -> None:
+        await stream.text("an answer")
+
+    return AgentSession(llm=FakeLLM(reply), vad=None, turn_handling={"turn_detection": None})
+
+
+def hold(script: Script, *, session: Callable[[Call], AgentSession[Any]] = text_session, **options: Any) -> Any:
+    """The spans of a call in a room, in the order in which they ended, and the job's report."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    livekit_otel.set_tracer_provider(provider, native_spans=False, **options)
+
+    async def main() -> None:
+        room = HereRoom()
+        with fake_job_context(room=room, job_metadata="of the dispatch") as ctx:
+            ctx._info.worker_id = "AW_7"
+            ctx.job.dispatch_id = "AD_7"
+            await script(ctx, room, session(Call(ctx)))
+
+    with quiet():
+        clock.run(main())
+    spans = [from_sdk(span) for span in exporter.get_finished_spans()]
+    return spans, livekit_otel.build_report(spans)
+
+
+async def _people(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+    room.join("agent", kind=rtc.ParticipantKind.PARTICIPANT_KIND_AGENT)
+    await session.start(Agent(instructions="Answer."))
+    await asyncio.sleep(1)
+    sip = {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER, "tier": "gold"}
+    caller = room.enters(
+        "bob", name="Bob", metadata="vip", attributes=sip, kind=rtc.ParticipantKind.PARTICIPANT_KIND_SIP
+    )
+    listener = room.enters("mallory")
+    await session.run(user_input="a question")
+    caller._info.attributes["tier"] = "silver"
+    room.emit("participant_attributes_changed", {"tier": "silver"}, caller)
+    await asyncio.sleep(1)
+    room.emit("reconnecting")
+    await asyncio.sleep(7)
+    room.emit("reconnected")
+    room.leaves(caller, rtc.DisconnectReason.CLIENT_INITIATED)
+    room.leaves(listener, rtc.DisconnectReason.PARTICIPANT_REMOVED)
+    await session.aclose()
+
+
+def test_everyone_is_known() -> None:
+    """The report has everybody with joins, changes and departures, and says whom the session listened to."""
+    spans, report = hold(_people)
+    people = {one.identity: one for one in report.room_info.participants}
+    assert {name: (one.kind, one.caller, one.disconnect_reason) for name, one in people.items()} == {
+        "agent": ("agent", False, ""),
+        "bob": ("sip", True, "client_initiated"),
+        "mallory": ("standard", False, "participant_removed"),
+    }
+    bob = report.caller
+    assert bob is not None
+    assert (bob.name, bob.metadata, bob.attributes["tier"]) == ("Bob", "vip", "silver")
+    assert bob.sip == {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER}
+    assert (bob.left_at or 0) - (bob.joined_at or 0) == pytest.approx(8.0, abs=1.0)
+    room = report.room_info
+    assert (room.metadata, room.dispatch_id, room.dispatch_metadata, room.worker_id) == (
+        "shop floor",
+        "AD_7",
+        "of the dispatch",
+        "AW_7",
+    )
+    (session,) = [span for span in spans if span.kind == attr.KIND_SESSION]
+    assert session.attributes[attr.PARTICIPANT_IDENTITY] == "bob"
+    assert session.attributes[attr.PARTICIPANT_REASON] == "client_initiated"
+    assert session.attributes[attr.SIP["sip.callID"]] == "SCL_1"
+
+
+def test_an_outage_is_a_span() -> None:
+    """The seconds without a connection are a span of their own, and a line of the report."""
+    _, report = hold(_people)
+    (outage,) = report.room_info.outages
+    assert (outage.event, outage.ended_at - outage.started_at) == ("reconnected", pytest.approx(7.0, abs=0.01))
+    assert facts(report)["outages"].endswith("7.0 s, reconnected")
+
+
+def test_what_readers_see() -> None:
+    """The header names the caller, the dispatch and the reason; JSON has everything."""
+    _, report = hold(_people)
+    shown = facts(report)
+    assert shown["caller"] == f"Bob (bob), {NUMBER}, SIP call SCL_1, vip, and 1 more in the room"
+    assert (shown["dispatch"], shown["left"]) == ("AD_7, of the dispatch", "client initiated")
+    document = to_document(report, full=True)["livekit_otel"]["room"]
+    assert [one["identity"] for one in document["participants"]] == ["agent", "bob", "mallory"]
+
+
+def test_without_content_nobody_is_named() -> None:
+    """Without content there are ids, kinds and reasons, and no names, numbers or metadata."""
+    spans, report = hold(_people, allow_pii=False)
+    written = repr([dict(span.attributes) for span in spans]).replace("PA_bob", "").replace("PA_mallory", "")
+    assert not [
+        word for word in ("bob", "Bob", "mallory", NUMBER, "vip", "gold", "shop floor", "of the d") if word in written
+    ]
+    assert report.caller is not None
+    assert (report.caller.kind, report.caller.sip) == ("sip", {"sip.callID": "SCL_1"})
+    assert report.room_info.dispatch_id == "AD_7"
+
+
+def test_names_go_through_redact() -> None:
+    """With redact, identity, number, metadata and attributes are recorded as it returns them."""
+    spans, _ = hold(_people, redact=lambda text, kind: text.replace(NUMBER, "[PHONE]").replace("vip", "[X]"))
+    written = repr([dict(span.attributes) for span in spans])
+    assert NUMBER not in written
+    assert "vip" not in written
+    assert "[PHONE]" in written
+
+
+def test_a_killed_call_has_its_caller() -> None:
+    """What is there of a call that broke off says who called."""
+    spans, whole = hold(_people)
+    left = next(span for span in spans if span.attributes.get(attr.PARTICIPANT_EVENT) == "left")
+    report = livekit_otel.build_report([span for span in spans if span.end_ns < left.start_ns])
+    assert report.caller is not None
+    assert (report.caller.identity, report.caller.left_at) == ("bob", None)
+    assert report.room_info.dispatch_metadata == whole.room_info.dispatch_metadata
+
+
+# --- session_attributes ---------------------------------------------------------------------------------------------
+
+
+def _asks(asked: list[str]) -> Callable[[Any, Any], dict[str, str]]:
+    def attributes(job: JobContext, session: AgentSession[Any]) -> dict[str, str]:
+        asked.append(",".join(job.room.remote_participants) if job.room.isconnected() else "not connected")
+        return {"user.id": asked[-1], "session.id": "of the user"}
+
+    return attributes
+
+
+def test_without_a_room_the_user_is_asked_at_once() -> None:
+    """A room that is connected, or none, is not waited for."""
+    asked: list[str] = []
+    spans, _ = hold(_people, session_attributes=_asks(asked))
+    assert asked == ["agent"]
+    assert {span.attributes["user.id"] for span in spans} == {"agent"}
+
+
+# --- start-up -------------------------------------------------------------------------------------------------------
+
+
+def spoken(call: Call) -> AgentSession[Any]:
+    call.caller.says("hello there", 2.0)
+    return call.session()
+
+
+def started(spans: list[SpanRecord]) -> SpanRecord:
+    (span,) = [span for span in spans if span.kind == attr.KIND_SESSION_STARTUP]
+    return span
+
+
+def test_from_dispatch_to_the_first_word() -> None:
+    """The stages from the dispatch to the first audio are those of the job, the room and the session, and sum up."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        now = clock.EPOCH
+        info = ctx._info
+        info.received_at, info.accepted_at, info.assigned_at, info.launched_at = now, now + 0.1, now + 0.3, now + 0.6
+        await asyncio.sleep(1.0)
+        ctx._on_setup()
+        await asyncio.sleep(0.25)
+        await session.start(Agent(instructions="Answer."))
+        session.say("good day")
+        await asyncio.sleep(3.0)
+        await session.aclose()
+
+    spans, report = hold(script, session=lambda call: call.session())
+    startup = report.startup
+    assert startup is not None
+    (playback,) = [span for span in spans if span.kind == attr.KIND_PLAYBACK]
+    assert startup.total == pytest.approx(playback.start_ns / 1e9 - clock.EPOCH, abs=1e-6)
+    assert sum(startup.stages.values()) == pytest.approx(startup.total, abs=1e-9)
+    expected = {"accept": 0.1, "assign": 0.2, "process": 0.3, "job": 0.4, "setup": 0.25}
+    assert {name: startup.stages[name] for name in expected} == pytest.approx(expected, abs=1e-3)
+    assert (startup.user_first, list(startup.stages)[-1]) == (False, "first_audio")
+    assert facts(report)["startup"].startswith("first word ")
+    early = livekit_otel.build_report([span for span in spans if span.kind == attr.KIND_SESSION_START])
+    assert early.startup is not None, "also after a crash"
+    assert early.startup.stages.keys() >= expected.keys()
+    shown: dict[str, Any] = to_document(report, full=True)["livekit_otel"]["startup"]
+    assert json.loads(json.dumps(shown))["total"] == startup.total
+
+
+def test_a_session_in_which_nothing_was_heard() -> None:
+    """Where nobody hears anything there is no total."""
+    spans, report = hold(_people)
+    assert report.startup is not None
+    assert (report.startup.total, report.startup.user_first) == (None, None)
+    assert attr.STARTUP_TOTAL not in started(spans).attributes
+
+
+def test_the_user_spoke_first() -> None:
+    """Where the first audio answers the user, the start-up says so: it has the user's words in it."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        await session.start(Agent(instructions="Answer."))
+        await asyncio.sleep(8.0)
+        await session.aclose()
+
+    _, report = hold(script, session=spoken)
+    assert report.startup is not None
+    assert report.startup.user_first is True
