@@ -12,6 +12,8 @@ JUDGED = "How speech over the agent's was judged is in no span: a turn may be jo
 WITHHELD = "Content is withheld, and with it the one sign that there was a transcript."
 DISCARDED = "A reply that was made ahead, and its turn's end, when no reply was wanted after all."
 STT_UNUSED = "LiveKit names the recognizer also on the turn of a user whom it did not hear."
+BY_RECOGNIZER = "Where the recognizer ends turns, the spans say when it heard the end of the speech, not when VAD did."
+NO_RESPONSE = "What a realtime model says of no response (usage), or of one that failed, is in no span."
 OUT_OF_TURN = "A wait that two agents share counts as nobody's."
 
 _WORDS = {"conversation", "words"}
@@ -29,6 +31,15 @@ KNOWN: dict[str, dict[str, str]] = {
             "amd_before_a_realtime_model",
         )
     },
+    "realtime_failed_response": {**dict.fromkeys(_WORDS, REALTIME), "end reason": NO_RESPONSE},
+    "realtime_usage_of_no_response": {**dict.fromkeys(_WORDS, REALTIME), "realtime usage": NO_RESPONSE},
+    "recognizer_that_is_faster_than_vad": dict.fromkeys(
+        {
+            *("stopped_speaking_at", "transcription_delay", "end_of_turn_delay", "e2e_latency", "answer_latency"),
+            *("wait", "silence by stage"),
+        },
+        BY_RECOGNIZER,
+    ),
     "handoff_to_a_realtime_model": dict.fromkeys(
         {
             *_WORDS,

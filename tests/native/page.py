@@ -21,7 +21,8 @@ def layers() -> str:
     from .known import KNOWN
 
     found = compared()
-    reasons = list(dict.fromkeys(why for differing in KNOWN.values() for why in differing.values()))
+    found_in = found.differing()
+    reasons = list(dict.fromkeys(why for name in KNOWN if name in found_in for why in KNOWN[name].values()))
     rows = ["| | compared | equal | apart at most | differs because |", "|---|--:|--:|--:|---|"]
     for what in (*OF_SESSIONS, *OF_TURNS):
         wrong = [one for one in found.differences if one.what == what]
