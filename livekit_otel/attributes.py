@@ -1153,5 +1153,78 @@ LANGFUSE_WORDS: dict[str, tuple[str | None, str | None]] = {
     KIND_LLM: (INPUT_MESSAGES, OUTPUT_MESSAGES),
     KIND_REALTIME: (INPUT_MESSAGES, OUTPUT_MESSAGES),
 }
+# --- LiveKit's own spans: what a dialect reads of them where a call has no pipeline spans -----------
+#: Python 1.7.0 to 1.8.9: what it is -> the attribute. Names of ours stand for themselves.
+NATIVE_PYTHON: dict[str, str] = {
+    "job_id": "lk.job_id",
+    "room_sid": "lk.room_sid",
+    "room_name": "lk.pii.room_name",
+    "agent_name": "lk.agent_name",
+    "agent_label": "lk.agent_label",
+    "previous_agent_label": "lk.previous_agent_label",
+    "close_reason": "lk.close_reason",
+    "speech_id": "lk.speech_id",
+    "user_text": "lk.pii.user_transcript",
+    "confidence": "lk.transcript_confidence",
+    "transcription_delay": "lk.transcription_delay",
+    "end_of_turn_delay": "lk.end_of_turn_delay",
+    "on_user_turn_completed_delay": "lk.on_user_turn_completed_delay",
+    "e2e_latency": "lk.e2e_latency",
+    "stt_events": "lk.stt.events",
+    "eou_source": "lk.eou.source",
+    "eou_outcome": "lk.eou.outcome",
+    "eou_probability": "lk.eou.probability",
+    "eou_threshold": "lk.eou.unlikely_threshold",
+    "eou_delay": "lk.eou.endpointing_delay",
+    "is_interruption": "lk.is_interruption",
+    "interruption_probability": "lk.interruption.probability",
+    "interrupted": "lk.interrupted",
+    "interruption_source": "lk.interruption.source",
+    "playout_position": "lk.playout.position",
+    "user_input": "lk.pii.user_input",
+    "response_text": "lk.pii.response.text",
+    "function_calls": "lk.pii.response.function_calls",
+    "chat_ctx": "lk.pii.chat_ctx",
+    "input_delta": "lk.input.delta",
+    "ttft": "lk.response.ttft",
+    "ttfb": "lk.response.ttfb",
+    "retry_count": "lk.retry_count",
+    "llm_metrics": "lk.llm_metrics",
+    "tts_metrics": "lk.tts_metrics",
+    "realtime_metrics": "lk.realtime_model_metrics",
+    "tts_text": "lk.pii.input_text",
+    "tool_call_id": "lk.function_tool.id",
+    "tool_name": "lk.function_tool.name",
+    "tool_is_error": "lk.function_tool.is_error",
+    "tool_arguments": "lk.pii.function_tool.arguments",
+    "tool_output": "lk.pii.function_tool.output",
+    **{
+        name: name
+        for name in (
+            *(CONVERSATION_ID, AGENT_NAME, PROVIDER_NAME, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, OPERATION_NAME),
+            *(RESPONSE_FINISH_REASONS, TIME_TO_FIRST_CHUNK, ERROR_TYPE),
+        )
+    },
+}
+#: Python before 1.7.0 (seen: 1.5.18): content has no ``pii`` segment.
+NATIVE_PYTHON_OLDER: dict[str, str] = {
+    field: name.replace("lk.pii.", "lk.") for field, name in NATIVE_PYTHON.items() if name.startswith("lk.pii.")
+}
+#: Node.js (seen: 1.9.0, 1.8.1, 1.6.4): the names of both, and these. Delays of ``user_turn`` are milliseconds, metrics
+#: have names like ``ttftMs``: ``dialects/node.py`` makes them Python's.
+NATIVE_NODE: dict[str, str] = {"tool_call_id": TOOL_CALL_ID}
+#: LiveKit's spans that say that there was a session, and those that say when it was and what became of it.
+NATIVE_SESSION = "agent_session"
+#: Spans by which a server is searched for calls that have no others: the first that it knows.
+NATIVE_SIGNS = (NATIVE_SESSION, "user_turn", "agent_turn")
+NATIVE_EVIDENCE = frozenset({NATIVE_SESSION, "session_start", "user_turn", "agent_turn"})
+#: The spans that a report is made of.
+NATIVE_SPANS = NATIVE_EVIDENCE | {
+    *("job_entrypoint", "session_close", "start_agent_activity", "resume_agent_activity", "update_agent", "amd"),
+    *("on_enter", "on_exit", "on_user_turn_completed", "user_speaking", "eou_wait", "eou_detection"),
+    *("agent_speaking", "llm_node", "llm_request", "llm_request_run", "realtime_inference", "realtime_metrics"),
+    *("tts_node", "tts_stream_adapter", "tts_fallback_adapter", "tts_request", "tts_request_run", "function_tool"),
+}
+
 #: The resource attribute that services are known by.
 SERVICE_NAME = "service.name"

@@ -7,7 +7,7 @@ can have had. Whatever is not the type that was asked for is absent: None, false
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
 import msgspec
 
@@ -24,6 +24,7 @@ __all__ = [
     "attribute_limit",
     "finite",
     "flag",
+    "found_above",
     "from_sdk",
     "is_ours",
     "nanoseconds",
@@ -127,6 +128,25 @@ def from_sdk(span: ReadableSpan) -> SpanRecord:
         resource=cast("Mapping[str, AttributeValue]", span.resource.attributes),
         dropped_attributes=span.dropped_attributes,
     )
+
+
+class _Child(Protocol):
+    @property
+    def parent_id(self) -> str | None: ...
+
+
+def found_above(span_id: str, spans: Mapping[str, _Child], known: dict[str, str]) -> str:
+    """What is ``known`` of the nearest span above one, or of itself; empty where there is none. What was found is known
+    then of each span on the way."""
+    way: list[str] = []
+    # a damaged file may hold circles
+    while span_id in spans and span_id not in known:
+        known[span_id] = ""
+        way.append(span_id)
+        span_id = spans[span_id].parent_id or ""
+    found = known.get(span_id, "")
+    known.update(dict.fromkeys(way, found))
+    return found
 
 
 _STATUS: tuple[SpanStatus, SpanStatus, SpanStatus] = ("unset", "ok", "error")

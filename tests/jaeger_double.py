@@ -46,7 +46,7 @@ class Jaeger:
         found = [
             part
             for part in self._services.get(asked.one("query.serviceName"), [])
-            if self._old or any(wanted.items() <= _texts(span).items() for span in _spans(part))
+            if self._old or any(_matches(span, wanted, asked) for span in _spans(part))
         ]
         ids = {span["traceId"] for part in found for span in _spans(part)}
         kept = sorted(ids)[: int(asked.one("query.searchDepth"))]
@@ -69,6 +69,10 @@ class Jaeger:
 
 def _spans(part: dict[str, Any]) -> list[dict[str, Any]]:
     return [span for scope in part["scopeSpans"] for span in scope["spans"]]
+
+
+def _matches(span: dict[str, Any], wanted: dict[str, str], asked: Asked) -> bool:
+    return wanted.items() <= _texts(span).items() and asked.one("query.operationName", span["name"]) == span["name"]
 
 
 def _texts(span: dict[str, Any]) -> dict[str, str]:

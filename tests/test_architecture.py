@@ -33,7 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "processor": {*BASE, "turns"},
     "instrumentation": {*BASE, "journal", "provider", "redaction"},
     "exporters": {*BASE, "provider"},
-    "report": {*BASE, "turns", "journal"},
+    "dialects": BASE,
+    "report": {*BASE, "turns", "journal", "dialects"},
     "readers": {*BASE, "otlp", "transport"},
     "replay": {*BASE, "otlp", "transport"},
     "doctor": {*BASE, "otlp", "transport", "instrumentation"},
@@ -50,7 +51,7 @@ CIRCLE: set[str] = set()
 LINES = 250
 #: Files above the limit, with the lines that they may have at most. Shorter ones get a smaller number, or leave.
 LONG_FILES = {
-    "livekit_otel.attributes": 1_140,  # a table, as long as the schema
+    "livekit_otel.attributes": 1_240,  # a table, as long as the schema
 }
 BODY_LINES = 40
 LONG_FUNCTIONS: dict[str, int] = {}

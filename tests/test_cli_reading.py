@@ -124,9 +124,9 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ("report", tmp_path / "none"): f"{tmp_path / 'none'}: no such file or directory; check the path",
         ("sessions", empty): f"{empty}: the file is empty; check that spans were exported and flushed",
         ("sessions", csv): f"{csv}: not a trace (line 1: JSON is malformed: invalid character (byte 0)); {reads}",
-        ("sessions", foreign): f"{foreign}: holds no livekit_otel session; was the call traced with livekit_otel?",
-        ("report", foreign): f"{foreign}: no livekit_otel session among the spans; "
-        "was the call traced with livekit_otel?",
+        ("sessions", foreign): f"{foreign}: holds no session, neither of livekit_otel nor of LiveKit's own tracing",
+        ("report", foreign): f"{foreign}: no session among the spans, neither of livekit_otel nor of LiveKit's own "
+        "tracing; is it the trace of a call?",
         ("report", one, "-s", "x"): f"{one}: no session 'x' among the spans; there are: S-one",
         ("report", pair): f"{pair}: 2 sessions are here, choose one by its id: S-one (2026-09-21 14:13:20 UTC), "
         "S-two (2026-09-21 14:15:00 UTC) (with --session, or --latest)",

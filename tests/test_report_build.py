@@ -215,7 +215,7 @@ def test_two_sessions_of_one_conversation() -> None:
 
 def test_no_session() -> None:
     """Without a pipeline span there is no report, and the message says what may be wrong."""
-    with pytest.raises(SessionNotFoundError, match="no livekit_otel session among the spans"):
+    with pytest.raises(SessionNotFoundError, match="no session among the spans"):
         build_report([])
     foreign = kit.records([dict(CALL.spans[0], attributes={"a": 1})])
     assert list(build_reports(foreign)) == []

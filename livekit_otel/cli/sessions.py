@@ -84,7 +84,7 @@ def sessions(
             every = [_listed_row(one) for one in listed]
     if not every:
         raise SessionNotFoundError(
-            f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
+            f"{shown(source)}: holds no session, neither of livekit_otel nor of LiveKit's own tracing"
         )
     rows = [row for row in every if _within(row, first, last)]
     if not rows:

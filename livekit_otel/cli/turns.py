@@ -137,7 +137,7 @@ def turns(
             rows += found
     if not sessions:
         raise SessionNotFoundError(
-            f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
+            f"{shown(source)}: holds no session, neither of livekit_otel nor of LiveKit's own tracing"
         )
     rows = _sorted([row for row in rows if row.turn["flags"] or not flagged], sort, desc)
     if format is Format.json:

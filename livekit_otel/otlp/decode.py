@@ -29,8 +29,13 @@ _raw_spans: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[
 _ODD = (ValueError, TypeError, OverflowError, RecursionError)
 
 
-def records(messages: Messages, *, all_scopes: bool, complain: Complain) -> Iterator[SpanRecord]:
-    """The spans of messages; ``complain`` is called with the reason for each part that cannot be read."""
+def records(
+    messages: Messages, *, all_scopes: bool, complain: Complain, native: Callable[[str], bool] | None = None
+) -> Iterator[SpanRecord]:
+    """The spans of messages; ``complain`` is called with the reason for each part that cannot be read.
+
+    ``native`` says of which traces LiveKit's own spans are wanted, too.
+    """
     for message in _unwrapped(messages):
         if isinstance(message, PartialMessage):
             for problem in message.problems:
@@ -40,17 +45,20 @@ def records(messages: Messages, *, all_scopes: bool, complain: Complain) -> Iter
             for scope_spans in resource_spans.scopeSpans or ():
                 scope = (scope_spans.scope.name if scope_spans.scope else None) or ""
                 # some backends drop the scope; then the span itself must identify this library
-                if not (all_scopes or scope == attr.SCOPE or not scope):
+                wanted = native if scope == attr.NATIVE_SCOPE and not all_scopes else None
+                if not (all_scopes or scope == attr.SCOPE or not scope or wanted):
                     continue
                 if resource is None:
                     resource = _resource(resource_spans, complain)
                 for span in _decoded(scope_spans.spans, complain):
+                    if wanted is not None and not wanted(span.traceId):
+                        continue
                     try:
                         record = _record(span, scope, resource)
                     except _ODD as error:
                         complain(f"a span was skipped: {error}")
                         continue
-                    if all_scopes or scope or attr.KIND in record.attributes:
+                    if all_scopes or scope or native is not None or attr.KIND in record.attributes:
                         yield record
 
 

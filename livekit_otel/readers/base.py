@@ -41,6 +41,7 @@ class Context(Protocol):
     """What a reader is told, and what it tells."""
 
     all_scopes: bool
+    native: Callable[[str], bool] | None
     bytes_total: int | None
 
     def problem(self, problem: Problem) -> None:
@@ -88,12 +89,15 @@ class SpanStream(Iterator[SpanRecord]):
         problems: what was skipped so far, the first hundred of them.
         problem_count: how many there were.
         bytes_read, bytes_total: progress; the total is None where it is not known.
+        native: of which traces, by their id, LiveKit's own spans are wanted, too; whoever builds reports sets it before
+            the first span is read.
         on_advance: called with the number of bytes when some more were read.
     """
 
     def __init__(self, reader: Reader, source: str, *, all_scopes: bool, on_problem: OnProblem | None) -> None:
         self.source = source
         self.all_scopes = all_scopes
+        self.native: Callable[[str], bool] | None = None
         self.problems: list[Problem] = []
         self.problem_count = 0
         self.bytes_read = 0

@@ -62,7 +62,8 @@ def _read_file(path: Path | None, context: Context) -> Iterator[SpanRecord]:
             for document in Documents(file, decode_file, report).read():
                 count = 0
                 complain = partial(report, document.line)
-                for record in records(document.message or (), all_scopes=context.all_scopes, complain=complain):
+                found = document.message or ()
+                for record in records(found, all_scopes=context.all_scopes, complain=complain, native=context.native):
                     count += 1
                     yield record
                 if not document.whole:

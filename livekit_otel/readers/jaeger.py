@@ -55,6 +55,10 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
     return _Search(remote, Backend(remote.shown, base, _WHAT, context, keys=keys, auth=auth), context).records()
 
 
+def _nothing(reason: str) -> None:
+    """Problems are those of the reading that follows a search."""
+
+
 class _Search:
     def __init__(self, remote: Remote, backend: Backend, context: Context) -> None:
         self._remote, self._backend, self._context = remote, backend, context
@@ -74,7 +78,8 @@ class _Search:
         def complain(reason: str) -> None:
             self._context.problem(Problem(self._remote.shown, None, reason))
 
-        for record in records(message, all_scopes=self._context.all_scopes, complain=complain):
+        context = self._context
+        for record in records(message, all_scopes=context.all_scopes, complain=complain, native=context.native):
             yield msgspec.structs.replace(record, attributes=restored(record.attributes))
 
     def _trace(self, trace_id: str) -> Iterator[Message]:
@@ -96,6 +101,20 @@ class _Search:
                     yield message
             if found and session:
                 return
+        if self._context.native is not None:
+            yield from self._native(services)
+
+    def _native(self, services: list[str]) -> Iterator[Message]:
+        """The traces of calls that LiveKit alone traced, which only the names of their spans tell from others."""
+        attributes = {attr.CONVERSATION_ID: self._remote.session} if self._remote.session else {}
+        for service in services:
+            for name in attr.NATIVE_SIGNS:
+                message = self._search(service, attributes, name)
+                if message is not None:
+                    found = {record.trace_id for record in records(message, all_scopes=True, complain=_nothing)}
+                    self._check_limit(service, len(found))
+                    yield message
+                    break
 
     def _of_service(self, service: str, name: str, value: str) -> Iterator[Message]:
         """The traces of a service that have a span with this attribute."""
@@ -103,7 +122,7 @@ class _Search:
         if message is None:
             return
         matching: dict[str, bool] = {}
-        for record in records(message, all_scopes=True, complain=lambda reason: None):
+        for record in records(message, all_scopes=True, complain=_nothing):
             matches = str(record.attributes.get(name, "")) == value
             matching[record.trace_id] = matching.get(record.trace_id, False) or matches
         if all(matching.values()):
@@ -134,7 +153,7 @@ class _Search:
         found = self._backend.json("/api/traces", parameters, _FoundV1).data or []
         return [trace.traceID.zfill(32) for trace in found]
 
-    def _search(self, service: str, attributes: dict[str, str]) -> Message | None:
+    def _search(self, service: str, attributes: dict[str, str], name: str = "") -> Message | None:
         remote = self._remote
         since, until = rfc3339(remote.since_ns), rfc3339(remote.until_ns)
         parameters = {
@@ -150,6 +169,7 @@ class _Search:
             "query.start_time_max": until,
             "query.num_traces": str(remote.limit),
             "query.raw_traces": "true",
+            **({"query.operationName": name, "query.operation_name": name} if name else {}),
         }
         try:
             return self._decode(self._backend.get("/api/v3/traces", parameters, missing=True))

@@ -89,17 +89,25 @@ class _Search:
         except ValueError as error:
             self._context.problem(Problem(self._remote.shown, None, f"a span was skipped: {error}"))
             return None
-        return record if self._context.all_scopes or attr.KIND in record.attributes else None
+        others = self._context.all_scopes or self._context.native is not None
+        return record if others or attr.KIND in record.attributes else None
 
     def _traces(self) -> list[str]:
         """Ids of the newest traces with sessions that match."""
         remote = self._remote
         window = {"fromStartTime": rfc3339(remote.since_ns), "toStartTime": rfc3339(remote.until_ns)}
         if not remote.session:
-            return self._newest([{**window, "name": name} for name in _SIGNS])
+            return self._newest([{**window, "name": name} for name in _SIGNS]) or self._native(window)
         return self._of_session(window if remote.bounded else {}) or self._newest(
             [{"filter": self._filter(name)} for name in _SIGNS]
         )
+
+    def _native(self, window: dict[str, str]) -> list[str]:
+        """The same of calls that LiveKit alone traced: the first name that is known."""
+        if self._context.native is None:
+            return []
+        searches = ([{**window, "name": name}] for name in attr.NATIVE_SIGNS)
+        return next(filter(None, map(self._newest, searches)), [])
 
     def _of_session(self, window: dict[str, str]) -> list[str]:
         """Traces whose ``session.id`` it is, which Langfuse knows as the session."""

@@ -71,16 +71,23 @@ class _Search:
         remote = self._remote
         window = {"start_time": rfc3339(remote.since_ns), "end_time": rfc3339(remote.until_ns)}
         if not remote.session:
-            return self._newest({**window, "name": list(_SIGNS)})
+            return self._newest({**window, "name": list(_SIGNS)}) or self._native(window)
         value = msgspec.json.encode(remote.session).decode()
         names = (attr.SESSION_ID, attr.BACKEND_SESSION_ID)
         searches = ({**window, "attribute": [f"{name}:{value}"]} for name in names)
-        return next(filter(None, map(self._newest, searches)), [])
+        own = next(filter(None, map(self._newest, searches)), [])
+        return own or self._native({**window, "attribute": [f"{attr.CONVERSATION_ID}:{value}"]})
 
-    def _newest(self, search: Mapping[str, Any]) -> list[str]:
+    def _native(self, search: Mapping[str, Any]) -> list[str]:
+        """The same of calls that LiveKit alone traced."""
+        if self._context.native is None:
+            return []
+        return self._newest({**search, "name": list(attr.NATIVE_SIGNS)}, ours=False)
+
+    def _newest(self, search: Mapping[str, Any], *, ours: bool = True) -> list[str]:
         found: dict[str, None] = {}
         for record in self._spans(search):
-            if attr.SESSION_ID in record.attributes and record.trace_id not in found:
+            if (attr.SESSION_ID in record.attributes) is ours and record.trace_id not in found:
                 if len(found) == self._remote.limit:
                     reason = f"only the newest {len(found)} traces were read; for others raise limit= or set until="
                     self._context.problem(Problem(self._remote.shown, None, reason))
@@ -117,11 +124,12 @@ class _Search:
             self._context.problem(Problem(self._remote.shown, None, reason))
 
         scopes = _scopes(spans, complain)
-        if not self._context.all_scopes:
+        if not self._context.all_scopes and self._context.native is None:
             scopes.pop()
         data = msgspec.json.encode({"resourceSpans": [{"scopeSpans": scopes}]})
         message = self._backend.decode(data, decode_message)
-        for record in records(message, all_scopes=self._context.all_scopes, complain=complain):
+        context = self._context
+        for record in records(message, all_scopes=context.all_scopes, complain=complain, native=context.native):
             yield msgspec.structs.replace(
                 record,
                 # stored to the microsecond, and sent as a float that is a little off

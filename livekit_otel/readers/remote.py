@@ -61,7 +61,8 @@ class Remote:
     def wants(self, record: SpanRecord) -> bool:
         """Whether the record belongs to the session that was asked for (any, when none was)."""
         found = record.attributes
-        return not self.session or self.session in (found.get(attr.SESSION_ID), found.get(attr.BACKEND_SESSION_ID))
+        names = (attr.SESSION_ID, attr.BACKEND_SESSION_ID, attr.CONVERSATION_ID)
+        return not self.session or self.session in (found.get(name) for name in names)
 
     def nothing(self, what: str, hint: str) -> SourceError:
         """The error for a search without a result."""

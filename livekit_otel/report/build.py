@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from .. import attributes as attr
+from ..dialects import NativeSpans, is_native
 from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..spans import SpanRecord
 from ..thresholds import Thresholds, check
 from .masks import MaskedSpans, own_session
 from .model import SessionReport
+from .native import OpenNative
 from .session import OpenSession
 from .values import clock
 
@@ -17,6 +20,7 @@ __all__ = ["build_report", "build_reports"]
 
 _NAMED = 10
 _Key = tuple[str, str]
+_Open: TypeAlias = OpenSession | OpenNative
 
 
 def build_reports(
@@ -29,6 +33,10 @@ def build_reports(
     in any order, a session may say nothing for an hour). Sessions whose ids were masked or removed on the way are
     distinguished by trace and session span, and come last. Spans of a session that was already yielded (duplicates) are
     dropped.
+
+    Traces without pipeline spans give the reports that LiveKit's own spans allow (see ``SessionReport.provenance``); in
+    those that have both, only the pipeline's count. Such a session is taken for whole when its own span has come and
+    20,000 native spans of other traces followed its last one.
 
     Args:
         spans: span records.
@@ -46,10 +54,14 @@ def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[Se
     opened: dict[_Key, OpenSession] = {}
     done: set[int] = set()
     masked = MaskedSpans()
+    natives = _natives(spans)
     for span in spans:
         session_id = own_session(span)
         if session_id is None:
+            if is_native(span):
+                yield from (_report_of(OpenNative(one, thresholds)) for one in natives.add(span))
             continue
+        natives.leave(span.trace_id)
         if not session_id:
             masked.add(span)
             continue
@@ -69,9 +81,19 @@ def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[Se
     problems = list(getattr(spans, "problems", ()))
     while opened:
         yield _report_of(opened.pop(next(iter(opened))), problems)
+    for native in natives.rest():
+        yield _report_of(OpenNative(native, thresholds), problems)
 
 
-def _report_of(session: OpenSession, problems: Iterable[object] = ()) -> SessionReport:
+def _natives(spans: Iterable[SpanRecord]) -> NativeSpans:
+    """Where LiveKit's own spans are collected; a stream of a reader is asked for them."""
+    natives = NativeSpans()
+    if hasattr(spans, "native"):
+        spans.native = natives.wants
+    return natives
+
+
+def _report_of(session: _Open, problems: Iterable[object] = ()) -> SessionReport:
     """Its report; where making it fails, one that says so: a damaged session takes no other one along."""
     try:
         return session.report(problems)
@@ -113,12 +135,16 @@ def build_report(
     wanted = session_id or ""
     opened: dict[_Key, OpenSession] = {}
     others: dict[str, None] = {}
-    masked = MaskedSpans()
+    masked, natives = MaskedSpans(), _natives(spans)
+    native: list[OpenNative] = []
     rest = iter(spans)
     for span in rest:
         own = own_session(span)
         if own is None:
+            if is_native(span):
+                native += _wanted((OpenNative(one, flagged_by) for one in natives.add(span)), wanted, others)
             continue
+        natives.leave(span.trace_id)
         if not own:
             masked.add(span)
             continue
@@ -135,12 +161,23 @@ def build_report(
         if whole and own == wanted:
             return session.report(getattr(spans, "problems", ()))
     _gather(opened, masked, flagged_by)
-    found = [session for session in opened.values() if _is(session, wanted)]
+    native += _wanted((OpenNative(one, flagged_by) for one in natives.rest()), wanted, others)
+    # where livekit_otel traced a call, others beside it that it did not trace are not what was asked for
+    found = [session for session in opened.values() if _is(session, wanted)] or native
     others.update(dict.fromkeys(session.session_id for session in opened.values() if session not in found))
     return _choose(found, wanted, list(others)).report(getattr(spans, "problems", ()))
 
 
-def _is(session: OpenSession, wanted: str) -> bool:
+def _wanted(sessions: Iterable[OpenNative], wanted: str, others: dict[str, None]) -> Iterator[OpenNative]:
+    """Those that were asked for; the ids of some others are noted."""
+    for session in sessions:
+        if _is(session, wanted):
+            yield session
+        elif len(others) <= _NAMED:
+            others[session.session_id] = None
+
+
+def _is(session: _Open, wanted: str) -> bool:
     return session.session_id.startswith(wanted) or session.conversation_id.startswith(wanted)
 
 
@@ -148,7 +185,7 @@ def _matches(span: SpanRecord, own: str, wanted: str) -> bool:
     return own.startswith(wanted) or str(span.attributes.get(attr.BACKEND_SESSION_ID, "")).startswith(wanted)
 
 
-def _choose(opened: list[OpenSession], wanted: str, others: list[str]) -> OpenSession:
+def _choose(opened: Sequence[_Open], wanted: str, others: list[str]) -> _Open:
     exact = [session for session in opened if session.session_id == wanted]
     found = exact or [s for s in opened if wanted and s.conversation_id == wanted] or opened
     if len(found) == 1:
@@ -158,10 +195,12 @@ def _choose(opened: list[OpenSession], wanted: str, others: list[str]) -> OpenSe
     if wanted and others:
         named = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
         raise SessionNotFoundError(f"no session {wanted!r} among the spans; there are: {named}")
-    raise SessionNotFoundError("no livekit_otel session among the spans; was the call traced with livekit_otel?")
+    raise SessionNotFoundError(
+        "no session among the spans, neither of livekit_otel nor of LiveKit's own tracing; is it the trace of a call?"
+    )
 
 
-def _starts(found: Iterable[OpenSession], rest: Iterable[SpanRecord]) -> dict[str, int]:
+def _starts(found: Iterable[_Open], rest: Iterable[SpanRecord]) -> dict[str, int]:
     """Ids and start times, also of the sessions that are only in ``rest``, whose spans are not kept."""
     starts = {session.session_id: session.start_ns for session in found}
     for span in rest:

@@ -10,12 +10,12 @@ from ..journal import RestoredSession
 from ..spans import text
 from .values import plain
 
-__all__ = ["close_reason", "complete_head", "name_of_reason"]
+__all__ = ["KEYS", "close_reason", "complete_head", "name_of_reason"]
 
 Dict = dict[str, Any]
 
 #: The keys of LiveKit 1.8.9, for a journal whose beginning is missing.
-_KEYS = (
+KEYS = (
     "job_id", "room_id", "room", "events", "audio_recording_path", "audio_recording_started_at", "options",
     "chat_history", "timestamp", "usage", "sdk_version", "agent_name", "tags", "duration_ms", "user_turns", "errors",
     "close_reason",
@@ -91,7 +91,7 @@ def _times(started_at: float, ended_at: float) -> Dict:
 
 
 def _from_span(start: Mapping[str, Any]) -> Dict:
-    head: Dict = dict.fromkeys(_KEYS)
+    head: Dict = dict.fromkeys(KEYS)
     head |= {
         "job_id": text(start, attr.SESSION_JOB_ID),
         "room_id": text(start, attr.SESSION_ROOM_ID),

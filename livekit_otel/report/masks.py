@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord
+from ..spans import SpanRecord, found_above
 
 __all__ = ["MaskedSpans", "is_mask", "masks_of", "own_session", "unmasked", "warnings_of"]
 
@@ -113,7 +113,7 @@ def _by_session_span(spans: dict[str, SpanRecord]) -> dict[str, list[SpanRecord]
     starts = sorted(_starts(spans, parents))
     above = {parent: parent for parent in parents}
     for span in spans.values():
-        own = _above(span.span_id, spans, above)
+        own = found_above(span.span_id, spans, above)
         if own not in groups:
             began = bisect_right(starts, span.start_ns, key=lambda one: one[0])
             own = starts[max(began - 1, 0)][1]
@@ -128,16 +128,3 @@ def _starts(spans: Mapping[str, SpanRecord], parents: Collection[str]) -> Iterat
         for parent in {span.span_id, span.parent_id or ""}.intersection(parents):
             starts[parent] = min(starts.get(parent, span.start_ns), span.start_ns)
     return ((start, parent) for parent, start in starts.items())
-
-
-def _above(span_id: str, spans: Mapping[str, SpanRecord], known: dict[str, str]) -> str:
-    """The session above a span, or the end of the way up where there is none; ``known`` has what was found before."""
-    way: list[str] = []
-    # a damaged file may hold circles
-    while span_id in spans and span_id not in known:
-        known[span_id] = ""
-        way.append(span_id)
-        span_id = spans[span_id].parent_id or ""
-    found = known.get(span_id, "")
-    known.update(dict.fromkeys(way, found))
-    return found

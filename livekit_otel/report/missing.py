@@ -121,12 +121,8 @@ def _schema(seen: Seen) -> list[ReportWarning]:
     newest = max((whole(span.attributes, attr.SCHEMA) or 0 for span in seen.spans), default=0)
     if newest <= attr.SCHEMA_VERSION:
         return []
-    return [
-        loss(
-            f"the trace has schema {newest}, and this version reads up to {attr.SCHEMA_VERSION}: what is new in it is "
-            "missing here; update livekit-otel"
-        )
-    ]
+    newer = f"the trace has schema {newest}, and this version reads up to {attr.SCHEMA_VERSION}"
+    return [loss(f"{newer}: what is new in it is missing here; update livekit-otel")]
 
 
 def _spans(seen: Seen) -> list[ReportWarning]:
@@ -158,12 +154,8 @@ def _dropped(seen: Seen) -> list[ReportWarning]:
     if not seen.dropped:
         return []
     spans = sum(bool(span.dropped_attributes) for span in seen.spans)
-    return [
-        loss(
-            f"{seen.dropped:,} attributes of {spans:,} spans were dropped by a limit of the SDK: "
-            "raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT, or record fewer session attributes"
-        )
-    ]
+    limit = "a limit of the SDK: raise OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT, or record fewer session attributes"
+    return [loss(f"{seen.dropped:,} attributes of {spans:,} spans were dropped by {limit}")]
 
 
 def _close(seen: Seen) -> list[ReportWarning]:

@@ -24,7 +24,9 @@ from .missing import ReportWarning
 from .room import Participant, Room, room_of
 from .turns import Turn, build_turns
 
-__all__ = ["SessionReport"]
+__all__ = ["PIPELINE", "SessionReport"]
+
+PIPELINE = "pipeline"
 
 #: live sessions keep so many values of a latency; above that they estimate
 _ESTIMATED_ABOVE = 512
@@ -47,6 +49,10 @@ class SessionReport:
         history: the items of the chat history, as in LiveKit's report.
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
+        provenance: whose spans it was made of: ``pipeline`` (livekit_otel), ``native python`` or ``native node``
+            (LiveKit's own, where the call was traced without it).
+        basis: of such a trace, whether each latency was ``derived`` from the times of spans or ``reported`` by LiveKit
+            on them; empty for ``pipeline``, where all are derived, and LiveKit's own stand in ``Turn.reported``.
         thresholds: from how many seconds on waits are flagged, by name.
         under_way: a record of the playback that the agent was at when the trace broke off, as the journal says it (its
             span was never exported); mostly empty.
@@ -74,6 +80,8 @@ class SessionReport:
     usage: list[dict[str, Any]]
     spans: list[SpanRecord] = field(repr=False)
     head: dict[str, Any] = field(repr=False)
+    provenance: str = PIPELINE
+    basis: dict[str, str] = field(default_factory=dict)
     thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
     under_way: list[SpanRecord] = field(default_factory=list, repr=False)
 
@@ -90,14 +98,16 @@ class SessionReport:
     def to_dict(self) -> dict[str, Any]:
         """The report in the shape of LiveKit's ``SessionReport.to_dict()``, keys in its order."""
         report = dict(self.head)
-        report["events"] = self.events
+        # native spans hold none: unknown is null
+        report["events"] = self.events if self.provenance == PIPELINE else None
         report["chat_history"] = {"items": self.history}
         return report
 
     @cached_property
     def turns(self) -> list[Turn]:
         """The exchanges of the call, in order."""
-        return build_turns([*self.spans, *self.under_way], self.history, self._by_turn, self.thresholds)
+        spans, overlaps = [*self.spans, *self.under_way], self.provenance == PIPELINE
+        return build_turns(spans, self.history, self._by_turn, self.thresholds, overlaps=overlaps)
 
     @cached_property
     def room_info(self) -> Room:
@@ -177,9 +187,9 @@ class SessionReport:
         return self.derivation.false_cutoffs
 
     @property
-    def backchannels(self) -> int:
-        """How often the user only said "mhm" while the agent spoke."""
-        return self.derivation.backchannels
+    def backchannels(self) -> int | None:
+        """How often the user only said "mhm" while the agent spoke; None where that was not recorded."""
+        return self.derivation.backchannels if self.provenance == PIPELINE else None
 
     @property
     def interruption_rate(self) -> float | None:

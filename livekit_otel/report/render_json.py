@@ -11,7 +11,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord
 from ..turns import Flag, Gap, ModelUsage, Segment
 from .failures import Failure, failures_of, reason_of
-from .model import SessionReport
+from .model import PIPELINE, SessionReport
 from .turns import Turn
 from .verdict import Verdict, verdict
 
@@ -44,12 +44,20 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
             "backchannels": report.backchannels,
             "false_cutoffs": report.false_cutoffs,
             "interruption_rate": report.interruption_rate,
+            **_provenance(report),
             "thresholds": dict(report.thresholds),
             "flags": _flags(report.flags),
             "flagged": dict(report.flagged),
             "turns": [_turn(turn) for turn in report.turns],
         }
     return document
+
+
+def _provenance(report: SessionReport) -> dict[str, Any]:
+    """Of a trace that LiveKit alone wrote: whose it is, and which latencies are its own words."""
+    if report.provenance == PIPELINE:
+        return {}
+    return {"provenance": report.provenance, "basis": report.basis}
 
 
 def _room(report: SessionReport) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import attributes as attr
-from .._display import mistake
 from ..journal import JournalReader, RestoredSession
 from ..spans import SpanRecord, flag, number, whole
 from ..thresholds import DEFAULTS, Thresholds, over
+from .bare import bare_report
 from .head import close_reason, complete_head
 from .masks import is_mask, masks_of, own_session, unmasked
-from .missing import Seen, loss, warnings
+from .missing import Seen, warnings
 from .model import SessionReport
 from .under_way import playback_under_way
 from .values import plain
@@ -141,25 +141,8 @@ class OpenSession:
 
     def bare_report(self, error: Exception) -> SessionReport:
         """A report that holds the spans and the reason why it holds no more."""
-        return SessionReport(
-            session_id=self.session_id,
-            conversation_id=self.conversation_id,
-            started_at=self.start_ns / 1e9,
-            ended_at=max(span.end_ns for span in self._spans.values()) / 1e9,
-            job_id="",
-            room_id="",
-            room="",
-            agent_name="",
-            close_reason=None,
-            redacted=False,
-            redacted_in_part=False,
-            findings=[loss(f"the report could not be made: {mistake(error)}")],
-            events=[],
-            history=[],
-            usage=[],
-            spans=self.spans,
-            head={},
-        )
+        end_ns = max(span.end_ns for span in self._spans.values())
+        return bare_report(self.session_id, self.conversation_id, self.start_ns, end_ns, error, spans=self.spans)
 
 
 def _usage(restored: RestoredSession) -> list[dict[str, Any]]:

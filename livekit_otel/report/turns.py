@@ -46,6 +46,7 @@ class Turn:
         agent: id of the agent in charge.
         models: ``provider/model`` of the models used.
         reported: latencies in seconds as LiveKit reported them, by the names of its ``MetricsReport``.
+        overlaps: whether speech over the agent's was judged and recorded; LiveKit's own spans do not say.
         thresholds: from how many seconds on waits are flagged, by name.
 
     What is derived from the stages (``latency``, ``silence``, ``usage`` and so on) is computed when it is first read.
@@ -65,6 +66,7 @@ class Turn:
     agent: str = ""
     models: list[str] = field(default_factory=list)
     reported: dict[str, float] = field(default_factory=dict)
+    overlaps: bool = True
     thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
     derivations: Callable[[], Mapping[str, TurnDerivation]] = field(default=dict, repr=False, compare=False)
 
@@ -150,9 +152,9 @@ class Turn:
         return self.derivation.false_cutoff
 
     @property
-    def backchannels(self) -> int:
-        """How often the user only said "mhm"."""
-        return self.derivation.backchannels
+    def backchannels(self) -> int | None:
+        """How often the user only said "mhm"; None where that was not recorded."""
+        return self.derivation.backchannels if self.overlaps else None
 
 
 def build_turns(
@@ -160,6 +162,8 @@ def build_turns(
     history: Sequence[Mapping[str, Any]],
     derivations: Callable[[], Mapping[str, TurnDerivation]] = dict,
     thresholds: Thresholds = DEFAULTS,
+    *,
+    overlaps: bool = True,
 ) -> list[Turn]:
     """The turns among ``spans`` (of one session, by start), in order.
 
@@ -168,11 +172,13 @@ def build_turns(
         history: completes texts that were cut.
         derivations: gives what is derived of each turn, by the id of its span; called when that is first read.
         thresholds: from how many seconds on waits are flagged, by name.
+        overlaps: whether speech over the agent's was judged and recorded.
     """
     said = Said(history)
     found = [_turn(one, said) for one in turns_of(spans)]
     for turn in found:
         turn.derivations, turn.thresholds = derivations, thresholds
+        turn.overlaps = overlaps
     return found
 
 

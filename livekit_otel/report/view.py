@@ -15,7 +15,7 @@ from .around_call import of_the_room, offset, start_up
 from .conversation import Entry, conversation
 from .failures import Failure, reason_of
 from .flagged import sums
-from .model import SessionReport
+from .model import PIPELINE, SessionReport
 from .notes import notes_of
 from .one_line import LONG, one_line
 from .turns import Turn
@@ -61,12 +61,19 @@ def facts(report: SessionReport) -> dict[str, str]:
         "agent": report.agent_name,
         "startup": start_up(report),
         "turns": str(len(report.turns)),
-        "closed": report.close_reason or "not closed",
+        "closed": report.close_reason or _not_closed(report),
         "flags": sums(report),
         "complete": "yes" if report.complete else "no (see the warnings)",
+        "traced by": "" if report.provenance == PIPELINE else f"LiveKit alone ({report.provenance})",
         "content": "redacted" if report.redacted else "redacted in part" if report.redacted_in_part else "",
     }
     return {name: one_line(value) for name, value in found.items() if value}
+
+
+def _not_closed(report: SessionReport) -> str:
+    """LiveKit's own spans may show that a session ended, and not say why."""
+    native = report.provenance != PIPELINE and report.head.get("duration_ms") is not None
+    return "reason unknown" if native else "not closed"
 
 
 def _length(value: float) -> str:

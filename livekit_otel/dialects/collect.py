@@ -1,0 +1,172 @@
+"""Native spans by session, collected from spans in any order."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from .. import attributes as attr
+from ..spans import SpanRecord, found_above
+from .names import NativeSpan, read
+
+__all__ = ["NativeSpans", "Session"]
+
+#: a trace with its session's span is whole when so many native spans of others came after its last one
+_QUIET = 20_000
+_LOOK = 1_024
+#: of the requests of a session only the latest with each beginning keeps its context: contexts repeat one another
+_MAX_CONTEXTS, _BEGINNING = 16, 200
+_ITEM, _ID = '"item_', 24
+
+
+@dataclass
+class Session:
+    """The spans of one session; ``root`` is its own, None where that is missing."""
+
+    session_id: str
+    root: NativeSpan | None
+    spans: list[NativeSpan] = field(default_factory=list)
+
+    @property
+    def room(self) -> str:
+        """The room's sid; empty where no span says it."""
+        return _room(self.spans)
+
+
+class _Trace:
+    """The native spans of one trace."""
+
+    __slots__ = ("_contexts", "last", "rooted", "spans")
+
+    def __init__(self) -> None:
+        self.spans: dict[str, NativeSpan] = {}
+        self.rooted = False
+        self.last = 0
+        self._contexts: dict[str, NativeSpan] = {}
+
+    def add(self, span: NativeSpan) -> None:
+        if span.span_id in self.spans:
+            return
+        self.spans[span.span_id] = span
+        self.rooted = self.rooted or span.name == attr.NATIVE_SESSION
+        context = span.fields.get("chat_ctx")
+        if isinstance(context, str):
+            # agents differ in their instructions, sessions in the ids of their items
+            at = context.find(_ITEM)
+            begin = context[:_BEGINNING] + context[at : at + _ID if at >= 0 else at]
+            known = self._contexts.get(begin)
+            if known is None and len(self._contexts) >= _MAX_CONTEXTS:
+                del span.fields["chat_ctx"]
+            elif known is None or known.start_ns <= span.start_ns:
+                self._contexts[begin] = span
+                if known is not None:
+                    del known.fields["chat_ctx"]
+            else:
+                del span.fields["chat_ctx"]
+
+
+class NativeSpans:
+    """Collects native spans, but those of traces that have pipeline spans: there the pipeline layer says it all.
+
+    Memory follows the traces that are not whole yet. A trace whose session's span has come is taken for whole once
+    20,000 native spans of other traces followed its last one; all others are kept until the spans end.
+    """
+
+    def __init__(self) -> None:
+        self._traces: dict[str, _Trace] = {}
+        #: hashes instead of ids: a long file may hold a million traces
+        self._done: set[int] = set()
+        self._count = 0
+
+    def wants(self, trace_id: str) -> bool:
+        """Whether native spans of a trace are of use."""
+        return hash(trace_id) not in self._done
+
+    def leave(self, trace_id: str) -> None:
+        """The trace has pipeline spans."""
+        key = hash(trace_id)
+        if key not in self._done:
+            self._done.add(key)
+            self._traces.pop(trace_id, None)
+
+    def add(self, record: SpanRecord) -> list[Session]:
+        """Take a span; returns the sessions that are whole now."""
+        if hash(record.trace_id) in self._done:
+            return []
+        span = read(record)
+        if span is None:
+            return []
+        trace = self._traces.get(span.trace_id)
+        if trace is None:
+            trace = self._traces[span.trace_id] = _Trace()
+        trace.add(span)
+        self._count += 1
+        trace.last = self._count
+        return list(self._quiet()) if self._count % _LOOK == 0 else []
+
+    def _quiet(self) -> Iterator[Session]:
+        before = self._count - _QUIET
+        for trace_id in [key for key, one in self._traces.items() if one.rooted and one.last < before]:
+            trace = self._traces.pop(trace_id)
+            self._done.add(hash(trace_id))
+            yield from _sessions(trace_id, trace.spans)
+
+    def rest(self) -> Iterator[Session]:
+        """The sessions of all that was not returned yet."""
+        traces, self._traces = self._traces, {}
+        _join(traces)
+        while traces:
+            trace_id = next(iter(traces))
+            yield from _sessions(trace_id, traces.pop(trace_id).spans)
+
+
+def _join(traces: dict[str, _Trace]) -> None:
+    """Where the session's span was never recorded, each of its children is a trace of its own: the room's id says that
+    they are of one call."""
+    homes: dict[str, _Trace] = {}
+    rootless: dict[str, list[str]] = {}
+    for trace_id, trace in traces.items():
+        if room := _room(trace.spans.values()):
+            if trace.rooted:
+                homes.setdefault(room, trace)
+            else:
+                rootless.setdefault(room, []).append(trace_id)
+    for room, ids in rootless.items():
+        first = min(ids, key=lambda one: min(span.start_ns for span in traces[one].spans.values()))
+        home = homes.get(room) or traces[first]
+        for trace_id in ids:
+            if (trace := traces[trace_id]) is not home:
+                for span in traces.pop(trace_id).spans.values():
+                    home.add(span)
+                del trace
+
+
+def _room(spans: Iterable[NativeSpan]) -> str:
+    return next((room for span in spans if (room := span.text(attr.CONVERSATION_ID))), "")
+
+
+def _sessions(trace_id: str, spans: dict[str, NativeSpan]) -> Iterator[Session]:
+    """The sessions of one trace: what is below each session's span; what is below none goes by its time."""
+    if not any(span.name in attr.NATIVE_EVIDENCE for span in spans.values()):
+        return
+    roots = sorted((one for one in spans.values() if one.name == attr.NATIVE_SESSION), key=lambda one: one.start_ns)
+    if not roots:
+        yield Session(trace_id, None, list(spans.values()))
+        return
+    found = [Session(trace_id if len(roots) == 1 else f"{trace_id}-{root.span_id}", root) for root in roots]
+    own = {one.root.span_id: one for one in found if one.root is not None}
+    starts = [root.start_ns for root in roots]
+    above = {span_id: span_id for span_id in own}
+    for span in spans.values():
+        session = own.get(found_above(span.span_id, spans, above))
+        if span.name == "job_entrypoint":
+            continue
+        if session is None:
+            session = found[max(bisect_right(starts, span.start_ns) - 1, 0)]
+        session.spans.append(span)
+    jobs = [span for span in spans.values() if span.name == "job_entrypoint"]
+    for one in found:
+        # what the job's span says is said of each of its sessions
+        one.spans += jobs
+        yield one

@@ -1,0 +1,107 @@
+"""What a span of LiveKit's own instrumentation says, by fields that do not change with its release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from .. import attributes as attr
+from ..spans import SpanRecord, flag, number, text
+
+__all__ = ["NODE", "PYTHON", "NativeSpan", "decoded", "is_native", "read"]
+
+PYTHON, NODE = "native python", "native node"
+#: attribute -> field, of all dialects: no name means two things
+_FIELDS: dict[str, str] = {
+    name: field
+    for names in (attr.NATIVE_NODE, attr.NATIVE_PYTHON_OLDER, attr.NATIVE_PYTHON)
+    for field, name in names.items()
+}
+#: a store that gives spans names of its own keeps what is on them
+_BY_FIELD = {
+    "tool_call_id": "function_tool",
+    "llm_metrics": "llm_request",
+    "tts_metrics": "tts_request",
+}
+_LANGUAGE = "telemetry.sdk.language"
+
+
+class NativeSpan(msgspec.Struct, gc=False):
+    """One span of LiveKit's.
+
+    Attributes:
+        trace_id, span_id, parent_id, start_ns, end_ns: as in :class:`~livekit_otel.SpanRecord`.
+        name: one of :data:`~livekit_otel.attributes.NATIVE_SPANS`.
+        failed: its status is an error.
+        fields: what it says, by the fields of :data:`~livekit_otel.attributes.NATIVE_PYTHON`.
+        node: it comes of the JavaScript SDK.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    start_ns: int
+    end_ns: int
+    failed: bool
+    fields: dict[str, Any]
+    node: bool
+
+    def text(self, field: str) -> str:
+        """A field as text; empty where it is absent."""
+        return text(self.fields, field)
+
+    def number(self, field: str) -> float | None:
+        """A field as a finite number."""
+        return number(self.fields, field)
+
+    def flag(self, field: str) -> bool:
+        """A field as a boolean; absent is false."""
+        return flag(self.fields, field)
+
+
+def is_native(span: SpanRecord) -> bool:
+    """Whether a span is of LiveKit's own instrumentation, also where a store lost its scope or its name."""
+    if span.scope:
+        return span.scope == attr.NATIVE_SCOPE
+    return attr.KIND not in span.attributes and _name(span.name, span.attributes) in attr.NATIVE_SPANS
+
+
+def _name(name: str, attributes: Mapping[str, Any]) -> str:
+    if name in attr.NATIVE_SPANS:
+        return name
+    for field, own in _BY_FIELD.items():
+        if attr.NATIVE_PYTHON[field] in attributes:
+            return own
+    return name
+
+
+def read(span: SpanRecord) -> NativeSpan | None:
+    """What a report needs of a span; None where that is nothing."""
+    name = span.name if span.name in attr.NATIVE_SPANS else _name(span.name, span.attributes)
+    if name not in attr.NATIVE_SPANS:
+        return None
+    known, fields = _FIELDS, {}
+    for key, value in span.attributes.items():
+        field = known.get(key)
+        if field is not None:
+            fields[field] = value
+    return NativeSpan(
+        span.trace_id, span.span_id, span.parent_id, name, span.start_ns, max(span.start_ns, span.end_ns),
+        span.status == "error", fields, span.resource.get(_LANGUAGE) == "nodejs",
+    )  # fmt: skip
+
+
+_decode = msgspec.json.Decoder().decode
+
+
+def decoded(value: Any) -> Any:
+    """A value that is JSON text, or that a store has decoded already; None for what is neither."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return _decode(value)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None

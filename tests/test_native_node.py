@@ -1,0 +1,184 @@
+"""Calls that LiveKit's own tracing for Node.js recorded give reports that say what agents-js says, in seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from livekit_otel import SessionReport, build_report
+from livekit_otel import attributes as attr
+
+from .native.known import known_of
+from .native.page import NODE, README, readme
+from .native.recordings import FOLDER, Recording, differences, recordings
+
+MAX_BYTES = 100_000
+each_release = pytest.mark.parametrize("release", NODE)
+CALLS = {
+    *("greeting", "greeting_by_generate_reply", "question_and_answer", "typed_question", "tool_with_preamble"),
+    *("tool_that_raises", "request_that_is_retried", "request_that_fails", "closed_by_an_error", "handoff"),
+    *("barge_in", "barge_in_without_words", "preemptive_generation", "end_of_turn_model", "closed_while_speaking"),
+    "realtime",
+}
+
+
+@each_release
+def test_recorded_calls_read_to_livekits_reports(release: str) -> None:
+    """Words, order, tools, handoffs and tokens are those of agents-js's own report, but for what is listed."""
+    found, known = {}, {}
+    for name, call in recordings(release).items():
+        assert len(call.ours) == len(call.theirs) == 1, name
+        found[name] = differences(call.ours[0], call.theirs[0])
+        known[name] = set(known_of(release, name))
+    assert found == known
+    assert found.keys() == CALLS
+
+
+@each_release
+def test_latencies_are_livekits(release: str) -> None:
+    """Of each spoken turn e2e, transcription and end-of-turn delay equal agents-js's numbers, in seconds."""
+    compared = 0
+    for name, call in recordings(release).items():
+        theirs = list(_theirs(call.theirs[0]))
+        ours = [turn for turn in call.ours[0].turns if turn.latency.transcription_delay is not None]
+        assert len(ours) == len(theirs), name
+        for turn, (text, numbers) in zip(ours, theirs, strict=True):
+            assert turn.user_text == text
+            for what, number in numbers.items():
+                compared += 1
+                assert turn.reported[what] == pytest.approx(number, abs=1e-6), (name, what)
+                derived = getattr(turn.latency, what)
+                # their clock has milliseconds, and rounds three times
+                assert derived == pytest.approx(number, abs=0.0025), (name, what)
+    assert compared > 40
+
+
+def _theirs(report: dict[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
+    """What was said, and the delays of it, by the first message of the agent after it."""
+    items = [item for item in report["items"] if item["type"] == "message"]
+    for at, item in enumerate(items):
+        metrics = item.get("metrics", {})
+        if item["role"] == "user" and "transcription_delay" in metrics:
+            names = ("transcription_delay", "end_of_turn_delay")
+            numbers = {name: metrics[name] for name in names}
+            answer = items[at + 1].get("metrics", {}) if at + 1 < len(items) else {}
+            if "e2e_latency" in answer:
+                numbers["e2e_latency"] = answer["e2e_latency"]
+            yield item["content"][0], numbers
+
+
+@each_release
+def test_no_millisecond_is_taken_for_a_second(release: str) -> None:
+    """No wait is longer than the call, no number is below nothing; this holds without the resource, too."""
+    for call in recordings(release).values():
+        bare = build_report([msgspec.structs.replace(span, resource={}) for span in call.spans])
+        assert bare.provenance == "native node"
+        for report in (call.ours[0], bare):
+            assert report.duration is not None
+            for turn in report.turns:
+                numbers = [getattr(turn.latency, name) for name in attr.DERIVED_LATENCIES if name not in NO_LENGTHS]
+                found = [*numbers, *turn.silence.values(), *turn.reported.values()]
+                assert all(0 <= one <= report.duration for one in found if one is not None)
+
+
+NO_LENGTHS = {"started_speaking_at", "stopped_speaking_at", "llm_node_tps"}
+
+
+@each_release
+def test_values_that_became_texts(release: str) -> None:
+    """A store that keeps texts only changes nothing."""
+    for call in recordings(release).values():
+        texts = [
+            msgspec.structs.replace(span, attributes={key: _text(value) for key, value in span.attributes.items()})
+            for span in call.spans
+        ]
+        assert _outline(build_report(texts)) == _outline(call.ours[0])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _outline(report: SessionReport) -> Any:
+    turns = [(turn.user_text, turn.agent_text, turn.latency, dict(turn.silence)) for turn in report.turns]
+    return report.to_dict(), turns
+
+
+def _turns(release: str, name: str) -> list[Any]:
+    return recordings(release)[name].ours[0].turns
+
+
+@each_release
+def test_what_became_of_turns(release: str) -> None:
+    """Steps of a speech are one turn; failures, interruptions and pauses are told apart."""
+    (turn,) = _turns(release, "tool_with_preamble")
+    assert (turn.user_text, turn.agent_text) == ("a tulip please", "One moment.  Here you are.")
+    assert [stage.kind for stage in turn.stages if stage.kind in ("llm", "tool", "playback")] == [
+        "llm", "tool", "playback", "llm", "playback",
+    ]  # fmt: skip
+    assert [turn.end_reason for turn in _turns(release, "request_that_fails")] == ["failed"]
+    assert {turn.end_reason for turn in _turns(release, "closed_by_an_error")} == {"failed"}
+    assert [turn.end_reason for turn in _turns(release, "barge_in")] == ["interrupted", "completed"]
+    (paused,) = _turns(release, "barge_in_without_words")
+    assert (paused.interruptions, paused.false_interruptions) == (0, 1)
+    (retried,) = _turns(release, "request_that_is_retried")
+    assert [one.attributes[attr.LLM_ATTEMPTS] for one in retried.stages if one.kind == "llm"] == [2]
+    (early,) = _turns(release, "preemptive_generation")
+    assert [one.attributes.get(attr.LLM_PREEMPTIVE) for one in early.stages if one.kind == "llm"] == [True]
+    (detected,) = _turns(release, "end_of_turn_model")
+    (decision,) = (one for one in detected.stages if one.kind == "eou")
+    assert decision.attributes[attr.EOU_PROBABILITY] == 0.9
+    assert decision.attributes[attr.EOU_DELAY] == 0.3
+
+
+@each_release
+def test_every_field_of_the_metrics_is_there(release: str) -> None:
+    """Each field of agents-js's metrics on a span is an attribute of its stage, under Python's name and in seconds."""
+    seen: dict[str, set[str]] = {kind: set() for kind in FIELDS}
+    for call in recordings(release).values():
+        for span in call.ours[0].spans:
+            prefix = attr.metric(span.kind, "")
+            if span.kind in FIELDS:
+                seen[span.kind] |= {name.removeprefix(prefix) for name in span.attributes if name.startswith(prefix)}
+    assert {kind: fields - seen[kind] for kind, fields in FIELDS.items()} == {kind: set() for kind in FIELDS}
+
+
+_OF_ALL = {"label", "request_id", "timestamp", "duration", "cancelled"}
+_USED = {"metadata.model_name", "metadata.model_provider"}
+FIELDS = {
+    "llm": _OF_ALL | _USED | {"ttft", "completion_tokens", "prompt_tokens", "prompt_cached_tokens", "total_tokens"}
+    | {"tokens_per_second"},
+    "tts": _OF_ALL | _USED | {"ttfb", "audio_duration", "characters_count", "streamed"},
+    "realtime": _OF_ALL | _USED | {"ttft", "input_tokens", "output_tokens", "total_tokens", "tokens_per_second"}
+    | {f"input_token_details.{name}" for name in ("audio_tokens", "text_tokens", "image_tokens", "cached_tokens")}
+    | {f"output_token_details.{name}" for name in ("audio_tokens", "text_tokens", "image_tokens")},
+}  # fmt: skip
+
+
+def test_a_report_says_what_its_spans_cannot_hold() -> None:
+    """Provenance, one warning, null for what is unknown: the close's reason is on no span."""
+    report = _call("node-1.9.0", "question_and_answer").ours[0]
+    assert report.provenance == "native node"
+    assert sum("LiveKit alone" in one for one in report.warnings) == 1
+    document = report.to_dict()
+    assert document["close_reason"] is document["events"] is document["options"] is None
+    assert report.basis["transcription_delay"] == "reported"
+
+
+def test_the_readme_shows_a_report_as_it_is() -> None:
+    """The report in README.md is what the command prints of a recorded call."""
+    text = README.read_text(encoding="utf-8")
+    assert readme(text) == text
+
+
+def _call(release: str, name: str) -> Recording:
+    return recordings(release)[name]
+
+
+def test_the_recordings_stay_small() -> None:
+    """All recordings of Node.js together weigh less than a tenth of a megabyte."""
+    assert sum(path.stat().st_size for path in FOLDER.glob("node-*")) < MAX_BYTES
