@@ -9,7 +9,7 @@ from .model import Segment
 from .own_work import explained
 from .silence import CriticalPath
 from .stages import Stages, hook_ns, speech_of
-from .wait import Wait
+from .wait import Wait, asked_ns
 
 __all__ = ["open_path", "path_to"]
 
@@ -61,7 +61,7 @@ class _GapPath(CriticalPath):
         if last is None:
             return
         self.extend(_OTHER, min(last.end_ns, self.at))
-        self.extend(_STAGES[last.kind], last.start_ns)
+        self.extend(_STAGES[last.kind], asked_ns(last) if last.kind == attr.KIND_TTS else last.start_ns)
         self._seen.add(last.span_id)
         self._back_from(self._request_before(speech_of(last)) if last.kind != attr.KIND_LLM else last)
 

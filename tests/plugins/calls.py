@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from livekit.agents import Agent, function_tool
+from livekit.plugins import deepgram
 
 from .caller import Caller, Setup, Shop
 from .servers import Timing, ToolCall
@@ -97,6 +98,17 @@ async def tool_and_colleague(caller: Caller) -> None:
     await caller.ask("when do you open")
 
 
+async def other_models(caller: Caller) -> None:
+    """Recognizer and voice get another model between two questions."""
+    await caller.answered()
+    await caller.ask("when do you open")
+    assert isinstance(caller.session.stt, deepgram.STT)
+    assert isinstance(caller.session.tts, deepgram.TTS)
+    caller.session.stt.update_options(model="nova-2")
+    caller.session.tts.update_options(model="aura-2-thalia-en")
+    await caller.ask("do you have red roses")
+
+
 async def early_barge_in(caller: Caller) -> None:
     """The user interrupts the first words of an answer."""
     await caller.answered()
@@ -150,6 +162,7 @@ CALLS: tuple[Call, ...] = (
     Call("a barge-in, eleven streams", barge_in, Setup("assembly", "eleven", timing=Timing(speed=1.2))),
     Call("very late finals", two_questions, Setup("nova", "sonic", timing=Timing(final=1.7))),
     Call("late finals", two_questions, Setup("nova", "sonic", timing=Timing(final=0.8))),
+    Call("other models", other_models, Setup("nova", "aura")),
     Call("replies made ahead", two_questions, Setup("flux", "sonic", ahead=True)),
     Call("a tool and a handoff", tool_and_colleague, Setup("nova", "sonic", agent=Clerk)),
     Call("closed in mid-answer", closes_in_mid_answer, Setup("nova", "sonic")),

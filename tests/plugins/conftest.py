@@ -1,4 +1,4 @@
-"""Plays the calls that the chosen tests ask for, in both modes at the same time, and marks the tier."""
+"""Plays the calls that the chosen tests ask for, in both modes at the same time where they ask for both."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ def missing() -> str:
 
 @pytest.fixture(scope="session")
 def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The directory of a mode with the calls that were played; all of both modes are played at the first use."""
+    """The directory of a mode with the calls that were played: all that the chosen tests need, at the first use."""
     if why := missing():
         (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(why)
-    names = sorted({one.callspec.params["name"] for one in request.session.items if _needs_call(one)})  # type: ignore[attr-defined]
-    whole = any("outcomes_of_all" in getattr(one, "fixturenames", ()) for one in request.session.items)
+    asked = [one for one in request.session.items if "played" in getattr(one, "fixturenames", ())]
+    params = [getattr(getattr(one, "callspec", None), "params", {}) for one in asked]
+    names = sorted({one["name"] for one in params if "name" in one})
+    whole = any("outcomes_of_all" in one.fixturenames for one in asked)  # type: ignore[attr-defined]
     root = tmp_path_factory.mktemp("calls")
     running = {}
-    for mode in MODES:
+    for mode in sorted({one.get("mode", MODES[0]) for one in params}):
         (root / mode).mkdir()
         command = [sys.executable, "-m", "tests.plugins.play", str(root / mode), mode, *([] if whole else names)]
         running[mode] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -68,12 +70,8 @@ def outcome_of(played: Callable[[str], Path]) -> Callable[[str, str], Outcome]:
 
 
 @pytest.fixture(scope="session")
-def outcomes_of_all(outcome_of: Callable[[str, str], Outcome]) -> dict[str, dict[str, Outcome]]:
-    """All calls of both modes."""
+def outcomes_of_all(outcome_of: Callable[[str, str], Outcome]) -> Callable[[str], dict[str, Outcome]]:
+    """All calls of a mode, by name."""
     from .calls import BY_NAME
 
-    return {mode: {name: outcome_of(name, mode) for name in BY_NAME} for mode in MODES}
-
-
-def _needs_call(item: pytest.Item) -> bool:
-    return "name" in getattr(getattr(item, "callspec", None), "params", {})
+    return lambda mode: {name: outcome_of(name, mode) for name in BY_NAME}

@@ -34,9 +34,6 @@ _PACKAGES = {
 }
 _HOST = "127.0.0.1:9"
 _YES = {True: "yes", False: "no"}
-#: usage this soon after a final transcript comes with it, seconds
-_WITH_WORDS = 0.25
-
 _RECOGNIZERS = (
     "plugin",
     "model",
@@ -74,30 +71,28 @@ def _package(name: str) -> str:
 def _recognizer(name: str, played: Mapping[str, Outcome]) -> tuple[str, ...]:
     made = STTS[name](_HOST)
     calls = [one for one in played.values() if BY_NAME[one.name].setup.stt == name]
-    metrics = [(call, metric) for call in calls for metric in _metrics(call, "stt_metrics", made.model)]
+    metrics = [metric for call in calls for metric in _metrics(call, "stt_metrics", made.model)]
     spans = [
         one for call in calls for one in _spans(call, attr.KIND_STT, made.model) if attr.STT_TEXT in one.attributes
     ]
     return (
         _package(name),
         made.model,
-        _usage([(call, metric) for call, metric in metrics if metric["audio_duration"] > 0]),
-        _YES[any(metric["request_id"] for _, metric in metrics)],
+        _usage(calls, made.model),
+        _YES[any(metric["request_id"] for metric in metrics)],
         _YES[any(attr.STT_REQUEST_IDS in one.attributes for one in spans)],
         _YES[any(attr.STT_CONFIDENCE in one.attributes for one in spans)],
-        _YES[any(metric.get("acquire_time") for _, metric in metrics)],
+        _YES[any(metric.get("acquire_time") for metric in metrics)],
     )
 
 
-def _usage(metrics: list[tuple[Outcome, dict[str, Any]]]) -> str:
-    late = [
-        metric
-        for call, metric in metrics
-        if not any(0 <= metric["timestamp"] - at <= _WITH_WORDS + call.exact(at) for at in call.times("stt final"))
-    ]
-    if not late:
+def _usage(calls: list[Outcome], model: str) -> str:
+    """A plugin that bills with the words has as many metrics with audio as final transcripts, in each call."""
+    billed = {call.name: [one["audio_duration"] for one in _metrics(call, "stt_metrics", model)] for call in calls}
+    seconds = {name: [one for one in found if one > 0] for name, found in billed.items()}
+    if all(len(seconds[call.name]) == len(call.times("stt final")) for call in calls):
         return "with each final transcript"
-    return f"every {statistics.median(metric['audio_duration'] for metric in late):.0f} s of audio"
+    return f"every {statistics.median(one for found in seconds.values() for one in found):.0f} s of audio"
 
 
 def _voice(name: str, played: Mapping[str, Outcome]) -> tuple[str, ...]:

@@ -212,3 +212,26 @@ def test_usage_after_the_last_words_is_no_utterance(outcome_of: Find, name: str,
     """Recognizers bill by the clock: what comes after the last transcript is marked, and all other spans have words."""
     for span in outcome_of(name, mode).of_kind(attr.KIND_STT):
         assert (span.attributes.get(attr.STT_SPEECH) is False) != (attr.STT_TEXT in span.attributes)
+
+
+@each_mode
+@on("the voice gives up")
+def test_a_voice_that_never_speaks_is_waited_for_from_its_text_on(outcome_of: Find, name: str, mode: str) -> None:
+    """Until then it is the model's time, and nothing of the silence is nobody's."""
+    outcome = outcome_of(name, mode)
+    turn, failed = _answers(outcome)[1], _failed(outcome, attr.KIND_TTS)
+    sent = min(at for at in outcome.times("tts request") if at > failed.start_ns / 1e9)
+    (gap,) = turn.gaps
+    assert gap.stages["tts"] == pytest.approx(failed.end_ns / 1e9 - sent, abs=outcome.exact(sent))
+    assert gap.stages.get("other", 0.0) < 0.03 * gap.seconds + outcome.stalled
+
+
+@each_mode
+@on("other models")
+def test_each_turn_names_the_models_that_served_it(outcome_of: Find, name: str, mode: str) -> None:
+    """Words and voices before and after a change of models name each their own."""
+    first, second = _answers(outcome_of(name, mode))
+    for turn, expected in ((first, ("nova-3", "aura-2-andromeda-en")), (second, ("nova-2", "aura-2-thalia-en"))):
+        spoken = [one for one in turn.stages if one.kind == attr.KIND_STT and attr.STT_TEXT in one.attributes]
+        voices = [one for one in turn.stages if one.kind == attr.KIND_TTS]
+        assert tuple(one.attributes[attr.REQUEST_MODEL] for one in (*spoken, *voices)) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,6 @@ pytestmark = pytest.mark.plugins
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 
 
-def test_the_page_is_made_of_the_played_calls(outcomes_of_all: dict[str, dict[str, Outcome]]) -> None:
+def test_the_page_is_made_of_the_played_calls(outcomes_of_all: Callable[[str], dict[str, Outcome]]) -> None:
     """docs/plugins.md equals what tests/plugins/page.py makes of them today."""
-    assert PAGE.read_text(encoding="utf-8") == page(outcomes_of_all["pipeline"])
+    assert PAGE.read_text(encoding="utf-8") == page(outcomes_of_all("pipeline"))

@@ -37,10 +37,10 @@ def test_every_call_is_true(outcome_of: Callable[[str, str], Outcome], name: str
 
 
 @each_mode
-def test_hardly_any_wait_is_unexplained(outcomes_of_all: dict[str, dict[str, Outcome]], mode: str) -> None:
+def test_hardly_any_wait_is_unexplained(outcomes_of_all: Callable[[str], dict[str, Outcome]], mode: str) -> None:
     """Less than 3 % of all silence belongs to no stage."""
     stages: dict[str, float] = {}
-    every = list(outcomes_of_all[mode].values())
+    every = list(outcomes_of_all(mode).values())
     undisturbed = [one for one in every if one.stalled < _DISTURBED]
     for outcome in undisturbed if 2 * len(undisturbed) > len(every) else every:
         for sums in (outcome.report.silence, outcome.report.gap_stages):

@@ -31,6 +31,9 @@ async def speak(request: web.Request) -> web.StreamResponse:
             text += asked["text"]
         elif asked["type"] == "Flush":
             whole, text = text.strip(), ""
+            if not whole:
+                await socket.send_json({"type": "Flushed", "sequence_id": 0})
+                continue
             world.note("tts request", text=whole, id=identifier)
             if (fault := world.strikes("tts.request")) is not None:
                 await struck(socket, fault, _ERROR)
