@@ -49,8 +49,13 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
 
 
 def _room(report: SessionReport) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(report.room_info)
-    return found
+    """The fields of :class:`~livekit_otel.Room`, and of what is in it."""
+    found = msgspec.structs.asdict(report.room_info)
+    return {
+        **found,
+        "participants": [msgspec.structs.asdict(one) for one in report.room_info.participants],
+        "outages": [msgspec.structs.asdict(one) for one in report.room_info.outages],
+    }
 
 
 def turn_document(turn: Turn) -> dict[str, Any]:
