@@ -125,7 +125,7 @@ def measured(caller: Caller, report: SessionReport, log: list[dict[str, Any]]) -
     assert e2e is not None
     said, heard = caller.said[0].end, caller.heard[1].start
     arrived = max(line["sample"] for line in log if line["what"] == "user ends" and line["sample"] < heard)
-    handed = [line["sample"] for line in log if line["what"] == "agent starts"][1]
+    handed = max(line["sample"] for line in log if line["what"] == "agent starts" and line["sample"] < heard)
     return Parts(arrived - said, stopped - arrived, handed - (stopped + e2e), heard - handed, heard - said - e2e)
 
 
