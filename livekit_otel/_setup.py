@@ -147,7 +147,8 @@ def set_tracer_provider(
             one, and your own spans nest below ours; another provider that LiveKit's tracer was given (LiveKit Cloud's)
             stays.
         session_attributes: ``(job_context_or_None, agent_session) -> attributes`` for every span of that session,
-            called once per session; may replace ``session.id`` and add ``user.id``, tags and the like.
+            called once per session, with the room connected where ``session.start(room=...)`` connects it; may replace
+            ``session.id`` and add ``user.id``, tags and the like.
         llm_input: what an ``llm`` span records of its request: ``"delta"`` (messages since the agent's last
             request), ``"full"`` or ``"none"``.
         flush_timeout: seconds that the end of a process may wait for the exporters, so that the last spans of a job

@@ -99,6 +99,11 @@ ELSEWHERE = {
     "TtsTracker.unseen",
     "PipelineSpan.make_root",
     "closing.finish_now",
+    # a room of a server
+    "SessionState.connected",
+    "SpanFactory.settle",
+    "SpanFactory.unsettled",
+    "closing.reported",
 }
 
 

@@ -252,10 +252,14 @@ def test_the_list(changes: dict[str, Any], spans: int, complete: bool, capsys: p
             "started_at": 1700000000.5,
             "duration": 9.5,
             "turns": 2 if "ended" not in changes else 1,
+            "agent": "",
+            "worst_wait": None,
+            "failures": None,
             "close_reason": "CR_USER_INITIATED" if "reason" not in changes else None,
             "complete": complete,
             "flagged": {"slow": 2},
             "warnings": None,
+            "error": None,
         }
     ]
 

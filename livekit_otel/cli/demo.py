@@ -26,12 +26,20 @@ def demo(
         Path,
         typer.Option("--output", "-o", help="Directory for the trace, the reports and the page.", file_okay=False),
     ] = Path("livekit-otel-demo"),
+    room: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A LiveKit server, like ws://localhost:7880: the call is held in a room of it, with the keys in "
+            "LIVEKIT_API_KEY and LIVEKIT_API_SECRET.",
+        ),
+    ] = None,
 ) -> None:
     """Hold a voice call with local models, without keys or network, and rebuild its report from the trace file."""
     _check()
     from ..demo.run import run_demo
 
-    if not run_demo(output, lambda text: write(f"{text}\n")):
+    if not run_demo(output, lambda text: write(f"{text}\n"), room):
         raise typer.Exit(1)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from livekit.agents import Agent, AgentSession, RunContext, function_tool, inference, stt
+from livekit.agents import Agent, AgentSession, JobContext, RunContext, function_tool, inference, stt
 from livekit.agents.testing import fake_job_context
 
 from . import script
@@ -16,10 +16,17 @@ from .espeak import Engine, EspeakTTS
 from .rules import RuleLLM
 from .sphinx import SphinxSTT
 
-__all__ = ["Caller", "FlowerShop", "run_call"]
+__all__ = ["Caller", "Echo", "FlowerShop", "make_session", "run_call", "talk"]
 
 Echo = Callable[[str], None]
 _PATIENCE = 20.0
+
+
+class Voice(Protocol):
+    """What the caller speaks into."""
+
+    def play(self, samples: bytes) -> None:
+        """Say these 16-bit mono samples."""
 
 
 class FlowerShop(Agent):
@@ -45,7 +52,7 @@ class FlowerShop(Agent):
 class Caller:
     """Speaks into the microphone when it is the caller's turn, by the session's public events."""
 
-    def __init__(self, session: AgentSession[None], microphone: Microphone) -> None:
+    def __init__(self, session: AgentSession[None], microphone: Voice) -> None:
         self._session = session
         self._microphone = microphone
         self._engine = Engine.shared()
@@ -90,33 +97,44 @@ class _NoTimeout:
         return None
 
 
-async def run_call(echo: Echo) -> dict[str, Any]:
-    """Hold the call; returns LiveKit's own session report as JSON has it."""
-    voice = EspeakTTS()
+def make_session(echo: Echo) -> AgentSession[None]:
+    """The agent's session, with local models that are warm."""
     ears = inference.VAD(model="silero")
     recognizer = SphinxSTT(script.SENTENCES)
     recognizer.transcribe(b"\0\0" * 1600, 16_000)
-    microphone = Microphone(voice.sample_rate)
+    session: AgentSession[None] = AgentSession(
+        vad=ears,
+        stt=stt.StreamAdapter(stt=recognizer, vad=ears),
+        llm=RuleLLM(),
+        tts=EspeakTTS(),
+        turn_handling={
+            "turn_detection": inference.TurnDetector(version="v1-mini"),
+            "endpointing": {"min_delay": 0.4, "max_delay": 1.5},
+            "interruption": {"mode": "vad", "resume_false_interruption": False},
+        },
+        aec_warmup_duration=None,
+    )
+    session.on("conversation_item_added", lambda event: _echo_item(event.item, echo))
+    return session
+
+
+async def run_call(echo: Echo) -> dict[str, Any]:
+    """Hold the call; returns LiveKit's own session report as JSON has it."""
+    rate = Engine.shared().sample_rate
+    microphone = Microphone(rate)
     with fake_job_context() as context:
-        session: AgentSession[None] = AgentSession(
-            vad=ears,
-            stt=stt.StreamAdapter(stt=recognizer, vad=ears),
-            llm=RuleLLM(),
-            tts=voice,
-            turn_handling={
-                "turn_detection": inference.TurnDetector(version="v1-mini"),
-                "endpointing": {"min_delay": 0.4, "max_delay": 1.5},
-                "interruption": {"mode": "vad", "resume_false_interruption": False},
-            },
-            aec_warmup_duration=None,
-        )
+        session = make_session(echo)
         session.input.audio = microphone
-        session.output.audio = Loudspeaker(voice.sample_rate)
-        session.on("conversation_item_added", lambda event: _echo_item(event.item, echo))
+        session.output.audio = Loudspeaker(rate)
         await session.start(FlowerShop())
-        await asyncio.wait_for(Caller(session, microphone).talk(), timeout=75.0)
-        await session.aclose()
-        report = context.make_session_report(session).to_dict()
+        return await talk(context, session, microphone)
+
+
+async def talk(context: JobContext, session: AgentSession[None], microphone: Voice) -> dict[str, Any]:
+    """The caller's side of a session that has started, to its end; returns LiveKit's own report as JSON has it."""
+    await asyncio.wait_for(Caller(session, microphone).talk(), timeout=75.0)
+    await session.aclose()
+    report = context.make_session_report(session).to_dict()
     return json.loads(json.dumps(report, default=lambda _: None))  # type: ignore[no-any-return]
 
 

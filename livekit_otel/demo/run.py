@@ -24,8 +24,10 @@ __all__ = ["run_demo"]
 _SHOWN = 10
 
 
-def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
+def run_demo(folder: Path, echo: Callable[[str], None], room: str | None = None) -> bool:
     """Hold the demo call and write its files into ``folder``; True when the two reports are equal.
+
+    ``room``: the address of a LiveKit server, in a room of which the call is held.
 
     Files: ``trace.jsonl`` (what the OTLP JSON file exporter wrote), ``livekit-report.json`` (LiveKit's own report),
     ``rebuilt-report.json`` (rebuilt from the trace file alone) and ``call.html`` (the same as a page).
@@ -37,6 +39,7 @@ def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
 
     from .. import build_report, read_spans, set_tracer_provider
     from .call import run_call
+    from .room import run_room_call
 
     make_directory(folder)
     trace = folder / "trace.jsonl"
@@ -48,9 +51,10 @@ def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
     set_tracer_provider(provider)
 
     started = time.monotonic()
-    echo("A caller telephones a flower shop. Everything runs on this machine; the call takes about a minute.")
+    where = "Everything runs on this machine" if room is None else "Agent and caller meet in a room of your server"
+    echo(f"A caller telephones a flower shop. {where}; the call takes about a minute.")
     with _quiet():
-        theirs = asyncio.run(run_call(echo))
+        theirs = asyncio.run(run_call(echo) if room is None else run_room_call(room, echo))
     provider.shutdown()
 
     report = build_report(read_spans(str(trace)))

@@ -66,11 +66,12 @@ def finish_open() -> None:
 
 @contain("session.report")
 def reported(state: SessionState, report: SessionReport, *, final: bool) -> None:
-    """LiveKit made a report of a session that has closed: its own fields go out once more, as this report has them.
+    """A report was made of a session that has closed, in a job that LiveKit runs: its own fields go out once more, as
+    this report has them.
 
-    ``final``: LiveKit makes no later one. What a session that runs still does follows with its close.
+    ``final``: LiveKit makes no later one. Of a session that runs the close has them.
     """
-    if not state.closed or not state.recording:
+    if not state.report_follows:
         return
     scope = state.scope
     state.journal.writer.add(Head(livekit_job.head_of(report)))
@@ -153,7 +154,7 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
         said[attr.SESSION_CLOSING] = max(0, end - scope.close_called_ns) / 1e9
     said[attr.SESSION_ENDED_BY] = by
     if by != attr.ENDED_PROCESS_EXIT and livekit_job.reports_on(state.job, scope.session):
-        said[attr.SESSION_REPORT_FOLLOWS] = True
+        said[attr.SESSION_REPORT_FOLLOWS] = state.report_follows = True
     pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + (2 if scope.redaction is None else 3))
     # where attributes are dropped, the first go first: the counts are last
     attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}

@@ -98,8 +98,9 @@ OPTIONS: dict[str, Option] = {
         plain=True,
     ),
     "session_attributes": Option(
-        "`(job_context_or_None, agent_session) -> attributes` for every span of that session, called once per session; "
-        "may replace `session.id` and add `user.id`, tags and the like",
+        "`(job_context_or_None, agent_session) -> attributes` for every span of that session, called once per session, "
+        "with the room connected where `session.start(room=...)` connects it; may replace `session.id` and add "
+        "`user.id`, tags and the like",
         "a callable (job_context, agent_session) -> mapping",
         _is_function,
     ),

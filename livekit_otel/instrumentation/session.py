@@ -54,6 +54,8 @@ class SessionState:
         self.session_id = uuid.uuid4().hex
         self.job = livekit_api.job_context()
         self.closed = False
+        #: session.end said that LiveKit makes a report
+        self.report_follows = False
         #: the process ends: its events were counted, and none is recorded any more
         self.over = False
         #: everything of the session has ended (set once)

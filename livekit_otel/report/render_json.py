@@ -61,8 +61,13 @@ def _provenance(report: SessionReport) -> dict[str, Any]:
 
 
 def _room(report: SessionReport) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(report.room_info)
-    return found
+    """The fields of :class:`~livekit_otel.Room`, and of what is in it."""
+    found = msgspec.structs.asdict(report.room_info)
+    return {
+        **found,
+        "participants": [msgspec.structs.asdict(one) for one in report.room_info.participants],
+        "outages": [msgspec.structs.asdict(one) for one in report.room_info.outages],
+    }
 
 
 def _verdict(found: Verdict) -> dict[str, Any]:

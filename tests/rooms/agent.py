@@ -137,6 +137,10 @@ def _keep_every_report() -> None:
     JobContext.make_session_report = make  # type: ignore[method-assign, assignment]
 
 
+#: quiet for so long, speech is over, seconds
+_PAUSE = 0.5
+
+
 class _Sound:
     """Notes when a stream of audio becomes loud and when it was loud last, to the sample."""
 
@@ -151,13 +155,14 @@ class _Sound:
         job = get_job_context(required=False)
         if job is None:
             return
-        if loud := loud_samples(frame.data.cast("b")):
+        loud = loud_samples(frame.data.cast("b"))
+        if self._open and (now + loud[0] / frame.sample_rate if loud else now) - self._last > _PAUSE:
+            self._open = False
+            log(job.job.room.name, f"{self._name} ends", sample=self._last)
+        if loud:
             if not self._open:
                 log(job.job.room.name, f"{self._name} starts", sample=now + loud[0] / frame.sample_rate)
             self._open, self._last = True, now + loud[1] / frame.sample_rate
-        elif self._open and now - self._last > 0.3:
-            self._open = False
-            log(job.job.room.name, f"{self._name} ends", sample=self._last)
 
 
 def _keep_times_of_sound() -> None:

@@ -129,7 +129,7 @@ class Caller:
         finally:
             await stream.aclose()
 
-    async def hears(self, pieces: int, seconds: float = 30.0) -> Heard:
+    async def hears(self, pieces: int, seconds: float = 45.0) -> Heard:
         """Wait until the agent was heard so often; returns the last piece, which may go on."""
         deadline = time.monotonic() + seconds
         while len(self.heard) < pieces:

@@ -15,6 +15,7 @@ import pytest
 
 from livekit_otel import SessionReport, SpanRecord
 from livekit_otel.demo import script
+from tests.backends.process import wait_until
 
 from .caller import Caller, open_room
 from .server import LiveKitServer
@@ -31,10 +32,10 @@ async def hold(server: LiveKitServer, room: str) -> Caller:
     """A short call: the greeting, a question that needs a tool, its answer."""
     await open_room(server, room)
     async with Caller(server, room, identity=f"caller of {room}") as one:
-        await one.listen(1, silence=0.3)
-        await one.say(script.QUESTION)
         # five calls at once may be too much for the machine: who is not heard hangs up, and that is a call, too
         with contextlib.suppress(AssertionError):
+            await one.listen(1, silence=0.3)
+            await one.say(script.QUESTION)
             await one.listen(2, silence=0.3)
     return one
 
@@ -54,13 +55,14 @@ def test_calls_in_a_row_and_at_once(executor: str, livekit: LiveKitServer, worke
     callers = asyncio.run(hold_all(livekit, executor))
     rooms = [caller.room for caller in callers]
     running.wait_until_over(*rooms)
+    wait_until("every root has arrived", lambda: roots(running.spans()) == len(rooms), 30.0)
     reports, spans = running.rebuilt(), running.spans()
     assert sorted(reports) == sorted(rooms)
     for room in rooms:
         check_report(reports[room], running.report_of(room), room)
     check_traces(spans, rooms)
     answered = [caller for caller in callers if len(caller.heard) > 1]
-    assert answered[: IN_A_ROW[executor]] == callers[: IN_A_ROW[executor]]
+    assert set(map(id, callers[: IN_A_ROW[executor]])) <= set(map(id, answered))
     parts = [measured(caller, reports[caller.room], running.log_of(caller.room)) for caller in answered]
     check_and_print(executor, parts)
 
@@ -72,9 +74,15 @@ def check_report(report: SessionReport, theirs: dict[str, Any], room: str) -> No
     assert ours["tags"] == ["early", "late", "lk.success"]
     assert report.caller is not None
     assert report.caller.identity == f"caller of {room}"
-    greeting, *answers = [turn.agent_text for turn in report.turns]
-    assert greeting == f"Hello, this is {room}."
-    assert set(answers) <= {"I have looked it up. Order number 7 is on its way.", ""}
+    said = [turn.agent_text for turn in report.turns]
+    # who hangs up early does not hear the end of it
+    mine = (f"Hello, this is {room}.", "I have looked it up. Order number 7 is on its way.")
+    assert all(any(whole.startswith(words) for whole in mine) for words in said), said
+
+
+def roots(spans: list[SpanRecord]) -> int:
+    """How many of LiveKit's root spans are there."""
+    return sum(span.name == "job_entrypoint" for span in spans)
 
 
 def check_traces(spans: list[SpanRecord], rooms: list[str]) -> None:
@@ -117,7 +125,7 @@ def measured(caller: Caller, report: SessionReport, log: list[dict[str, Any]]) -
     assert e2e is not None
     said, heard = caller.said[0].end, caller.heard[1].start
     arrived = max(line["sample"] for line in log if line["what"] == "user ends" and line["sample"] < heard)
-    handed = [line["sample"] for line in log if line["what"] == "agent starts"][1]
+    handed = max(line["sample"] for line in log if line["what"] == "agent starts" and line["sample"] < heard)
     return Parts(arrived - said, stopped - arrived, handed - (stopped + e2e), heard - handed, heard - said - e2e)
 
 

@@ -78,13 +78,13 @@ class Worker(Server):
 
     def spans(self) -> list[livekit_otel.SpanRecord]:
         """All spans that arrived, of all rooms."""
-        return list(livekit_otel.read_spans(str(self.folder / "traces")))
+        return list(livekit_otel.read_spans(str(self.folder / "traces"), all_scopes=True))
 
     def rebuilt(self) -> dict[str, livekit_otel.SessionReport]:
         """The reports of all rooms, from the traces alone."""
         return {report.room: report for report in livekit_otel.build_reports(self.spans())}
 
-    def wait_until_over(self, *rooms: str, seconds: float = 45.0) -> None:
+    def wait_until_over(self, *rooms: str, seconds: float = 120.0) -> None:
         """Wait until the rooms' jobs have made LiveKit's last report, and their traces have arrived."""
 
         def over() -> bool:
