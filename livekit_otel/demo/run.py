@@ -1,4 +1,4 @@
-"""Runs the demo call traced to a file, rebuilds its report from the file, and compares it with LiveKit's own."""
+"""Runs the demo call with tracing to a file, rebuilds its report from the file, and compares it with LiveKit's own."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SHOWN = 10
 
 
 def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
-    """Hold the demo call and write its files into ``folder``; True when the two reports are equal.
+    """Run the demo call and write its files to ``folder``; returns True if the two reports are equal.
 
-    Files: ``trace.jsonl`` (what the OTLP JSON file exporter wrote), ``livekit-report.json`` (LiveKit's own report) and
+    Files: ``trace.jsonl`` (from the OTLP JSON file exporter), ``livekit-report.json`` (LiveKit's own report) and
     ``rebuilt-report.json`` (rebuilt from the trace file alone).
     """
     from opentelemetry.exporter.otlp.json.file import FileSpanExporter
@@ -38,13 +38,13 @@ def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
     trace = folder / "trace.jsonl"
     trace.unlink(missing_ok=True)
     provider = TracerProvider(resource=Resource.create({"service.name": "livekit-otel-demo"}))
-    # the exporter appends to what is there
+    # the exporter appends to an existing file
     write_private(trace, b"")
     provider.add_span_processor(SimpleSpanProcessor(FileSpanExporter(str(trace))))
     set_tracer_provider(provider)
 
     started = time.monotonic()
-    echo("A caller telephones a flower shop. Everything runs on this machine; the call takes about a minute.")
+    echo("A caller phones a flower shop. Everything runs on this machine; the call takes about a minute.")
     with _quiet():
         theirs = asyncio.run(run_call(echo))
     provider.shutdown()
@@ -53,11 +53,11 @@ def run_demo(folder: Path, echo: Callable[[str], None]) -> bool:
     ours = json.loads(json.dumps(report.to_dict(), default=lambda _: None))
     _write(folder / "livekit-report.json", theirs)
     _write(folder / "rebuilt-report.json", ours)
-    echo(f"\nThe call is over after {time.monotonic() - started:.0f} s. Its report, rebuilt from {trace}:\n")
+    echo(f"\nThe call ended after {time.monotonic() - started:.0f} s. Its report, rebuilt from {trace}:\n")
     echo(to_text(report))
     found = list(differences(ours, theirs))
     if not found:
-        echo(f"\nequal: the rebuilt report is LiveKit's own, field by field ({folder}/livekit-report.json)")
+        echo(f"\nequal: the rebuilt report matches LiveKit's own, field by field ({folder}/livekit-report.json)")
         return True
     echo(f"\nDIFFERENT in {len(found)} places (rebuilt != LiveKit's own):")
     for line in found[:_SHOWN]:
@@ -71,7 +71,7 @@ def _write(file: Path, report: object) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """LiveKit logs for a job's operator, not for someone who watches a demo."""
+    """LiveKit's logs are for the operator of a job, not for someone who watches a demo."""
     logger = logging.getLogger("livekit")
     level = logger.level
     logger.setLevel(logging.ERROR)
