@@ -62,7 +62,7 @@ def test_the_demo_ends_with_equal(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "\nequal: the rebuilt report is LiveKit's own" in run.stdout
+    assert "\nequal: the rebuilt report matches LiveKit's own" in run.stdout
     report = json.loads((tmp_path / "out" / "rebuilt-report.json").read_text(encoding="utf-8"))
     said = [item["content"][0] for item in report["chat_history"]["items"] if item.get("role") == "user"]
     assert said == list(script.SENTENCES)
