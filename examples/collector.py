@@ -1,13 +1,13 @@
-"""Every call to an OpenTelemetry Collector beside the worker, which keeps it on disk until the gateway has it.
+"""Send every call to an OpenTelemetry Collector beside the worker, which stores it on disk until the gateway has it.
 
-Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set:
+Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project, then run:
 
     GATEWAY_ENDPOINT=gateway:4317 otelcol-contrib --config collector-config/agent.yaml
     pip install '.[instruments]'  # in a checkout of livekit_otel
     python examples/collector.py dev
 
-The worker knows only the collector on its own machine (OTEL_EXPORTER_OTLP_ENDPOINT, http://localhost:4318 by default);
-where calls go from there, and what is removed on the way, is the gateway's business: see collector-config/README.md.
+The worker sends only to the collector on its own machine (OTEL_EXPORTER_OTLP_ENDPOINT, default http://localhost:4318).
+The gateway decides where the calls go from there and which data is removed: see collector-config/README.md.
 """
 
 import os
@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import livekit_otel
 
-# a gateway gets the calls of many workers: say which one this is
+# a gateway receives the calls of many workers: identify this one
 resource = Resource.create(
     {
         "service.name": "flower-shop",
@@ -30,7 +30,7 @@ resource = Resource.create(
     }
 )
 provider = TracerProvider(resource=resource)
-# The collector is near, so spans go to it often: what a killed process loses is half a second instead of five.
+# The collector is local, so export often: a killed process loses half a second of spans instead of five seconds.
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=500))
 livekit_otel.set_tracer_provider(provider)
 

@@ -1,13 +1,13 @@
-"""Every call in Jaeger: its spans go there by OTLP, and need nothing special.
+"""Send every call to Jaeger, by OTLP and without any special set-up.
 
-Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set:
+Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project, then run:
 
     docker run -p 127.0.0.1:16686:16686 -p 127.0.0.1:4318:4318 jaegertracing/jaeger:latest
     pip install '.[instruments]'  # in a checkout of livekit_otel
     python examples/jaeger.py dev
 
-A Jaeger elsewhere: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318. Its page (http://localhost:16686) has the calls under
-the service flower-shop, operation session. ``report_from_backend.py`` reads them back.
+For a Jaeger on another host, set OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318. Jaeger's page (http://localhost:16686)
+lists the calls under the service flower-shop, operation session. ``report_from_backend.py`` reads them back.
 """
 
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli, function_tool
@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import livekit_otel
 
-# at module level: each job's process imports this file, and traces from the job's first moment on
+# at module level: each job process imports this file, so tracing starts with the job
 provider = TracerProvider(resource=Resource.create({"service.name": "flower-shop"}))
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 livekit_otel.set_tracer_provider(provider)

@@ -1,12 +1,12 @@
-"""Every call in Langfuse: turns with the words of both sides, models with their usage and cost, tools.
+"""Send every call to Langfuse: turns with the words of both sides, models with their usage and cost, tools.
 
-Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set:
+Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project, then run:
 
     export LANGFUSE_PUBLIC_KEY=pk-lf-... LANGFUSE_SECRET_KEY=sk-lf-... LANGFUSE_HOST=https://cloud.langfuse.com
     pip install '.[instruments]'  # in a checkout of livekit_otel
     python examples/langfuse.py dev
 
-Each call is a trace named "voice call" in a session of its own, and under the caller's user id.
+Each call is a trace named "voice call" in a session of its own, with the caller's user id.
 """
 
 import json
@@ -20,7 +20,7 @@ from livekit_otel.exporters import langfuse
 
 
 def caller(ctx: JobContext | None, session: AgentSession) -> dict[str, str]:
-    """Whose call it is, from the metadata that the job was dispatched with."""
+    """The caller's user id, from the metadata of the dispatched job."""
     metadata = json.loads(ctx.job.metadata or "{}") if ctx is not None else {}
     return {"user.id": metadata.get("user_id", "anonymous")}
 

@@ -1,16 +1,16 @@
-"""Your own spans, and those of an instrumented HTTP client, where they belong: below the tool call that made them.
+"""Put your own spans, and those of an instrumented HTTP client, below the tool call that they belong to.
 
-Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set, and a service at ORDERS_URL that
-answers ``GET /orders/7`` with ``{"status": "on its way"}``:
+Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project, start a service at ORDERS_URL that responds
+to ``GET /orders/7`` with ``{"status": "on its way"}``, then run:
 
     pip install '.[instruments]' httpx opentelemetry-instrumentation-httpx  # in a checkout of livekit_otel
     ORDERS_URL=http://localhost:8000 python examples/own_spans.py dev
 
-The trace (to OTEL_EXPORTER_OTLP_ENDPOINT, http://localhost:4318 by default) has, for a question about an order:
+The trace (sent to OTEL_EXPORTER_OTLP_ENDPOINT, default http://localhost:4318) contains, for a question about an order:
 
     turn > tool > look order up > GET
 
-and as the client sends the trace's id along, the service's own spans come below GET.
+The client passes the trace id on, so the service's own spans appear below GET.
 """
 
 import os
@@ -29,7 +29,7 @@ ORDERS_URL = os.environ.get("ORDERS_URL", "http://localhost:8000")
 
 provider = TracerProvider(resource=Resource.create({"service.name": "flower-shop"}))
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-# Without LiveKit's native spans ours are the current ones, so that yours nest below them; with them, LiveKit's are.
+# Your spans nest below the current span: livekit_otel's without native spans, LiveKit's with them.
 livekit_otel.set_tracer_provider(provider, native_spans=False)
 HTTPXClientInstrumentor().instrument(tracer_provider=provider)
 tracer = provider.get_tracer("flower-shop")

@@ -1,9 +1,9 @@
-"""Read calls back from where their traces are, and tell what was said and how long the caller had to wait.
+"""Read calls back from a trace backend, and print the conversation and how long the caller had to wait.
 
     pip install .  # in a checkout of livekit_otel
     python examples/report_from_backend.py "jaeger://localhost:16686?service=flower-shop&since=1h"
 
-A file, a directory of files, phoenix://... or langfuse://... work as well. Needs no livekit-agents.
+A file, a directory of files, phoenix://... or langfuse://... also work. livekit-agents is not needed.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""The report of a call the moment it is over, in the job itself: no exporter, no backend, no waiting.
+"""Build the report of a call as soon as it is over, in the job itself: without an exporter or a backend.
 
-Run it with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project set:
+Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET of your project, then run:
 
     pip install '.[instruments]'  # in a checkout of livekit_otel
     python examples/report_on_session_end.py dev
 
-It writes LiveKit's session report as JSON into the folder REPORTS (``reports``), and logs where the caller had to wait.
+It writes LiveKit's session report as JSON to the directory REPORTS (default ``reports``), and logs the caller's waits.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ logger = logging.getLogger("flower-shop")
 
 kept = livekit_otel.SessionSpans()
 provider = TracerProvider()
-provider.add_span_processor(kept)  # beside any exporters
+provider.add_span_processor(kept)  # in addition to any exporters
 livekit_otel.set_tracer_provider(provider)
 
 server = AgentServer()

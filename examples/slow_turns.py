@@ -1,4 +1,4 @@
-"""Which turns kept their caller waiting, and what for: every session of a trace file, no LiveKit needed.
+"""List the turns of a trace file in which the caller waited too long, and the stage that took most of the wait.
 
 python examples/slow_turns.py trace.jsonl 1.5
 """

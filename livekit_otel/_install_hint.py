@@ -1,7 +1,7 @@
 """The command that installs this copy of livekit_otel, for messages about missing packages.
 
-The name ``livekit-otel`` is not registered on PyPI yet; a hint with only this name would install a package by whoever
-registers it. Hints therefore repeat the origin that the installer recorded (``direct_url.json``, PEP 610).
+The name ``livekit-otel`` is not registered on PyPI yet; a hint with only this name would install the package of anyone
+who registers it. Hints therefore repeat the origin that the installer recorded (``direct_url.json``, PEP 610).
 """
 
 from __future__ import annotations

@@ -66,9 +66,9 @@ def test_the_demo_ends_with_equal(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "\nequal: the rebuilt report is LiveKit's own" in run.stdout
+    assert "\nequal: the rebuilt report matches LiveKit's own" in run.stdout
     last = run.stdout.rstrip().splitlines()[-1]
-    command = last.partition("go on with: livekit-otel ")[2]
+    command = last.partition("continue with: livekit-otel ")[2]
     assert command == f"turns {tmp_path / 'out' / 'trace.jsonl'} --sort wait"
     follow = subprocess.run([sys.executable, "-m", "livekit_otel", *command.split()], capture_output=True, text=True)
     assert (follow.returncode, follow.stderr) == (0, "")

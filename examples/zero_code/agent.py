@@ -1,4 +1,4 @@
-"""An agent that knows nothing of tracing; README.md says how it is traced all the same."""
+"""An agent without tracing code; README.md describes how to trace it."""
 
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli, function_tool
 

@@ -1,4 +1,4 @@
-"""The call itself: an agent with a tool, and a caller who asks, listens, cuts in and says goodbye."""
+"""The call: an agent with a tool, and a caller who asks, listens, interrupts and says goodbye."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Voice(Protocol):
 
 
 class FlowerShop(Agent):
-    """Greets, and can look orders up."""
+    """Greets callers, and can look orders up."""
 
     def __init__(self) -> None:
         super().__init__(instructions=script.INSTRUCTIONS)
@@ -50,7 +50,7 @@ class FlowerShop(Agent):
 
 
 class Caller:
-    """Speaks into the microphone when it is the caller's turn, by the session's public events."""
+    """Speaks into the microphone when it is the caller's turn, according to the session's public events."""
 
     def __init__(self, session: AgentSession[None], microphone: Voice) -> None:
         self._session = session
@@ -67,7 +67,7 @@ class Caller:
         self._microphone.play(await asyncio.to_thread(self._engine.speak, sentence))
 
     async def talk(self) -> None:
-        """The whole script."""
+        """Speak the whole script."""
         await self._listen()
         await self.say(script.QUESTION)
         await self._listen()
@@ -88,7 +88,7 @@ class Caller:
 
 
 class _NoTimeout:
-    """Python 3.10 has no ``asyncio.timeout``; there the demo as a whole has the only limit."""
+    """Stands in for ``asyncio.timeout`` on Python 3.10, where only the demo as a whole has a limit."""
 
     async def __aenter__(self) -> None:
         return None

@@ -1,4 +1,4 @@
-"""Compares two reports as JSON, and says where they differ."""
+"""Compares two reports as JSON, and lists their differences."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 __all__ = ["differences"]
 
-#: when the report was made: seconds and milliseconds that may lie between the two
+#: creation times of the reports: allowed difference in seconds and milliseconds
 TOLERANCE = {"timestamp": 1.0, "duration_ms": 1000}
 
 
 def differences(left: Any, right: Any, path: str = "") -> Iterator[str]:
-    """``path: left != right`` for every place where two JSON values differ; key order counts."""
+    """``path: left != right`` for every difference between two JSON values; the order of keys matters."""
     if isinstance(left, dict) and isinstance(right, dict):
         if list(left) != list(right):
             yield f"{path or '.'}: keys {list(left)} != {list(right)}"

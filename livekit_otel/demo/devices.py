@@ -14,7 +14,7 @@ _FRAME_SECONDS = 0.02
 
 
 class Microphone(io.AudioInput):
-    """Delivers a frame every 20 ms: what :meth:`play` was given, else silence."""
+    """Delivers a frame every 20 ms: the samples passed to :meth:`play`, else silence."""
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__(label="demo caller")
@@ -24,7 +24,7 @@ class Microphone(io.AudioInput):
         self._next: float | None = None
 
     def play(self, samples: bytes) -> None:
-        """Say these 16-bit mono samples."""
+        """Queue these 16-bit mono samples."""
         self._pending += samples
 
     @property
@@ -41,7 +41,7 @@ class Microphone(io.AudioInput):
 
 
 class Loudspeaker(io.AudioOutput):
-    """Takes the agent's voice and tells, in real time, when it starts and stops."""
+    """Accepts the agent's voice and reports, in real time, when it starts and stops."""
 
     def __init__(self, sample_rate: int) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""A local voice: eSpeak NG through its shared library (a wheel brings the library and its data)."""
+"""A local voice: eSpeak NG through its shared library (a wheel contains the library and its data)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DONE_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), 
 
 
 class Engine:
-    """Speaks text into 16-bit mono samples. The library is one per process and not thread-safe: calls take turns."""
+    """Converts text to 16-bit mono samples. The library is one per process and not thread-safe, so calls are serial."""
 
     _shared: Engine | None = None
     _lock = threading.Lock()
@@ -47,7 +47,7 @@ class Engine:
         return 0
 
     def speak(self, text: str) -> bytes:
-        """Little-endian samples of ``text`` at ``sample_rate``."""
+        """The little-endian samples of ``text`` at ``sample_rate``."""
         with self._lock:
             self._samples = bytearray()
             data = text.encode("utf-8")
@@ -57,7 +57,7 @@ class Engine:
 
 
 class EspeakTTS(tts.TTS[None]):
-    """LiveKit's interface to the engine; one request is one sentence."""
+    """LiveKit's TTS interface to the engine; one request is one sentence."""
 
     def __init__(self) -> None:
         self._engine = Engine.shared()

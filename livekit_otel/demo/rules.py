@@ -1,4 +1,4 @@
-"""A language model made of rules: it streams words, calls a tool, and counts tokens (words)."""
+"""A rule-based language model: it streams words, calls a tool, and counts tokens (words)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class _Answer(llm.LLMStream):
         return answers.get(said, script.UNKNOWN)
 
     def _usage(self, spoken: str) -> llm.CompletionUsage:
-        """A word is a token; what the last request began with, too, counts as cached."""
+        """Each word is a token; the part that the last request also began with counts as cached."""
         assert isinstance(self._llm, RuleLLM)
         prompt = [word for item in self._chat_ctx.items for word in _words(item)]
         before, self._llm.last_prompt = self._llm.last_prompt, prompt

@@ -1,4 +1,4 @@
-"""Runs the demo call traced to a file, rebuilds its report from the file, and compares it with LiveKit's own."""
+"""Runs the demo call with tracing to a file, rebuilds its report from the file, and compares it with LiveKit's own."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SHOWN = 10
 
 
 def run_demo(folder: Path, echo: Callable[[str], None], room: str | None = None) -> bool:
-    """Hold the demo call and write its files into ``folder``; True when the two reports are equal.
+    """Run the demo call and write its files to ``folder``; returns True if the two reports are equal.
 
-    ``room``: the address of a LiveKit server, in a room of which the call is held.
+    ``room``: address of a LiveKit server; the call takes place in one of its rooms.
 
-    Files: ``trace.jsonl`` (what the OTLP JSON file exporter wrote), ``livekit-report.json`` (LiveKit's own report),
-    ``rebuilt-report.json`` (rebuilt from the trace file alone) and ``call.html`` (the same as a page).
+    Files: ``trace.jsonl`` (from the OTLP JSON file exporter), ``livekit-report.json`` (LiveKit's own report),
+    ``rebuilt-report.json`` (rebuilt from the trace file alone) and ``call.html`` (the report as a page).
     """
     from opentelemetry.exporter.otlp.json.file import FileSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -45,14 +45,14 @@ def run_demo(folder: Path, echo: Callable[[str], None], room: str | None = None)
     trace = folder / "trace.jsonl"
     trace.unlink(missing_ok=True)
     provider = TracerProvider(resource=Resource.create({"service.name": "livekit-otel-demo"}))
-    # the exporter appends to what is there
+    # the exporter appends to an existing file
     write_private(trace, b"")
     provider.add_span_processor(SimpleSpanProcessor(FileSpanExporter(str(trace))))
     set_tracer_provider(provider)
 
     started = time.monotonic()
     where = "Everything runs on this machine" if room is None else "Agent and caller meet in a room of your server"
-    echo(f"A caller telephones a flower shop. {where}; the call takes about a minute.")
+    echo(f"A caller phones a flower shop. {where}; the call takes about a minute.")
     with _quiet():
         theirs = asyncio.run(run_call(echo) if room is None else run_room_call(room, echo))
     provider.shutdown()
@@ -75,13 +75,13 @@ def _results(folder: Path, report: SessionReport, theirs: object, echo: Callable
     echo(to_text(report))
     found = list(differences(ours, theirs))
     if not found:
-        echo(f"\nequal: the rebuilt report is LiveKit's own, field by field ({folder}/livekit-report.json)")
+        echo(f"\nequal: the rebuilt report matches LiveKit's own, field by field ({folder}/livekit-report.json)")
     else:
         echo(f"\nDIFFERENT in {len(found)} places (rebuilt != LiveKit's own):")
         for line in found[:_SHOWN]:
             echo(f"  {line}")
     trace = shlex.quote(str(folder / "trace.jsonl"))
-    echo(f"\nOpen {page} in a browser, or go on with: livekit-otel turns {trace} --sort wait")
+    echo(f"\nOpen {page} in a browser, or continue with: livekit-otel turns {trace} --sort wait")
     return not found
 
 
@@ -91,7 +91,7 @@ def _write(file: Path, report: object) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """LiveKit logs for a job's operator, not for someone who watches a demo."""
+    """LiveKit's logs are for the operator of a job, not for someone who watches a demo."""
     logger = logging.getLogger("livekit")
     level = logger.level
     logger.setLevel(logging.ERROR)

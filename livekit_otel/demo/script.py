@@ -1,4 +1,4 @@
-"""What is said in the demo call: the caller's sentences and the agent's answers."""
+"""The text of the demo call: the caller's sentences and the agent's answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ QUESTION = "where is my order number seven"
 STORY = "please tell me the history of your company"
 BARGE_IN = "stop thank you very much"
 GOODBYE = "that is all thank you and goodbye"
-#: everything the caller can say, which is also all that the recognizer has to know
+#: everything the caller can say, which is also everything the recognizer has to recognize
 SENTENCES = (QUESTION, STORY, BARGE_IN, GOODBYE)
 
 INSTRUCTIONS = (
@@ -26,5 +26,5 @@ UNKNOWN = "I am sorry, I did not understand that."
 
 
 def order_sentence(result: str) -> str:
-    """The answer that the tool's result leads to."""
+    """The answer that follows from the tool's result."""
     return f"I have looked it up. {result}"

@@ -1,4 +1,4 @@
-"""A local recognizer: pocketsphinx, with a grammar of the sentences that it has to know."""
+"""A local recognizer: pocketsphinx, with a grammar of the sentences that it has to recognize."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pocketsphinx import Decoder
 __all__ = ["SphinxSTT", "resample"]
 
 _RATE = 16_000
-#: VAD cuts closely; the decoder wants to hear the silence around a sentence
+#: VAD cuts closely, but the decoder needs silence around a sentence
 _SILENCE = b"\0\0" * (_RATE // 10)
 
 
 class SphinxSTT(stt.STT[None]):
-    """Recognizes whole speech segments; LiveKit cuts them out with its VAD."""
+    """Recognizes complete speech segments, which LiveKit cuts out with its VAD."""
 
     def __init__(self, sentences: tuple[str, ...]) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
@@ -46,7 +46,7 @@ class SphinxSTT(stt.STT[None]):
         return stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=heard)
 
     def transcribe(self, samples: bytes, sample_rate: int) -> tuple[str, float]:
-        """Text and confidence of 16-bit mono samples; empty text when no sentence fits."""
+        """Text and confidence of 16-bit mono samples; empty text if no sentence matches."""
         data = samples if sample_rate == _RATE else resample(samples, sample_rate, _RATE)
         data = _SILENCE + data + _SILENCE
         self._decoder.start_utt()
@@ -57,7 +57,7 @@ class SphinxSTT(stt.STT[None]):
 
 
 def resample(samples: bytes, source: int, target: int) -> bytes:
-    """16-bit mono samples at another rate."""
+    """Convert 16-bit mono samples to another sample rate."""
     resampler = rtc.AudioResampler(source, target, quality=rtc.AudioResamplerQuality.HIGH)
     frame = rtc.AudioFrame(samples, source, 1, len(samples) // 2)
     frames = [*resampler.push(frame), *resampler.flush()]

@@ -51,7 +51,7 @@ class Replay:
 
     Args:
         source: a file of OTLP JSON, plain or gzip, or a directory of them.
-        url: the endpoint, as returned by :func:`~.send.traces_url`; positions are kept per endpoint.
+        url: the endpoint, from :func:`~livekit_otel.transport.address.traces_url`; positions are kept per endpoint.
         state: the file that stores positions; None for a file beside the source.
         batch: maximum number of spans in a request.
         on_note: called with the level (``warning`` or ``note``) and a message about skipped data.
