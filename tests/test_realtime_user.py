@@ -129,3 +129,42 @@ def test_late_words_stand_below_the_session() -> None:
     assert (late.parent_id, in_time.parent_id) == (session.span_id, turns[1].span_id)
     assert late.attributes[attr.SPEECH_ID] in turns[0].speech_ids
     assert late.end_ns / 1e9 == pytest.approx(EPOCH + 6.0, abs=0.01)
+
+
+async def own_recognizer(call: Call) -> None:
+    """The server ends the turns and makes items; the session's recognizer hears the words, once when all is over."""
+    model = FakeRealtimeModel([], reply=Answer("never"), truth=call.truth)
+    model.capabilities.user_transcription = False
+    for at, item, answer in ((1.0, "one", "One"), (5.0, "two", "Two")):
+        model.steps += [step for step in _asks(at, item, answer, "", at + 0.9) if step.what != "transcript"]
+    call.caller.says("in time", 1.0, final_after=0.05).says("too late", 5.0, final_after=2.5)
+    detection = {"turn_detection": "realtime_llm"}
+    session = call.session(llm=model, vad=None, tts=None, turn_handling=detection)
+    await call.start(session)
+    await call.until(12.0)
+    await call.close(session)
+
+
+async def late_words_of_no_answer(call: Call) -> None:
+    """What the user says to themselves becomes an item without an answer; its words come within the next answer."""
+    alone = [Step(1.0, "start"), Step(1.5, "stop"), Step(1.5, "item", item="zero")]
+    alone.append(Step(5.0, "transcript", "to myself", item="zero"))
+    await _served(call, *alone, *_asks(4.0, "one", "Yes", "and to you", 5.2))
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["pipeline", "both-layers"])
+def test_an_own_recognizer_beside_a_server_that_decides(native: bool) -> None:
+    """Its words are of the turns that the server answers, and make none of their own."""
+    assert story_of(own_recognizer, native_spans=native) == [
+        ("in time", "One", DONE, 0.22),
+        ("too late", "Two", DONE, 0.22),
+    ]
+
+
+def test_words_that_nobody_answered_are_no_turns() -> None:
+    """They stand below the session."""
+    assert story_of(late_words_of_no_answer) == [("and to you", "Yes", DONE, 0.22)]
+    trace = play(late_words_of_no_answer)
+    (session,) = trace.of("session")
+    below = [one.attributes[attr.STT_TEXT] for one in trace.of("stt") if one.parent_id == session.span_id]
+    assert below == ["to myself"]

@@ -79,6 +79,11 @@ def on_server_event(activity: AgentActivity, callback: Callable[[Mapping[str, An
         model_session.on("openai_server_event_received", callback)
 
 
+def server_decides(activity: AgentActivity) -> bool:
+    """Whether the model's server ends the user's turns and answers them, whatever the session hears beside it."""
+    return bool(getattr(activity, "_rt_turn_detection_enabled", False))
+
+
 def announces_items(activity: AgentActivity) -> bool:
     """Whether a plugin keeps its server's conversation, and so learns of its items (OpenAI's and its kin)."""
     return hasattr(activity.realtime_llm_session, "_remote_chat_ctx")

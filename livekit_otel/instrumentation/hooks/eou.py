@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ...containment import contain, contained
-from .. import livekit_api, registry
+from .. import livekit_api, livekit_realtime, registry
 from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ def _decided(
         return
     hook = livekit_api.hook_task(activity) is not before
     tuning = state.trackers.eou.check.decided(activity)
+    if livekit_realtime.server_decides(activity) and not info.skip_reply:
+        # nobody acts on it: the recognizer's words are of what the server answers
+        state.trackers.utterance.recognized()
+        return
     if not info.skip_reply and (not taken or not (hook or state.scope.closing)):
         state.trackers.eou.dropped(info, tuning)
         if cleared:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ... import attributes as attr
 from ..scope import SessionScope
 from ..span import SpanOwner
+from .server_speech import ServerSpeech
 from .stt import SttTracker
 from .turn import TurnState
 from .turns import TurnTracker
@@ -27,8 +28,9 @@ _SAME_NS = 50_000_000
 class ServerWords:
     """Words that come from a server, and the turns that wait for them."""
 
-    def __init__(self, scope: SessionScope, turns: TurnTracker, stt: SttTracker) -> None:
+    def __init__(self, scope: SessionScope, turns: TurnTracker, stt: SttTracker, server: ServerSpeech) -> None:
         self._scope = scope
+        self._server = server
         self._turns = turns
         self._stt = stt
         self._by_item: OrderedDict[str, TurnState] = OrderedDict()
@@ -41,8 +43,7 @@ class ServerWords:
         """A turn claims what the user said, which is in these items; words that have come by now are among it."""
         for item_id in items:
             self._bind(item_id, turn)
-        if not items:
-            self.waits(turn)
+        self.waits(turn)
         early, self._early = self._early, OrderedDict()
         for item_id, (at_ns, message) in early.items():
             known = not items or item_id in items
@@ -68,7 +69,9 @@ class ServerWords:
 
     def transcript(self, event: UserInputTranscribedEvent, item_id: str) -> None:
         """Words come, maybe not all of them: the turn that they are of is a user's."""
-        turn = self._by_item.get(item_id) or self._of_answer(None)
+        turn = self._by_item.get(item_id)
+        if turn is None and not self._server.announces:
+            turn = self._of_answer(None)
         if event.transcript and turn is not None and turn.open and (turn.has_user or turn.by_server):
             self._bind(item_id, turn)
             self._turns.is_users(turn)
@@ -77,13 +80,15 @@ class ServerWords:
 
     def message(self, item: ChatMessage, *, early: bool) -> None:
         """All words of an item. ``early``: they may be of speech that no turn has claimed."""
-        turn = self._by_item.get(item.id) or self._of_time(item)
+        turn, announces = self._by_item.get(item.id), self._server.announces
+        turn = self._of_time(item) if turn is None and not announces else turn
         if turn is None and early:
             self._early[item.id] = (self._scope.now_ns(), item)
             if len(self._early) > _MAX_ITEMS:
                 self._early.popitem(last=False)
             return
-        self._final(item.id, item, turn or self._of_order(), self._scope.now_ns())
+        turn = self.oldest_waiting() if turn is None and not announces else turn
+        self._final(item.id, item, turn, self._scope.now_ns())
 
     def _of_time(self, item: ChatMessage) -> TurnState | None:
         """The turn that began when the plugin says that the user's turn did."""
@@ -94,7 +99,7 @@ class ServerWords:
         near = [one for one in self._waiting if abs(one.span.start_ns - at_ns) <= _SAME_NS]
         return near[-1] if near else None
 
-    def _of_order(self) -> TurnState | None:
+    def oldest_waiting(self) -> TurnState | None:
         """Servers transcribe in the order of speech: the oldest turn of a user that waits for words."""
         waiting = [one for one in (*self._turns.of_users(), *self._waiting) if not one.user_text and one.has_user]
         return next((one for one in waiting if one.open), None) or self._of_answer(waiting[0] if waiting else None)

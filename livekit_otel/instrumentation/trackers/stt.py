@@ -182,6 +182,11 @@ class SttTracker:
         first = first_of([final.text for final in self._finals], text)
         return (self._finals[first].start_ns, self._finals[-1].start_ns) if first is not None else None
 
+    @property
+    def unclaimed(self) -> str:
+        """All words that no turn has claimed."""
+        return " ".join(final.text for final in self._finals)
+
     def give(self, owner: TurnState) -> None:
         """The words of this turn were committed."""
         if self._open is not None and self._finals:
@@ -196,13 +201,16 @@ class SttTracker:
             final.start_ns = max(final.start_ns, owner.span.start_ns)
             self._give(final, owner, keep_open=not self._finals)
 
-    def discard(self) -> None:
-        """What was recognised will not be committed."""
+    def discard(self, speech_id: str | None = None) -> None:
+        """What was recognised is no turn's, or that of one which has ended, whose answer is ``speech_id``."""
         self.settle()
         self._write_texts()
         self._end_failed(self._scope)
         while self._finals:
-            self._give(self._finals.popleft(), self._scope)
+            final = self._finals.popleft()
+            if speech_id is not None:
+                final.attributes[attr.SPEECH_ID] = speech_id
+            self._give(final, self._scope, keep_open=speech_id is not None and not self._finals)
 
     def _end_failed(self, owner: SpanOwner) -> None:
         """Recognizers that failed in the utterance are the turn's that it opens; those before it are nobody's."""

@@ -6,7 +6,7 @@ from ..scope import SessionScope
 from .segments import Claim
 from .server_words import ServerWords
 from .stt import SttTracker
-from .turn import TurnState
+from .turn import TurnState, joined
 from .turns import TurnTracker
 from .vad import VadTracker
 
@@ -20,7 +20,7 @@ class Utterance:
         self._scope = scope
         self._vad = vad
         #: what a realtime model's server transcribes
-        self.server_words = ServerWords(scope, turns, stt)
+        self.server_words = ServerWords(scope, turns, stt, vad.server)
         self._stt = stt
         self._turns = turns
         #: words for which LiveKit makes a reply that are not committed yet
@@ -58,6 +58,21 @@ class Utterance:
         if item_id is not None and not self._vad.server.item(item_id, self._scope.now_ns()):
             self.server_words.committed(item_id)
 
+    def recognized(self) -> None:
+        """The session's recognizer has words of a turn that a realtime model's server ends, maybe late."""
+        words = self._stt.unclaimed
+        if not words or self._vad.unclaimed:
+            return  # they are claimed with the speech
+        turn = self.server_words.oldest_waiting()
+        if turn is None:
+            return
+        self._scope.user_said(words)
+        if turn.open:
+            turn.user_text = joined(turn.user_text, words)
+            self._stt.give(turn)
+        else:
+            self._stt.discard(turn.speech_ids[-1] if turn.speech_ids else None)
+
     def answered(self, turn: TurnState) -> None:
         """A realtime model speaks of itself: what its server took for speech before is nobody's. Words may follow."""
         self._vad.server.forget()
@@ -77,6 +92,10 @@ class Utterance:
         """A realtime model answers, or fails to answer, what the user said."""
         claim = self.claim()
         turn.speech_end_source = claim.source
+        words = self._stt.unclaimed
+        if words and not turn.user_text:
+            self._scope.user_said(words)
+            turn.user_text = joined("", words)
         self.give(claim, turn)
 
     def discard(self) -> None:

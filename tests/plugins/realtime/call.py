@@ -17,6 +17,7 @@ from livekit.agents.testing import fake_job_context
 from .devices import Captions, Loudspeaker, Microphone
 from .gemini_server import GeminiServer
 from .openai_server import OpenAIServer
+from .standins import speech
 
 
 class Clerk(Agent):
@@ -46,8 +47,10 @@ class Call:
     metrics: list[Any] = field(default_factory=list)
     error: Exception | None = None
     began: float = 0.0
-    #: what the script itself has to say of the call
-    noted: dict[str, float] = field(default_factory=dict)
+    #: what a recognizer of the session is going to hear
+    heard_words: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    #: what the user said into the microphone, and when that was over
+    spoken: list[tuple[str, float]] = field(default_factory=list)
 
     async def openai(self, agent: Agent | None = None, *, model: dict[str, Any] | None = None, **options: Any) -> None:
         from livekit.plugins import openai
@@ -92,6 +95,21 @@ class Call:
         session.output.transcription = Captions()
         await session.start(agent or Clerk())
         await self.connected()
+
+    def says(self, text: str) -> float:
+        """The user says something into the microphone; returns how long that takes, in seconds."""
+        sound = speech(text, self.microphone.rate)
+        self.spoken.append((text, time.time() + len(sound) / 2 / self.microphone.rate))
+        return float(self.microphone.hears(sound))
+
+    async def recognized(self, text: str, after: float) -> None:
+        """The session's recognizer has a transcript in a moment."""
+        await asyncio.sleep(after)
+        self.server.log.note("recognized")
+        self.heard_words.put_nowait(text)
+
+    def background(self, work: Any) -> None:
+        self.server.background(work)
 
     async def connected(self) -> None:
         """The plugin has connected, and set its session up."""

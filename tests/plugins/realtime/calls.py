@@ -197,3 +197,126 @@ async def azure_talk(one: Call) -> None:
     """OpenAI's own plugin on Azure's names."""
     await one.azure()
     await _two_questions(one)
+
+
+async def _spoken(one: Call, *texts: str) -> None:
+    """The user says these into the microphone, one after each answer."""
+    for text in texts:
+        await asyncio.sleep(one.says(text))
+        await one.silent(0.6)
+    await one.close()
+
+
+@call
+async def openai_turns_of_the_session(one: Call) -> None:
+    """LiveKit's VAD ends the turns, the server transcribes what is committed."""
+    await one.openai(model={"turn_detection": None}, turn_detection="vad")
+    one.server.replies = [Reply("It is noon."), Reply("You are welcome.")]
+    one.server.committed_words = [("what is the time please", 0.2), ("thank you very much", 0.2)]
+    await _spoken(one, "What is the time please?", "Thank you very much for that.")
+
+
+@call
+async def gemini_turns_of_the_session(one: Call) -> None:
+    """LiveKit's VAD ends the turns of a model that needs a second to its first audio."""
+    from google.genai import types
+
+    manual = types.RealtimeInputConfig(automatic_activity_detection=types.AutomaticActivityDetection(disabled=True))
+    await one.gemini(model={"realtime_input_config": manual}, turn_detection="vad")
+    one.server.replies = [
+        Reply("It is noon.", delay=1.0, heard="what is the time"),
+        Reply("You are welcome.", delay=1.0, heard="thank you"),
+    ]
+    await _spoken(one, "What is the time please?", "Thank you very much for that.")
+
+
+@call
+async def openai_own_stt(one: Call) -> None:
+    """The session's recognizer hears the words, the server's detection ends the turns."""
+    from .standins import Recognizer
+
+    await one.openai(model={"input_audio_transcription": None}, stt=Recognizer(one.heard_words))
+    for text, answer in (("what is the time", "It is noon."), ("thank you", "You are welcome.")):
+        one.background(one.recognized(text, 0.75))
+        await one.server.user_speaks(reply=Reply(answer))
+        await one.silent()
+    await one.close()
+
+
+@call
+async def openai_half_cascade(one: Call) -> None:
+    """The model hears and writes, the session's own TTS speaks: a question, a tool, a barge-in."""
+    from .standins import Voice
+
+    await one.openai(model={"modalities": ["text"]}, tts=Voice())
+    one.server.text_only = True
+    await one.server.user_speaks(words="what is the time", reply=Reply("It is noon. Anything else?"))
+    await one.silent()
+    one.server.replies = [Reply("It rains in Lima.")]
+    await one.server.user_speaks(words="weather in lima", reply=Reply(calls=[("weather", {"city": "Lima"})]))
+    await one.silent()
+    await one.server.user_speaks(words="tell me a story", reply=Reply(STORY))
+    await one.until(lambda: one.speaker.playing)
+    await asyncio.sleep(0.5)
+    await one.server.user_speaks(words="stop", reply=Reply("All right."))
+    await one.silent()
+    await one.close()
+
+
+@call
+async def openai_half_cascade_own_stt(one: Call) -> None:
+    """The session's VAD, recognizer and TTS around a model that writes."""
+    from .standins import Recognizer, Voice
+
+    model = {"modalities": ["text"], "input_audio_transcription": None, "turn_detection": None}
+    await one.openai(model=model, turn_detection="vad", stt=Recognizer(one.heard_words), tts=Voice())
+    one.server.text_only = True
+    one.server.replies = [Reply("It is noon."), Reply("You are welcome.")]
+    for text in ("What is the time please?", "Thank you very much for that."):
+        seconds = one.says(text)
+        one.background(one.recognized(text, seconds + 0.2))
+        await asyncio.sleep(seconds)
+        await one.silent(0.6)
+    await one.close()
+
+
+@call
+async def openai_messages(one: Call) -> None:
+    """A response of two messages."""
+    await one.openai()
+    await one.server.user_speaks(words="hello", reply=Reply(messages=["Hello there.", "How are you?"], seconds=0.6))
+    await one.silent(1.2)
+    await one.close()
+
+
+@call
+async def openai_reconnect(one: Call) -> None:
+    """The longest session is over between two questions: the plugin connects anew."""
+    await one.openai(model={"max_session_duration": 2.5})
+    await one.server.user_speaks(words="one", reply=Reply("Answer one."))
+    await one.silent()
+    await one.until(lambda: len(one.server.log.times("connected")) > 1)
+    await asyncio.sleep(0.3)
+    await one.server.user_speaks(words="two", reply=Reply("Answer two."))
+    await one.silent()
+    await one.close()
+
+
+@call
+async def openai_closed(one: Call) -> None:
+    """Closed in the middle of an answer."""
+    await one.openai()
+    await one.server.user_speaks(words="tell me a story", reply=Reply(STORY, 4.0, pace=1.2))
+    await one.until(lambda: one.speaker.playing)
+    await asyncio.sleep(0.7)
+    await one.close()
+
+
+@call
+async def openai_written(one: Call) -> None:
+    """The user writes."""
+    await one.openai()
+    one.server.replies = [Reply("Written answer.")]
+    await one.session.generate_reply(user_input="a written question")
+    await asyncio.sleep(0.3)
+    await one.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,13 +25,25 @@ from .tls import server_context
 _AT_ONCE = 4
 
 
+#: how often it is asked whether this process gets its turn
+_TICK = 0.01
+
+
 @dataclass
 class Played:
-    """One call and its trace: ``records`` of both layers, and the report that is rebuilt from them."""
+    """One call and its trace: ``records`` of both layers, the report that is rebuilt from them, and ``stalls``.
+
+    Those are the moments at which this process was late, and by how much: that is the machine, not what is tested.
+    """
 
     call: Call
     records: list[SpanRecord]
     report: SessionReport
+    stalls: list[tuple[float, float]]
+
+    def near(self, at: float, seconds: float = 0.05) -> float:
+        """By how much two who look at this moment may differ."""
+        return seconds + sum(late for moment, late in self.stalls if abs(moment - at) < 0.3)
 
     @property
     def pipeline(self) -> list[SpanRecord]:
@@ -51,12 +64,12 @@ def play_all(names: Iterable[str], *, native_spans: bool) -> dict[str, Played]:
     logging.disable(logging.CRITICAL)
     try:
         livekit_otel.set_tracer_provider(provider, native_spans=native_spans)
-        played = asyncio.run(_all(list(names)))
+        played, stalls = asyncio.run(_all(list(names)))
     finally:
         logging.disable(level)
         switch_off()
     records = [from_sdk(one) for one in memory.get_finished_spans()]
-    return {one.name: _traced(one, records) for one in played}
+    return {one.name: _traced(one, records, stalls) for one in played}
 
 
 def _load() -> None:
@@ -66,18 +79,32 @@ def _load() -> None:
     import livekit.plugins.xai  # noqa: F401
 
 
-async def _all(names: list[str]) -> list[Call]:
+async def _all(names: list[str]) -> tuple[list[Call], list[tuple[float, float]]]:
     tls, places = server_context(), asyncio.Semaphore(_AT_ONCE)
+    stalls: list[tuple[float, float]] = []
+    watch = asyncio.create_task(_watch(stalls))
 
     async def one(name: str) -> Call:
         async with places:
             return await play(name, tls)
 
-    return list(await asyncio.gather(*(one(name) for name in names)))
+    played = list(await asyncio.gather(*(one(name) for name in names)))
+    watch.cancel()
+    return played, stalls
 
 
-def _traced(call: Call, records: list[SpanRecord]) -> Played:
+async def _watch(stalls: list[tuple[float, float]]) -> None:
+    """Note when a tick came later than another one."""
+    while True:
+        due = time.time() + _TICK
+        await asyncio.sleep(_TICK)
+        late = time.time() - due
+        if late > _TICK:
+            stalls.append((time.time(), late))
+
+
+def _traced(call: Call, records: list[SpanRecord], stalls: list[tuple[float, float]]) -> Played:
     room = call.report["room_id"]
     mine = {one.trace_id for one in records if one.attributes.get(attr.CONVERSATION_ID) == room}
     own = [one for one in records if one.trace_id in mine]
-    return Played(call, own, build_report(own))
+    return Played(call, own, build_report(own), stalls)

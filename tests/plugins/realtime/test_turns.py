@@ -39,6 +39,40 @@ STORIES: dict[str, list[Line]] = {
         ("", "Are you still there?", "completed", False),
         ("yes I am", STORY, "session_closed", True),
     ],
+    "openai_own_stt": [
+        ("what is the time", "It is noon.", "completed", True),
+        ("thank you", "You are welcome.", "completed", True),
+    ],
+    "openai_half_cascade": [
+        ("what is the time", "It is noon. Anything else?", "completed", True),
+        ("weather in lima", "It rains in Lima.", "completed", True),
+        ("tell me a story", STORY, "interrupted", True),
+        ("stop", "All right.", "completed", True),
+    ],
+    "openai_half_cascade_own_stt": [
+        ("What is the time please?", "It is noon.", "completed", True),
+        ("Thank you very much for that.", "You are welcome.", "completed", True),
+    ],
+    "openai_turns_of_the_session": [
+        ("what is the time please", "It is noon.", "completed", True),
+        ("thank you very much", "You are welcome.", "completed", True),
+    ],
+    "gemini_turns_of_the_session": [
+        ("what is the time", "It is noon.", "completed", True),
+        ("thank you", "You are welcome.", "completed", True),
+    ],
+    "openai_reconnect": [("one", "Answer one.", "completed", True), ("two", "Answer two.", "completed", True)],
+    "openai_closed": [("tell me a story", "Once upon a time there was a very long", "session_closed", True)],
+    "openai_written": [("a written question", "Written answer.", "completed", True)],
+    "openai_messages": [("hello", "Hello there. How are you?", "completed", True)],
+    "xai_talk": [
+        ("what is the time", "It is noon.", "completed", True),
+        ("weather in lima", "It rains in Lima.", "completed", True),
+    ],
+    "azure_talk": [
+        ("what is the time", "It is noon.", "completed", True),
+        ("weather in lima", "It rains in Lima.", "completed", True),
+    ],
     # late words
     "openai_late_words": [
         ("while it speaks", "An answer it is.", "completed", True),
@@ -88,3 +122,45 @@ def test_a_barge_in_is_the_users(played: Calls, name: str, native: bool) -> None
     """The user's speech over the answer is what interrupts it, as LiveKit has it."""
     causes = [span.attributes[attr.INTERRUPTION_CAUSE] for span in played(name, native).of(attr.KIND_INTERRUPTION)]
     assert causes == ["user"]
+
+
+#: calls in which each question is transcribed, and who says so
+TRANSCRIBED = {
+    "openai_talk": "gpt-4o-mini-transcribe",
+    "openai_late_words": "gpt-4o-mini-transcribe",
+    "openai_turns_of_the_session": "gpt-4o-mini-transcribe",
+    "openai_own_stt": "own-stt",
+    "openai_half_cascade_own_stt": "own-stt",
+}
+
+
+@MODES
+@pytest.mark.parametrize("name", TRANSCRIBED)
+def test_each_question_has_its_transcript(played: Calls, name: str, native: bool) -> None:
+    """Whoever transcribes: each turn of the user has one ``stt`` stage with its words, its model and its usage."""
+    one = played(name, native)
+    asked = [turn for turn in one.report.turns if turn.user_text]
+    for turn in asked:
+        (stage,) = [stage for stage in turn.stages if stage.kind == attr.KIND_STT]
+        assert (stage.attributes[attr.STT_TEXT], stage.attributes[attr.REQUEST_MODEL]) == (
+            turn.user_text,
+            TRANSCRIBED[name],
+        )
+        assert stage.attributes[attr.STT_METRICS_COUNT] == 1
+    assert len(one.of(attr.KIND_STT)) == len(asked)
+
+
+@MODES
+def test_an_own_recognizers_delay_is_known(played: Calls, native: bool) -> None:
+    """What the session's recognizer takes after the user stopped is the turn's ``transcription_delay``."""
+    for turn in played("openai_half_cascade_own_stt", native).report.turns:
+        assert turn.latency.transcription_delay is not None
+        assert turn.latency.transcription_delay == pytest.approx(turn.silence["transcription"], abs=1e-6)
+
+
+@MODES
+def test_when_the_user_began_is_reported_whenever_words_come(played: Calls, native: bool) -> None:
+    """LiveKit's own time of it is on the turn, also where the words come after the voice began."""
+    one = played("openai_late_words", native)
+    began = one.call.server.log.times("speech started")[0]
+    assert one.report.turns[0].reported["started_speaking_at"] == pytest.approx(began, abs=0.05)
