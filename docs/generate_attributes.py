@@ -37,8 +37,8 @@ def render() -> str:
         " JSON, `[[turn index, name without livekit_otel.turn., value or null], ...]`: what spans that ended after"
         " their turn changed in it. Later ones win. |",
         "",
-        "A metrics field that a newer LiveKit adds flows through as `livekit_otel.<stage>.<field>`. Left out are `label`,",
-        "a `speech_id` or `request_id` that the span says under another name (`livekit_otel.speech_id`,",
+        "A metrics field that a newer LiveKit adds flows through as `livekit_otel.<stage>.<field>`. Left out are",
+        "`label`, a `speech_id` or `request_id` that the span says under another name (`livekit_otel.speech_id`,",
         "`gen_ai.response.id`),",
         "and a field that is 0 or False by default in LiveKit's class and has that value.",
         "",

@@ -148,7 +148,11 @@ TIME_TO_FIRST_CHUNK = _define(
     unit="s",
 )
 OUTPUT_TYPE = _define("gen_ai.output.type", "string", "text or speech.")
-AGENT_NAME = _define("gen_ai.agent.name", "string", "Id of the agent in charge.")
+AGENT_NAME = _define(
+    "gen_ai.agent.name",
+    "string",
+    "Id of the agent in charge: the first one on the session, the one that a turn began with on it and its stages.",
+)
 WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session is.")
 END_REASON = _define(
     "gen_ai.agent.invocation.end_reason",
@@ -288,7 +292,9 @@ def journal_piece(number: int, *, pii: bool) -> str:
 
 
 # --- turn ------------------------------------------------------------------------------------------
-TURN_INDEX = _define("livekit_otel.turn.index", "int", "Number of the turn in its session, from 0.")
+TURN_INDEX = _define(
+    "livekit_otel.turn.index", "int", "Number of the turn in its session, from 0; on the turn and on its stages."
+)
 TURN_SPEECH_IDS = _define("livekit_otel.turn.speech_ids", "string[]", "LiveKit SpeechHandle ids of the turn.")
 TURN_SPEECH_END_SOURCE = _define(
     "livekit_otel.turn.speech_end_source",
@@ -304,6 +310,13 @@ TURN_TOOL_OUTLIVES = _define(
     "livekit_otel.turn.tool_outlives", "boolean", "A tool of the turn was still running when the turn ended."
 )
 TURN_MODELS = _define("livekit_otel.turn.models", "string[]", "Models used, as provider/model.")
+TURN_LLM_MODEL = _define(
+    "livekit_otel.turn.llm_model",
+    "string",
+    "The LLM, or realtime model, that served last in the turn, as gen_ai.request.model of its spans has it.",
+)
+TURN_STT_MODEL = _define("livekit_otel.turn.stt_model", "string", "The recognizer that served last in the turn.")
+TURN_TTS_MODEL = _define("livekit_otel.turn.tts_model", "string", "The voice model that served last in the turn.")
 TURN_USER_TEXT = _define(
     "livekit_otel.pii.turn.user_text", "string", "What the user said, cut at 1,900 bytes.", content=True
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 
 from ..containment import contain, contained
+from ..journal import Attributes
 from ..redaction import Redaction, kinds
 from . import livekit_api
 from .clock import SessionClock
@@ -73,6 +74,11 @@ class SessionScope:
     @property
     def context(self) -> otel_context.Context:
         return self.span.context
+
+    @property
+    def whose(self) -> Attributes:
+        """A stage without a turn says of none."""
+        return {}
 
     @property
     def recording(self) -> bool:

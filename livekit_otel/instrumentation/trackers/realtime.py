@@ -73,7 +73,7 @@ class RealtimeTracker:
         response = self._latest = Response(span, turn, response_id, native=native)
         if turn is not None:
             turn.tried_again(attr.KIND_REALTIME)
-            turn.note_model(attributes)
+            turn.note_model(attr.KIND_REALTIME, attributes)
             self._turns.begin(turn)
         self._responses[id(response)] = response
         while len(self._responses) > _MAX_WAITING:

@@ -150,7 +150,7 @@ class SttTracker:
         (span, end_ns, turn, before), self._open = self._open, None
         taken = self._take()
         if turn is not None:
-            turn.note_model(taken)
+            turn.note_model(attr.KIND_STT, taken)
         span.end(end_ns, attributes=summed_ids(before, taken))
 
     def turn_ends(self, turn: TurnState) -> None:
@@ -191,7 +191,7 @@ class SttTracker:
         span.move_to(owner)
         span.set(final.attributes)
         if turn is not None:
-            turn.note_model(final.attributes)
+            turn.note_model(attr.KIND_STT, final.attributes)
         if keep_open:
             self._open = (span, final.end_ns, turn, final.attributes)
         else:
