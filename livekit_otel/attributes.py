@@ -873,6 +873,21 @@ SESSION_TURNS = _define("livekit_otel.session.turns", "int", "Number of turns.")
 SESSION_INTERRUPTION_RATE = _define(
     "livekit_otel.session.interruption_rate", "double", "Share of the turns with agent speech that were interrupted."
 )
+SESSION_OUTCOME = _define(
+    "livekit_otel.session.outcome", "string", "success or fail, as the job's tagger had it when the session ended."
+)
+SESSION_OUTCOME_REASON = _define(
+    "livekit_otel.pii.session.outcome_reason", "string", "The reason that was given for it.", content=True
+)
+SESSION_TAGS = _define(
+    "livekit_otel.pii.session.tags",
+    "string[]",
+    "The job's tags then, sorted, judges' verdicts among them (lk.judge.<name>:<verdict>), as far as they fit 1,900 "
+    "bytes. The journal has them all, with metadata and reasoning.",
+    content=True,
+)
+#: LiveKit's tags that say how a session went
+OUTCOME_TAGS = {"lk.success": "success", "lk.fail": "fail"}
 SESSION_LATENCIES = _define(
     "livekit_otel.session.latencies",
     "string",

@@ -99,7 +99,7 @@ def test_document() -> None:
         "session_id", "conversation_id", "started_at", "ended_at", "complete", "redacted", "redacted_in_part",
         "warnings", "usage", "turns", "latency", "silence", "gap_stages", "discarded", "interruptions",
         "false_interruptions", "backchannels", "interruption_rate", "false_cutoffs",
-        "thresholds", "flags", "flagged",
+        "thresholds", "flags", "flagged", "outcome", "outcome_reason", "tags", "evaluations",
     }  # fmt: skip
     (turn,) = ours["turns"]
     assert (turn["index"], turn["end_reason"], turn["reported"]) == (0, "completed", {"e2e_latency": 1.234})

@@ -14,6 +14,7 @@ from ..containment import contained
 from ..journal import Head
 from ..provider.export_losses import losses
 from . import livekit_api, registry
+from .tagger import tagger_attributes, tagger_state
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession
@@ -110,7 +111,8 @@ def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[N
                 state.journal.checkpoint()
             yield
         with contained("session.head"):
-            state.journal.writer.add(Head(livekit_api.report_head(session, state.job)))
+            head = livekit_api.report_head(session, state.job)
+            state.journal.writer.add(Head(head, tagger_state(state.job)))
 
 
 def _end(state: SessionState, by: str, error: BaseException | None) -> None:
@@ -131,6 +133,8 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     if scope.close_called_ns is not None:
         said[attr.SESSION_CLOSING] = max(0, end - scope.close_called_ns) / 1e9
     said[attr.SESSION_ENDED_BY] = by
+    tagged = tagger_attributes(scope, state.job)
+    said.update(tagged)
     pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + (2 if scope.redaction is None else 3))
     # where attributes are dropped, the first go first: the counts are last
     attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}
@@ -139,6 +143,7 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     attributes[attr.JOURNAL_BATCHES] = writer.batches
     attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
     scope.spans.point(attr.KIND_SESSION_END, scope, end, attributes)
+    scope.span.set(tagged)
     if state.close_reason is not None:
         scope.span.set({attr.SESSION_CLOSE_REASON: state.close_reason})
     if error is not None or state.close_reason == "error":

@@ -34,6 +34,13 @@ class SessionReport:
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
         thresholds: from how many seconds on waits are flagged, by name.
+        tags: metadata of each tag of the job's tagger; empty for a tag without any.
+        outcome: ``success`` or ``fail``, as the job's tagger had it; None where nobody said.
+        outcome_reason: the reason that was given for it.
+        evaluations: judges' verdicts, as ``tagger.evaluations`` has them: ``name``, ``tag``, ``verdict``, ``reasoning``
+            and ``instructions``.
+
+    Tags, outcome and verdicts are those of the moment at which the session ended.
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
@@ -59,6 +66,10 @@ class SessionReport:
     spans: list[SpanRecord] = field(repr=False)
     head: dict[str, Any] = field(repr=False)
     thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
+    tags: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outcome: str | None = None
+    outcome_reason: str = ""
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:

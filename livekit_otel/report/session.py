@@ -14,6 +14,7 @@ from .head import close_reason, complete_head
 from .masks import is_mask, masks_of, own_session, unmasked
 from .missing import Seen, loss, warnings
 from .model import SessionReport
+from .tagged import tagged
 from .values import plain
 
 __all__ = ["OpenSession"]
@@ -112,6 +113,7 @@ class OpenSession:
             spans=spans,
             head=head,
             thresholds=self._flagged_by(spans),
+            **tagged(restored, head)._asdict(),
         )
 
     def _flagged_by(self, spans: Iterable[SpanRecord]) -> Thresholds:

@@ -65,6 +65,7 @@ def facts(report: SessionReport) -> dict[str, str]:
         "agent": report.agent_name,
         "turns": str(len(report.turns)),
         "closed": report.close_reason or "not closed",
+        "outcome": ": ".join(part for part in (report.outcome, report.outcome_reason) if part),
         "flags": sums(report),
         "complete": "yes" if report.complete else "no (see the warnings)",
         "content": "redacted" if report.redacted else "redacted in part" if report.redacted_in_part else "",
