@@ -90,6 +90,9 @@ STAGE_KINDS = frozenset(SPAN_KINDS) - {
     KIND_TURN,
 }
 
+#: spans of the session that carry its journal and its sums, and are nothing to look at
+BOOKKEEPING_KINDS = frozenset({KIND_SESSION_START, KIND_SESSION_CHECKPOINT, KIND_SESSION_END})
+
 # --- on every pipeline span ------------------------------------------------------------------------
 KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
 SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema: 2; older traces have 1 (upgrading.md).")
@@ -405,6 +408,11 @@ STT_REQUEST_IDS = _define(
     "The provider's ids of the requests that the transcript and its usage came from, each once, at most 16.",
 )
 STT_LANGUAGE = _define("livekit_otel.stt.language", "string", "Language of the transcript.")
+SPEECH_INPUT_LANGUAGE = _define(
+    "gen_ai.speech.input.language",
+    "string",
+    "The same under the name of a draft of the GenAI conventions: it follows the draft, which may rename it.",
+)
 EOU_SOURCE = _define(
     "livekit_otel.eou.speech_end_source",
     "string",

@@ -80,7 +80,8 @@ class SttTracker:
         self._last_final_ns = now
         attributes = {**self.heard.take(), **self.retries.take(attr.STT_RETRIED_FOR)}
         if event.language:
-            attributes[attr.STT_LANGUAGE] = clip(str(event.language))
+            language = clip(str(event.language))
+            attributes.update({attr.STT_LANGUAGE: language, attr.SPEECH_INPUT_LANGUAGE: language})
         self._settle_final()
         final = _Final(start, now, event.transcript, attributes)
         recognition = self.recognitions.take()
