@@ -106,6 +106,9 @@ STAGE_KINDS = (
     - ROOM_KINDS
 )
 
+#: spans of the session that carry its journal and its sums, and are nothing to look at
+BOOKKEEPING_KINDS = frozenset({KIND_SESSION_START, KIND_SESSION_CHECKPOINT, KIND_SESSION_END})
+
 # --- on every pipeline span ------------------------------------------------------------------------
 KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
 SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema: 2; older traces have 1 (upgrading.md).")
@@ -166,7 +169,11 @@ TIME_TO_FIRST_CHUNK = _define(
     unit="s",
 )
 OUTPUT_TYPE = _define("gen_ai.output.type", "string", "text or speech.")
-AGENT_NAME = _define("gen_ai.agent.name", "string", "Id of the agent in charge.")
+AGENT_NAME = _define(
+    "gen_ai.agent.name",
+    "string",
+    "Id of the agent in charge: the first one on the session, the one that a turn began with on it and its stages.",
+)
 WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session is.")
 END_REASON = _define(
     "gen_ai.agent.invocation.end_reason",
@@ -422,7 +429,9 @@ def journal_piece(number: int, *, pii: bool) -> str:
 
 
 # --- turn ------------------------------------------------------------------------------------------
-TURN_INDEX = _define("livekit_otel.turn.index", "int", "Number of the turn in its session, from 0.")
+TURN_INDEX = _define(
+    "livekit_otel.turn.index", "int", "Number of the turn in its session, from 0; on the turn and on its stages."
+)
 TURN_SPEECH_IDS = _define("livekit_otel.turn.speech_ids", "string[]", "LiveKit SpeechHandle ids of the turn.")
 TURN_SPEECH_END_SOURCE = _define(
     "livekit_otel.turn.speech_end_source",
@@ -438,6 +447,13 @@ TURN_TOOL_OUTLIVES = _define(
     "livekit_otel.turn.tool_outlives", "boolean", "A tool of the turn was still running when the turn ended."
 )
 TURN_MODELS = _define("livekit_otel.turn.models", "string[]", "Models used, as provider/model.")
+TURN_LLM_MODEL = _define(
+    "livekit_otel.turn.llm_model",
+    "string",
+    "The LLM, or realtime model, that served last in the turn, as gen_ai.request.model of its spans has it.",
+)
+TURN_STT_MODEL = _define("livekit_otel.turn.stt_model", "string", "The recognizer that served last in the turn.")
+TURN_TTS_MODEL = _define("livekit_otel.turn.tts_model", "string", "The voice model that served last in the turn.")
 TURN_USER_TEXT = _define(
     "livekit_otel.pii.turn.user_text", "string", "What the user said, cut at 1,900 bytes.", content=True
 )
@@ -542,6 +558,11 @@ EOU_SPEECH_DURATION = _define(
     "double",
     "How long the user spoke, by the recognizer's own detection, where no VAD listens.",
     unit="s",
+)
+SPEECH_INPUT_LANGUAGE = _define(
+    "gen_ai.speech.input.language",
+    "string",
+    "The same under the name of a draft of the GenAI conventions: it follows the draft, which may rename it.",
 )
 EOU_SOURCE = _define(
     "livekit_otel.eou.speech_end_source",
@@ -1016,6 +1037,21 @@ SESSION_TURNS = _define("livekit_otel.session.turns", "int", "Number of turns.")
 SESSION_INTERRUPTION_RATE = _define(
     "livekit_otel.session.interruption_rate", "double", "Share of the turns with agent speech that were interrupted."
 )
+SESSION_OUTCOME = _define(
+    "livekit_otel.session.outcome", "string", "success or fail, as the job's tagger had it when the session ended."
+)
+SESSION_OUTCOME_REASON = _define(
+    "livekit_otel.pii.session.outcome_reason", "string", "The reason that was given for it.", content=True
+)
+SESSION_TAGS = _define(
+    "livekit_otel.pii.session.tags",
+    "string[]",
+    "The job's tags then, sorted, judges' verdicts among them (lk.judge.<name>:<verdict>), as far as they fit 1,900 "
+    "bytes. The journal has them all, with metadata and reasoning.",
+    content=True,
+)
+#: LiveKit's tags that say how a session went
+OUTCOME_TAGS = {"lk.success": "success", "lk.fail": "fail"}
 SESSION_LATENCIES = _define(
     "livekit_otel.session.latencies",
     "string",

@@ -21,6 +21,7 @@ __all__ = [
     "OBJECT",
     "OBJECTS",
     "REPORT",
+    "TAGGER",
     "TOOL_NAME",
     "UNKNOWN",
     "Mark",
@@ -114,6 +115,16 @@ REPORT = Shape(
         options=_OPTIONS,
         usage=MODEL_USAGE,
         errors=Shape(_marks(measure="llm stt tts realtime interruption")),
+    )
+)
+
+#: what a job was tagged with, and what judges found
+TAGGER = Shape(
+    _marks(
+        identifier="outcome",
+        content="outcome_reason",
+        tags=Shape(_marks(content="tag metadata", measure="timestamp")),
+        evaluations=Shape(_marks(content="name tag reasoning instructions", identifier="verdict")),
     )
 )
 

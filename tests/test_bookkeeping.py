@@ -23,7 +23,7 @@ from livekit_otel.journal.restore import RestoredSession
 from livekit_otel.spans import from_sdk
 from tests.kit import clock
 from tests.kit.run import Call, as_json, run_scenario
-from tests.kit.trace import names, play, record, switch_off
+from tests.kit.trace import names, play, record, span_bytes, switch_off
 
 #: seconds that an event may be missing after a kill: of what people say and do, of usage, and of what
 #: happens while nobody says or does anything
@@ -116,19 +116,43 @@ def test_killed_at_any_moment(name: str, emissions: Emissions) -> None:
     assert missing, "nothing ever waited"
 
 
-async def _silence(call: Call) -> None:
-    """A greeting, and then half a minute in which nobody says anything, and VAD says so every second."""
-    session = call.session()
-    await call.start(session)
-    session.say("Hello.", allow_interruptions=False)
-    for second in range(2, 32):
+async def _listens(call: Call, session: AgentSession[Any], first: int, last: int) -> None:
+    """VAD reports every second, as it does whether anybody speaks or not."""
+    for second in range(first, last):
         await call.until(second)
         assert session.vad is not None
         metrics = VADMetrics(
             label="kit", timestamp=time.time(), idle_time=0.0, inference_duration_total=0.01, inference_count=31
         )
         session.vad.emit("metrics_collected", metrics)
+
+
+async def _silence(call: Call) -> None:
+    """A greeting, and then half a minute in which nobody says anything."""
+    session = call.session()
+    await call.start(session)
+    session.say("Hello.", allow_interruptions=False)
+    await _listens(call, session, 2, 32)
     await call.close(session)
+
+
+async def _hour(call: Call) -> None:
+    """An hour in which the user asks something every fifteen seconds."""
+    for number in range(240):
+        call.caller.says(f"question number {number}", 1.0 + 15.0 * number, interim_after=None)
+    session = call.session()
+    await call.start(session)
+    await _listens(call, session, 1, 3_600)
+    await call.close(session)
+
+
+@pytest.mark.slow
+def test_an_hour_of_talk_is_less_than_six_megabytes() -> None:
+    """240 exchanges in an hour: under 6 MB of spans as OTLP JSON, and less than 15 % of the spans are checkpoints."""
+    trace = play(_hour)
+    assert len(trace.of(attr.KIND_SESSION_CHECKPOINT)) < 0.15 * len(trace.pipeline)
+    assert span_bytes(trace.text) < 6_000_000
+    assert as_json(livekit_otel.build_report(trace.pipeline).to_dict())["events"] == trace.outcomes[0].report["events"]
 
 
 def test_silence_costs_a_checkpoint_every_ten_seconds() -> None:

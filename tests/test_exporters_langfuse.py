@@ -253,6 +253,17 @@ def test_failures_have_a_level_and_a_message(send: Send) -> None:
     assert (discarded["level"], discarded["statusMessage"]) == ("DEFAULT", "discarded: the user's turn continued")
 
 
+def test_bookkeeping_is_for_debugging(send: Send) -> None:
+    """The spans with which a session starts, ends and sends its journal have level DEBUG, and no others have."""
+    trace = record("barge_in")
+    kinds = {span.span_id: span.kind for span in trace.pipeline}
+    levels = {one["id"]: one["level"] for one in send(trace.exported).langfuse.observations}
+    hidden = {kinds[span_id] for span_id, level in levels.items() if level == "DEBUG"}
+    assert hidden == {kind for kind in kinds.values() if kind.startswith("session.")}
+    assert {attr.KIND_SESSION_START, attr.KIND_SESSION_END} <= hidden
+    assert {"DEFAULT", "WARNING"} <= set(levels.values())
+
+
 def test_without_content_nothing_is_shown_as_words(send: Send) -> None:
     """A call recorded without content has no input and output in Langfuse either."""
     sent = send(record("one_tool", allow_pii=False).exported)

@@ -32,9 +32,22 @@ FIELDS = st.builds(
 IDS = st.lists(TEXT, max_size=5)
 COUNTS = st.integers(0, 2**53)
 CHANGES = st.builds(form.Change, COUNTS, st.dictionaries(NAMES, JSON, max_size=4))
+_TAGS = st.lists(st.fixed_dictionaries({"tag": TEXT, "metadata": JSON, "timestamp": NUMBERS}), max_size=2)
+_EVALUATIONS = st.lists(st.fixed_dictionaries({"name": TEXT, "verdict": TEXT}), max_size=2)
+#: what a job was tagged with, and objects that say something else under the same names
+TAGGERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "outcome": TEXT | JSON,
+        "outcome_reason": TEXT | JSON,
+        "tags": JSON | _TAGS,
+        "evaluations": JSON | _EVALUATIONS,
+        "more": JSON,
+    },
+)
 
 ENTRIES_BY_KIND = {
-    form.Head: st.builds(form.Head, st.dictionaries(NAMES, JSON, max_size=6)),
+    form.Head: st.builds(form.Head, st.dictionaries(NAMES, JSON, max_size=6), st.none() | TAGGERS),
     form.Emitted: st.builds(form.Emitted, FIELDS),
     form.Usage: st.builds(form.Usage, FIELDS, st.lists(CHANGES, max_size=3)),
     form.Idle: st.builds(form.Idle, FIELDS, st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=4)),

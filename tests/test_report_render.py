@@ -105,6 +105,7 @@ def test_document() -> None:
         "warnings", "usage", "turns", "latency", "silence", "gap_stages", "discarded", "interruptions",
         "false_interruptions", "backchannels", "interruption_rate", "false_cutoffs",
         "thresholds", "flags", "flagged", "verdict", "failures", "room", "startup",
+        "outcome", "outcome_reason", "tags", "evaluations",
     }  # fmt: skip
     (turn,) = ours["turns"]
     assert (turn["index"], turn["end_reason"], turn["reported"]) == (0, "completed", {"e2e_latency": 1.234})

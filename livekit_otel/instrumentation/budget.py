@@ -19,8 +19,8 @@ __all__ = ["Budget"]
 logger = logging.getLogger("livekit_otel")
 
 #: what our own attributes of a kind of span can come to, journal pieces not included
-_OWN = {attr.KIND_REALTIME: 90, attr.KIND_TURN: 91, attr.KIND_LLM: 70, attr.KIND_TTS: 56, attr.KIND_STT: 56}
-_OWN_AT_MOST = 48
+_OWN = {attr.KIND_REALTIME: 92, attr.KIND_TURN: 94, attr.KIND_LLM: 72, attr.KIND_TTS: 58, attr.KIND_STT: 58}
+_OWN_AT_MOST = 50
 #: the SDK drops what was set first, so these are set last, the most important one at the end
 _SURVIVE = (attr.AGENT_NAME, attr.OPERATION_NAME, attr.SPEECH_ID)
 _IDS = (attr.USER_ID, attr.CONVERSATION_ID, attr.BACKEND_SESSION_ID, attr.SCHEMA)

@@ -14,6 +14,7 @@ from ..containment import contain, contained
 from ..journal import Head
 from ..provider.export_losses import losses
 from . import livekit_api, livekit_job, registry
+from .tagger import tagger_attributes, tagger_state
 
 if TYPE_CHECKING:
     from livekit.agents import AgentSession
@@ -74,7 +75,7 @@ def reported(state: SessionState, report: SessionReport, *, final: bool) -> None
     if not state.report_follows:
         return
     scope = state.scope
-    state.journal.writer.add(Head(livekit_job.head_of(report)))
+    state.journal.writer.add(Head(livekit_job.head_of(report), tagger_state(state.job)))
     pieces = scope.spans.pieces(attr.KIND_SESSION_REPORT, 1)
     attributes: dict[str, AttributeValue] = {attr.REPORT_FINAL: final, **state.journal.take(pieces)}
     scope.spans.point(attr.KIND_SESSION_REPORT, scope, scope.now_ns(), attributes)
@@ -132,7 +133,8 @@ def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[N
                 state.journal.checkpoint()
             yield
         with contained("session.head"):
-            state.journal.writer.add(Head(livekit_job.report_head(session, state.job)))
+            head = livekit_job.report_head(session, state.job)
+            state.journal.writer.add(Head(head, tagger_state(state.job)))
 
 
 def _end(state: SessionState, by: str, error: BaseException | None) -> None:
@@ -155,6 +157,8 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     said[attr.SESSION_ENDED_BY] = by
     if by != attr.ENDED_PROCESS_EXIT and livekit_job.reports_on(state.job, scope.session):
         said[attr.SESSION_REPORT_FOLLOWS] = state.report_follows = True
+    tagged = tagger_attributes(scope, state.job)
+    said.update(tagged)
     pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + (2 if scope.redaction is None else 3))
     # where attributes are dropped, the first go first: the counts are last
     attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}
@@ -163,6 +167,7 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     attributes[attr.JOURNAL_BATCHES] = writer.batches
     attributes[attr.SESSION_SPAN_COUNT] = scope.spans.count + 1
     scope.spans.point(attr.KIND_SESSION_END, scope, end, attributes)
+    scope.span.set(tagged)
     if state.close_reason is not None:
         scope.span.set({attr.SESSION_CLOSE_REASON: state.close_reason})
     if error is not None or state.close_reason == "error":

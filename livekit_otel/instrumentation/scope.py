@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 
 from ..containment import contain, contained
+from ..journal import Attributes
 from ..redaction import Redaction, kinds
 from . import livekit_realtime
 from .clock import SessionClock
@@ -74,6 +75,11 @@ class SessionScope:
     @property
     def context(self) -> otel_context.Context:
         return self.span.context
+
+    @property
+    def whose(self) -> Attributes:
+        """A stage without a turn says of none."""
+        return {}
 
     @property
     def recording(self) -> bool:

@@ -24,6 +24,7 @@ from .scope import SessionScope
 from .session_journal import SessionJournal
 from .span_factory import SpanFactory
 from .startup import Startup
+from .tagger import tagger_state
 from .tool_names import ToolNames
 from .trackers import Trackers
 from .trackers.turn import TurnState
@@ -112,7 +113,7 @@ class SessionState:
             attributes[attr.SESSION_REDACTED_IN_PART] = True
         with contained("session.start"):
             head = livekit_job.report_head(session, self.job)
-            self.journal.writer.add(Head(head))
+            self.journal.writer.add(Head(head, tagger_state(self.job)))
             attributes[attr.SESSION_SDK_VERSION] = clip(str(head.get("sdk_version", "")))
             if scope.content and head.get("room"):
                 attributes[attr.SESSION_ROOM] = clip(scope.redacted(head["room"], kinds.OTHER))

@@ -31,6 +31,10 @@ class SpanOwner(Protocol):
     def span(self) -> PipelineSpan:
         """The owner's span."""
 
+    @property
+    def whose(self) -> Attributes:
+        """What its stages say of it: the turn's index and the agent of the turn; nothing outside of turns."""
+
     def stage_ended(self, span: PipelineSpan) -> None:
         """A stage of it has ended."""
 
@@ -123,7 +127,7 @@ class PipelineSpan:
         if outcome is not None and self.outcome != attr.OUTCOME_ERROR:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
-        last = dict(attributes or {})
+        last = {**self.owner.whose, **(attributes or {})} if self.owner is not None else dict(attributes or {})
         if self.outcome != attr.OUTCOME_COMPLETED:
             last[attr.OUTCOME] = self.outcome
         if ending is not None and self.otel.is_recording():

@@ -50,9 +50,13 @@ class Batch(msgspec.Struct, array_like=True, tag="b"):
 
 
 class Head(msgspec.Struct, array_like=True, tag="h"):
-    """The report without events and history, as ``make_session_report()`` stamped it."""
+    """The report without events and history, as ``make_session_report()`` stamped it, and what the job was tagged with.
+
+    ``tagger`` has the keys of ``privacy.TAGGER``; None where nothing was tagged, and before schema 2.
+    """
 
     head: Fields
+    tagger: Fields | None = None
 
 
 class Emitted(msgspec.Struct, array_like=True, tag="e"):

@@ -46,6 +46,7 @@ class RestoredSession:
         events, items: as LiveKit's report has them (``items`` is the chat history).
         usage: the last usage state, one dictionary per model, all fields.
         head: the report without events and history; None when no entry had it.
+        tagger: what the job was tagged with, by the keys of ``privacy.TAGGER``; None where no entry had it.
         closed: the head is the final one, as LiveKit's report has it when the session has closed.
         unreadable: entries that made no sense.
         beyond: usage that was left out, as no session has so many models or so much of it.
@@ -57,6 +58,7 @@ class RestoredSession:
         self.items: list[Fields] = []
         self.usage: list[Fields] = []
         self.head: Fields | None = None
+        self.tagger: Fields | None = None
         self.closed = False
         self.unreadable = 0
         self.beyond = 0
@@ -103,7 +105,7 @@ class RestoredSession:
     def _head(self, entry: Head) -> None:
         self._heads += 1
         self._head_in = self._number
-        self.head = entry.head
+        self.head, self.tagger = entry.head, entry.tagger
 
     def _counts(self, entry: Counts) -> None:
         self.expected_events, self.expected_items = entry.events, entry.items

@@ -8,7 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from ..privacy import CONTENT, IDENTIFIER, MEASURE, MODEL_USAGE, OBJECT, OBJECTS, REPORT, UNKNOWN, Mark, Rule, Shape
+from ..privacy import (
+    CONTENT,
+    IDENTIFIER,
+    MEASURE,
+    MODEL_USAGE,
+    OBJECT,
+    OBJECTS,
+    REPORT,
+    TAGGER,
+    UNKNOWN,
+    Mark,
+    Rule,
+    Shape,
+)
 from .format import Path
 
 __all__ = ["Found", "Splitter", "plain", "text"]
@@ -42,7 +55,7 @@ class _Plan:
 
 _OBJECTS = {kind: _Plan(fields) for kind, fields in OBJECTS.items()}
 _UNKNOWN = _Plan(UNKNOWN)
-_SHAPES: dict[Rule, _Plan] = {shape: _Plan(shape.fields) for shape in (REPORT, MODEL_USAGE)}
+_SHAPES: dict[Rule, _Plan] = {shape: _Plan(shape.fields) for shape in (REPORT, MODEL_USAGE, TAGGER)}
 
 
 class Splitter:
@@ -54,8 +67,9 @@ class Splitter:
     def split(self, value: dict[str, Any], rule: Rule, path: Path, found: Found) -> dict[str, Any]:
         """A JSON-ready copy of ``value`` without its content, which is appended to ``found`` with its path.
 
-        ``rule`` is ``OBJECT``, ``REPORT`` or ``MODEL_USAGE``. Withheld text is ``""``, a withheld number null, a
-        withheld list or dictionary empty. Values that JSON cannot hold (audio arrays, arbitrary objects) are null.
+        ``rule`` is ``OBJECT``, ``REPORT``, ``MODEL_USAGE`` or ``TAGGER``. Withheld text is ``""``, a withheld number
+        null, a withheld list or dictionary empty. Values that JSON cannot hold (audio arrays, arbitrary objects) are
+        null.
         """
         plan = _OBJECTS.get(str(value.get("type")), _UNKNOWN) if rule is OBJECT else _SHAPES[rule]
         return self._fields(value, plan, path, found)

@@ -10,7 +10,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from ..containment import contained
-from ..privacy import MODEL_USAGE, OBJECT, REPORT, Rule
+from ..privacy import MODEL_USAGE, OBJECT, REPORT, TAGGER, Rule
 from ..redaction import Redaction
 from .format import (
     Batch,
@@ -50,7 +50,7 @@ _HOLDS: dict[type[Entry], tuple[str, int, Rule]] = {
     ItemCorrection: ("item", 1, OBJECT),
     PlaceCorrection: ("item", 2, OBJECT),
 }
-_CHANGES = 2
+_CHANGES = _TAGGER = 2
 
 
 class JournalWriter:
@@ -153,6 +153,9 @@ class JournalWriter:
             setattr(entry, name, self._split(form, rule, [place], found))
             if kind is Usage:
                 self._take_changes(entry, found)  # type: ignore[arg-type]
+            elif isinstance(entry, Head) and entry.tagger is not None:
+                tagged = entry.tagger if self._redactor is None else self._redactor.form(entry.tagger, TAGGER)
+                entry.tagger = self._split(tagged, TAGGER, [_TAGGER], found)
         return found
 
     def _take_changes(self, entry: Usage, found: Found) -> None:

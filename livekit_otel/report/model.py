@@ -56,6 +56,13 @@ class SessionReport:
         thresholds: from how many seconds on waits are flagged, by name.
         under_way: a record of the playback that the agent was at when the trace broke off, as the journal says it (its
             span was never exported); mostly empty.
+        tags: metadata of each tag of the job's tagger; empty for a tag without any.
+        outcome: ``success`` or ``fail``, as the job's tagger had it; None where nobody said.
+        outcome_reason: the reason that was given for it.
+        evaluations: judges' verdicts, as ``tagger.evaluations`` has them: ``name``, ``tag``, ``verdict``, ``reasoning``
+            and ``instructions``.
+
+    Tags, outcome and verdicts are those of the moment at which the session ended.
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
@@ -84,6 +91,10 @@ class SessionReport:
     basis: dict[str, str] = field(default_factory=dict)
     thresholds: Thresholds = field(default_factory=lambda: DEFAULTS)
     under_way: list[SpanRecord] = field(default_factory=list, repr=False)
+    tags: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outcome: str | None = None
+    outcome_reason: str = ""
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:

@@ -14,6 +14,7 @@ from .head import close_reason, complete_head
 from .masks import is_mask, masks_of, own_session, unmasked
 from .missing import Seen, warnings
 from .model import SessionReport
+from .tagged import tagged
 from .under_way import playback_under_way
 from .values import plain
 
@@ -129,6 +130,7 @@ class OpenSession:
             head=head,
             thresholds=self._flagged_by(spans),
             under_way=[] if playback is None else [playback],
+            **tagged(restored, head)._asdict(),
         )
 
     def _flagged_by(self, spans: Iterable[SpanRecord]) -> Thresholds:

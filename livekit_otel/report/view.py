@@ -62,6 +62,7 @@ def facts(report: SessionReport) -> dict[str, str]:
         "startup": start_up(report),
         "turns": str(len(report.turns)),
         "closed": report.close_reason or _not_closed(report),
+        "outcome": ": ".join(part for part in (report.outcome, report.outcome_reason) if part),
         "flags": sums(report),
         "complete": "yes" if report.complete else "no (see the warnings)",
         "traced by": "" if report.provenance == PIPELINE else f"LiveKit alone ({report.provenance})",

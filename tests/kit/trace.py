@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -84,6 +85,18 @@ def trace_scenario(name: str, provider: TracerProvider, *, native_spans: bool | 
     finally:
         switch_off()
     return Trace(name, outcomes, memory.get_finished_spans(), stream.getvalue())
+
+
+def span_bytes(text: str) -> int:
+    """Size of the pipeline layer's spans in what the file exporter wrote, as compact OTLP JSON."""
+    scopes = (
+        scope
+        for line in text.splitlines()
+        for part in json.loads(line)["resourceSpans"]
+        for scope in part["scopeSpans"]
+    )
+    spans = (span for scope in scopes if scope["scope"].get("name") == attr.SCOPE for span in scope["spans"])
+    return sum(len(json.dumps(span, separators=(",", ":"))) for span in spans)
 
 
 def switch_off() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from livekit.agents import Agent, CloseReason, MetricsCollectedEvent
 from livekit.agents import stt as lk_stt
 from livekit.agents import tts as lk_tts
+from livekit.agents.evals import JudgeGroup, JudgmentResult
 from livekit.agents.metrics.base import AvatarMetrics, Metadata
 
-from tests.kit.run import CANARY, INSTRUCTIONS, Call, scenario
-from tests.kit.voice import FakeAudioOutput, FakeBatchSTT, FakeTTS
+from tests.kit.run import CANARY, INSTRUCTIONS, Call, plain_reply, scenario
+from tests.kit.voice import FakeAudioOutput, FakeBatchSTT, FakeLLM, FakeTTS
 
 
 class Greeter(Agent):
@@ -268,3 +269,29 @@ async def decided_on_the_side(call: Call) -> None:
     await call.start(session, Decider(instructions=INSTRUCTIONS))
     await call.until(6.0)
     await call.close(session)
+
+
+@scenario()
+async def job_that_is_tagged(call: Call) -> None:
+    """The job is tagged before the call and during it, a judge looks at it, and it was a success."""
+    tagger = call.ctx.tagger
+    tagger.add("language:en", metadata={"said": f"hello {CANARY}", "confidence": 0.9})
+    call.caller.says(f"book me in {CANARY}", 1.0)
+    session = call.session()
+    await call.start(session)
+    await call.until(6.0)
+    tagger.add("appointment:booked")
+    judges = JudgeGroup(llm=FakeLLM(plain_reply, truth=call.truth), judges=[Judge()])
+    await judges.evaluate(session.history)
+    tagger.success(reason=f"booked for {CANARY}")
+    await call.close(session)
+
+
+class Judge:
+    """Finds every call good."""
+
+    name = "politeness"
+
+    async def evaluate(self, *, chat_ctx: Any, reference: Any = None, llm: Any = None) -> JudgmentResult:
+        said = [item.text_content for item in chat_ctx.items if item.type == "message"]
+        return JudgmentResult(verdict="pass", reasoning=f"nobody was rude in {said}", instructions=f"ask {CANARY}")

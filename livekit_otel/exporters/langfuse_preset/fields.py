@@ -93,7 +93,7 @@ def level(span: ReadableSpan, attributes: Attributes) -> Attributes:
         return {attr.LANGFUSE_LEVEL: "WARNING", attr.LANGFUSE_STATUS_MESSAGE: "cancelled"}
     if outcome == attr.OUTCOME_DISCARDED:
         return {attr.LANGFUSE_STATUS_MESSAGE: "discarded: the user's turn continued"}
-    return {}
+    return {attr.LANGFUSE_LEVEL: "DEBUG"} if attributes.get(attr.KIND) in attr.BOOKKEEPING_KINDS else {}
 
 
 def exact(span: ReadableSpan) -> str:

@@ -83,7 +83,8 @@ class SttTracker:
         self._last_final_ns = now
         attributes = {**self.heard.take(), **self.retries.take()}
         if event.language:
-            attributes[attr.STT_LANGUAGE] = clip(str(event.language))
+            language = clip(str(event.language))
+            attributes.update({attr.STT_LANGUAGE: language, attr.SPEECH_INPUT_LANGUAGE: language})
         self._settle_final()
         final = _Final(start, now, event.transcript, attributes)
         recognition = self.recognitions.take()
@@ -167,7 +168,7 @@ class SttTracker:
         (span, end_ns, turn, before), self._open = self._open, None
         taken = self._usage.take(before)
         if turn is not None:
-            turn.note_model(taken)
+            turn.note_model(attr.KIND_STT, taken)
         span.end(end_ns, attributes=summed(before, taken))
 
     def turn_ends(self, turn: TurnState) -> None:
@@ -226,7 +227,7 @@ class SttTracker:
         span.move_to(owner)
         span.set(final.attributes)
         if turn is not None:
-            turn.note_model(final.attributes)
+            turn.note_model(attr.KIND_STT, final.attributes)
         if keep_open:
             self._open = (span, final.end_ns, turn, final.attributes)
         else:

@@ -9,6 +9,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from ...journal import Attributes
 from ...redaction import kinds
 from ..scope import SessionScope
 from ..span import PipelineSpan
@@ -43,6 +44,11 @@ class ToolCall:
     @property
     def context(self) -> otel_context.Context:
         return self.span.context
+
+    @property
+    def whose(self) -> Attributes:
+        """What stages say of the tool's turn."""
+        return self.turn.whose if self.turn is not None else {}
 
     def stage_ended(self, span: PipelineSpan) -> None:
         """A request that the tool made is over: the tool is not."""

@@ -9,6 +9,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from ...journal import Attributes
 from ...redaction import kinds
 from ..scope import SessionScope
 from ..span import PipelineSpan
@@ -26,6 +27,13 @@ _REPORTED = frozenset(attr.REPORTED_METRICS)
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 #: an error of a realtime model's server that is that of no response
 SERVER = "server"
+#: where a turn says which model served; a realtime model is its LLM
+_MODEL_OF = {
+    attr.KIND_LLM: attr.TURN_LLM_MODEL,
+    attr.KIND_REALTIME: attr.TURN_LLM_MODEL,
+    attr.KIND_STT: attr.TURN_STT_MODEL,
+    attr.KIND_TTS: attr.TURN_TTS_MODEL,
+}
 #: a failure of these is of no account when the turn was answered all the same
 _MADE_UP_FOR = frozenset({attr.KIND_STT, SERVER})
 
@@ -87,6 +95,8 @@ class TurnState:
         #: what the agent's voice was given
         self.synthesized = ""
         self.models: dict[str, None] = {}
+        #: kind of stage -> the model that served last
+        self._served: dict[str, str] = {}
         self.agent_name: str | None = None
         self.reported: dict[str, float] = {}
         self._failures: dict[str, BaseException] = {}
@@ -94,6 +104,14 @@ class TurnState:
     @property
     def context(self) -> otel_context.Context:
         return self.span.context
+
+    @property
+    def whose(self) -> Attributes:
+        """What stages say of the turn."""
+        said: Attributes = {attr.TURN_INDEX: self.index}
+        if self.agent_name:
+            said[attr.AGENT_NAME] = clip(self.agent_name)
+        return said
 
     @property
     def open(self) -> bool:
@@ -184,11 +202,13 @@ class TurnState:
         for words, _ in self._heard.values():
             self.user_text = joined(self.user_text, words)
 
-    def note_model(self, attributes: dict[str, AttributeValue]) -> None:
-        """The model of a stage, for the turn's list of models."""
+    def note_model(self, kind: str, attributes: Attributes, *, served: bool = True) -> None:
+        """The model of a stage: for the turn's list, and as its last one of this kind if it ``served``."""
         name = model_name(attributes)
         if name is not None:
             self.models.setdefault(name)
+            if served or kind not in self._served:
+                self._served[kind] = str(attributes[attr.REQUEST_MODEL])
 
     def report(self, metrics: Mapping[str, object], *, of_user: bool) -> None:
         """LiveKit's own latencies of a message; the first of each counts."""
@@ -206,6 +226,8 @@ class TurnState:
             out[attr.AGENT_NAME] = clip(self.agent_name)
         if self.models:
             out[attr.TURN_MODELS] = tuple(clip(model) for model in self.models)
+        for kind, model in self._served.items():
+            out[_MODEL_OF[kind]] = clip(model)
         if self.speech_end_source:
             out[attr.TURN_SPEECH_END_SOURCE] = self.speech_end_source
         if self.tool_outlives:
