@@ -104,9 +104,8 @@ def _groups(history: Iterable[Item], starts: Sequence[float]) -> list[list[Item]
     groups: list[list[Item]] = [[] for _ in range(len(starts) + 1)]
     at = 0.0
     for item in history:
-        created = item.get("created_at")
         # the history's order counts: an item without a time, or back in time, stays behind the one before it
-        at = max(at, created) if isinstance(created, int | float) else at
+        at = max(at, number(item, "created_at") or 0.0)
         groups[bisect_right(starts, at)].append(item)
     return groups
 
@@ -145,8 +144,7 @@ def _turn(turn: Turn, items: Sequence[Item], calls: dict[str, ToolCall], report:
 
 
 def _item(item: Item, calls: dict[str, ToolCall], redacted: bool) -> Entry | None:
-    kind, created = item.get("type"), item.get("created_at")
-    at = float(created) if isinstance(created, int | float) else None
+    kind, at = item.get("type"), number(item, "created_at")
     if kind == "message" and item.get("role") in ("user", "assistant"):
         words = message_text(item)
         who: Kind = "user" if item["role"] == "user" else "agent"

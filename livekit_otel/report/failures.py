@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, text, texts, whole
+from ..spans import SpanRecord, number, text, texts, whole
 from .fallbacks import Answered, has_failed, model_of
 from .model import SessionReport
 from .turns import Turn
@@ -176,9 +176,8 @@ def _told(report: SessionReport) -> Iterator[Failure]:
     known = {text(span.attributes, attr.TOOL_CALL_ID) for span in report.spans if span.kind == attr.KIND_TOOL}
     for item in report.history:
         if item.get("type") == "function_call_output" and item.get("is_error") and item.get("call_id") not in known:
-            at, told = item.get("created_at"), str(item.get("output") or "")
-            when = float(at) if isinstance(at, int | float) else None
-            yield Failure(at=when, stage=attr.KIND_TOOL, name=str(item.get("name") or ""), told=told)
+            at, told = number(item, "created_at"), str(item.get("output") or "")
+            yield Failure(at=at, stage=attr.KIND_TOOL, name=str(item.get("name") or ""), told=told)
 
 
 def _events(report: SessionReport, known: Sequence[Failure]) -> Iterator[Failure]:
@@ -191,12 +190,11 @@ def _events(report: SessionReport, known: Sequence[Failure]) -> Iterator[Failure
     for ends in room.values():
         ends.sort()
     for event in report.events:
-        error, source, at = event.get("error"), event.get("source"), event.get("created_at")
+        error, source, when = event.get("error"), event.get("source"), number(event, "created_at")
         if event.get("type") != "error":
             continue
         values: Mapping[str, Any] = error if isinstance(error, dict) else {}
         stage = str(values.get("type") or "error").removesuffix("_error").removesuffix("_model")
-        when = float(at) if isinstance(at, int | float) else None
         ends = room.get(stage, [])
         place = bisect_left(ends, when or 0.0)
         if place < len(ends):
