@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -141,21 +142,25 @@ def test_a_session_that_fails_is_listed(
     assert rows[1]["error"] is None
 
 
-def run(*arguments: str, encoding: str) -> bytes:
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    command = [sys.executable, "-m", "livekit_otel", *arguments]
-    return subprocess.run(command, capture_output=True, env=environment, check=True).stdout
+def printed(arguments: list[str], encoding: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What the command writes to a standard output of that encoding."""
+    stream = io.BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(stream, encoding=encoding))
+        assert main(arguments) == 0
+        sys.stdout.flush()
+        return stream.getvalue()
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_stream_that_cannot_hold_a_character(encoding: str, words: Path) -> None:
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_stream_that_cannot_hold_a_character(encoding: str, words: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON escapes what the stream cannot hold, so that no value changes; HTML is UTF-8 as it says itself."""
-    document = json.loads(run("report", str(words), "-f", "json", encoding=encoding).decode(encoding))
-    assert document == build_report(read_spans(words)).to_dict()
-    page = run("report", str(words), "-f", "html", encoding=encoding).decode("utf-8")
+    text = printed(["report", str(words), "-f", "json"], encoding, monkeypatch).decode(encoding)
+    assert json.loads(text) == build_report(read_spans(words)).to_dict()
+    assert ("خواهم" in text) == (encoding == "utf-8")
+    page = printed(["report", str(words), "-f", "html"], encoding, monkeypatch).decode("utf-8")
     assert page.startswith("<!doctype html>")
     assert WORDS in page
-    assert json.loads(run("turns", str(words), "-f", "json", encoding=encoding).decode(encoding)) == []
 
 
 def test_joiners_stay_and_controls_do_not(words: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,30 +206,36 @@ def test_completion() -> None:
 
 
 BASE = """
-import importlib.abc, sys
+import contextlib, importlib.abc, io, json, sys
 class Block(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("typer", "rich", "click", "jinja2", "livekit", "pocketsphinx", "espeakng_loader"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Block())
 from livekit_otel.cli import main
-sys.exit(main(sys.argv[1:]))
+found = []
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(arguments)
+    found.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (["--help"], 0, "Commands:"), (["-h"], 0, "Commands:"), (["--version"], 0, "."),
-        (["report", "x"], 1, "[cli]"), (["report", "x", "-f", "html"], 1, "[cli,html]"), (["demo"], 1, "[demo]"),
-    ],
-)  # fmt: skip
-def test_the_base_install(arguments: list[str], code: int, words: str) -> None:
+def test_the_base_install() -> None:
     """Without any extra help and version are answered, and one message names all that a command needs."""
-    done = subprocess.run([sys.executable, "-c", BASE, *arguments], capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
-    assert words in (done.stdout if code == 0 else done.stderr)
-    assert (done.stderr == "") == (code == 0)
+    cases = {
+        ("--help",): (0, "Commands:"), ("-h",): (0, "Commands:"), ("--version",): (0, "."),
+        ("report", "x"): (1, "[cli]"), ("report", "x", "-f", "html"): (1, "[cli,html]"), ("demo",): (1, "[demo]"),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", BASE, json.dumps([list(case) for case in cases])], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for (wanted, words), (code, out, err) in zip(cases.values(), json.loads(done.stdout), strict=True):
+        assert code == wanted
+        assert words in (err if code else out)
+        assert (err == "") == (code == 0)
 
 
 def test_a_page_links_to_the_trace_only_by_http(words: Path, capsys: pytest.CaptureFixture[str]) -> None:

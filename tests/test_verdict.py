@@ -17,6 +17,7 @@ from livekit_otel.report.render_html import to_html
 from livekit_otel.report.render_json import to_document, turn_document
 from livekit_otel.report.render_text import to_text
 from livekit_otel.report.verdict import verdict
+from livekit_otel.report.view import offset
 
 from .golden import FOLDER, SUFFIX, golden_names
 from .turns_kit import Script, llm_metrics
@@ -195,3 +196,11 @@ def test_notes_say_who_is_right_and_whether_it_matters() -> None:
     assert list(notes_of(turn, small=True)) == [
         "LiveKit's own numbers differ by at most 0.020 s (llm_node_ttft): too little to hear"
     ]
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"), [(0.0, "  0:00"), (59.9, "  0:59"), (3599.0, " 59:59"), (6111.0, "1:41:51"), (None, "      ")]
+)
+def test_times_of_long_calls(at: float | None, shown: str) -> None:
+    """Times are minutes and seconds since the call began, and have hours from the first one on."""
+    assert offset(None if at is None else 1_000.0 + at, 1_000.0) == shown

@@ -11,11 +11,12 @@ _ORDINARY = frozenset({"client_initiated", "room_closed", "room_deleted"})
 
 
 def offset(at: float | None, started_at: float | None) -> str:
-    """Minutes and seconds since the call began."""
+    """Minutes and seconds since the call began, from an hour on with the hours; at least six characters."""
     if at is None or started_at is None:
         return " " * 6
-    seconds = max(0.0, at - started_at)
-    return f"{int(seconds // 60):>3}:{int(seconds % 60):02}"
+    minutes, rest = divmod(int(max(0.0, at - started_at)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:>3}:{rest:02}"
 
 
 def of_the_room(report: SessionReport) -> dict[str, str]:

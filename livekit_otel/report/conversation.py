@@ -27,6 +27,8 @@ __all__ = ["Entry", "Kind", "Part", "conversation"]
 
 Kind = Literal["user", "agent", "tool", "wait", "gap", "handoff", "failure", "interruption", "unheard"]
 Item = Mapping[str, Any]
+#: characters by which words that were heard are found again
+_BEGINNING = 20
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,9 +105,8 @@ def _groups(history: Iterable[Item], starts: Sequence[float]) -> list[list[Item]
     groups: list[list[Item]] = [[] for _ in range(len(starts) + 1)]
     at = 0.0
     for item in history:
-        created = item.get("created_at")
         # the history's order counts: an item without a time, or back in time, stays behind the one before it
-        at = max(at, created) if isinstance(created, int | float) else at
+        at = max(at, number(item, "created_at") or 0.0)
         groups[bisect_right(starts, at)].append(item)
     return groups
 
@@ -138,21 +139,15 @@ def _turn(turn: Turn, items: Sequence[Item], calls: dict[str, ToolCall], report:
         elif span.kind == attr.KIND_TOOL and (call := calls.pop(span.span_id, None)) is not None:
             # no item of the history says it: the call broke off, or the item was taken out
             yield Entry(kind="tool", at=call.at, tool=call)
-    heard = " ".join(entry.text for entry in said if entry.kind == "agent")
+    heard = " ".join(word for entry in said if entry.kind == "agent" for word in entry.text.split())
     for one in made:
-        if one.why or not _is_in(one.text, heard):
+        # whole, or the beginning that was heard of them
+        if one.why or " ".join(one.text[:_BEGINNING].split()) not in heard:
             yield Entry(kind="unheard", at=one.at, text=one.text, note=one.why or "not in the conversation")
 
 
-def _is_in(words: str, heard: str) -> bool:
-    """Whether words, or the beginning that was heard of them, are there."""
-    start = " ".join(words.split())[:20]
-    return start in " ".join(heard.split())
-
-
 def _item(item: Item, calls: dict[str, ToolCall], redacted: bool) -> Entry | None:
-    kind, created = item.get("type"), item.get("created_at")
-    at = float(created) if isinstance(created, int | float) else None
+    kind, at = item.get("type"), number(item, "created_at")
     if kind == "message" and item.get("role") in ("user", "assistant"):
         words = message_text(item)
         who: Kind = "user" if item["role"] == "user" else "agent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, text, texts, whole
+from ..spans import SpanRecord, number, text, texts, whole
+from .fallbacks import Answered, has_failed, model_of
 from .model import SessionReport
 from .turns import Turn
 
@@ -25,6 +27,8 @@ _RETRIED = {
 }
 #: seconds after the end of a stage within which LiveKit emits the error event of its failure
 _EVENT_LAG = 0.5
+#: of a damaged trace; no request is tried more often
+_MOST_ATTEMPTS = 100
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +89,14 @@ def failures(report: SessionReport) -> list[Failure]:
         found += _of_turn(turn, outputs)
         inside.update(span.span_id for span in turn.stages)
     outside = [span for span in report.spans if span.kind in attr.STAGE_KINDS and span.span_id not in inside]
-    found += [one for span in outside if (one := _of_span(span, None, outputs, outside)) is not None]
+    answered = Answered(outside)
+    found += [one for span in outside if (one := _of_span(span, None, outputs, answered)) is not None]
     found += _told(report)
     found += _events(report, found)
     if not found:
-        found += [_plain(span, "session") for span in report.spans if span.kind == attr.KIND_SESSION and _failed(span)]
+        found += [
+            _plain(span, "session") for span in report.spans if span.kind == attr.KIND_SESSION and has_failed(span)
+        ]
     return sorted(found, key=lambda one: (one.at is None, one.at or 0.0))
 
 
@@ -99,26 +106,29 @@ def failures_of(turn: Turn) -> list[Failure]:
 
 
 def _of_turn(turn: Turn, outputs: Mapping[str, str]) -> list[Failure]:
-    found = [one for span in turn.stages if (one := _of_span(span, turn.index, outputs, turn.stages)) is not None]
+    answered = Answered(turn.stages)
+    found = [one for span in turn.stages if (one := _of_span(span, turn.index, outputs, answered)) is not None]
     span = turn.span
-    if span is not None and _failed(span) and not any(one.stage != attr.KIND_TOOL and not one.saved for one in found):
+    if (
+        span is not None
+        and has_failed(span)
+        and not any(one.stage != attr.KIND_TOOL and not one.saved for one in found)
+    ):
         # a hook of the user has no span of its own: its turn says what it raised
         found.append(msgspec.structs.replace(_plain(span, attr.SILENCE_HOOK), turn=turn.index))
     return found
 
 
-def _of_span(
-    span: SpanRecord, turn: int | None, outputs: Mapping[str, str], stages: Sequence[SpanRecord]
-) -> Failure | None:
+def _of_span(span: SpanRecord, turn: int | None, outputs: Mapping[str, str], answered: Answered) -> Failure | None:
     kind, values = span.kind, span.attributes
     retried = tuple(texts(values, _RETRIED[kind])) if kind in _RETRIED else ()
     attempts = max(whole(values, _ATTEMPTS.get(kind, "")) or 1, len(retried) + 1)
-    if not _failed(span):
+    if not has_failed(span):
         if attempts < 2:
             return None
-        retry = Failure(at=span.start_ns / 1e9, stage=kind, name=_model(span), turn=turn, attempts=attempts)
+        retry = Failure(at=span.start_ns / 1e9, stage=kind, name=model_of(span), turn=turn, attempts=attempts)
         return msgspec.structs.replace(retry, retried_for=retried, saved="retry", span_id=span.span_id)
-    by = _saviour(span, stages) if kind in _MODELS else None
+    by = answered.instead_of(span) if kind in _MODELS else None
     told = outputs.get(text(values, attr.TOOL_CALL_ID)) if kind == attr.KIND_TOOL else None
     if told is None and kind == attr.KIND_TOOL and not values.get(attr.ERROR_MESSAGE):
         told = text(values, attr.TOOL_CALL_RESULT)
@@ -148,38 +158,11 @@ def _plain(span: SpanRecord, stage: str) -> Failure:
     )
 
 
-def _failed(span: SpanRecord) -> bool:
-    return span.attributes.get(attr.OUTCOME) == attr.OUTCOME_ERROR or (
-        span.status == "error" and attr.OUTCOME not in span.attributes
-    )
-
-
-def _model(span: SpanRecord) -> str:
-    parts = (text(span.attributes, attr.PROVIDER_NAME), text(span.attributes, attr.REQUEST_MODEL))
-    return "/".join(part for part in parts if part)
-
-
 def _name(span: SpanRecord) -> str:
     values = span.attributes
     if span.kind == attr.KIND_TOOL:
         return text(values, attr.TOOL_MADE_UP_NAME) or text(values, attr.TOOL_NAME)
-    return text(values, attr.NODE_NAME) if span.kind == attr.KIND_NODE else _model(span)
-
-
-def _saviour(failed: SpanRecord, stages: Sequence[SpanRecord]) -> str | None:
-    """The model that did the same work: a later request, or another model's that did not end before. None without."""
-    for span in stages:
-        if span.kind != failed.kind or _failed(span) or _own(span) != _own(failed):
-            continue
-        # a fallback adapter goes on trying the model that failed while another one answers
-        other = _model(span) != _model(failed) and span.end_ns >= failed.start_ns
-        if (other or span.start_ns >= failed.end_ns) and span.attributes.get(attr.OUTCOME) != attr.OUTCOME_DISCARDED:
-            return _model(span)
-    return None
-
-
-def _own(span: SpanRecord) -> bool:
-    return attr.LLM_OWN in span.attributes
+    return text(values, attr.NODE_NAME) if span.kind == attr.KIND_NODE else model_of(span)
 
 
 def _outputs(report: SessionReport) -> dict[str, str]:
@@ -193,27 +176,29 @@ def _told(report: SessionReport) -> Iterator[Failure]:
     known = {text(span.attributes, attr.TOOL_CALL_ID) for span in report.spans if span.kind == attr.KIND_TOOL}
     for item in report.history:
         if item.get("type") == "function_call_output" and item.get("is_error") and item.get("call_id") not in known:
-            at, told = item.get("created_at"), str(item.get("output") or "")
-            when = float(at) if isinstance(at, int | float) else None
-            yield Failure(at=when, stage=attr.KIND_TOOL, name=str(item.get("name") or ""), told=told)
+            at, told = number(item, "created_at"), str(item.get("output") or "")
+            yield Failure(at=at, stage=attr.KIND_TOOL, name=str(item.get("name") or ""), told=told)
 
 
 def _events(report: SessionReport, known: Sequence[Failure]) -> Iterator[Failure]:
     """LiveKit's error events that no span explains: each failure explains as many as it had attempts."""
     # a recognizer says with its next transcript that it connected again: a retry explains events of any time
-    room: list[list[Any]] = [
-        [one.stage, inf if one.is_retry else one.at or 0.0, one.attempts - one.is_retry] for one in known
-    ]
+    room: dict[str, list[float]] = {}
+    for one in known:
+        end = inf if one.is_retry else (one.at or 0.0) + _EVENT_LAG
+        room.setdefault(one.stage, []).extend([end] * min(one.attempts - one.is_retry, _MOST_ATTEMPTS))
+    for ends in room.values():
+        ends.sort()
     for event in report.events:
-        error, source, at = event.get("error"), event.get("source"), event.get("created_at")
+        error, source, when = event.get("error"), event.get("source"), number(event, "created_at")
         if event.get("type") != "error":
             continue
         values: Mapping[str, Any] = error if isinstance(error, dict) else {}
         stage = str(values.get("type") or "error").removesuffix("_error").removesuffix("_model")
-        when = float(at) if isinstance(at, int | float) else None
-        free = [one for one in room if one[0] == stage and one[2] > 0 and (when or 0.0) <= one[1] + _EVENT_LAG]
-        if free:
-            free[0][2] -= 1
+        ends = room.get(stage, [])
+        place = bisect_left(ends, when or 0.0)
+        if place < len(ends):
+            ends.pop(place)
             continue
         model = source if isinstance(source, dict) else {}
         name = "/".join(str(model[key]) for key in ("provider", "model") if model.get(key))

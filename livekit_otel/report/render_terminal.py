@@ -46,7 +46,7 @@ def show(report: SessionReport, console: Console, *, full: bool = False) -> None
     """Print the report; ``full`` shows all words, else long texts are cut, and say by how much."""
     found, limit = verdict(report), None if full else LONG
     sections: list[tuple[str, RenderableType | None]] = [
-        ("Verdict", _verdict(report, found, limit)),
+        ("Verdict", _verdict(report, found, full)),
         ("Conversation", _conversation(report, found, console, limit)),
         ("Flags", _lines(_flags(report), "yellow")),
         ("Latency", _latency(report)),
@@ -74,13 +74,13 @@ def _facts(report: SessionReport) -> Table:
     return grid
 
 
-def _verdict(report: SessionReport, found: Verdict, limit: int | None) -> Table:
+def _verdict(report: SessionReport, found: Verdict, full: bool) -> Table:
     grid = Table.grid(padding=(0, 1))
     grid.add_column()
     grid.add_column(overflow="fold")
     for one in found.sentences:
         mark, style = _LEVELS[one.level]
-        grid.add_row(Text(mark, style), Text(sentence(one, found, report.started_at, limit), style))
+        grid.add_row(Text(mark, style), Text(sentence(one, report.started_at, full=full), style))
     return grid
 
 

@@ -32,7 +32,7 @@ def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False, ful
     found, limit = verdict(report), None if full else LONG
     sections = [
         [f"Session {one_line(report.session_id)}", *(f"  {name:<9} {value}" for name, value in facts(report).items())],
-        ["Verdict", *_verdict(report, found, width, limit)],
+        ["Verdict", *_verdict(report, found, width, full)],
         ["Conversation", *_conversation(report, found, LETTERS if ascii else SHADES, width, limit)],
         ["Flags", *_flags(report, width)],
         ["Latency", *align(latencies(report), left=1)],
@@ -45,10 +45,10 @@ def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False, ful
     return "\n\n".join("\n".join(section) for section in shown) + "\n"
 
 
-def _verdict(report: SessionReport, found: Verdict, width: int, limit: int | None) -> Iterator[str]:
+def _verdict(report: SessionReport, found: Verdict, width: int, full: bool) -> Iterator[str]:
     marks = {"bad": "  ! ", "warn": "  * ", "info": "  - "}
     for one in found.sentences:
-        yield from _wrapped(marks[one.level], sentence(one, found, report.started_at, limit), width)
+        yield from _wrapped(marks[one.level], sentence(one, report.started_at, full=full), width)
 
 
 def _conversation(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
-from ..spans import SpanRecord, text
+from ..spans import SpanRecord, number, text
 from .model import SessionReport
 
 __all__ = ["ToolCall", "tool_calls"]
@@ -63,7 +63,6 @@ def tool_calls(report: SessionReport) -> dict[str, ToolCall]:
 
 def _call(span: SpanRecord | None, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> ToolCall:
     values: Mapping[str, object] = {} if span is None else span.attributes
-    created = asked.get("created_at")
     given, returned = _plain(answer.get("output")), text(values, attr.TOOL_CALL_RESULT)
     message = text(values, attr.ERROR_MESSAGE)
     reason = text(values, attr.ERROR_TYPE)
@@ -73,7 +72,7 @@ def _call(span: SpanRecord | None, asked: Mapping[str, Any], answer: Mapping[str
         given, returned = ("", returned) if raised else (returned, "")
     return ToolCall(
         name=text(values, attr.TOOL_MADE_UP_NAME) or _plain(asked.get("name")) or text(values, attr.TOOL_NAME),
-        at=span.start_ns / 1e9 if span is not None else float(created) if isinstance(created, int | float) else None,
+        at=number(asked, "created_at") if span is None else span.start_ns / 1e9,
         seconds=None if span is None else span.duration,
         arguments=_plain(asked.get("arguments")) or text(values, attr.TOOL_CALL_ARGUMENTS),
         given=given,

@@ -28,6 +28,8 @@ __all__ = ["ENOUGH", "Line", "facts", "failure_line", "latencies", "lines", "off
 #: from so many turns on percentiles say something
 ENOUGH = 10
 _PLACES = 8
+#: characters of a sentence of the verdict
+_REASON = 2_000
 Label = Literal["user", "agent", "tool", "wait", "gap", "", "failed", "retry"]
 
 
@@ -85,13 +87,13 @@ def _length(value: float) -> str:
     return f"{minutes} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
 
 
-def sentence(one: Sentence, found: Verdict, started_at: float | None, limit: int | None = LONG) -> str:
-    """A sentence of the verdict with its places."""
-    where = places(one, found, started_at)
+def sentence(one: Sentence, started_at: float | None, *, full: bool = False) -> str:
+    """A sentence of the verdict with its places; the reason of a failure is longer than other texts may be."""
+    where, limit = places(one, started_at), None if full else _REASON
     return one_line(one.text, limit) + (f" [{where}]" if where else "")
 
 
-def places(one: Sentence, found: Verdict, started_at: float | None) -> str:
+def places(one: Sentence, started_at: float | None) -> str:
     """The places of a sentence: turns with their time, and the times of failures outside of turns."""
     # a turn that is named twice stands once
     unique = list(dict.fromkeys((place.turn, place.failure) for place in one.places))

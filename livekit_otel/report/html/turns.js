@@ -49,7 +49,7 @@ const open = (block, wanted) => {
     block.node.append(block.detail);
   }
   if (block.detail) block.detail.hidden = !shown;
-  block.node.setAttribute("aria-expanded", String(shown));
+  block.more?.setAttribute("aria-expanded", String(shown));
 };
 const head = (block) => {
   const { turn } = block, node = make("header", "");
@@ -69,7 +69,9 @@ const head = (block) => {
     copy.textContent = "copied";
     setTimeout(() => { copy.textContent = "copy"; }, 1500);
   });
-  node.append(make("span", "buttons", button("quiet", "details", `Details of turn ${turn.i}`, () => { choose(block); open(block); }), copy, turn.u ? traceLink(turn.u) : ""));
+  block.more = button("quiet", "details", `Details of turn ${turn.i}`, () => { choose(block); open(block); });
+  block.more.setAttribute("aria-expanded", "false");
+  node.append(make("span", "buttons", block.more, copy, turn.u ? traceLink(turn.u) : ""));
   return node;
 };
 const build = (part, number) => {
