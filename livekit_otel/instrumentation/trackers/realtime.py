@@ -83,7 +83,7 @@ class RealtimeTracker:
         if turn is not None:
             turn.tried_again(attr.KIND_REALTIME)
             turn.tried_again(SERVER)
-            turn.note_model(attr.KIND_REALTIME, attributes)
+            turn.models.note(attr.KIND_REALTIME, attributes)
             self._turns.begin(turn)
         self._responses[id(response)] = response
         while len(self._responses) > _MAX_WAITING:

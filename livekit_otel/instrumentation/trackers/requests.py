@@ -92,7 +92,7 @@ class Request:
             attributes[attr.metric(self.span.kind, "speech_id")] = speech_id
         self.set(attributes)
         if self.turn is not None:
-            self.turn.note_model(self.span.kind, attributes)
+            self.turn.models.note(self.span.kind, attributes)
 
     def work_done(self, end_ns: int, error: BaseException | None) -> None:
         self._end_ns = end_ns
@@ -174,7 +174,7 @@ class RequestTracker:
         self._open[id(request)] = request
         self._turns.begin(turn)
         if turn is not None and owner is None:
-            turn.note_model(self.kind, attributes, served=False)
+            turn.models.note(self.kind, attributes, served=False)
         return request
 
     def work_done(self, request: Request, error: BaseException | None) -> None:

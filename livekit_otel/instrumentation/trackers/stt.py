@@ -21,6 +21,8 @@ from ..failures import Retries
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
 from ..values import clip, flatten, model_attributes, named_model
+from .failed_recognizers import FailedRecognizers
+from .final import Final
 from .heard import Heard
 from .recognition import Recognitions
 from .segments import first_of
@@ -35,20 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["SttTracker"]
 
 _MAX_WAITING = 32
-_MAX_FAILED = 8
-
-
-class _Final:
-    """One final transcript that no turn has claimed."""
-
-    __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
-
-    def __init__(self, start_ns: int, end_ns: int, text: str, attributes: dict[str, AttributeValue]) -> None:
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-        self.text = text
-        self.attributes = attributes
-        self.span: PipelineSpan | None = None
 
 
 class SttTracker:
@@ -58,7 +46,7 @@ class SttTracker:
         self._scope = scope
         self._speech_start = speech_start
         self._usage = PendingUsage()
-        self._finals: deque[_Final] = deque()
+        self._finals: deque[Final] = deque()
         #: the claimed span that may still get usage, when it ends, and its turn
         self._open: tuple[PipelineSpan, int, TurnState | None, dict[str, AttributeValue]] | None = None
         self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
@@ -67,8 +55,7 @@ class SttTracker:
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failed_ns: int | None = None
-        #: recognizers that failed inside an adapter: the utterance that another one goes on with is not committed yet
-        self._failed: list[tuple[PipelineSpan, int, dict[str, AttributeValue]]] = []
+        self._failed = FailedRecognizers(self._usage.take)
 
     # --- what happens ------------------------------------------------------------------------------
 
@@ -86,7 +73,7 @@ class SttTracker:
             language = clip(str(event.language))
             attributes.update({attr.STT_LANGUAGE: language, attr.SPEECH_INPUT_LANGUAGE: language})
         self._settle_final()
-        final = _Final(start, now, event.transcript, attributes)
+        final = Final(start, now, event.transcript, attributes)
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -101,7 +88,7 @@ class SttTracker:
     def by_server(self, text: str, start_ns: int, owner: SpanOwner, speech_id: str | None) -> None:
         """A realtime model's server transcribed an item. ``speech_id``: the answer to it, where its turn has ended."""
         self.settle()
-        final = _Final(start_ns, self._scope.now_ns(), text, {})
+        final = Final(start_ns, self._scope.now_ns(), text, {})
         if speech_id is not None and owner is self._scope:
             final.attributes[attr.SPEECH_ID] = speech_id
         if self._scope.content and (shown := self._scope.redacted(text, kinds.USER)):
@@ -144,8 +131,8 @@ class SttTracker:
         attributes |= self.retries.take()
         span = self._scope.spans.start(attr.KIND_STT, self._scope, min(start, now), attributes)
         span.fail(error, message=self._scope.message_of(error))
-        if nested and len(self._failed) < _MAX_FAILED:
-            self._failed.append((span, now, attributes))
+        if nested:
+            self._failed.add(span, now, attributes)
         else:
             span.end(now)
 
@@ -157,7 +144,7 @@ class SttTracker:
     def adapter_failed(self) -> None:
         """All recognizers of an adapter failed; each has its span, and what the user says is lost."""
         self.settle()
-        self._end_failed(self._scope)
+        self._failed.give(self._scope)
         self._heard_ns = None
 
     def settle(self) -> None:
@@ -168,7 +155,7 @@ class SttTracker:
         (span, end_ns, turn, before), self._open = self._open, None
         taken = self._usage.take(before)
         if turn is not None:
-            turn.note_model(attr.KIND_STT, taken)
+            turn.models.note(attr.KIND_STT, taken)
         span.end(end_ns, attributes=summed(before, taken))
 
     def turn_ends(self, turn: TurnState) -> None:
@@ -193,7 +180,7 @@ class SttTracker:
         if self._open is not None and self._finals:
             self.settle()
         self._write_texts()
-        self._end_failed(owner)
+        self._failed.give(owner)
         while self._finals:
             final = self._finals.popleft()
             if final.end_ns < owner.span.start_ns:
@@ -206,28 +193,20 @@ class SttTracker:
         """What was recognised is no turn's, or that of one which has ended, whose answer is ``speech_id``."""
         self.settle()
         self._write_texts()
-        self._end_failed(self._scope)
+        self._failed.give(self._scope)
         while self._finals:
             final = self._finals.popleft()
             if speech_id is not None:
                 final.attributes[attr.SPEECH_ID] = speech_id
             self._give(final, self._scope, keep_open=speech_id is not None and not self._finals)
 
-    def _end_failed(self, owner: SpanOwner) -> None:
-        """Recognizers that failed in the utterance are the turn's that it opens; those before it are nobody's."""
-        failed, self._failed = self._failed, []
-        for span, end_ns, before in failed:
-            if span.start_ns >= owner.span.start_ns:
-                span.move_to(owner)
-            span.end(end_ns, attributes=summed(before, self._usage.take(before)))
-
-    def _give(self, final: _Final, owner: SpanOwner, *, keep_open: bool = False) -> None:
+    def _give(self, final: Final, owner: SpanOwner, *, keep_open: bool = False) -> None:
         turn = owner if isinstance(owner, TurnState) else None
         span = final.span or self._scope.spans.start(attr.KIND_STT, owner, final.start_ns)
         span.move_to(owner)
         span.set(final.attributes)
         if turn is not None:
-            turn.note_model(attr.KIND_STT, final.attributes)
+            turn.models.note(attr.KIND_STT, final.attributes)
         if keep_open:
             self._open = (span, final.end_ns, turn, final.attributes)
         else:

@@ -14,11 +14,12 @@ from ...redaction import kinds
 from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..values import clip
+from .models import TurnModels
 
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
 
-__all__ = ["SERVER", "TEXT_LIMIT", "TurnState", "joined", "model_name"]
+__all__ = ["SERVER", "TEXT_LIMIT", "TurnState", "joined"]
 
 TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
@@ -27,13 +28,6 @@ _REPORTED = frozenset(attr.REPORTED_METRICS)
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 #: an error of a realtime model's server that is that of no response
 SERVER = "server"
-#: where a turn says which model served; a realtime model is its LLM
-_MODEL_OF = {
-    attr.KIND_LLM: attr.TURN_LLM_MODEL,
-    attr.KIND_REALTIME: attr.TURN_LLM_MODEL,
-    attr.KIND_STT: attr.TURN_STT_MODEL,
-    attr.KIND_TTS: attr.TURN_TTS_MODEL,
-}
 #: a failure of these is of no account when the turn was answered all the same
 _MADE_UP_FOR = frozenset({attr.KIND_STT, SERVER})
 
@@ -94,9 +88,7 @@ class TurnState:
         self.agent_text = ""
         #: what the agent's voice was given
         self.synthesized = ""
-        self.models: dict[str, None] = {}
-        #: kind of stage -> the model that served last
-        self._served: dict[str, str] = {}
+        self.models = TurnModels()
         self.agent_name: str | None = None
         self.reported: dict[str, float] = {}
         self._failures: dict[str, BaseException] = {}
@@ -202,14 +194,6 @@ class TurnState:
         for words, _ in self._heard.values():
             self.user_text = joined(self.user_text, words)
 
-    def note_model(self, kind: str, attributes: Attributes, *, served: bool = True) -> None:
-        """The model of a stage: for the turn's list, and as its last one of this kind if it ``served``."""
-        name = model_name(attributes)
-        if name is not None:
-            self.models.setdefault(name)
-            if served or kind not in self._served:
-                self._served[kind] = str(attributes[attr.REQUEST_MODEL])
-
     def report(self, metrics: Mapping[str, object], *, of_user: bool) -> None:
         """LiveKit's own latencies of a message; the first of each counts."""
         for name, number in metrics.items():
@@ -224,10 +208,7 @@ class TurnState:
         }
         if self.agent_name:
             out[attr.AGENT_NAME] = clip(self.agent_name)
-        if self.models:
-            out[attr.TURN_MODELS] = tuple(clip(model) for model in self.models)
-        for kind, model in self._served.items():
-            out[_MODEL_OF[kind]] = clip(model)
+        out.update(self.models.attributes())
         if self.speech_end_source:
             out[attr.TURN_SPEECH_END_SOURCE] = self.speech_end_source
         if self.tool_outlives:
@@ -247,12 +228,3 @@ class TurnState:
 
 def joined(before: str, text: str) -> str:
     return (f"{before} {text}" if before else text)[:TEXT_LIMIT]
-
-
-def model_name(attributes: dict[str, AttributeValue]) -> str | None:
-    """provider/model of a stage."""
-    model = attributes.get(attr.REQUEST_MODEL)
-    if model is None:
-        return None
-    provider = attributes.get(attr.PROVIDER_NAME)
-    return f"{provider}/{model}" if provider else str(model)
