@@ -11,6 +11,7 @@ import pytest
 
 from livekit_otel import SessionReport, build_report
 from livekit_otel import attributes as attr
+from livekit_otel.report.verdict import verdict
 
 from .native.known import known_of
 from .native.page import NODE, README, readme
@@ -167,6 +168,7 @@ def test_a_report_says_what_its_spans_cannot_hold() -> None:
     document = report.to_dict()
     assert document["close_reason"] is document["events"] is document["options"] is None
     assert report.basis["transcription_delay"] == "reported"
+    assert verdict(report).sentences[0].text == "The call ended after 7.73 s and 2 turns; its spans do not say why."
 
 
 def test_the_readme_shows_a_report_as_it_is() -> None:

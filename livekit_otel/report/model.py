@@ -106,6 +106,12 @@ class SessionReport:
         """Whether nothing of the session is known to be missing: no finding is a loss."""
         return not any(one.loss for one in self.findings)
 
+    @property
+    def ended_for_unknown_reason(self) -> bool:
+        """Whether the session is known to have ended, and nothing says why: LiveKit's own spans may not."""
+        native = self.provenance != PIPELINE and self.head.get("duration_ms") is not None
+        return native and self.close_reason is None
+
     def to_dict(self) -> dict[str, Any]:
         """The report in the shape of LiveKit's ``SessionReport.to_dict()``, keys in its order."""
         report = dict(self.head)

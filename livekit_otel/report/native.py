@@ -19,8 +19,8 @@ from .said import message_text
 __all__ = ["OpenNative"]
 
 _LACKS = (
-    "usage of STT, VAD and interruption metrics, backchannels, events, options, tags, errors, the recording, the ids "
-    "of some history items, and what a realtime model heard"
+    "usage of STT, VAD and interruption metrics, backchannels, events, options, tags, errors, the recording, some item "
+    "ids and what a realtime model heard are unknown"
 )
 #: who does: there is no livekit_otel for Node.js
 _PLUGIN = {PYTHON: "set_tracer_provider of livekit_otel in the agent", NODE: "livekit_otel in an agent in Python"}
@@ -115,11 +115,10 @@ def _is_redacted(session: NativeSession) -> bool:
 
 
 def _findings(session: NativeSession) -> list[ReportWarning]:
-    why = "" if session.close_reason else "why the session was closed, "
+    why = "" if session.close_reason else "why it was closed, "
     found = [
         loss(
-            f"the call was traced by LiveKit alone ({session.provenance}), whose spans do not hold {why}{_LACKS}: "
-            f"{_PLUGIN[session.provenance]} records them"
+            f"traced by LiveKit alone ({session.provenance}): {why}{_LACKS}; {_PLUGIN[session.provenance]} records them"
         )
     ]
     if not session.rooted:

@@ -64,6 +64,8 @@ def verdict(report: SessionReport) -> Verdict:
 def _end(report: SessionReport, found: Sequence[Failure]) -> Sentence:
     length = "" if report.duration is None else f" after {seconds(report.duration)}"
     turns = count(len(report.turns), "turn")
+    if report.ended_for_unknown_reason:
+        return Sentence("end", "info", f"The call ended{length} and {turns}; its spans do not say why.")
     if report.close_reason is None:
         return Sentence("end", "bad", f"The trace breaks off{length} and {turns}: how the call ended is unknown.")
     why = CLOSED.get(report.close_reason, CLOSED["CR_UNKNOWN"])

@@ -63,7 +63,7 @@ def facts(report: SessionReport) -> dict[str, str]:
         "agent": report.agent_name,
         "startup": start_up(report),
         "turns": str(len(report.turns)),
-        "closed": report.close_reason or _not_closed(report),
+        "closed": report.close_reason or ("reason unknown" if report.ended_for_unknown_reason else "not closed"),
         "outcome": ": ".join(part for part in (report.outcome, report.outcome_reason) if part),
         "flags": sums(report),
         "complete": "yes" if report.complete else "no (see the warnings)",
@@ -71,12 +71,6 @@ def facts(report: SessionReport) -> dict[str, str]:
         "content": "redacted" if report.redacted else "redacted in part" if report.redacted_in_part else "",
     }
     return {name: one_line(value) for name, value in found.items() if value}
-
-
-def _not_closed(report: SessionReport) -> str:
-    """LiveKit's own spans may show that a session ended, and not say why."""
-    native = report.provenance != PIPELINE and report.head.get("duration_ms") is not None
-    return "reason unknown" if native else "not closed"
 
 
 def _length(value: float) -> str:
