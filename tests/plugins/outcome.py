@@ -50,6 +50,8 @@ class Outcome:
         self.metrics: list[dict[str, Any]] = stored["metrics"]
         self.log: list[dict[str, Any]] = stored["log"]
         self.user_states: list[tuple[float, str]] = stored["user_states"]
+        #: how long other processes kept the call's loop from its work, seconds
+        self.stalled: float = stored["stalled"]
 
     def times(self, what: str, **details: Any) -> list[float]:
         """When something happened, unix seconds."""
@@ -62,11 +64,6 @@ class Outcome:
         """How far a time near this moment may be from the truth: more where the loop was kept from its work."""
         stalls = (one["seconds"] for one in self.log if one["what"] == "stalled" and abs(one["at"] - at) < _NEAR)
         return EXACT + sum(stalls)
-
-    @property
-    def stalled(self) -> float:
-        """How long other processes kept the call's loop from its work, seconds."""
-        return sum(one["seconds"] for one in self.log if one["what"] == "stalled")
 
     def silence(self) -> tuple[float, float]:
         """Seconds of all silences, and those of no stage in which no other process kept the loop from its work."""
@@ -102,7 +99,8 @@ def outcomes(directory: Path, names: Iterable[str]) -> dict[str, Outcome]:
     for span in livekit_otel.read_spans(str(directory / play.TRACE)):
         if span.scope == attr.SCOPE:
             by_call.setdefault(str(span.attributes[play.CALL]), []).append(span)
-    return {name: Outcome(name, by_call[name], json.loads((directory / f"{name}.json").read_text())) for name in names}
+    stored = {name: json.loads((directory / f"{name}.json").read_text()) for name in names}
+    return {name: Outcome(name, by_call[one["id"]], one) for name, one in stored.items()}
 
 
 def shown(outcome: Outcome) -> str:
