@@ -11,6 +11,7 @@ from typing import Any
 import livekit_otel
 from livekit_otel import SessionReport, SpanRecord
 from livekit_otel import attributes as attr
+from livekit_otel.turns import Segment
 
 from . import play
 
@@ -49,6 +50,8 @@ class Outcome:
         self.metrics: list[dict[str, Any]] = stored["metrics"]
         self.log: list[dict[str, Any]] = stored["log"]
         self.user_states: list[tuple[float, str]] = stored["user_states"]
+        #: how long other processes kept the call's loop from its work, seconds
+        self.stalled: float = stored["stalled"]
 
     def times(self, what: str, **details: Any) -> list[float]:
         """When something happened, unix seconds."""
@@ -62,10 +65,18 @@ class Outcome:
         stalls = (one["seconds"] for one in self.log if one["what"] == "stalled" and abs(one["at"] - at) < _NEAR)
         return EXACT + sum(stalls)
 
-    @property
-    def stalled(self) -> float:
-        """How long other processes kept the call's loop from its work, seconds."""
-        return sum(one["seconds"] for one in self.log if one["what"] == "stalled")
+    def silence(self) -> tuple[float, float]:
+        """Seconds of all silences, and those of no stage in which no other process kept the loop from its work."""
+        segments = [
+            one for turn in self.report.turns for path in (turn.path, *(gap.path for gap in turn.gaps)) for one in path
+        ]
+        whole = sum(one.end_ns - one.start_ns for one in segments) / 1e9
+        return whole, sum(self._undisturbed(one) for one in segments if one.stage == attr.SILENCE_STAGES[-1])
+
+    def _undisturbed(self, segment: Segment) -> float:
+        begin, end = segment.start_ns / 1e9, segment.end_ns / 1e9
+        stalls = [(one["at"] - one["seconds"], one["at"]) for one in self.log if one["what"] == "stalled"]
+        return end - begin - sum(max(0.0, min(end, last) - max(begin, first)) for first, last in stalls)
 
     def waits(self, *, by_stt: bool) -> list[Heard]:
         """The truth of each utterance; ``by_stt``: no VAD listens, the recognizer says when the user stopped."""
@@ -88,7 +99,8 @@ def outcomes(directory: Path, names: Iterable[str]) -> dict[str, Outcome]:
     for span in livekit_otel.read_spans(str(directory / play.TRACE)):
         if span.scope == attr.SCOPE:
             by_call.setdefault(str(span.attributes[play.CALL]), []).append(span)
-    return {name: Outcome(name, by_call[name], json.loads((directory / f"{name}.json").read_text())) for name in names}
+    stored = {name: json.loads((directory / f"{name}.json").read_text()) for name in names}
+    return {name: Outcome(name, by_call[one["id"]], one) for name, one in stored.items()}
 
 
 def shown(outcome: Outcome) -> str:

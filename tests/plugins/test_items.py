@@ -73,7 +73,7 @@ def test_a_voice_that_is_cut_off_has_its_times(outcome_of: Find, name: str, mode
     (request,) = [one for one in cut.stages if one.kind == attr.KIND_LLM]
     sentence = request.start_ns / 1e9 + cut.latency.llm_node_ttfs
     assert sentence + cut.latency.tts_node_ttfb == pytest.approx(first, abs=outcome.exact(first))
-    assert cut.silence["tts"] == pytest.approx(cut.latency.tts_node_ttfb, abs=0.05)
+    assert cut.silence["tts"] == pytest.approx(cut.latency.tts_node_ttfb, abs=outcome.exact(first))
 
 
 @each_mode
@@ -174,7 +174,7 @@ def test_late_words_keep_their_speech(outcome_of: Find, name: str, mode: str) ->
         assert [one.kind for one in turn.stages].count(attr.KIND_VAD) == 1
         stopped = turn.latency.stopped_speaking_at or 0.0
         assert turn.silence["transcription"] == pytest.approx(final - stopped, abs=outcome.exact(final))
-    assert max(turn.silence["transcription"] for turn in turns) > late
+    assert max(turn.silence["transcription"] for turn in turns) > late - outcome.stalled
 
 
 @each_mode
@@ -199,8 +199,9 @@ def test_a_retried_voice_takes_no_time_of_the_model(outcome_of: Find, name: str,
     assert turn.latency.llm_node_ttfs is not None
     asked = request.start_ns / 1e9 + turn.latency.llm_node_ttfs
     heard = (turn.latency.stopped_speaking_at or 0.0) + (turn.latency.e2e_latency or 0.0)
-    assert turn.silence["llm"] == pytest.approx(turn.latency.llm_node_ttfs, abs=0.03)
-    assert turn.silence["tts"] + turn.silence["playback"] == pytest.approx(heard - asked, abs=0.05)
+    exact = outcome.exact(asked)
+    assert turn.silence["llm"] == pytest.approx(turn.latency.llm_node_ttfs, abs=exact)
+    assert turn.silence["tts"] + turn.silence["playback"] == pytest.approx(heard - asked, abs=exact)
     if name == "the voice falls back":
         sent = min(at for at in outcome.times("tts request") if at > request.start_ns / 1e9)
         assert asked == pytest.approx(sent, abs=outcome.exact(sent))
