@@ -128,7 +128,7 @@ class Call:
         begun = len(self.speaker.started)
         with contextlib.suppress(AssertionError):
             await self.until(lambda: len(self.speaker.started) > begun, 3.0)
-        await self.until(lambda: not self.speaker.playing)
+        await self.until(lambda: not self.speaker.playing and self.session.agent_state == "listening")
         await asyncio.sleep(after)
 
     async def close(self) -> None:

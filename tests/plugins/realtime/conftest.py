@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def played(request: pytest.FixtureRequest) -> Callable[[str, bool], Played]:
+def traced(request: pytest.FixtureRequest) -> Callable[[str, bool], Played]:
     """A call by its name and whether LiveKit's own spans are recorded, too."""
     if missing := _missing():
         named = ", ".join(f"livekit-plugins-{name}" for name in missing)
@@ -44,8 +44,8 @@ def played(request: pytest.FixtureRequest) -> Callable[[str, bool], Played]:
     from .call import CALLS
     from .play import play_all
 
-    asked = {name for item in request.session.items for name in getattr(item, "callspec", _NONE).params.values()}
-    names = [name for name in CALLS if name in asked]
+    asked = [getattr(item, "callspec", _NONE).params.values() for item in request.session.items]
+    names = [name for name in CALLS if any(name in values for values in asked)]
 
     @cache
     def of(native_spans: bool) -> dict[str, Played]:

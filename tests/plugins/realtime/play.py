@@ -43,7 +43,7 @@ class Played:
 
     def near(self, at: float, seconds: float = 0.05) -> float:
         """By how much two who look at this moment may differ."""
-        return seconds + sum(late for moment, late in self.stalls if abs(moment - at) < 0.3)
+        return seconds + sum(late for end, late in self.stalls if end - late - 0.3 < at < end + 0.3)
 
     @property
     def pipeline(self) -> list[SpanRecord]:

@@ -36,20 +36,20 @@ FAILED = {
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["pipeline", "both-layers"])
-@pytest.mark.parametrize("name", FAILED)
-def test_a_failed_response_fails_its_turn(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", FAILED)
+def test_a_failed_response_fails_its_turn(traced: Calls, talk: str, native: bool) -> None:
     """A response that its server ends as failed, refuses or loses is an error, and its turn has failed."""
     found = []
-    for turn in played(name, native).report.turns:
+    for turn in traced(talk, native).report.turns:
         responses = [one.attributes for one in turn.stages if one.kind == attr.KIND_REALTIME]
         ends = [(outcome(one), one.get(attr.ERROR_TYPE)) for one in responses]
         assert turn.span is not None
         found.append((turn.end_reason, turn.span.attributes.get(attr.ERROR_TYPE), ends))
-    assert found == FAILED[name]
+    assert found == FAILED[talk]
 
 
-def test_an_answer_that_is_as_long_as_it_may_be_says_so(played: Calls) -> None:
+def test_an_answer_that_is_as_long_as_it_may_be_says_so(traced: Calls) -> None:
     """A response that ends at the token limit is no failure, and says why it ended."""
-    turn = played("openai_failed", False).report.turns[2]
+    turn = traced("openai_failed", False).report.turns[2]
     (response,) = [one for one in turn.stages if one.kind == attr.KIND_REALTIME]
     assert response.attributes[attr.RESPONSE_FINISH_REASONS] == ("max_output_tokens",)

@@ -19,10 +19,10 @@ WITH_REST = {"xai_talk"}
 
 
 @MODES
-@pytest.mark.parametrize("name", CALLS)
-def test_there_are_as_many_spans_as_responses(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", CALLS)
+def test_there_are_as_many_spans_as_responses(traced: Calls, talk: str, native: bool) -> None:
     """Each response has one span; connections have none, but for one at the end that no response came after."""
-    one = played(name, native)
+    one = traced(talk, native)
     spans = one.of(attr.KIND_REALTIME)
     responses = [
         span.attributes[attr.RESPONSE_ID] for span in spans if span.attributes.get(attr.REALTIME_RESPONSE, True)
@@ -30,14 +30,14 @@ def test_there_are_as_many_spans_as_responses(played: Calls, name: str, native: 
     assert len(set(responses)) == len(responses)
     asked = {metrics.request_id for metrics in one.call.metrics if metrics.type == "realtime_model_metrics"}
     assert asked - {"", "session_close"} <= set(responses)
-    assert len(spans) - len(responses) == (name in WITH_REST)
+    assert len(spans) - len(responses) == (talk in WITH_REST)
 
 
 @MODES
-@pytest.mark.parametrize("name", CALLS)
-def test_usage_is_livekits(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", CALLS)
+def test_usage_is_livekits(traced: Calls, talk: str, native: bool) -> None:
     """Each model's tokens add up to what LiveKit counted, and the turns have all of it."""
-    one = played(name, native)
+    one = traced(talk, native)
     told: Counter[str] = Counter()
     for metrics in one.call.metrics:
         told["input"] += getattr(metrics, "input_tokens", 0)
@@ -48,10 +48,10 @@ def test_usage_is_livekits(played: Calls, name: str, native: bool) -> None:
 
 
 @MODES
-@pytest.mark.parametrize("name", ["openai_talk", "openai_dropped"])
-def test_a_connections_time_is_on_the_next_response(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", ["openai_talk", "openai_dropped"])
+def test_a_connections_time_is_on_the_next_response(traced: Calls, talk: str, native: bool) -> None:
     """What it took to connect, and to connect again, adds up on the responses' spans."""
-    one = played(name, native)
+    one = traced(talk, native)
     took = attr.metric("realtime", "acquire_time")
     spans = one.of(attr.KIND_REALTIME)
     told = [metrics.acquire_time for metrics in one.call.metrics if metrics.type == "realtime_model_metrics"]
@@ -60,8 +60,8 @@ def test_a_connections_time_is_on_the_next_response(played: Calls, name: str, na
 
 
 @MODES
-@pytest.mark.parametrize("name", CALLS)
-def test_no_sentinel_is_a_time(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", CALLS)
+def test_no_sentinel_is_a_time(traced: Calls, talk: str, native: bool) -> None:
     """LiveKit's −1 for a response without output is no time to the first token."""
     ttft = attr.metric("realtime", "ttft")
-    assert all(float(one.attributes.get(ttft, 0.0)) >= 0 for one in played(name, native).of(attr.KIND_REALTIME))  # type: ignore[arg-type]
+    assert all(float(one.attributes.get(ttft, 0.0)) >= 0 for one in traced(talk, native).of(attr.KIND_REALTIME))  # type: ignore[arg-type]

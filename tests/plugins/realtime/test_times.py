@@ -24,10 +24,10 @@ GEMINI = ("gemini_talk", "gemini_usage", "gemini_turns_of_the_session")
 
 
 @MODES
-@pytest.mark.parametrize("name", BY_SERVER)
-def test_waits_begin_at_the_servers_end_of_speech(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", BY_SERVER)
+def test_waits_begin_at_the_servers_end_of_speech(traced: Calls, talk: str, native: bool) -> None:
     """A wait lasts from the server's end of speech to the loudspeaker's first sound, however late that is reported."""
-    one = played(name, native)
+    one = traced(talk, native)
     spoken = [turn for turn in one.report.turns if turn.latency.stopped_speaking_at is not None]
     stops = one.call.server.log.times("speech stopped")
     assert len(spoken) == len(stops)
@@ -38,10 +38,10 @@ def test_waits_begin_at_the_servers_end_of_speech(played: Calls, name: str, nati
 
 
 @MODES
-@pytest.mark.parametrize("name", BY_SESSION)
-def test_waits_begin_at_the_vads_end_of_speech(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", BY_SESSION)
+def test_waits_begin_at_the_vads_end_of_speech(traced: Calls, talk: str, native: bool) -> None:
     """Where the session's VAD ends the turns, the wait is LiveKit's, and ends with the loudspeaker's first sound."""
-    one = played(name, native)
+    one = traced(talk, native)
     assert len(one.report.turns) == len(one.call.spoken) == len(one.call.speaker.started)
     for turn, heard in zip(one.report.turns, one.call.speaker.started, strict=True):
         stopped, wait = turn.latency.stopped_speaking_at, turn.latency.e2e_latency
@@ -52,10 +52,10 @@ def test_waits_begin_at_the_vads_end_of_speech(played: Calls, name: str, native:
 
 
 @MODES
-@pytest.mark.parametrize("name", [*BY_SERVER, "openai_turns_of_the_session"])
-def test_responses_begin_where_the_server_creates_them(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", [*BY_SERVER, "openai_turns_of_the_session"])
+def test_responses_begin_where_the_server_creates_them(traced: Calls, talk: str, native: bool) -> None:
     """A response's span begins when the server created it, and its first token is when the server sent that."""
-    one = played(name, native)
+    one = traced(talk, native)
     log = one.call.server.log
     for span in one.of(attr.KIND_REALTIME):
         if not span.attributes.get(attr.REALTIME_RESPONSE, True):
@@ -70,10 +70,10 @@ def test_responses_begin_where_the_server_creates_them(played: Calls, name: str,
 
 
 @MODES
-@pytest.mark.parametrize("name", GEMINI)
-def test_geminis_first_audio_is_when_its_server_sent_it(played: Calls, name: str, native: bool) -> None:
+@pytest.mark.parametrize("talk", GEMINI)
+def test_geminis_first_audio_is_when_its_server_sent_it(traced: Calls, talk: str, native: bool) -> None:
     """LiveKit has no first token of Gemini's; the first audio that is heard is the first that the server sent."""
-    one = played(name, native)
+    one = traced(talk, native)
     offsets = [(span.start_ns, span.attributes.get(attr.REALTIME_FIRST_AUDIO)) for span in one.of(attr.KIND_REALTIME)]
     heard = [start / 1e9 + float(offset) for start, offset in offsets if offset is not None]  # type: ignore[arg-type]
     sent = one.call.server.log.times("first output")
@@ -83,9 +83,9 @@ def test_geminis_first_audio_is_when_its_server_sent_it(played: Calls, name: str
 
 
 @MODES
-def test_the_models_own_latency_is_the_models(played: Calls, native: bool) -> None:
+def test_the_models_own_latency_is_the_models(traced: Calls, native: bool) -> None:
     """What a model needs from the commit to its first audio is ``llm``, also where its plugin reports only that."""
-    one = played("gemini_turns_of_the_session", native)
+    one = traced("gemini_turns_of_the_session", native)
     for turn, sent in zip(one.report.turns, one.call.server.log.times("first output"), strict=True):
         # the script: a second to its first words, a tenth of one to its first audio
         assert turn.silence["llm"] == pytest.approx(1.1, abs=one.near(sent, 2 * NEAR))
@@ -93,9 +93,9 @@ def test_the_models_own_latency_is_the_models(played: Calls, native: bool) -> No
 
 
 @MODES
-def test_a_second_message_is_no_first_audio(played: Calls, native: bool) -> None:
+def test_a_second_message_is_no_first_audio(traced: Calls, native: bool) -> None:
     """The first audio of a response is that of its first message."""
-    one = played("openai_messages", native)
+    one = traced("openai_messages", native)
     (response,) = [span for span in one.of(attr.KIND_REALTIME) if span.attributes.get(attr.REALTIME_RESPONSE, True)]
     first = response.start_ns / 1e9 + float(response.attributes[attr.REALTIME_FIRST_AUDIO])  # type: ignore[arg-type]
     assert len(one.call.speaker.started) == 2
@@ -104,11 +104,11 @@ def test_a_second_message_is_no_first_audio(played: Calls, native: bool) -> None
 
 
 @MODES
-def test_no_time_of_the_tier_is_nobodys(played: Calls, native: bool) -> None:
+def test_no_time_of_the_tier_is_nobodys(traced: Calls, native: bool) -> None:
     """Of all silences of these calls less than 3 % are ``other``; each turn's stages sum to its wait."""
     by_stage: dict[str, float] = {}
-    for name in (*BY_SERVER, *BY_SESSION, *GEMINI):
-        for turn in played(name, native).report.turns:
+    for talk in (*BY_SERVER, *BY_SESSION, *GEMINI):
+        for turn in traced(talk, native).report.turns:
             parts = [*turn.path, *(part for gap in turn.gaps for part in gap.path)]
             for part in parts:
                 by_stage[part.stage] = by_stage.get(part.stage, 0.0) + (part.end_ns - part.start_ns) / 1e9
@@ -118,9 +118,9 @@ def test_no_time_of_the_tier_is_nobodys(played: Calls, native: bool) -> None:
 
 
 @MODES
-def test_geminis_user_began_with_the_answer(played: Calls, native: bool) -> None:
+def test_geminis_user_began_with_the_answer(traced: Calls, native: bool) -> None:
     """LiveKit says that the user began when Gemini's answer was created; the session's VAD heard them before."""
-    one = played("gemini_turns_of_the_session", native)
+    one = traced("gemini_turns_of_the_session", native)
     for turn, (_, stopped), sent in zip(
         one.report.turns, one.call.spoken, one.call.server.log.times("first output"), strict=True
     ):
