@@ -146,7 +146,7 @@ def test_one_clock() -> None:
 
 def test_words_that_nobody_heard() -> None:
     """An answer that was thrown away is shown as such, and only the text of all words needs --full."""
-    assert "not heard (discarded: made ahead, and thrown away): You said 12 letters" in squeezed(
+    assert "not heard (made ahead, and thrown away): You said 12 letters" in squeezed(
         to_text(stored("preemptive_generation_discarded"))
     )
 
