@@ -146,7 +146,7 @@ def test_one_clock() -> None:
 
 def test_words_that_nobody_heard() -> None:
     """An answer that was thrown away is shown as such, and only the text of all words needs --full."""
-    assert "not heard (discarded: made ahead, and thrown away): You said 12 letters" in squeezed(
+    assert "not heard (made ahead, and thrown away): You said 12 letters" in squeezed(
         to_text(stored("preemptive_generation_discarded"))
     )
 
@@ -204,3 +204,17 @@ def test_notes_say_who_is_right_and_whether_it_matters() -> None:
 def test_times_of_long_calls(at: float | None, shown: str) -> None:
     """Times are minutes and seconds since the call began, and have hours from the first one on."""
     assert offset(None if at is None else 1_000.0 + at, 1_000.0) == shown
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_a_hook_raised(asked: bool) -> None:
+    """What has no stage of its own is told by its turn: the hook's error, or that of code after a request began."""
+    script = Script()
+    raised = {attr.OUTCOME: attr.OUTCOME_ERROR, attr.ERROR_TYPE: "KeyError", attr.ERROR_MESSAGE: "no such customer"}
+    turn = script.turn(1.0, 3.0, **{attr.END_REASON: attr.END_FAILED, **raised})  # type: ignore[arg-type]
+    turn.vad(1.0, 2.0)
+    turn.eou(2.0, 2.2)
+    if asked:
+        turn.llm(2.2, 2.6, 0.2, **llm_metrics(1, 1, 2.6))
+    what = "agent's code" if asked else "hook of the agent"
+    assert f"The {what} failed (KeyError: no such customer)." in sentences(build_report(script.spans))

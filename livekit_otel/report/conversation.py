@@ -29,13 +29,15 @@ Kind = Literal["user", "agent", "tool", "wait", "gap", "handoff", "failure", "in
 Item = Mapping[str, Any]
 #: characters by which words that were heard are found again
 _BEGINNING = 20
+_UNSAID = "not heard (not in the conversation)"
+_PERHAPS = "perhaps heard (the trace breaks off)"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened.
 
     Attributes:
-        kind: what it is; ``unheard`` are words that a model made and nobody heard.
+        kind: what it is; ``unheard`` are words that a model made and nobody is known to have heard.
         at: when, unix seconds; None where nobody knows.
         text: words, or the agent that was handed over to. Content; it may have many lines and any character.
         turn: the turn whose first silence a ``wait`` is.
@@ -45,8 +47,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         interrupted: the agent was cut off in these words.
         heard: of words that were cut off, seconds of them that were heard; None where nobody knows.
         unheard: of words that were cut off, the rest that nobody heard, as far as the trace has it.
-        note: of an ``interruption`` its verdict, of ``unheard`` words why nobody heard them, of words in which
-            the trace broke off ``unfinished``.
+        note: of an ``interruption`` its verdict, of ``unheard`` words whether and why, of words in which the trace
+            broke off ``unfinished``.
         withheld: there were words, and they were not recorded.
     """
 
@@ -143,7 +145,9 @@ def _turn(turn: Turn, items: Sequence[Item], calls: dict[str, ToolCall], report:
     for one in made:
         # whole, or the beginning that was heard of them
         if one.why or " ".join(one.text[:_BEGINNING].split()) not in heard:
-            yield Entry(kind="unheard", at=one.at, text=one.text, note=one.why or "not in the conversation")
+            # without the turn's end nobody knows what of it was still heard
+            why = one.why or (_PERHAPS if turn.span is None else _UNSAID)
+            yield Entry(kind="unheard", at=one.at, text=one.text, note=why)
 
 
 def _item(item: Item, calls: dict[str, ToolCall], redacted: bool) -> Entry | None:

@@ -19,6 +19,8 @@ __all__ = ["REASON_UNKNOWN", "Failure", "failures", "failures_of", "reason_of"]
 
 REASON_UNKNOWN = "reason not recorded"
 _MODELS = frozenset({attr.KIND_LLM, attr.KIND_STT, attr.KIND_TTS, attr.KIND_REALTIME})
+#: what works for an answer; where none was asked for, the user's hook came first
+_ANSWERS = frozenset({attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL})
 _ATTEMPTS = {attr.KIND_LLM: attr.LLM_ATTEMPTS, attr.KIND_TTS: attr.TTS_ATTEMPTS}
 _RETRIED = {
     attr.KIND_LLM: attr.LLM_RETRIED_FOR,
@@ -36,7 +38,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         at: when, unix seconds; None where nobody knows.
-        stage: ``llm``, ``stt``, ``tts``, ``realtime``, ``tool``, ``node``, ``eou``, ``hook`` or what LiveKit calls it.
+        stage: ``llm``, ``stt``, ``tts``, ``realtime``, ``tool``, ``node``, ``eou``, ``hook``,
+            ``turn`` (code between stages) or what LiveKit calls it.
         name: provider and model, the tool, or the node; empty where the trace does not say.
         reason: the class of the exception (``error.type``); empty where nothing was raised or it was not recorded.
         status: how the provider refused it, like ``HTTP 429``; else empty.
@@ -114,8 +117,10 @@ def _of_turn(turn: Turn, outputs: Mapping[str, str]) -> list[Failure]:
         and has_failed(span)
         and not any(one.stage != attr.KIND_TOOL and not one.saved for one in found)
     ):
-        # a hook of the user has no span of its own: its turn says what it raised
-        found.append(msgspec.structs.replace(_plain(span, attr.SILENCE_HOOK), turn=turn.index))
+        # a hook has no span of its own, nor has code between stages: the turn says what it raised
+        asked = any(one.kind in _ANSWERS for one in turn.stages)
+        stage = attr.KIND_TURN if asked else attr.SILENCE_HOOK
+        found.append(msgspec.structs.replace(_plain(span, stage), turn=turn.index))
     return found
 
 

@@ -12,7 +12,7 @@ from .turns import Turn
 
 __all__ = ["Made", "made_by"]
 
-_DISCARDED = "discarded: made ahead, and thrown away"
+_DISCARDED = "not heard (made ahead, and thrown away)"
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -138,7 +138,7 @@ def _lines(entry: Entry, limit: int | None) -> Iterator[Line]:
     elif entry.kind == "interruption":
         yield Line("", entry.at, f"{one_line(entry.note).replace('_', ' ')}: the user spoke while the agent did")
     elif entry.kind == "unheard":
-        yield Line("", entry.at, f"not heard ({entry.note}): {one_line(entry.text, limit)}", quiet=True)
+        yield Line("", entry.at, f"{entry.note}: {one_line(entry.text, limit)}", quiet=True)
 
 
 def _words(entry: Entry, limit: int | None) -> Iterator[Line]:

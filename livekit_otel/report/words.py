@@ -18,6 +18,7 @@ STAGES = {
     attr.KIND_VAD: "voice activity detection",
     attr.KIND_INTERRUPTION: "interruption detection",
     attr.SILENCE_HOOK: "hook of the agent",
+    attr.KIND_TURN: "agent's code",
     "interruption_detection": "interruption detection",
     "session": "session",
 }

@@ -101,7 +101,10 @@ def test_a_killed_call(browser: Any, tmp_path: Path) -> None:
     assert first.get_attribute("class") == "bad"
     assert "how the call ended is unknown" in first.inner_text()
     assert "Incomplete: session.end is missing" in opened.text()
-    assert "where is my order number seven" in opened.page.locator("#turn-1").inner_text()
+    turn = opened.page.locator("#turn-1").inner_text()
+    assert "where is my order number seven" in turn
+    assert "perhaps heard (the trace breaks off)" in turn
+    assert "end missing" in turn
     assert opened.problems == []
 
 

@@ -70,7 +70,7 @@ const entryNode = (entry, turn, toggle) => {
     case HANDOFF: return noted(at, "handoff from ", words("b", "", entry[2]), " to ", words("b", "", entry[3]));
     case FAILURE: return failureRow(entry);
     case INTERRUPTION: return noted(at, INTERRUPTIONS[entry[2]] || "the user spoke while the agent did");
-    default: return make("div", "row unheard", make("span", "muted", `not heard: ${entry[3]} `), time(at), foldable(words("p", "said", entry[2]), entry[2]));
+    default: return make("div", entry[3].startsWith("not") ? "row unheard" : "row", make("span", "muted", `${entry[3]} `), time(at), foldable(words("p", "said", entry[2]), entry[2]));
   }
 };
 
@@ -94,6 +94,6 @@ const entryText = (entry, turn) => {
     case HANDOFF: return `${at}  handoff from ${entry[2]} to ${entry[3]}`;
     case FAILURE: return `${at}  failed: ${entry[2]}`;
     case INTERRUPTION: return `${at}  ${INTERRUPTIONS[entry[2]] || "overlap"}`;
-    default: return `${at}  not heard (${entry[3]}): ${entry[2]}`;
+    default: return `${at}  ${entry[3]}: ${entry[2]}`;
   }
 };
