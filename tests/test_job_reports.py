@@ -21,7 +21,6 @@ from tests.kit.run import as_json
 from tests.kit.trace import switch_off
 from tests.kit.voice import FakeLLM
 
-
 pytestmark = pytest.mark.skipif(
     "tags" not in LiveKitReport.__dataclass_fields__, reason="reports of this LiveKit have no tags and no duration"
 )

@@ -103,6 +103,7 @@ async def _people(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -
     caller = room.enters(
         "bob", name="Bob", metadata="vip", attributes=sip, kind=rtc.ParticipantKind.PARTICIPANT_KIND_SIP
     )
+    await asyncio.sleep(0.1)
     listener = room.enters("mallory")
     await session.run(user_input="a question")
     caller._info.attributes["tier"] = "silver"
