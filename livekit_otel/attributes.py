@@ -356,6 +356,17 @@ SIP = {
         "livekit_otel.pii.sip.trunk_phone_number", "string", "The number that was called.", content=True
     ),
 }
+AMD_CATEGORY = _define(
+    "livekit_otel.amd.category",
+    "string",
+    "On session: who answered, by LiveKit's answering machine detection: human, machine-ivr, machine-vm and so on.",
+)
+AMD_DELAY = _define(
+    "livekit_otel.amd.delay", "double", "On session: from the end of their speech to that verdict.", unit="s"
+)
+AMD_SPEECH_DURATION = _define(
+    "livekit_otel.amd.speech_duration", "double", "On session: how long they had spoken by then.", unit="s"
+)
 CONNECTION_EVENT = _define(
     "livekit_otel.connection.event",
     "string",

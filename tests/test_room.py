@@ -24,7 +24,7 @@ from livekit_otel.report.view import facts
 from livekit_otel.spans import from_sdk
 from tests.kit import clock
 from tests.kit.run import Call, quiet
-from tests.kit.trace import switch_off
+from tests.kit.trace import record, switch_off
 from tests.kit.voice import FakeLLM
 
 NUMBER = "+15105550123"
@@ -103,6 +103,7 @@ async def _people(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -
     caller = room.enters(
         "bob", name="Bob", metadata="vip", attributes=sip, kind=rtc.ParticipantKind.PARTICIPANT_KIND_SIP
     )
+    await asyncio.sleep(0.1)
     listener = room.enters("mallory")
     await session.run(user_input="a question")
     caller._info.attributes["tier"] = "silver"
@@ -275,3 +276,14 @@ def test_the_user_spoke_first() -> None:
     _, report = hold(script, session=spoken)
     assert report.startup is not None
     assert report.startup.user_first is True
+
+
+@pytest.mark.parametrize(("name", "who"), [("amd_human", "human"), ("amd_machine", "machine")])
+def test_who_answered(name: str, who: str) -> None:
+    """LiveKit's verdict on who answered the telephone is in the report, and how long it took."""
+    trace = record(name)
+    report = livekit_otel.build_report(trace.pipeline)
+    assert report.room_info.answered_by.startswith(who)
+    assert facts(report)["answered"] == report.room_info.answered_by
+    (session,) = trace.of(attr.KIND_SESSION)
+    assert isinstance(session.attributes[attr.AMD_DELAY], float)

@@ -93,30 +93,35 @@ def _finishing(
         state.finished.set()
 
 
-def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[None]:
-    scope = state.scope
-    state.settle()
-    now = scope.now_ns()
-    scope.closing = True
+def _close_stages(state: SessionState) -> None:
+    """End what is still open, in the order in which stages depend on each other."""
+    scope, to = state.scope, state.trackers
     closing: tuple[Callable[[int], None], ...] = (
-        state.trackers.playback.close,
-        state.trackers.interruptions.close,
-        state.trackers.eou.close,
-        state.trackers.tools.close,
-        state.trackers.llm.close,
-        state.trackers.tts.close,
-        state.trackers.realtime.close,
-        state.trackers.nodes.close,
-        state.trackers.turns.close_all,
-        lambda _: state.trackers.utterance.server_words.close(),
-        state.trackers.stt.close,
-        state.trackers.vad.close,
+        to.playback.close,
+        to.interruptions.close,
+        to.eou.close,
+        to.tools.close,
+        to.llm.close,
+        to.tts.close,
+        to.realtime.close,
+        to.nodes.close,
+        to.turns.close_all,
+        lambda _: to.utterance.server_words.close(),
+        to.stt.close,
+        to.vad.close,
         lambda at_ns: state.startup.closed(scope, at_ns),
-        state.trackers.room.close,
+        to.room.close,
     )
+    now = scope.now_ns()
     for close in closing:
         with contained("session.close"):
             close(now)
+
+
+def _steps(state: SessionState, session: AgentSession[Any] | None) -> Iterator[None]:
+    state.settle()
+    state.scope.closing = True
+    _close_stages(state)
     if session is not None:
         state.announce(session)
         corrections = state.journal.recorder.corrections(livekit_api.recorded_events(session), session.history)

@@ -26,6 +26,7 @@ def of_the_room(report: SessionReport) -> dict[str, str]:
         "dispatch": _joined(room.dispatch_id, room.dispatch_metadata),
         "caller": _caller(report),
         "left": caller.disconnect_reason.replace("_", " ") if caller is not None else "",
+        "answered": room.answered_by,
         "outages": _outages(report),
     }
 

@@ -67,6 +67,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         outages: when the connection was lost.
         metadata: the room's; empty where there is none, or where content is withheld.
         dispatch_id, dispatch_metadata, worker_id: of the job; empty where there is none.
+        answered_by: who answered, by LiveKit's answering machine detection; empty where there was none.
     """
 
     participants: tuple[Participant, ...] = ()
@@ -75,6 +76,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     dispatch_id: str = ""
     dispatch_metadata: str = ""
     worker_id: str = ""
+    answered_by: str = ""
 
     @property
     def caller(self) -> Participant | None:
@@ -112,10 +114,11 @@ def room_of(spans: Iterable[SpanRecord]) -> Room:
         dispatch_id=text(said, attr.JOB_DISPATCH_ID),
         dispatch_metadata=text(said, attr.JOB_METADATA),
         worker_id=text(said, attr.JOB_WORKER_ID),
+        answered_by=text(said, attr.AMD_CATEGORY),
     )
 
 
-_OF_THE_SESSION = (attr.ROOM_METADATA, attr.JOB_DISPATCH_ID, attr.JOB_METADATA, attr.JOB_WORKER_ID)
+_OF_THE_SESSION = (attr.ROOM_METADATA, attr.JOB_DISPATCH_ID, attr.JOB_METADATA, attr.JOB_WORKER_ID, attr.AMD_CATEGORY)
 _CALLERS = ("standard", "sip", "connector")
 
 

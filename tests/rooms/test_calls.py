@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from livekit_otel import SessionReport, SpanRecord
+from livekit_otel import SessionReport, SpanRecord, Turn
 from livekit_otel.demo import script
 from tests.backends.process import wait_until
 
@@ -61,7 +61,8 @@ def test_calls_in_a_row_and_at_once(executor: str, livekit: LiveKitServer, worke
     for room in rooms:
         check_report(reports[room], running.report_of(room), room)
     check_traces(spans, rooms)
-    answered = [caller for caller in callers if len(caller.heard) > 1]
+    # the machine may be too slow for five at once: a caller who hangs up in the middle of it has no answer to measure
+    answered = [caller for caller in callers if len(caller.heard) > 1 and answer_of(reports[caller.room])]
     assert set(map(id, callers[: IN_A_ROW[executor]])) <= set(map(id, answered))
     parts = [measured(caller, reports[caller.room], running.log_of(caller.room)) for caller in answered]
     check_and_print(executor, parts)
@@ -117,10 +118,16 @@ class Parts:
     whole: float
 
 
+def answer_of(report: SessionReport) -> Turn | None:
+    """The turn in which the question was answered."""
+    return next((turn for turn in report.turns if turn.answered == "yes"), None)
+
+
 def measured(caller: Caller, report: SessionReport, log: list[dict[str, Any]]) -> Parts:
     """The parts of the wait for the answer of one call."""
-    latency = next(turn for turn in report.turns if turn.answered == "yes").latency
-    stopped, e2e = latency.stopped_speaking_at, latency.e2e_latency
+    answer = answer_of(report)
+    assert answer is not None
+    stopped, e2e = answer.latency.stopped_speaking_at, answer.latency.e2e_latency
     assert stopped is not None
     assert e2e is not None
     said, heard = caller.said[0].end, caller.heard[1].start
@@ -135,5 +142,4 @@ def check_and_print(executor: str, parts: list[Parts]) -> None:
         print(f"{executor} {name}: median {statistics.median(values):+.3f}, largest {max(values, key=abs):+.3f}")
     for one in parts:
         assert one.whole == pytest.approx(one.way_in + one.back_dating + one.to_track + one.way_out, abs=1e-6)
-    # eSpeak's samples begin with a few quiet ones, which count as played
-    assert statistics.median(one.to_track for one in parts) < 0.02
+    assert max(abs(one.to_track) for one in parts) < 0.02

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ... import attributes as attr
 from ...containment import contain, contained
 from .. import registry
 from .wrapping import Args, Kwargs
@@ -13,7 +15,9 @@ from .wrapping import Args, Kwargs
 if TYPE_CHECKING:
     from livekit.agents import AMD, AgentSession, SpeechHandle
     from livekit.agents.voice.agent_activity import AgentActivity
-    from livekit.agents.voice.amd.classifier import _AMDClassifier
+    from livekit.agents.voice.amd.classifier import AMDPredictionEvent, _AMDClassifier
+
+    from ..session import SessionState
 
 #: set in the tasks of a detection: what they ask a model, or a recognizer, is none of the conversation's
 _detecting: ContextVar[bool] = ContextVar("livekit_otel_amd", default=False)
@@ -30,6 +34,9 @@ async def run(wrapped: Callable[..., Awaitable[Any]], detector: AMD, args: Args,
     with contained("amd.run"):
         session: AgentSession[Any] = args[0] if args else kwargs["session"]
         token = registry.enter(session)
+        state = registry.traced(session)
+        if state is not None:
+            detector.on("amd_prediction", contain("amd.verdict")(partial(_verdict, state)))
     try:
         return await wrapped(*args, **kwargs)
     finally:
@@ -37,6 +44,17 @@ async def run(wrapped: Callable[..., Awaitable[Any]], detector: AMD, args: Args,
         if token is not None:
             with contained("amd.run.end"):
                 registry.leave(token)
+
+
+def _verdict(state: SessionState, verdict: AMDPredictionEvent) -> None:
+    """Who answered. Its reason may quote them, and its transcript does."""
+    state.scope.span.set(
+        {
+            attr.AMD_CATEGORY: str(verdict.category.value),
+            attr.AMD_DELAY: float(verdict.delay),
+            attr.AMD_SPEECH_DURATION: float(verdict.speech_duration),
+        }
+    )
 
 
 async def classify(
