@@ -34,6 +34,8 @@ _PACKAGES = {
 }
 _HOST = "127.0.0.1:9"
 _YES = {True: "yes", False: "no"}
+#: usage that comes this soon after a final transcript comes with it, seconds
+_AT_ONCE = 0.25
 _RECOGNIZERS = (
     "plugin",
     "model",
@@ -87,12 +89,19 @@ def _recognizer(name: str, played: Mapping[str, Outcome]) -> tuple[str, ...]:
 
 
 def _usage(calls: list[Outcome], model: str) -> str:
-    """A plugin that bills with the words has as many metrics with audio as final transcripts, in each call."""
-    billed = {call.name: [one["audio_duration"] for one in _metrics(call, "stt_metrics", model)] for call in calls}
-    seconds = {name: [one for one in found if one > 0] for name, found in billed.items()}
-    if all(len(seconds[call.name]) == len(call.times("stt final")) for call in calls):
+    """A plugin that bills with the words has as many metrics with audio as final transcripts in each call, and most of
+    them follow one at once."""
+    billed = [
+        (call, one) for call in calls for one in _metrics(call, "stt_metrics", model) if one["audio_duration"] > 0
+    ]
+    each = all(sum(one is call for one, _ in billed) == len(call.times("stt final")) for call in calls)
+    follow = sum(
+        any(0 <= metric["timestamp"] - at <= _AT_ONCE + call.exact(at) for at in call.times("stt final"))
+        for call, metric in billed
+    )
+    if each and 2 * follow > len(billed):
         return "with each final transcript"
-    return f"every {statistics.median(one for found in seconds.values() for one in found):.0f} s of audio"
+    return f"every {statistics.median(metric['audio_duration'] for _, metric in billed):.0f} s of audio"
 
 
 def _voice(name: str, played: Mapping[str, Outcome]) -> tuple[str, ...]:
