@@ -25,6 +25,7 @@ from .heard import Heard
 from .recognition import Recognitions
 from .segments import first_of
 from .stt_metrics import summed, summed_ids, with_ids, with_usage
+from .transcript import Transcript
 from .turn import TurnState
 
 if TYPE_CHECKING:
@@ -37,19 +38,6 @@ __all__ = ["SttTracker"]
 _MAX_WAITING = 32
 
 
-class _Final:
-    """One final transcript that no turn has claimed."""
-
-    __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
-
-    def __init__(self, start_ns: int, end_ns: int, text: str, attributes: dict[str, AttributeValue]) -> None:
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-        self.text = text
-        self.attributes = attributes
-        self.span: PipelineSpan | None = None
-
-
 class SttTracker:
     """Utterances of one session. ``speech_start`` says when the user's unclaimed speech began."""
 
@@ -57,7 +45,7 @@ class SttTracker:
         self._scope = scope
         self._speech_start = speech_start
         self._metrics: dict[str, AttributeValue] = {}
-        self._finals: deque[_Final] = deque()
+        self._finals: deque[Transcript] = deque()
         #: the claimed span that may still get usage, when it ends, and its turn
         self._open: tuple[PipelineSpan, int, TurnState | None, dict[str, AttributeValue]] | None = None
         self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
@@ -82,7 +70,7 @@ class SttTracker:
         if event.language:
             attributes[attr.STT_LANGUAGE] = clip(str(event.language))
         self._settle_final()
-        final = _Final(start, now, event.transcript, attributes)
+        final = Transcript(start, now, event.transcript, attributes)
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -94,15 +82,10 @@ class SttTracker:
                 self._write_texts()
             self._give(self._finals.popleft(), self._scope)
 
-    def by_server(self, text: str, start_ns: int, owner: SpanOwner, speech_id: str | None) -> None:
-        """A realtime model's server transcribed an item. ``speech_id``: the answer to it, where its turn has ended."""
+    def take(self, transcript: Transcript, owner: SpanOwner) -> None:
+        """A transcript whose owner is known by itself; usage of it may follow."""
         self.settle()
-        final = _Final(start_ns, self._scope.now_ns(), text, {})
-        if speech_id is not None and owner is self._scope:
-            final.attributes[attr.SPEECH_ID] = speech_id
-        if self._scope.content and (shown := self._scope.redacted(text, kinds.USER)):
-            final.attributes[attr.STT_TEXT] = clip(shown)
-        self._give(final, owner, keep_open=True)
+        self._give(transcript, owner, keep_open=True)
 
     def speech_started(self) -> None:
         """The user began to speak (again): usage from here on is the next utterance's."""
@@ -203,7 +186,7 @@ class SttTracker:
                 final.attributes[attr.SPEECH_ID] = speech_id
             self._give(final, self._scope, keep_open=speech_id is not None and not self._finals)
 
-    def _give(self, final: _Final, owner: SpanOwner, *, keep_open: bool = False) -> None:
+    def _give(self, final: Transcript, owner: SpanOwner, *, keep_open: bool = False) -> None:
         turn = owner if isinstance(owner, TurnState) else None
         span = final.span or self._scope.spans.start(attr.KIND_STT, owner, final.start_ns)
         span.move_to(owner)

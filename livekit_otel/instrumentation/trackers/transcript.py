@@ -1,0 +1,22 @@
+"""One final transcript, from the beginning of its speech to its arrival."""
+
+from __future__ import annotations
+
+from opentelemetry.util.types import AttributeValue
+
+from ..span import PipelineSpan
+
+__all__ = ["Transcript"]
+
+
+class Transcript:
+    """``span`` is there where its recognition was live. Times are unix nanoseconds."""
+
+    __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
+
+    def __init__(self, start_ns: int, end_ns: int, text: str, attributes: dict[str, AttributeValue]) -> None:
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+        self.text = text
+        self.attributes = attributes
+        self.span: PipelineSpan | None = None
