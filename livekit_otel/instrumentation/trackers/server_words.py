@@ -6,10 +6,13 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from ... import attributes as attr
+from ...redaction import kinds
 from ..scope import SessionScope
 from ..span import SpanOwner
+from ..values import clip
 from .server_speech import ServerSpeech
 from .stt import SttTracker
+from .transcript import Transcript
 from .turn import TurnState
 from .turns import TurnTracker
 
@@ -121,8 +124,12 @@ class ServerWords:
                 turn.hears(item_id, text, final=True)
                 turn.report(item.metrics or {}, of_user=True)
         if text:
-            speech = turn.speech_ids[-1] if turn is not None and turn.speech_ids else None
-            self._stt.by_server(text, start, owner, speech)
+            transcript = Transcript(start, self._scope.now_ns(), text, {})
+            if turn is not None and turn.speech_ids and owner is self._scope:
+                transcript.attributes[attr.SPEECH_ID] = turn.speech_ids[-1]
+            if self._scope.content and (shown := self._scope.redacted(text, kinds.USER)):
+                transcript.attributes[attr.STT_TEXT] = clip(shown)
+            self._stt.take(transcript, owner)
 
     def close(self) -> None:
         """The session is over: what no turn has claimed is no turn's."""

@@ -22,11 +22,11 @@ from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
 from ..values import clip, flatten, model_attributes, named_model
 from .failed_recognizers import FailedRecognizers
-from .final import Final
 from .heard import Heard
 from .recognition import Recognitions
 from .segments import first_of
 from .stt_metrics import PendingUsage, summed, with_ids, with_usage
+from .transcript import Transcript
 from .turn import TurnState
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class SttTracker:
         self._scope = scope
         self._speech_start = speech_start
         self._usage = PendingUsage()
-        self._finals: deque[Final] = deque()
+        self._finals: deque[Transcript] = deque()
         #: the claimed span that may still get usage, when it ends, and its turn
         self._open: tuple[PipelineSpan, int, TurnState | None, dict[str, AttributeValue]] | None = None
         self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
@@ -73,7 +73,7 @@ class SttTracker:
             language = clip(str(event.language))
             attributes.update({attr.STT_LANGUAGE: language, attr.SPEECH_INPUT_LANGUAGE: language})
         self._settle_final()
-        final = Final(start, now, event.transcript, attributes)
+        final = Transcript(start, now, event.transcript, attributes)
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -85,15 +85,10 @@ class SttTracker:
                 self._write_texts()
             self._give(self._finals.popleft(), self._scope)
 
-    def by_server(self, text: str, start_ns: int, owner: SpanOwner, speech_id: str | None) -> None:
-        """A realtime model's server transcribed an item. ``speech_id``: the answer to it, where its turn has ended."""
+    def take(self, transcript: Transcript, owner: SpanOwner) -> None:
+        """A transcript whose owner is known by itself; usage of it may follow."""
         self.settle()
-        final = Final(start_ns, self._scope.now_ns(), text, {})
-        if speech_id is not None and owner is self._scope:
-            final.attributes[attr.SPEECH_ID] = speech_id
-        if self._scope.content and (shown := self._scope.redacted(text, kinds.USER)):
-            final.attributes[attr.STT_TEXT] = clip(shown)
-        self._give(final, owner, keep_open=True)
+        self._give(transcript, owner, keep_open=True)
 
     def speech_started(self) -> None:
         """The user began to speak (again): usage from here on is the next utterance's."""
@@ -200,7 +195,7 @@ class SttTracker:
                 final.attributes[attr.SPEECH_ID] = speech_id
             self._give(final, self._scope, keep_open=speech_id is not None and not self._finals)
 
-    def _give(self, final: Final, owner: SpanOwner, *, keep_open: bool = False) -> None:
+    def _give(self, final: Transcript, owner: SpanOwner, *, keep_open: bool = False) -> None:
         turn = owner if isinstance(owner, TurnState) else None
         span = final.span or self._scope.spans.start(attr.KIND_STT, owner, final.start_ns)
         span.move_to(owner)

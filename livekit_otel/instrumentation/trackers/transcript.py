@@ -1,4 +1,4 @@
-"""A final transcript until it is known whose words it holds."""
+"""One final transcript, from the beginning of its speech to its arrival."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from opentelemetry.util.types import AttributeValue
 
 from ..span import PipelineSpan
 
-__all__ = ["Final"]
+__all__ = ["Transcript"]
 
 
-class Final:
-    """One final transcript that no turn has claimed."""
+class Transcript:
+    """``span`` is there where its recognition was live. Times are unix nanoseconds."""
 
     __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
 
