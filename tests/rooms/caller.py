@@ -129,7 +129,7 @@ class Caller:
         finally:
             await stream.aclose()
 
-    async def hears(self, pieces: int, seconds: float = 45.0) -> Heard:
+    async def hears(self, pieces: int, seconds: float = 90.0) -> Heard:
         """Wait until the agent was heard so often; returns the last piece, which may go on."""
         deadline = time.monotonic() + seconds
         while len(self.heard) < pieces:
@@ -137,9 +137,9 @@ class Caller:
             await asyncio.sleep(0.02)
         return self.heard[pieces - 1]
 
-    async def listen(self, pieces: int, silence: float = 0.7) -> Heard:
-        """Wait until the agent was heard so often, and has fallen silent."""
-        piece = await self.hears(pieces)
+    async def listen(self, pieces: int, silence: float = 0.7, seconds: float = 90.0) -> Heard:
+        """Wait until the agent was heard so often, for ``seconds`` at most, and has fallen silent."""
+        piece = await self.hears(pieces, seconds)
         while time.time() - self.heard[-1].end < silence:  # noqa: ASYNC110 (silence has no event)
             await asyncio.sleep(0.02)
         return piece
