@@ -107,7 +107,7 @@ STAGE_KINDS = (
 )
 
 #: spans of the session that carry its journal and its sums, and are nothing to look at
-BOOKKEEPING_KINDS = frozenset({KIND_SESSION_START, KIND_SESSION_CHECKPOINT, KIND_SESSION_END})
+BOOKKEEPING_KINDS = frozenset({KIND_SESSION_START, KIND_SESSION_CHECKPOINT, KIND_SESSION_END, KIND_SESSION_REPORT})
 
 # --- on every pipeline span ------------------------------------------------------------------------
 KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")

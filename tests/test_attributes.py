@@ -33,10 +33,7 @@ NOT_SCRIPTED = {
         "traces of schema 1, or metrics that name another speech than their request",
     ),
     **dict.fromkeys(
-        [
-            attr.metric("realtime", name)
-            for name in ("acquire_time", "cancelled", "connection_reused", "session_duration")
-        ]
+        [attr.metric("realtime", name) for name in ("cancelled", "connection_reused", "session_duration")]
         + [attr.metric("realtime", "input_token_details.cached_tokens_details.image_tokens")]
         + [attr.metric("realtime", "output_token_details.image_tokens")]
         + [attr.metric("stt", name) for name in ("connection_reused", "input_audio_tokens")]
