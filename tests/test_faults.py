@@ -92,13 +92,12 @@ SOME = (
 )
 #: sessions in which the slow test breaks each hook; CI has time for a part, ``LIVEKIT_OTEL_FAULTS=1000`` is all
 MOST = int(os.environ.get("LIVEKIT_OTEL_FAULTS", "20"))
-#: reached only by adapters that fall back, by recognizers that hear speech begin, by other tracing in the process, and
+#: reached only by adapters that fall back, by other tracing in the process, and
 #: where nothing can be awaited
 ELSEWHERE = {
     "SttTracker.adapter_failed",
     "SttTracker.inner_failed_since",
     "TtsTracker.unseen",
-    "VadTracker.reported",
     "PipelineSpan.make_root",
     "closing.finish_now",
     # a room of a server

@@ -11,6 +11,7 @@ from livekit.agents import APIConnectionError, APIError, llm
 
 from livekit_otel import attributes as attr
 from livekit_otel import build_report
+from livekit_otel.spans import outcome
 from tests.kit.realtime import Answer, FakeRealtimeModel, Step
 from tests.kit.run import Call, ScenarioFunction
 from tests.kit.story import script_name
@@ -122,5 +123,5 @@ def test_a_response_that_fails_says_so(script: ScenarioFunction, native: bool) -
     (turn,) = build_report(play(script, native_spans=native).pipeline).turns
     responses = [one.attributes for one in turn.stages if one.kind == attr.KIND_REALTIME]
     assert turn.span is not None
-    found = [(one[attr.OUTCOME], one.get(attr.ERROR_TYPE)) for one in responses]
+    found = [(outcome(one), one.get(attr.ERROR_TYPE)) for one in responses]
     assert (turn.end_reason, turn.span.attributes.get(attr.ERROR_TYPE), found) == ENDS[script]

@@ -45,7 +45,11 @@ EXPLAINED = {
     ("realtime_committed_by_hand", "end_of_turn_delay"),
     ("filler_before_a_slow_answer", "e2e_latency"),
     *itertools.product(
-        ("few_words_and_a_batch_recognizer", "interrupted_by_code_after_noise"),
+        (
+            "few_words_and_a_batch_recognizer",
+            "interrupted_by_code_after_noise",
+            "recognizer_that_is_faster_than_vad",
+        ),
         ("e2e_latency", "end_of_turn_delay", "stopped_speaking_at", "transcription_delay"),
     ),
 }
@@ -115,6 +119,13 @@ def test_what_is_heard_after_the_words(folder: Path) -> None:
     assert (few.latency.e2e_latency, few.reported["e2e_latency"]) == pytest.approx((6.0, 0.6), abs=1e-6)
     (noise,) = all_turns("interrupted_by_code_after_noise", folder)
     assert (noise.latency.e2e_latency, noise.reported["e2e_latency"]) == pytest.approx((0.88, 0.6), abs=1e-6)
+
+
+def test_a_recognizer_that_ends_the_turns(folder: Path) -> None:
+    """LiveKit counts from the recognizer's end of speech; the wait begins where VAD last heard the user."""
+    for turn in all_turns("recognizer_that_is_faster_than_vad", folder):
+        assert turn.latency.e2e_latency == pytest.approx(turn.reported["e2e_latency"] + 0.1, abs=1e-6)
+        assert turn.latency.stopped_speaking_at == pytest.approx(turn.reported["stopped_speaking_at"] - 0.1, abs=1e-6)
 
 
 def test_a_model_that_is_asked_before_the_words_come(folder: Path) -> None:

@@ -41,6 +41,13 @@ EXPLAINED = {
         ),
         "LiveKit counts from what was heard last, be it noise or speech whose words it does not commit",
     ),
+    **dict.fromkeys(
+        itertools.product(
+            ("recognizer_that_is_faster_than_vad",),
+            ("e2e_latency", "end_of_turn_delay", "stopped_speaking_at", "transcription_delay"),
+        ),
+        "LiveKit counts from the arrival of the recognizer's end of speech, the wait from when VAD last heard the user",
+    ),
     ("tool_with_filler", "e2e_latency"): "LiveKit waits for the answer, the user hears the filler before that",
     ("realtime_committed_by_hand", "end_of_turn_delay"): "LiveKit counts to the words, the model was asked before",
     ("filler_before_a_slow_answer", "e2e_latency"): "LiveKit waits for the answer, the user hears the filler before it",

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._display import escape_json, visible
 from .._private_files import make_directory, write_private
@@ -38,8 +38,6 @@ def run_demo(folder: Path, echo: Callable[[str], None], room: str | None = None)
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
     from .. import build_report, read_spans, set_tracer_provider
-    from .call import run_call
-    from .room import run_room_call
 
     make_directory(folder)
     trace = folder / "trace.jsonl"
@@ -54,12 +52,22 @@ def run_demo(folder: Path, echo: Callable[[str], None], room: str | None = None)
     where = "Everything runs on this machine" if room is None else "Agent and caller meet in a room of your server"
     echo(f"A caller phones a flower shop. {where}; the call takes about a minute.")
     with _quiet():
-        theirs = asyncio.run(run_call(echo) if room is None else run_room_call(room, echo))
+        theirs = asyncio.run(_call(room, echo))
     provider.shutdown()
 
     report = build_report(read_spans(str(trace)))
     echo(f"\nThe call is over after {time.monotonic() - started:.0f} s. Its report, rebuilt from {trace}:\n")
     return _results(folder, report, theirs, echo)
+
+
+async def _call(room: str | None, echo: Callable[[str], None]) -> dict[str, Any]:
+    if room is None:
+        from .call import run_call
+
+        return await run_call(echo)
+    from .room import run_room_call
+
+    return await run_room_call(room, echo)
 
 
 def _results(folder: Path, report: SessionReport, theirs: object, echo: Callable[[str], None]) -> bool:
