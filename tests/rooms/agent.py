@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -194,6 +195,7 @@ def make_server() -> AgentServer:
         job_executor_type=JobExecutorType.THREAD if executor == "thread" else JobExecutorType.PROCESS,
         multiprocessing_context="spawn" if executor == "thread" else executor,  # type: ignore[arg-type]
         load_fnc=lambda: 0.0,
+        load_threshold=math.inf,  # several jobs that are offered at once count as load, too
         host="127.0.0.1",
         port=0,
         num_idle_processes=1,

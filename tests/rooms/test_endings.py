@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -172,6 +173,8 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
+# LiveKit's client library of the caller, whose server was gone, drops a handle that is not there any more
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_server_that_restarts(tmp_path: Path) -> None:
     """The server is gone for seconds in the middle of a call: the outage is in the trace, and how the call ended."""
     need("livekit")
@@ -187,6 +190,7 @@ def test_a_server_that_restarts(tmp_path: Path) -> None:
                 await asyncio.sleep(12.0)
 
         asyncio.run(hold())
+        gc.collect()
         running.stop()
         (report,) = running.rebuilt().values()
     assert report.room_info.outages
