@@ -136,7 +136,7 @@ def _model(played: Mapping[str, Outcome]) -> tuple[str, ...]:
         str(finished[0].attributes[attr.REQUEST_MODEL]),
         _YES[all(_has(one, "prompt_tokens") and _has(one, "completion_tokens") for one in finished)],
         _YES[all(_has(one, "prompt_cached_tokens") for one in finished)],
-        _YES[all(_has(one, "request_id") for one in finished)],
+        _YES[all(attr.RESPONSE_ID in one.attributes for one in finished)],
         _reported([one for one in spans if outcome(one.attributes) == attr.OUTCOME_ERROR]),
     )
 
