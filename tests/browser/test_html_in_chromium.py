@@ -103,7 +103,7 @@ def test_a_killed_call(browser: Any, tmp_path: Path) -> None:
     assert "Incomplete: session.end is missing" in opened.text()
     turn = opened.page.locator("#turn-1").inner_text()
     assert "where is my order number seven" in turn
-    assert "perhaps heard (the trace breaks off)" in turn
+    assert "the trace broke off in these words; the user heard a part of them" in turn
     assert "end missing" in turn
     assert opened.problems == []
 
