@@ -110,6 +110,13 @@ def test_the_last_report_wins() -> None:
     ]
 
 
+def test_the_last_outcome_wins() -> None:
+    """The job's outcome with its reason, and each tag, are those of on_session_end, too."""
+    report = hold(_outcome).report
+    assert (report.outcome, report.outcome_reason) == ("success", "all is well")
+    assert set(report.tags) == {"early", "later still", "lk.success"}
+
+
 def test_a_stream_of_reports_waits_for_it() -> None:
     """A reader that yields each session as soon as it is whole waits for LiveKit's own report, which comes last."""
     job = hold(_outcome)

@@ -62,7 +62,7 @@ class SessionReport:
         evaluations: judges' verdicts, as ``tagger.evaluations`` has them: ``name``, ``tag``, ``verdict``, ``reasoning``
             and ``instructions``.
 
-    Tags, outcome and verdicts are those of the moment at which the session ended.
+    Tags, outcome and verdicts are those of the last report that LiveKit made, else of the session's end.
 
     ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
     interruptions) is computed when it is first read.
