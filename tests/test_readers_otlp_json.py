@@ -198,10 +198,14 @@ def test_directory(tmp_path: Path) -> None:
     write(tmp_path / "z.jsonl", "".join(parts[2:]))
     write(tmp_path / ".hidden", "x")
     write(tmp_path / "report.json", json.dumps({"job_id": "x", "events": []}, indent=2))
+    # by its name alone: opening it would fail
+    (tmp_path / "call.wav").symlink_to(tmp_path / "nowhere")
     stream = read_spans(tmp_path)
     order = [*CALL.spans[:4], *CALL.spans[8:], *CALL.spans[4:8]]
     assert [record.span_id for record in stream] == [span["span_id"] for span in order]
-    (problem,) = stream.problems
+    other, problem = stream.problems
+    assert (other.where, other.level) == (str(tmp_path / "call.wav"), "info")
+    assert other.reason == "skipped: it is a .wav file; to read it all the same, pass it as the source"
     assert (problem.where, problem.level) == (str(tmp_path / "report.json"), "info")
     assert problem.reason.startswith("skipped: not a trace (")
 
@@ -335,7 +339,8 @@ def test_directory_without_traces(tmp_path: Path) -> None:
     """A directory in which no file is a trace is an error, too."""
     write(tmp_path / "a.txt", "hello\n")
     write(tmp_path / "b.txt", "")
-    with pytest.raises(SourceError, match="none of the 2 files in the directory is a trace"):
+    write(tmp_path / "call.html", "<p>a report</p>")
+    with pytest.raises(SourceError, match="none of the 3 files in the directory is a trace"):
         list(read_spans(tmp_path))
 
 

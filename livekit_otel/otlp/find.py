@@ -21,6 +21,17 @@ _KINDS = {
 }
 
 
+#: endings of files that are never OTLP, however large: recordings, pages, pictures, archives, programs, databases
+_OTHER = frozenset(
+    (
+        *("wav", "mp3", "ogg", "oga", "opus", "flac", "m4a", "mp4", "webm", "mkv"),
+        *("html", "htm", "css", "js", "map", "md", "rst", "csv", "pdf", "ipynb"),
+        *("png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "zip", "tar", "tgz", "whl", "7z"),
+        *("py", "pyc", "so", "toml", "yaml", "yml", "ini", "cfg", "lock", "sqlite", "db", "parquet"),
+    )
+)
+
+
 class Found(msgspec.Struct, frozen=True):
     """The files of a source.
 
@@ -67,7 +78,7 @@ def _below(path: Path) -> Found:
     for folder, folders, names in os.walk(path, onerror=denied.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for one in (Path(folder, name) for name in sorted(names) if not name.startswith(".")):
-            kind = _kind(one)
+            kind = _kind(one) or _other(one)
             if kind is None:
                 paths.append(one)
             else:
@@ -76,9 +87,18 @@ def _below(path: Path) -> Found:
         raise SourceError(f"{path}: {reason(denied[0])}; check the permissions of the directory")
     # opening these paths later gives the reason
     paths += [Path(error.filename or path) for error in denied]
+    if not paths and skipped:
+        hint = "give the one that the trace exporter writes to"
+        raise SourceError(f"{path}: none of the {len(skipped)} files in the directory is a trace; {hint}")
     if not paths:
         raise SourceError(f"{path}: the directory contains no files; give the one that the trace exporter writes to")
     return Found(paths, True, skipped)
+
+
+def _other(path: Path) -> str | None:
+    """What a file is by its name, if a file of that name cannot be a trace."""
+    ending = path.suffix.lower().removeprefix(".")
+    return f"a .{ending} file; to read it all the same, pass it as the source" if ending in _OTHER else None
 
 
 def _kind(path: Path) -> str | None:

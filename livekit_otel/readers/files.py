@@ -46,9 +46,8 @@ def _read_directory(source: str, found: Found, context: Context) -> Iterator[Spa
             denied = denied or (f" ({path}: {reason})" if unreadable else "")
             context.problem(Problem(str(path), None, f"skipped: {reason}", "warning" if unreadable else "info"))
     if not readable:
-        raise SourceError(
-            f"{source}: none of the {len(found.paths)} files in the directory is a trace{denied}; {_HINT}"
-        )
+        count = len(found.paths) + len(found.skipped)
+        raise SourceError(f"{source}: none of the {count} files in the directory is a trace{denied}; {_HINT}")
 
 
 def _read_file(path: Path | None, context: Context) -> Iterator[SpanRecord]:
