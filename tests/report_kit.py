@@ -99,7 +99,7 @@ class Call:
             "end_ns": round((self.start + end) * 1e9),
             "attributes": {
                 "livekit_otel.kind": name,
-                "livekit_otel.schema": 1,
+                "livekit_otel.schema": 2,
                 "livekit_otel.session.id": self.session_id,
                 "session.id": "RM_" + self.session_id,
                 "gen_ai.conversation.id": "RM_" + self.session_id,

@@ -92,15 +92,19 @@ class _Search:
     def _traces(self) -> Iterator[Message]:
         services = [self._remote.service] if self._remote.service else self._services()
         session = self._remote.session
-        ids = [(attr.SESSION_ID, session), (attr.BACKEND_SESSION_ID, session)]
-        for name, value in ids if session else [(attr.SCHEMA, str(one)) for one in attr.SCHEMAS]:
-            found = False
+        if session:
+            for name in (attr.SESSION_ID, attr.BACKEND_SESSION_ID):
+                found = False
+                for service in services:
+                    for message in self._of_service(service, name, session):
+                        found = True
+                        yield message
+                if found:
+                    return
+        else:
             for service in services:
-                for message in self._of_service(service, name, value):
-                    found = True
-                    yield message
-            if found and session:
-                return
+                for schema in attr.SCHEMAS:
+                    yield from self._of_service(service, attr.SCHEMA, str(schema))
         if self._context.native is not None:
             yield from self._native(services)
 

@@ -110,9 +110,8 @@ class Replay:
                 self._note("note", f"{path}: {reason}")
             traces = sum([self._file_or_note(path) for path in self._paths])
             if not traces:
-                raise SourceError(
-                    f"{self.source}: none of the {len(self._paths) + len(self._skipped)} files in the directory is a trace"
-                )
+                count = len(self._paths) + len(self._skipped)
+                raise SourceError(f"{self.source}: none of the {count} files in the directory is a trace")
             self._flush()
         finally:
             self._state.close()

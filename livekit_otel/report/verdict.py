@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from .. import attributes as attr
+from ..turns.flags import largest
 from ..turns.model import by_stage
 from .failures import Failure, failures, reason_of
 from .model import SessionReport
@@ -145,7 +146,7 @@ def _waits(report: SessionReport) -> Iterator[Sentence]:
     waits = [turn for turn in report.turns if turn.latency.e2e_latency is not None]
     if not waits:
         return
-    worst = max(waits, key=lambda turn: turn.latency.e2e_latency or 0.0)
+    worst = max(waits, key=lambda turn: round(turn.latency.e2e_latency or 0.0, 3))
     longest = f"{seconds(worst.latency.e2e_latency or 0.0)}{_mostly(worst.silence)}"
     slow = [turn for turn in waits if any(one.name == attr.FLAG_SLOW for one in turn.flags)]
     if not slow:
@@ -157,8 +158,8 @@ def _waits(report: SessionReport) -> Iterator[Sentence]:
 
 
 def _mostly(stages: Any) -> str:
-    stage = max(stages, key=lambda name: stages[name], default="")
-    return f", most of it for {WAITED_FOR[stage]} ({seconds(stages[stage])})" if stage and stages[stage] > 0 else ""
+    stage = largest(stages)
+    return "" if stage is None else f", most of it for {WAITED_FOR[stage]} ({seconds(stages[stage])})"
 
 
 def _dead_air(report: SessionReport) -> Iterator[Sentence]:

@@ -8,7 +8,7 @@ from .. import attributes as attr
 from ..thresholds import DEFAULTS, Thresholds
 from .model import Flag, TurnDerivation
 
-__all__ = ["FlagTally", "flags_of"]
+__all__ = ["FlagTally", "flags_of", "largest"]
 
 _SECONDS, _FAILURES, _INTERRUPTIONS = "s", "{failure}", "{interruption}"
 #: seconds after the commit within which a user who continues to speak counts as cut off (see ``cutoff``)
@@ -29,14 +29,14 @@ def _flags(turn: TurnDerivation, thresholds: Thresholds) -> Iterator[Flag]:
     stopped, latency = turn.latency.stopped_speaking_at, turn.latency
     if latency.e2e_latency is not None and latency.e2e_latency >= thresholds[attr.FLAG_SLOW]:
         limit = thresholds[attr.FLAG_SLOW]
-        yield _flag(turn, attr.FLAG_SLOW, latency.e2e_latency, limit, stage=_largest(turn.silence), at=stopped)
+        yield _flag(turn, attr.FLAG_SLOW, latency.e2e_latency, limit, stage=largest(turn.silence), at=stopped)
     if latency.dead_air is not None and latency.dead_air >= thresholds[attr.FLAG_DEAD_AIR]:
-        longest = max(turn.gaps, key=lambda one: one.end_ns - one.start_ns, default=None)
+        longest = max(turn.gaps, key=lambda one: round(one.seconds, 3), default=None)
         at = stopped if longest is None else longest.start_ns / 1e9
-        limit, stage = thresholds[attr.FLAG_DEAD_AIR], _largest(turn.gap_stages)
+        limit, stage = thresholds[attr.FLAG_DEAD_AIR], largest(turn.gap_stages)
         yield _flag(turn, attr.FLAG_DEAD_AIR, latency.dead_air, limit, stage=stage, at=at)
     if turn.answered == "no":
-        waited = _largest(turn.gap_stages) or _largest(turn.silence)
+        waited = largest(turn.gap_stages) or largest(turn.silence)
         yield _flag(turn, attr.FLAG_NEVER_ANSWERED, latency.wait, stage=waited, at=stopped)
     if turn.end_reason == attr.END_FAILED:
         happened = turn.incidents.get(attr.FLAG_FAILED)
@@ -67,9 +67,9 @@ def _flag(
     return Flag(name=name, value=value, threshold=threshold, unit=unit, turn=turn.index, stage=stage, at=at)
 
 
-def _largest(stages: Mapping[str, float]) -> str | None:
-    """The stage that took most of a wait."""
-    stage = max(stages, key=lambda one: stages[one], default=None)
+def largest(stages: Mapping[str, float]) -> str | None:
+    """The stage that took most of a wait, to the millisecond; of equals the first. Backends round times."""
+    stage = max(stages, key=lambda one: round(stages[one], 3), default=None)
     return stage if stage is not None and stages[stage] > 0 else None
 
 
