@@ -48,8 +48,9 @@ def tool_calls(report: SessionReport) -> dict[str, ToolCall]:
     by_call = {text(span.attributes, attr.TOOL_CALL_ID): span for span in spans}
     items: dict[str, dict[str, dict[str, Any]]] = {"function_call": {}, "function_call_output": {}}
     for item in report.history:
-        if item.get("type") in items and item.get("call_id"):
-            items[item["type"]].setdefault(str(item["call_id"]), item)
+        kind = item.get("type")
+        if isinstance(kind, str) and kind in items and item.get("call_id"):
+            items[kind].setdefault(str(item["call_id"]), item)
     found: dict[str, ToolCall] = {}
     asked, given = items["function_call"], items["function_call_output"]
     for span in spans:

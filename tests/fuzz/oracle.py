@@ -101,9 +101,8 @@ class _Stream(io.TextIOWrapper):
     def isatty(self) -> bool:
         return self._terminal
 
-    @property
-    def text(self) -> str:
-        return self.raw_bytes.getvalue().decode(self.encoding)
+    def text(self, encoding: str | None = None) -> str:
+        return self.raw_bytes.getvalue().decode(encoding or self.encoding)
 
 
 #: standard output as a pipe, a pipe of ASCII, a terminal, a full disk, a pipe that nobody reads, and closed
@@ -129,7 +128,7 @@ def command(arguments: list[str], *, size: int, output: str = "pipe", stdin: byt
         code = main(arguments)
     finally:
         sys.stdout, sys.stderr, sys.stdin = kept
-    said = err.text
+    said = err.text()
     if "a bug in livekit_otel" in said or code not in (0, 1):
         raise Wrong(f"exit code {code}: {said}")
     if code == 1 and "livekit-otel: " not in said:
@@ -138,7 +137,8 @@ def command(arguments: list[str], *, size: int, output: str = "pipe", stdin: byt
         raise Wrong("exit code 0, and nothing could be written")
     if output in ("full", "broken", "closed"):
         return None
-    text = out.text if out is not None else ""
+    # a page is UTF-8 wherever it goes
+    text = out.text("utf-8" if "html" in arguments else None) if out is not None else ""
     if len(text) > OUTPUT + OUTPUT_PER_BYTE * size:
         raise Wrong(f"printed {len(text):,} characters for {size:,} bytes")
     if output == "pipe" and _OBEYED.search(text + said):
