@@ -63,7 +63,7 @@ class Budget:
         )
 
     def pieces_beside(self, span: trace.Span, last: Mapping[str, AttributeValue]) -> int:
-        """Return how many fit on a live span that also gets ``last``."""
+        """Return how many journal pieces fit on a live span that also gets ``last``."""
         return (
             attr.MAX_JOURNAL_PIECES if self._limit is None else self.pieces(len(_attributes(span).keys() | last.keys()))
         )

@@ -50,7 +50,7 @@ class Entered:
             _nearest.reset(self._marked)
 
     def leave_start(self) -> None:
-        """Undo it after ``start()``: LiveKit leaves its own span current, so only a span of ours is removed."""
+        """Undo it after ``start()``: LiveKit leaves its own span current, so only livekit_otel's is removed."""
         if self._attached is not None and trace.get_current_span() is self._span:
             otel_context.detach(self._attached)
 
@@ -89,7 +89,7 @@ class Layers:
         """Make the stage's span current while its code runs.
 
         ``stand_in``: LiveKit's code in this stage sets attributes on the current span and ends it. It gets a
-        non-recording span with the same context: child spans nest below ours, and LiveKit cannot modify our span.
+        non-recording span with the same context: child spans nest below the stage, which LiveKit cannot modify.
         """
         native = livekit_telemetry.native_provider()
         if not proxies.records(native):
@@ -122,8 +122,8 @@ class Layers:
 
         The parent is the current span if it records on our provider, else the nearest livekit_otel span. A span that
         is unsampled or remote is also a parent, because the sampling decision is made once, at the root. A span that
-        has ended belongs to another call. The span becomes a root if its context has a parent on another provider
-        (LiveKit's): they share a trace, but the parent is never sent to our provider."""
+        has ended belongs to another call and is ignored. The session's span becomes a root if its context has a parent
+        on another provider (LiveKit's): they share a trace, but the parent is never sent to our provider."""
         current = trace.get_current_span()
         context = current.get_span_context()
         if not current.is_recording():

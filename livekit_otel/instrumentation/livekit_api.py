@@ -56,7 +56,7 @@ def interrupted_by(speech: SpeechHandle | None) -> str | None:
 
 
 def turn_detection(activity: AgentActivity) -> object:
-    """Return what ends the user's turns: ``vad``, ``stt``, ``manual``, ``realtime_llm``, or a model."""
+    """Return the detection that ends the user's turns: ``vad``, ``stt``, ``manual``, ``realtime_llm``, or a model."""
     return getattr(activity, "_turn_detection", None)
 
 
@@ -166,7 +166,7 @@ def redaction_enabled(session: AgentSession[Any]) -> bool:
 
 
 def delegates_metrics(stream: object, base: type) -> bool:
-    """Whether a stream only delegates work (fallback and stream adapters): such a stream is no request of its own.
+    """Whether a stream only delegates work (fallback and stream adapters): such a stream is not a request.
 
     Adapters override the base class's metrics task; the streams that they wrap report metrics themselves.
     """
@@ -180,7 +180,7 @@ def delegates_recognition(stt: object) -> bool:
 
 
 def task_done(agent: AgentTask[Any]) -> Callable[[], bool]:
-    """Return a function that says if a task is done. It does not use ``agent.done``, which may be one of its tools."""
+    """Return a function that checks if a task is done. It avoids ``agent.done``, which may be one of its tools."""
     from livekit.agents import AgentTask
 
     return partial(AgentTask.done, agent)

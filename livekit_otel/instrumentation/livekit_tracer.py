@@ -1,4 +1,4 @@
-"""The provider of LiveKit's own tracer: set for the user, or kept apart from ours, and restored."""
+"""Sets the provider of LiveKit's own tracer for the user, or keeps it apart from livekit_otel's, and restores it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _warned = False
 
 
 class ElsewhereProvider(trace.ProxyTracerProvider):
-    """OpenTelemetry's global provider, unless that is ours: then a provider that does nothing.
+    """OpenTelemetry's global provider, unless livekit_otel uses that: then a provider that does nothing.
 
     It replaces the global provider that LiveKit's tracer uses by default. LiveKit treats it like the proxy that it
     replaces, so that LiveKit Cloud's recording creates a provider of its own.
@@ -109,7 +109,7 @@ def share(
 
 
 def given(provider: trace.TracerProvider) -> None:
-    """LiveKit's tracer got a provider; unless livekit_otel is just setting it, somebody else did."""
+    """LiveKit's tracer got a provider: record that livekit_otel does not own it, unless livekit_otel is setting it."""
     if not _sharing:
         _given.discard(proxies.core(provider))
 
@@ -134,7 +134,7 @@ def _has(provider: trace.TracerProvider) -> bool:
 
 
 def _by_others(provider: trace.TracerProvider) -> bool:
-    """Whether somebody other than livekit_otel set this provider on LiveKit's tracer."""
+    """Whether LiveKit or the user, not livekit_otel, set this provider on LiveKit's tracer."""
     target = proxies.core(provider)
     return livekit_telemetry.was_given(target) and not _given.get(target)
 
@@ -170,8 +170,8 @@ def warn_if_shared(provider: trace.TracerProvider, *, redacts: bool) -> None:
 
 
 class _OutsideTracer(trace.Tracer):
-    """LiveKit's tracer on a provider that is not ours, set while sessions are running. The contexts of their tasks hold
-    livekit_otel's spans, which are never sent to this provider and must not become parents of LiveKit's spans."""
+    """LiveKit's tracer on a provider that livekit_otel does not use, set while sessions are running. The contexts of
+    their tasks hold livekit_otel's spans, which this provider never gets; LiveKit's spans must not be below them."""
 
     def __init__(self, tracer: trace.Tracer, without_ours: Callable[[Context | None], Context]) -> None:
         self.tracer = tracer

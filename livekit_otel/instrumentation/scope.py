@@ -32,7 +32,7 @@ class SessionScope:
         spans: creates the session's spans.
         span: the session's own span.
         clock: the session's clock.
-        layers: says which layer records where; queried at each stage.
+        layers: determines which layer records where; queried at each stage.
         options: the user's options.
         content: whether content may be recorded.
         redaction: the user's ``redact``, applied to content before it is recorded; None without one, or if content is

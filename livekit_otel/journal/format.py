@@ -15,7 +15,7 @@ An entry is written as an array that begins with its tag:
 ``u``  :class:`Usage`, a usage event, as the difference from the previous usage
 ``ui`` :class:`Idle`, consecutive usage events without a difference (since schema 2)
 ``c``  :class:`Conversation`, an event that also inserts its item in the history after the item with the given id
-``i``  :class:`Item`, a history item that no event announced
+``i``  :class:`Item`, a history item without an event
 ``fe`` ``fi`` ``fb`` ``fo`` ``ft`` ``fp`` ``n``  final corrections: event, item, ids of a slot, order, ties, item
        at a position, counts
 =====  =====================================================================================================

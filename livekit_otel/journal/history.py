@@ -72,7 +72,7 @@ class History:
     def correct_order(self, ids: list[str]) -> None:
         """Set all ids in order; the last such correction counts. Raises ValueError if too many ids are repeated."""
         if len(ids) - len(set(ids)) > _MAX_REPEATED:
-            raise ValueError(f"more than {_MAX_REPEATED:,} items again")
+            raise ValueError(f"more than {_MAX_REPEATED:,} repeated ids")
         self._order = ids
 
     def correct_tie(self, ids: list[str]) -> None:

@@ -13,7 +13,7 @@ from ..redaction import Redaction, kinds
 
 __all__ = ["ContentRedactor"]
 
-#: incomplete texts: the next event may hold the other half of a number
+#: incomplete texts: a number may continue in the next event
 _FRAGMENTS = {
     "user_input_transcribed": frozenset({"transcript"}),
     "user_turn_exceeded": frozenset({"transcript", "accumulated_transcript"}),

@@ -33,7 +33,7 @@ __all__ = ["RestoredSession"]
 
 #: exceptions that an entry of unexpected shape can cause
 _SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-#: maximum index of a model: LiveKit counts usage by provider and model, and no session has more of them
+#: limit on the number of models: LiveKit counts usage by provider and model, and no session uses more
 MAX_MODELS = 100
 #: maximum number of models over all usage events of a session: ten models, each second for three days
 MAX_USAGE_PLACES = 3_000_000
@@ -138,7 +138,7 @@ class RestoredSession:
 
     def _idle(self, entry: Idle) -> None:
         if len(entry.event) > MAX_IDLE_FIELDS:
-            raise ValueError(f"a usage event of {len(entry.event)} fields")
+            raise ValueError(f"a usage event with {len(entry.event)} fields")
         if len(entry.times) > MAX_IDLE:
             self.beyond += 1
         self._usage(Usage(entry.event, []))

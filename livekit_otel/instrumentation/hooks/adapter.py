@@ -1,4 +1,4 @@
-"""Streams of adapters: they are no requests themselves, but their failure fails the turn."""
+"""Streams of adapters: they are not requests, but their failure fails the turn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .wrapping import Args, Kwargs
 async def run_adapter(
     wrapped: Callable[..., Awaitable[Any]], args: Args, kwargs: Kwargs, tracker: RequestTracker, model: object
 ) -> Any:
-    """Run the stream of an adapter, which is no request itself; its failure fails the turn.
+    """Run the stream of an adapter, which is not a request; its failure fails the turn.
 
     A fallback adapter fails only after each of its models has failed; a single failure has no effect on the turn.
     """

@@ -1,4 +1,4 @@
-"""Wrappers around ``LLMStream``: they cover every request, whichever plugin makes it."""
+"""Wrappers around ``LLMStream``: they cover every request, with any plugin."""
 
 from __future__ import annotations
 

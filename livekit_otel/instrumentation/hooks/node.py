@@ -146,7 +146,7 @@ async def inside(
     args: Args,
     kwargs: Kwargs,
 ) -> Any:
-    """Run a request, or the stream of an adapter, which is not own work of the node around it."""
+    """Run a request or the stream of an adapter; its time does not count as own work of the node around it."""
     run = _request_begins(kind)
     if run is None:
         return await request(wrapped, stream, args, kwargs)

@@ -1,4 +1,4 @@
-"""Wrappers around ``ChunkedStream`` and ``SynthesizeStream``: they cover every synthesis, whichever the plugin."""
+"""Wrappers around ``ChunkedStream`` and ``SynthesizeStream``: they cover every synthesis, with any plugin."""
 
 from __future__ import annotations
 

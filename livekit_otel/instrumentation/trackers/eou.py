@@ -28,7 +28,7 @@ _MAX_OPEN = 8
 _MAX_PREDICTIONS = 8
 #: seconds; LiveKit reports less if it does not know when the user stopped: it then takes the transcript's arrival
 _UNKNOWN_S = 0.001
-#: LiveKit adds the user's message right after a decision, and the agent state "thinking": the span carries both
+#: LiveKit emits the user's message and the state "thinking" right after a decision: its span carries both events
 _MESSAGE_S = 0.1
 
 

@@ -1,4 +1,4 @@
-"""The open turns: what keeps each of them open, when it ends, and its span's last attributes."""
+"""The open turns: the reasons that keep a turn open, its end, and its span's last attributes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class OpenTurns:
                 other.supersede(turn.span.start_ns if at_ns is None else at_ns)
                 self.check(other)
 
-    # --- what keeps a turn open --------------------------------------------------------------------
+    # --- holds and the end -------------------------------------------------------------------------
 
     def hold(self, turn: TurnState, why: Hashable) -> None:
         """Keep the turn open: something in it may still speak."""

@@ -42,7 +42,7 @@ class RealtimeTracker:
         #: the response that began last, ended or not
         self._latest: Response | None = None
 
-    # --- begin and end -------  --------------------------------------------------------------------
+    # --- begin and end -----------------------------------------------------------------------------
 
     def announced(self, response_id: str | None) -> None:
         """The server created a response that LiveKit does not handle yet."""
@@ -120,10 +120,10 @@ class RealtimeTracker:
                 response.span.set({attr.REALTIME_FIRST_AUDIO: offset})
                 return
 
-    # --- server events -------- --------------------------------------------------------------------
+    # --- server events -----------------------------------------------------------------------------
 
     def server_event(self, event: Mapping[str, Any]) -> None:
-        """Read an event of OpenAI's protocol before the plugin does: it says how a response ended."""
+        """Read an event of OpenAI's protocol before the plugin does: its ``response.done`` holds the outcome."""
         end = event.get("response")
         if event.get("type") != "response.done" or not isinstance(end, Mapping):
             return

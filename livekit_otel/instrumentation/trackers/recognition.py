@@ -91,7 +91,7 @@ class Recognitions:
         return self._done.popleft() if self._done else None
 
     def close(self) -> None:
-        """The session is over: missing transcripts will not arrive any more."""
+        """The session is over: transcripts that have not arrived are no longer expected."""
         while self._done:
             self._finish(self._done.popleft())
 

@@ -55,7 +55,7 @@ class ToolCall:
 
 
 class ToolTracker:
-    """Function calls of one session. Identified by object, because a model may use a call id twice."""
+    """Function calls of one session, identified by object, because a model may use a call id twice."""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker, names: ToolNames) -> None:
         self._scope = scope

@@ -24,7 +24,7 @@ __all__ = ["SERVER", "TEXT_LIMIT", "TurnState", "joined"]
 TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
 _REPORTED = frozenset(attr.REPORTED_METRICS)
-#: when somebody spoke: LiveKit reports it of both sides, the turn keeps the user's
+#: times of speech, which LiveKit reports for both sides; the turn keeps the user's
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
 #: kind of a failure: an error of a realtime model's server that belongs to no response
 SERVER = "server"
@@ -43,7 +43,7 @@ class TurnState:
         speech_ids: ids of the turn's speech handles, at most 64.
         speeches: the speech handles that are not done.
         holds: reasons other than a speech why the turn may still speak: a hook, a tool, a handoff, a deferred reply.
-            The value of one that waits for the user in an agent task returns whether that task is done.
+            If the hold waits for the user in an agent task, its value returns whether that task is done; else None.
         working: number of open decisions, requests and playouts.
         answered: whether a speech of the turn was scheduled.
         heard: whether the agent's voice or text came out.
@@ -79,7 +79,7 @@ class TurnState:
         self.by_server = False
         #: which source determined when the user stopped speaking
         self.speech_end_source: str | None = None
-        #: whether the turn had something left to say when the user took the floor
+        #: whether something in the turn could still speak when the user took the floor
         self.cut_short = False
         self.user_text = ""
         #: texts that a realtime model's server transcribed, by item id, and whether each is final

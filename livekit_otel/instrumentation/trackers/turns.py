@@ -218,7 +218,7 @@ class TurnTracker(OpenTurns):
         turn.speech_done(handle, closing=self._scope.closing)
         self.check(turn)
 
-    # --- messages ---------------------------------------------------------------------------------
+    # --- messages ----------------------------------------------------------------------------------
 
     def message(self, item: ChatMessage, turn: TurnState | None) -> None:
         """A message of this turn entered the conversation: add its text and LiveKit's own latencies to the turn."""

@@ -74,7 +74,7 @@ class Utterance:
             self._stt.discard(turn.speech_ids[-1] if turn.speech_ids else None)
 
     def answered(self, turn: TurnState) -> None:
-        """A realtime model speaks unprompted: what its server detected earlier belongs to no turn. Words may follow."""
+        """A realtime model speaks unprompted: speech detected earlier belongs to no turn. Words may follow."""
         self._vad.server.forget()
         self.server_words.waits(turn)
 

@@ -200,7 +200,7 @@ class VadTracker:
     # --- metrics -----------------------------------------------------------------------------------
 
     def metrics(self, metrics: VADMetrics) -> None:
-        """VADMetrics, about one per second: counts are summed, of other fields the latest value counts."""
+        """VADMetrics, about one per second: counts are summed, other fields keep the latest value."""
         fields = flatten("vad", metrics)
         for name in _SUMMED:
             key = attr.metric("vad", name)
@@ -214,7 +214,7 @@ class VadTracker:
         self._metrics = fields
 
     def close(self, at_ns: int) -> None:
-        """The session is over: emit what waits; metrics of trailing silence get a span of their own."""
+        """The session is over: emit waiting segments; metrics of trailing silence get a span of their own."""
         self._finish_current(at_ns)
         self.discard()
         if self._metrics:
