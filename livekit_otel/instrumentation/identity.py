@@ -58,8 +58,8 @@ def identity(
 def open_session(
     spans: SpanFactory, layers: Layers, job: JobContext | None, agent_name: str | None, clock: SessionClock
 ) -> PipelineSpan:
-    """Start the session span: below the current span if that is sent to our provider, or below a remote parent; else
-    as a root."""
+    """Start the session span: below the current span if that is sent to the same provider, or below a remote parent;
+    else as a root."""
     under, links, root = layers.session_parent()
     attributes: Attributes = {attr.WORKFLOW_NAME: "agent_session", attr.SESSION_NATIVE: layers.native_shared}
     if job is not None:

@@ -2,9 +2,10 @@
 
 - LiveKit's own spans are not recorded: livekit_otel's spans are current while a stage's code runs, and users' spans
   nest below them.
-- LiveKit's spans reach our provider: they are current and carry the usage.
-- LiveKit's spans go to another provider (LiveKit Cloud): they are current, as without livekit_otel. Spans that users
-  start on our provider below one of them get the nearest livekit_otel span as parent (:class:`NearestParent`).
+- LiveKit's spans reach the session's provider: they are current and carry the usage.
+- LiveKit's spans go to another provider (LiveKit Cloud): they are current, as without livekit_otel. A span that a user
+  starts on the session's provider below one of them gets the nearest livekit_otel span as parent
+  (:class:`NearestParent`).
 """
 
 from __future__ import annotations
@@ -73,12 +74,12 @@ class Layers:
 
     @property
     def native_shared(self) -> bool:
-        """Whether LiveKit's own spans reach our provider."""
+        """Whether LiveKit's own spans reach the session's provider."""
         native = livekit_telemetry.native_provider()
         return proxies.records(native) and proxies.same(native, self.provider)
 
     def native_span_shared(self) -> bool:
-        """Whether the current span is LiveKit's, is recorded, and reaches our provider."""
+        """Whether the current span is LiveKit's, is recorded, and reaches the session's provider."""
         span = trace.get_current_span()
         if not livekit_telemetry.may_be_native(span):
             return False
@@ -120,10 +121,10 @@ class Layers:
     def session_parent(self) -> tuple[Context, Sequence[trace.Link], bool]:
         """Return the context to start the session's span in, its links, and whether it becomes a root.
 
-        The parent is the current span if it records on our provider, else the nearest livekit_otel span. A span that
-        is unsampled or remote is also a parent, because the sampling decision is made once, at the root. A span that
+        The parent is the current span if it records on the session's provider, else the nearest livekit_otel span. An
+        unsampled or remote span is also a parent, because the sampling decision is made once, at the root. A span that
         has ended belongs to another call and is ignored. The session's span becomes a root if its context has a parent
-        on another provider (LiveKit's): they share a trace, but the parent is never sent to our provider."""
+        on another provider (LiveKit's): they share a trace, but the session's provider never gets the parent."""
         current = trace.get_current_span()
         context = current.get_span_context()
         if not current.is_recording():
@@ -139,7 +140,7 @@ class Layers:
         return trace.set_span_in_context(current, Context()), links, True
 
     def foreign(self, span: trace.Span) -> bool:
-        """Whether a span is not sent to our provider."""
+        """Whether a span is not sent to the session's provider."""
         made = proxies.made(self.provider, span)
         return (livekit_telemetry.is_native(span) and not self.native_shared) if made is None else not made
 

@@ -129,7 +129,7 @@ def apply(patches: tuple[Patch, ...] = PATCHES) -> list[Applied]:
 
 
 def restore(applied: list[Applied]) -> None:
-    """Restore the originals, except where someone else has wrapped our wrapper: there it only delegates."""
+    """Restore the originals, unless someone else has wrapped the wrapper, which then only delegates."""
     for one in reversed(applied):
         one.active = False
         if vars(one.owner).get(one.name) is one.wrapper:

@@ -33,7 +33,7 @@ class Response:
     """One response of the model.
 
     Attributes:
-        native: whether LiveKit's span of this response reaches our provider and carries the usage.
+        native: whether LiveKit's span of this response reaches the session's provider and carries the usage.
         end_ns: when LiveKit finished handling it.
         reported: whether its usage arrived, which most servers send at the end.
         failure: the error that it failed with.
