@@ -123,7 +123,7 @@ def test_without_livekit() -> None:
     """Where livekit-agents is not installed the doctor runs, says so and what to install, exit code 1."""
     run = subprocess.run([sys.executable, "-c", WITHOUT_LIVEKIT], capture_output=True, text=True)
     assert run.returncode == 1
-    assert "  problem livekit-agents is not installed, and it is what livekit_otel instruments" in run.stdout
+    assert "  problem livekit-agents is not installed, and livekit_otel instruments it" in run.stdout
     assert f"fix: {install_hint('instruments')}" in run.stdout
     assert run.stderr.count("\n") == 1
 

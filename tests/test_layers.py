@@ -207,9 +207,9 @@ def test_a_provider_that_livekit_was_given_stays_and_is_said(caplog: pytest.LogC
     with caplog.at_level(logging.WARNING, "livekit_otel"):
         outcomes = [run(made) for _ in range(2)]
     assert [record.getMessage() for record in caplog.records if "native_spans=False" in record.getMessage()] == [
-        "livekit_otel: native_spans=False has no effect: LiveKit's tracer was given the same provider (by LiveKit's "
+        "livekit_otel: native_spans=False has no effect: LiveKit's tracer uses the same provider (set by LiveKit's "
         "set_tracer_provider), so LiveKit's own spans reach it, carry the token usage, and your own spans nest below "
-        "them. Leave out that call, or give livekit_otel another provider"
+        "them. Remove that call, or pass another provider to livekit_otel"
     ]
     expected = sum(one.get("input_tokens", 0) for outcome in outcomes for one in outcome[0].usage)
     assert tokens(made.spans) == expected

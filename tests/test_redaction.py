@@ -649,7 +649,7 @@ def test_a_provider_that_livekit_was_given_is_refused() -> None:
     ):
         provider = TracerProvider(shutdown_on_exit=False)
         telemetry.set_tracer_provider(provider)
-        with pytest.raises(livekit_otel.OptionError, match="LiveKit's tracer was given this provider"):
+        with pytest.raises(livekit_otel.OptionError, match="LiveKit's tracer uses this provider"):
             switch_on(provider)
         trace.switch_off()
 
@@ -695,4 +695,4 @@ def test_a_provider_that_livekit_is_given_afterwards_is_said(caplog: pytest.LogC
     telemetry.set_tracer_provider(provider)
     for _ in range(2):
         run_scenario("question_and_answer")
-    assert caplog.text.count("LiveKit's own spans reach it with all that is said") == 1
+    assert caplog.text.count("LiveKit's own spans reach it with all their content") == 1

@@ -80,7 +80,7 @@ def test_many_attributes_of_the_user(
     report = livekit_otel.build_report(made.records)
     assert_same_report(report.to_dict(), made.outcomes[0].report)
     assert (report.complete, report.warnings) == (True, [])
-    assert sum("of your attributes are left out" in one.getMessage() for one in caplog.records) == 1
+    assert sum("of your attributes are missing" in one.getMessage() for one in caplog.records) == 1
 
 
 def test_without_a_limit_nothing_is_left_out() -> None:

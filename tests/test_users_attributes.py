@@ -73,6 +73,5 @@ def test_the_schema_is_the_librarys(
     assert (report.complete, report.warnings) == (True, [])
     assert_same_report(report.to_dict(), outcomes[0].report)
     assert [one.getMessage().partition(";")[0] for one in caplog.records if "cannot set" in one.getMessage()] == [
-        f"livekit_otel: {option} cannot set {', '.join(map(repr, REFUSED))}: only livekit_otel sets attributes of its "
-        "own schema"
+        f"livekit_otel: {option} cannot set {', '.join(map(repr, REFUSED))}: these names are reserved for livekit_otel"
     ]

@@ -1,4 +1,4 @@
-"""The instrumentation of LiveKit Agents. The only package that imports livekit or wrapt."""
+"""The instrumentation of LiveKit Agents. Only this package imports livekit or wrapt."""
 
 from __future__ import annotations
 

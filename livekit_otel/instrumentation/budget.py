@@ -1,4 +1,4 @@
-"""Which attributes a span can have where the SDK limits their number, and which are to survive where it drops some."""
+"""Chooses a span's attributes if the SDK limits their number, and the ones that survive if the SDK drops some."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ __all__ = ["Budget"]
 
 logger = logging.getLogger("livekit_otel")
 
-#: what our own attributes of a kind of span can come to, journal pieces not included
+#: maximum number of livekit_otel's own attributes on a kind of span, journal pieces not included
 _OWN = {attr.KIND_REALTIME: 92, attr.KIND_TURN: 94, attr.KIND_LLM: 72, attr.KIND_TTS: 58, attr.KIND_STT: 58}
 _OWN_AT_MOST = 50
-#: the SDK drops what was set first, so these are set last, the most important one at the end
+#: the SDK drops the attributes that were set first, so these are set last, the most important one at the end
 _SURVIVE = (attr.AGENT_NAME, attr.OPERATION_NAME, attr.SPEECH_ID)
 _IDS = (attr.USER_ID, attr.CONVERSATION_ID, attr.BACKEND_SESSION_ID, attr.SCHEMA)
 _SURVIVE_ALL = (attr.END_REASON, attr.TURN_INDEX, attr.KIND, attr.SESSION_ID)
-#: from here on there is room for the ids and for what a span is there for, a piece of the journal for example
+#: from this limit on, a span has room for the ids besides its main data, for example a piece of the journal
 _ROOM_FOR_IDS = 10
 _EVERY = frozenset({*_SURVIVE, *_IDS, *_SURVIVE_ALL})
 _warned = False
 
 
 class Budget:
-    """The limits of one session's spans. ``identity``: what users and the library say on every span."""
+    """The limits of one session's spans. ``identity``: the attributes common to all of them."""
 
     def __init__(self, identity: Mapping[str, AttributeValue], limits: Limits = NO_LIMITS) -> None:
         self._limit = limits.attributes
@@ -40,12 +40,12 @@ class Budget:
         self.of(identity)
 
     def of(self, identity: Mapping[str, AttributeValue]) -> None:
-        """What users and the library say on every span from here on."""
+        """Set the attributes common to all spans from here on."""
         self._ids = {name: one for name, one in identity.items() if name in _EVERY}
         self._users = [name for name in identity if name not in _EVERY]
 
     def identity(self, kind: str, identity: Mapping[str, AttributeValue]) -> Attributes:
-        """What every span of a kind has of ``identity``: users' attributes as far as our own leave room for them."""
+        """Return the part of ``identity`` for spans of a kind: users' attributes as far as the limit leaves room."""
         if self._limit is None:
             return dict(identity)
         room = max(0, self._limit - _OWN.get(kind, _OWN_AT_MOST))
@@ -55,7 +55,7 @@ class Budget:
         return {name: one for name, one in identity.items() if name not in left_out}
 
     def pieces(self, taken: int) -> int:
-        """How many journal pieces a span can carry beside ``taken`` other attributes."""
+        """Return how many journal pieces fit on a span with ``taken`` other attributes."""
         return (
             attr.MAX_JOURNAL_PIECES
             if self._limit is None
@@ -63,17 +63,17 @@ class Budget:
         )
 
     def pieces_beside(self, span: trace.Span, last: Mapping[str, AttributeValue]) -> int:
-        """The same for a span that is live, and gets ``last`` with them."""
+        """Return how many journal pieces fit on a live span that also gets ``last``."""
         return (
             attr.MAX_JOURNAL_PIECES if self._limit is None else self.pieces(len(_attributes(span).keys() | last.keys()))
         )
 
     def known(self, attributes: Mapping[str, AttributeValue]) -> Attributes | None:
-        """Of a span's first attributes, those that :meth:`keep` keeps; None where there is no limit."""
+        """Return those of a span's first attributes that :meth:`keep` preserves; None without a limit."""
         return None if self._limit is None else {name: one for name, one in attributes.items() if name in _EVERY}
 
     def keep(self, span: trace.Span, known: Attributes | None, last: Mapping[str, AttributeValue]) -> None:
-        """``last`` was set on a span: where others were dropped for it, set the identity again, and ``last`` too."""
+        """Set the identity and ``last`` again if setting ``last`` on a full span has displaced attributes."""
         if self._limit is None or known is None:
             return
         now = _attributes(span)
@@ -91,8 +91,8 @@ class Budget:
         if not _warned:
             _warned = True
             logger.warning(
-                "livekit_otel: %d of your attributes are left out of spans like %r: the provider keeps %d attributes of"
-                " a span (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT)",
+                "livekit_otel: %d of your attributes are missing from spans like %r, because the provider keeps only %d"
+                " attributes per span (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT)",
                 count,
                 kind,
                 self._limit,

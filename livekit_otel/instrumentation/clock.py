@@ -1,4 +1,4 @@
-"""The session's clock: unix time that a step of the wall clock does not move."""
+"""The session's clock: unix time that is unaffected by changes of the wall clock."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 
 __all__ = ["SessionClock", "to_ns"]
 
-#: how far a metric may lie after now before its timestamp is taken for no unix time
+#: maximum distance of a metric's timestamp into the future; beyond that it is not unix time
 _AHEAD_NS = 1_000_000_000
 
 
 def to_ns(seconds: float) -> int:
-    """A duration, or unix time, in seconds as nanoseconds."""
+    """Convert a duration or unix time in seconds to nanoseconds."""
     return round(seconds * 1e9)
 
 
@@ -28,11 +28,11 @@ class SessionClock:
         return self.started_ns + time.monotonic_ns() - self._monotonic
 
     def at_ns(self, seconds: float) -> int:
-        """The moment that LiveKit stamped ``seconds`` (unix time), on this clock. Ask soon after the stamp was made."""
+        """Convert a wall-clock timestamp of LiveKit's (unix seconds) to this clock. Call it soon after that time."""
         return self.now_ns() - (time.time_ns() - to_ns(seconds))
 
     def inside_ns(self, seconds: float) -> int:
-        """Like :meth:`at_ns` for the timestamp of a metric; now where that is no moment of this session.
+        """Like :meth:`at_ns` for the timestamp of a metric; returns now if it is outside this session.
 
         Some plugins stamp metrics with a monotonic clock, or not at all.
         """
@@ -42,5 +42,5 @@ class SessionClock:
 
     @property
     def step_ns(self) -> int:
-        """How far the wall clock has been moved since the session started; negative when it was set back."""
+        """How far the wall clock was shifted since the session started, in nanoseconds; negative if set back."""
         return time.time_ns() - self.now_ns()

@@ -1,4 +1,4 @@
-"""How a session's trace ends: open stages, corrections of the journal, session.end, and the session span."""
+"""Ends a session's trace: open stages, the journal's corrections, session.end, and the session span."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from .session import SessionState
 
 
-#: how long one close waits for another, which never sleeps: only a loop that stopped keeps it from ending
+#: seconds that a close waits for a concurrent one, which never sleeps: only a stopped loop keeps that from ending
 _PATIENCE = 5.0
-#: how far the wall clock may be moved before the session says so: what keeps clocks right moves them by less
+#: nanoseconds that the wall clock may shift unreported: clock synchronisation shifts it by less
 _STEP_NS = 50_000_000
 
 
 async def finish(state: SessionState, session: AgentSession[Any]) -> None:
-    """End the session's spans, in slices: a long call has much to compare.
+    """End the session's spans, in slices: after a long call there is much to compare.
 
-    Who closes a session while another one does so waits until it is done: its job may end then. A close that is
-    cancelled in between does the rest at once.
+    A second close waits until the first is done, because the job may end after it. A close that is cancelled
+    completes the rest at once.
     """
     if state.closed:
         with suppress(asyncio.TimeoutError):
@@ -51,14 +51,14 @@ async def finish(state: SessionState, session: AgentSession[Any]) -> None:
 def finish_now(
     state: SessionState, session: AgentSession[Any] | None, by: str, error: BaseException | None = None
 ) -> None:
-    """The same at once, where nothing can be awaited. ``by``: what ends the trace, for ``session.ended_by``."""
+    """End them at once, where nothing can be awaited. ``by``: the reason, for ``session.ended_by``."""
     if not state.closed:
         for _ in _finishing(state, session, by, error):
             pass
 
 
 def finish_open() -> None:
-    """End every session of this process that is still open, at once."""
+    """End every session of this process that is still open."""
     for state in registry.all_states():
         if not state.closed:
             finish_now(state, state.scope.session, attr.ENDED_PROCESS_EXIT)
@@ -67,10 +67,9 @@ def finish_open() -> None:
 
 @contain("session.report")
 def reported(state: SessionState, report: SessionReport, *, final: bool) -> None:
-    """A report was made of a session that has closed, in a job that LiveKit runs: its own fields go out once more, as
-    this report has them.
+    """Record the final fields of a report that LiveKit made after the session closed, in a job run by LiveKit.
 
-    ``final``: LiveKit makes no later one. Of a session that runs the close has them.
+    ``final``: LiveKit makes no later report. The fields of a running session are recorded when it closes.
     """
     if not state.report_follows:
         return
@@ -94,7 +93,7 @@ def _finishing(
 
 
 def _close_stages(state: SessionState) -> None:
-    """End what is still open, in the order in which stages depend on each other."""
+    """End the open stages, in the order of their dependencies."""
     scope, to = state.scope, state.trackers
     closing: tuple[Callable[[int], None], ...] = (
         to.playback.close,
@@ -165,7 +164,7 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     tagged = tagger_attributes(scope, state.job)
     said.update(tagged)
     pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + (2 if scope.redaction is None else 3))
-    # where attributes are dropped, the first go first: the counts are last
+    # if the SDK drops attributes, it drops the first ones: the counts come last
     attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}
     if scope.redaction is not None and scope.redaction.failed:
         attributes[attr.SESSION_REDACT_FAILED] = scope.redaction.failed

@@ -1,4 +1,4 @@
-"""How LiveKit decides that a user's turn is over: what asked, what the detector said, how long it waits."""
+"""How LiveKit decides that a user's turn is over: the trigger, the detector's prediction, and the delays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["EndOfTurn", "EndOfTurnCheck", "EndOfTurnTimes"]
 
 
 class EndOfTurnTimes(Protocol):
-    """When the user spoke, in unix seconds, as LiveKit has it at the end of a turn; None where it does not know."""
+    """When the user spoke, in unix seconds, according to LiveKit at the end of a turn; None if unknown."""
 
     stopped_speaking_at: float | None
     transcription_delay: float | None
@@ -34,7 +34,7 @@ class EndOfTurn(Protocol):
 
 
 class EndOfTurnCheck:
-    """The check that runs, of one session: a later one replaces it, as LiveKit cancels the earlier."""
+    """The current check of one session: a new check replaces it, just as LiveKit cancels the earlier one."""
 
     def __init__(self) -> None:
         self._trigger: str | None = None
@@ -42,20 +42,20 @@ class EndOfTurnCheck:
         self._delays: tuple[float, float] | None = None
 
     def begins(self, activity: AgentActivity, trigger: str) -> None:
-        """LiveKit checks whether the turn is over, since ``trigger`` (``vad``, ``stt``, ``manual``) says so."""
+        """LiveKit checks whether the turn is over; ``trigger`` (``vad``, ``stt``, ``manual``) is the cause."""
         self._trigger = trigger
         self._delays = livekit_api.endpointing_delays(activity)
 
     def predicted(self, prediction: EotPredictionEvent) -> None:
-        """What the end-of-turn detector says. LiveKit does not ask again while nobody speaks on."""
+        """Store the detector's prediction. LiveKit does not ask again until the user speaks."""
         self._prediction = prediction
 
     def speaks_on(self) -> None:
-        """The user speaks (again): what was said of the silence before is void."""
+        """The user speaks (again): the prediction for the silence before is void."""
         self._prediction = None
 
     def decided(self, activity: AgentActivity) -> dict[str, AttributeValue]:
-        """Attributes of the decision that LiveKit has just made, which ends the check."""
+        """Return attributes of LiveKit's decision, which ends the check."""
         prediction, self._prediction = self._prediction, None
         trigger, self._trigger = self._trigger, None
         out: dict[str, AttributeValue] = {}

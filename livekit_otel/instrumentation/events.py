@@ -1,4 +1,4 @@
-"""Where each event of a session goes: two tables, one of events and one of metrics."""
+"""Dispatches the events of a session by two tables: one for events and one for metrics."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ __all__ = ["SessionEvents"]
 
 
 class SessionEvents:
-    """Hands a session's events to its trackers."""
+    """Dispatches a session's events to its trackers."""
 
     def __init__(self, scope: SessionScope, trackers: Trackers, tool_names: ToolNames) -> None:
         self._scope = scope
         self._trackers = to = trackers
         self._tool_names = tool_names
-        #: LiveKit is asking a realtime model to answer what the user said
+        #: whether LiveKit is asking a realtime model to answer the user's speech
         self.answering = False
         self._heard_item: str | None = None
-        #: the turn whose tools have answered a realtime model that speaks of itself then
+        #: the turn whose tool results went to a realtime model that then replies by itself
         self._tools_answered: TurnState | None = None
         self._metrics: dict[str, Callable[[Any], None]] = {
             "vad_metrics": to.vad.metrics,
@@ -65,11 +65,11 @@ class SessionEvents:
         }
 
     def listen(self, kind: str, handler: Callable[[Any], None]) -> None:
-        """Metrics of this kind go to ``handler``: where a hook knows which stream they come from."""
+        """Send metrics of this kind to ``handler``, for a hook that knows the stream they come from."""
         self._metrics[kind] = handler
 
     def dispatch(self, event: Any) -> None:
-        """One event of the session."""
+        """Dispatch one event of the session."""
         handler = self._events.get(getattr(event, "type", ""))
         if handler is not None:
             with contained(f"event.{event.type}"):
@@ -102,7 +102,7 @@ class SessionEvents:
     def _on_transcript(self, event: UserInputTranscribedEvent) -> None:
         if event.transcript.strip():
             self._trackers.vad.words(self._scope.now_ns())
-        # an item that a realtime model's server transcribes; the task that says so may work for any turn
+        # the item that a realtime model's server transcribed; the task that reports it may work for any turn
         self._heard_item = item_id = getattr(event, "item_id", None)
         if item_id is not None:
             self._trackers.utterance.server_words.transcript(event, item_id)
@@ -157,7 +157,7 @@ class SessionEvents:
             self._trackers.turns.hold(turn, self)
 
     def _reply_came(self) -> None:
-        """The model has spoken after its tools, or will not any more."""
+        """The model has replied to its tool results, or will not reply."""
         turn, self._tools_answered = self._tools_answered, None
         if turn is not None:
             self._trackers.turns.release(turn, self)

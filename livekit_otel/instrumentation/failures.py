@@ -1,4 +1,4 @@
-"""What an error says that programs can act on: never its message, which may quote people."""
+"""Machine-readable properties of an error, but never its message, which may quote people."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from .values import clip
 
 __all__ = ["Retries", "failure_attributes"]
 
-#: how many causes of an error are looked at: LiveKit wraps the last attempt's error once, plugins wrap their client's
+#: maximum depth of causes to search: LiveKit wraps the last attempt's error once, plugins wrap their client's error
 _MAX_CAUSES = 5
 _MAX_RETRIES = 8
-#: codes with which a websocket closes (RFC 6455); what is below is HTTP
+#: close codes of a websocket (RFC 6455); lower codes are HTTP's
 _FIRST_CLOSE_CODE = 1000
 _LAST_CLOSE_CODE = 4999
 _HTTP = range(100, 600)
 
 
 def failure_attributes(error: BaseException | None) -> dict[str, AttributeValue]:
-    """Status or close code, whether it can be retried, and the provider's request id; without those that are unknown.
+    """Return the status or close code, whether a retry is possible, and the provider's request id, as far as known.
 
-    They come from the error itself or from the nearest of its causes that has them: after the last attempt LiveKit
-    raises its own error from the provider's.
+    They come from the error itself or from its nearest cause that has them: after the last attempt, LiveKit raises an
+    error of its own from the provider's.
     """
     out: dict[str, AttributeValue] = {}
     for one in _causes(error):
@@ -35,7 +35,7 @@ def failure_attributes(error: BaseException | None) -> dict[str, AttributeValue]
             out.setdefault(attr.ERROR_CLOSE_CODE, code)
         retryable, request_id = getattr(one, "retryable", None), getattr(one, "request_id", None)
         if isinstance(retryable, bool) and (attr.ERROR_RETRYABLE not in out or not retryable):
-            # what cannot be retried cannot be, whatever wraps it
+            # an error that cannot be retried stays so if another error wraps it
             out[attr.ERROR_RETRYABLE] = retryable
         if isinstance(request_id, str) and request_id:
             out.setdefault(attr.ERROR_REQUEST_ID, clip(request_id))
@@ -59,7 +59,7 @@ def _code(error: BaseException) -> int:
 
 
 class Retries:
-    """Why attempts were repeated: the error types of the first few, and the codes of those that have one.
+    """The reasons for retries: the error types of the first few, and the codes of those that have one.
 
     ``types`` and ``codes`` are the names of the attributes.
     """
@@ -79,7 +79,7 @@ class Retries:
             self._codes.append(code)
 
     def take(self) -> dict[str, AttributeValue]:
-        """The attributes of what was added since the last call; nothing where nothing was."""
+        """Return the attributes of the errors since the last call; empty if there were none."""
         types, self._types = self._types, []
         codes, self._codes = self._codes, []
         out: dict[str, AttributeValue] = {}

@@ -1,4 +1,4 @@
-"""Who a session is: the attributes of all of its spans, and the span that they all hang below."""
+"""A session's identity: the attributes of all of its spans, and the session span above them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def identity(
     content: bool,
     ask: bool = True,
 ) -> Attributes:
-    """Attributes of every span of a session: one id that backends group by, under both names that they know.
+    """Return the attributes of every span of a session, with the id by which backends group, under both its names.
 
-    ``ask``: whether the user's ``session_attributes`` is asked, which is done once.
+    ``ask``: whether to call the user's ``session_attributes``, which is called once.
     """
     out: Attributes = {}
     asked: dict[str, object] = {}
@@ -58,8 +58,8 @@ def identity(
 def open_session(
     spans: SpanFactory, layers: Layers, job: JobContext | None, agent_name: str | None, clock: SessionClock
 ) -> PipelineSpan:
-    """The session span: below the span that records now where that is sent to our provider, too, or below a remote
-    parent; else a root."""
+    """Start the session span: below the current span if that is sent to the same provider, or below a remote parent;
+    else as a root."""
     under, links, root = layers.session_parent()
     attributes: Attributes = {attr.WORKFLOW_NAME: "agent_session", attr.SESSION_NATIVE: layers.native_shared}
     if job is not None:
@@ -75,7 +75,7 @@ def open_session(
 
 
 def dispatched(job: JobContext) -> Attributes:
-    """Where a job came from, as far as that is no content."""
+    """Return where a job came from, without content."""
     if not livekit_job.is_run(job):
         return {}
     dispatch_id, _, worker_id = livekit_job.dispatch(job)

@@ -1,4 +1,4 @@
-"""How the instrumentation is switched on and off. Nothing of it is loaded before."""
+"""Activates and deactivates the instrumentation. The wrappers are loaded only on activation."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ _warned = False
 
 
 def check_livekit() -> None:
-    """Raise :class:`MissingDependencyError` unless a livekit-agents that we know is installed."""
+    """Raise :class:`MissingDependencyError` unless a supported version of livekit-agents is installed."""
     try:
         version = package_metadata.version("livekit-agents")
         import livekit.agents  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
-            "livekit-agents is not installed, and it is what livekit_otel instruments: " + install_hint("instruments")
+            "livekit-agents is not installed, and livekit_otel instruments it: " + install_hint("instruments")
         ) from error
     numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
     if numbers < _OLDEST or numbers >= (2,):
         raise MissingDependencyError(
-            f"livekit-agents {version} is installed, livekit_otel instruments {REQUIREMENT}: "
+            f"livekit-agents {version} is installed, but livekit_otel instruments {REQUIREMENT}: "
             + install_hint("instruments")
         )
 
 
 def activate(options: Options) -> list[Applied]:
-    """Wrap LiveKit, for sessions that start from now on. Returns what :func:`deactivate` takes away again."""
+    """Wrap LiveKit for sessions that start from now on. Return the patches for :func:`deactivate` to remove."""
     from . import patches
 
     configure(options)
@@ -55,7 +55,7 @@ def activate(options: Options) -> list[Applied]:
 
 
 def configure(options: Options) -> None:
-    """Options of the sessions that start from now on."""
+    """Set the options of the sessions that start from now on."""
     from . import closing, registry
     from .hooks import session as session_hooks
 
@@ -69,7 +69,7 @@ def configure(options: Options) -> None:
 
 
 def deactivate(applied: list[Applied]) -> None:
-    """End the traces of sessions that run, and unwrap LiveKit."""
+    """End the traces of running sessions and unwrap LiveKit."""
     from . import closing, patches, registry
 
     for state in registry.all_states():
@@ -82,7 +82,7 @@ def deactivate(applied: list[Applied]) -> None:
 
 
 def place_native_spans(provider: TracerProvider, options: Options) -> None:
-    """Send LiveKit's own spans to the provider, too, or keep them from it."""
+    """Send LiveKit's own spans to the provider as well, or keep them from it."""
     if options.native_spans:
         _warn_inside_a_job(provider)
         allowed = options.content_allowed()
@@ -95,25 +95,25 @@ def _keep_unredacted_away(provider: TracerProvider) -> None:
     livekit_tracer.keep_away(provider)
     if livekit_tracer.reaches(provider):
         raise OptionError(
-            "redact does not reach LiveKit's own spans, and LiveKit's tracer was given this provider (by LiveKit's "
-            "set_tracer_provider): leave out that call, or give livekit_otel another provider"
+            "redact does not apply to LiveKit's own spans, and LiveKit's tracer uses this provider (set by LiveKit's "
+            "set_tracer_provider): remove that call, or pass another provider to livekit_otel"
         )
 
 
 def _warn_inside_a_job(provider: TracerProvider) -> None:
-    """LiveKit's root span of a job begins before the entrypoint: a provider that is set there does not get it."""
+    """Warn if the provider is set in the entrypoint: LiveKit's root span of the job begins before that."""
     global _warned
     with contained("provider.place"):
         job = livekit_api.job_context()
         if _warned or job is None:
             return
-        # it may be LiveKit's already because the user called LiveKit's function of the same name a moment ago
+        # the user may just have called LiveKit's set_tracer_provider, so the provider may already be LiveKit's
         given = proxies.same(livekit_telemetry.native_provider(), provider)
         if given and (not livekit_job.is_run(job) or trace.get_current_span().get_span_context().is_valid):
             return
         _warned = True
         logger.warning(
             "livekit_otel: the provider was set inside a job, after LiveKit began its root span (job_entrypoint): "
-            "that span is missing, and what happens outside of the session is in traces of its own. "
+            "that span is missing, and spans outside the session are in separate traces. "
             "Set the provider at module level or in setup_fnc"
         )

@@ -1,9 +1,11 @@
-"""Which layer records where, asked at each stage: LiveKit sets and changes its provider while sessions run.
+"""Determines which layer records where. Queried at each stage, because LiveKit can change its provider at any time.
 
-- LiveKit's own spans record nowhere: ours are current while a stage's code runs, and users' spans nest below them.
-- They reach our provider: theirs are current, and carry the usage.
-- They record elsewhere (LiveKit Cloud): theirs are current, as without us; spans that users make on our provider below
-  one of theirs get the nearest span of ours as their parent (:class:`NearestParent`).
+- LiveKit's own spans are not recorded: livekit_otel's spans are current while a stage's code runs, and users' spans
+  nest below them.
+- LiveKit's spans reach the session's provider: they are current and carry the usage.
+- LiveKit's spans go to another provider (LiveKit Cloud): they are current, as without livekit_otel. A span that a user
+  starts on the session's provider below one of them gets the nearest livekit_otel span as parent
+  (:class:`NearestParent`).
 """
 
 from __future__ import annotations
@@ -22,16 +24,16 @@ from . import livekit_telemetry
 if TYPE_CHECKING:
     from .span import PipelineSpan
 
-#: the innermost stage of ours whose code runs here, where LiveKit's spans are current
+#: the innermost livekit_otel stage whose code runs in this context, if LiveKit's spans are current
 _nearest: ContextVar[PipelineSpan | None] = ContextVar("livekit_otel_nearest", default=None)
-#: our session's span where it is current because nothing else was, and its provider
+#: the session's span and its provider, if the span was made current because there was no other
 _entered: ContextVar[tuple[trace.Span, trace.TracerProvider] | None] = ContextVar("livekit_otel_entered", default=None)
-#: in a context in which a span of ours is current: the id of that span, and the context without it
+#: in a context where a livekit_otel span is current: that span's id, and the context without it
 _WITHOUT = otel_context.create_key("livekit_otel_without")
 
 
 class Entered:
-    """What a stage made current; :meth:`leave` takes it back, in the same task."""
+    """Records the span that a stage made current; :meth:`leave` undoes it in the same task."""
 
     __slots__ = ("_attached", "_marked", "_span")
 
@@ -49,13 +51,13 @@ class Entered:
             _nearest.reset(self._marked)
 
     def leave_start(self) -> None:
-        """The same after ``start()``: LiveKit leaves its own span current, only what is still ours is taken back."""
+        """Undo it after ``start()``: LiveKit leaves its own span current, so only livekit_otel's is removed."""
         if self._attached is not None and trace.get_current_span() is self._span:
             otel_context.detach(self._attached)
 
 
 class Layers:
-    """The two layers as one session's provider sees them."""
+    """The two layers, from the point of view of one session's provider."""
 
     __slots__ = ("_adopt_orphans", "provider")
 
@@ -67,17 +69,17 @@ class Layers:
 
     @property
     def native_recorded(self) -> bool:
-        """LiveKit's own spans record, wherever they go."""
+        """Whether LiveKit's own spans are recorded by any provider."""
         return proxies.records(livekit_telemetry.native_provider())
 
     @property
     def native_shared(self) -> bool:
-        """LiveKit's own spans reach the provider that ours go to."""
+        """Whether LiveKit's own spans reach the session's provider."""
         native = livekit_telemetry.native_provider()
         return proxies.records(native) and proxies.same(native, self.provider)
 
     def native_span_shared(self) -> bool:
-        """The current span is LiveKit's, records, and reaches our provider."""
+        """Whether the current span is LiveKit's, is recorded, and reaches the session's provider."""
         span = trace.get_current_span()
         if not livekit_telemetry.may_be_native(span):
             return False
@@ -85,10 +87,10 @@ class Layers:
         return self.native_shared if made is None else made
 
     def enter(self, stage: PipelineSpan, *, stand_in: bool = False) -> Entered | None:
-        """A stage's code runs from here on.
+        """Make the stage's span current while its code runs.
 
-        ``stand_in``: LiveKit's code there takes hold of the current span, sets attributes on it and ends it. It gets a
-        span that does not record with the same context: spans made inside nest below ours, which stays out of reach.
+        ``stand_in``: LiveKit's code in this stage sets attributes on the current span and ends it. It gets a
+        non-recording span with the same context: child spans nest below the stage, which LiveKit cannot modify.
         """
         native = livekit_telemetry.native_provider()
         if not proxies.records(native):
@@ -99,11 +101,10 @@ class Layers:
         return Entered(stage.otel, None, _nearest.set(stage))
 
     def enter_session(self, stage: PipelineSpan) -> Entered | None:
-        """``AgentSession.start()`` runs: where no span records yet, the session's is current, unless LiveKit's go
-        elsewhere; they would be below a span that is not sent there.
+        """Make the session's span current while ``AgentSession.start()`` runs, if no recording span is current.
 
-        A session that was not sampled is current where there is no other parent, so that what LiveKit and users begin
-        below it is not sampled either."""
+        Not if LiveKit's spans go to another provider: their parent would be a span that this provider never gets.
+        An unsampled session is current if there is no other parent, so that spans below it are not sampled either."""
         current = trace.get_current_span()
         if not stage.otel.is_recording() and _decides(current):
             return None
@@ -118,12 +119,12 @@ class Layers:
         return Entered(stage.otel, _attach(stage.otel), None)
 
     def session_parent(self) -> tuple[Context, Sequence[trace.Link], bool]:
-        """Below which span a session's goes: the current one, if it records on our provider; else the nearest of ours.
-        One that was not sampled, or is remote, is the parent, too: the decision to sample is made once, at the root.
-        One that has ended is of another call.
+        """Return the context to start the session's span in, its links, and whether it becomes a root.
 
-        Returns also links, and whether the span is to be a root although the context has a parent (LiveKit's, on
-        another provider: the trace is shared, the parent is never sent here)."""
+        The parent is the current span if it records on the session's provider, else the nearest livekit_otel span. An
+        unsampled or remote span is also a parent, because the sampling decision is made once, at the root. A span that
+        has ended belongs to another call and is ignored. The session's span becomes a root if its context has a parent
+        on another provider (LiveKit's): they share a trace, but the session's provider never gets the parent."""
         current = trace.get_current_span()
         context = current.get_span_context()
         if not current.is_recording():
@@ -139,26 +140,26 @@ class Layers:
         return trace.set_span_in_context(current, Context()), links, True
 
     def foreign(self, span: trace.Span) -> bool:
-        """Whether a span is not sent to our provider."""
+        """Whether a span is not sent to the session's provider."""
         made = proxies.made(self.provider, span)
         return (livekit_telemetry.is_native(span) and not self.native_shared) if made is None else not made
 
 
 def _decides(span: trace.Span) -> bool:
-    """Whether a span that does not record says if what is below it is sampled: it is remote, or was not sampled."""
+    """Whether a non-recording span decides the sampling of its children: it is remote, or was not sampled."""
     context = span.get_span_context()
     return context.is_valid and not span.is_recording() and (context.is_remote or not context.trace_flags.sampled)
 
 
 def _attach(span: trace.Span) -> Token[Context]:
-    """Make a span of ours current, and keep what was."""
+    """Make a livekit_otel span current, and remember the previous context."""
     before = otel_context.get_current()
     context = otel_context.set_value(_WITHOUT, (span.get_span_context().span_id, before), before)
     return otel_context.attach(trace.set_span_in_context(span, context))
 
 
 def without_ours(context: Context | None) -> Context:
-    """The context that LiveKit's code would have here if no span of ours had been made current."""
+    """Return the context that LiveKit's code would have if livekit_otel had made no span current."""
     context = otel_context.get_current() if context is None else context
     kept: Any = otel_context.get_value(_WITHOUT, context)
     while kept is not None and trace.get_current_span(context).get_span_context().span_id == kept[0]:
@@ -168,12 +169,12 @@ def without_ours(context: Context | None) -> Context:
 
 
 def nearest_stage() -> PipelineSpan | None:
-    """The innermost stage of ours whose code runs here, where LiveKit's spans are current."""
+    """Return the innermost livekit_otel stage whose code runs in this context, if LiveKit's spans are current."""
     return _nearest.get()
 
 
 def entered_session(providers_: Sequence[trace.TracerProvider]) -> bool:
-    """Whether a session's span of one of these providers is current because nothing else was."""
+    """Whether the current span is a session's span of one of these providers, made current for lack of another."""
     entered = _entered.get()
     return (
         entered is not None and any(entered[1] is one for one in providers_) and trace.get_current_span() is entered[0]

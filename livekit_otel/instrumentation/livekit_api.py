@@ -1,7 +1,7 @@
-"""What we ask of LiveKit Agents: all reads of private names go through here, with a neutral value where one is gone.
+"""All reads of LiveKit Agents' private names, each with a neutral value if the name is gone.
 
-The names themselves are listed in :mod:`livekit_otel.instrumentation.livekit_names`; what concerns realtime models is
-in :mod:`livekit_otel.instrumentation.livekit_realtime`.
+The names are listed in :mod:`livekit_otel.instrumentation.livekit_names`; those of realtime models are read in
+:mod:`livekit_otel.instrumentation.livekit_realtime`.
 """
 
 from __future__ import annotations
@@ -31,48 +31,48 @@ def _context_variable(name: str) -> ContextVar[Any] | None:
 
 
 def speech_handle() -> SpeechHandle | None:
-    """The SpeechHandle that the current task works for."""
+    """Return the SpeechHandle that the current task works for."""
     variable = _context_variable("_SpeechHandleContextVar")
     return variable.get(None) if variable is not None else None
 
 
 def activity_session() -> AgentSession[Any] | None:
-    """The session whose activity created the current task."""
+    """Return the session whose activity created the current task."""
     variable = _context_variable("_AgentActivityContextVar")
     activity = variable.get(None) if variable is not None else None
     return activity.session if activity is not None else None
 
 
 def current_speech(session: AgentSession[Any] | None) -> SpeechHandle | None:
-    """The speech that the agent is at; inside code that works for one, that one."""
+    """Return the session's current speech; without one, the speech that the current task works for."""
     speech = session.current_speech if session is not None else None
     return speech if speech is not None else speech_handle()
 
 
 def interrupted_by(speech: SpeechHandle | None) -> str | None:
-    """What interrupted a speech, as LiveKit has it: ``audio_activity``, ``user_turn`` or ``programmatic``."""
+    """Return LiveKit's cause of an interruption: ``audio_activity``, ``user_turn`` or ``programmatic``."""
     source = getattr(speech, "_interrupt_source", None)
     return source if isinstance(source, str) else None
 
 
 def turn_detection(activity: AgentActivity) -> object:
-    """What ends the user's turns: ``vad``, ``stt``, ``manual``, ``realtime_llm``, or a model."""
+    """Return the detection that ends the user's turns: ``vad``, ``stt``, ``manual``, ``realtime_llm``, or a model."""
     return getattr(activity, "_turn_detection", None)
 
 
 def endpointing_delays(activity: AgentActivity) -> tuple[float, float] | None:
-    """The shortest and the longest endpointing delay as they are now, seconds; None where LiveKit has none."""
+    """Return the current minimum and maximum endpointing delay in seconds; None if LiveKit has none."""
     endpointing = getattr(getattr(activity, "_audio_recognition", None), "_endpointing", None)
     return (float(endpointing.min_delay), float(endpointing.max_delay)) if endpointing is not None else None
 
 
 def activity_of(recognition: AudioRecognition) -> AgentActivity:
-    """The activity that a session's recognition reports to."""
+    """Return the activity that a session's recognition reports to."""
     return cast("AgentActivity", recognition._hooks)
 
 
 def recognizer(stream: RecognizeStream) -> STT[Any]:
-    """The recognizer that a stream is of; of a fallback adapter's the one that serves."""
+    """Return the recognizer of a stream; for a fallback adapter, the one that is serving."""
     stt = stream._stt
     while (active := getattr(stt, "_active_instance", None)) is not None:
         stt = active
@@ -80,24 +80,24 @@ def recognizer(stream: RecognizeStream) -> STT[Any]:
 
 
 def hook_task(activity: AgentActivity) -> asyncio.Task[object] | None:
-    """The task that runs ``on_user_turn_completed`` and asks for the reply."""
+    """Return the task that runs ``on_user_turn_completed`` and requests the reply."""
     return getattr(activity, "_user_turn_completed_atask", None)
 
 
 def on_enter_task(activity: AgentActivity) -> asyncio.Task[Any] | None:
-    """The task in which the agent's ``on_enter`` runs."""
+    """Return the task that runs the agent's ``on_enter``."""
     task = getattr(activity, "_on_enter_task", None)
     return task if isinstance(task, asyncio.Task) else None
 
 
 def handoff_task(session: AgentSession[Any]) -> asyncio.Task[Any] | None:
-    """The task that puts another agent in charge."""
+    """Return the task that activates another agent."""
     task = getattr(session, "_update_activity_atask", None)
     return task if isinstance(task, asyncio.Task) else None
 
 
 def last_speaking_time(recognition: AudioRecognition) -> float | None:
-    """When VAD last heard the user, or the recognizer's latest event came, whichever was later; unix seconds."""
+    """Return when VAD last heard the user or the recognizer's latest event came, the later of the two; unix seconds."""
     last = getattr(recognition, "_last_speaking_time", None)
     return float(last) if isinstance(last, int | float) else None
 
@@ -110,23 +110,23 @@ def job_context() -> JobContext | None:
 
 @cache
 def fallback_adapters() -> tuple[type, ...]:
-    """Models that ask others in turn, until one answers."""
+    """Return the adapter classes that ask several models in turn until one of them answers."""
     from livekit.agents import llm, stt, tts
 
     return llm.FallbackAdapter, tts.FallbackAdapter, stt.FallbackAdapter
 
 
 def on_first_audio(stream: ChunkedStream | SynthesizeStream, callback: Callable[[float | None], None]) -> None:
-    """Call ``callback`` once, when the stream's first audio leaves it: nothing is done for the frames after that.
+    """Call ``callback`` once, when the stream emits its first audio: there is no work for later frames.
 
-    It gets the moment of ``time.perf_counter()`` at which the first text reached the provider, if LiveKit knows it.
+    Its argument is the ``time.perf_counter()`` at which the first text reached the provider, if LiveKit knows it.
     """
     channel: Chan[Any] | None = getattr(stream, "_event_ch", None)
     on_first_sent(channel, "tts.first_audio", lambda: callback(getattr(stream, "_started_time", None) or None))
 
 
 def on_first_sent(channel: Chan[Any] | None, fault: str, callback: Callable[[], None]) -> None:
-    """Call ``callback`` once, when the first item enters a channel of LiveKit's: nothing is done for later ones."""
+    """Call ``callback`` once, when the first item enters a channel of LiveKit's: there is no work for later items."""
     if channel is None:
         return
     channel_, send = cast("Any", channel), channel.send_nowait
@@ -141,7 +141,7 @@ def on_first_sent(channel: Chan[Any] | None, fault: str, callback: Callable[[], 
 
 
 def recorded_events(session: AgentSession[Any]) -> list[Any] | None:
-    """The list that LiveKit's report is made of."""
+    """Return the list of events that LiveKit's report uses."""
     events = getattr(session, "_recorded_events", None)
     return events if isinstance(events, list) else None
 
@@ -156,7 +156,7 @@ def is_started(session: AgentSession[Any]) -> bool:
 
 
 def redaction_enabled(session: AgentSession[Any]) -> bool:
-    """Whether LiveKit marked the session, its job or its project for redaction."""
+    """Whether LiveKit has marked the session, its job or its project for redaction."""
     if getattr(session, "_redaction_enabled", False):
         return True
     context = job_context()
@@ -166,21 +166,21 @@ def redaction_enabled(session: AgentSession[Any]) -> bool:
 
 
 def delegates_metrics(stream: object, base: type) -> bool:
-    """Whether a stream only passes work on (fallback and stream adapters): such a stream is no request of its own.
+    """Whether a stream only delegates work (fallback and stream adapters): such a stream is not a request.
 
-    Adapters say so by replacing the base class's metrics task; the streams they wrap report for themselves.
+    Adapters override the base class's metrics task; the streams that they wrap report metrics themselves.
     """
     owner = next((cls for cls in type(stream).__mro__ if "_metrics_monitor_task" in vars(cls)), base)
     return owner is not base
 
 
 def delegates_recognition(stt: object) -> bool:
-    """Whether a non-streaming recognizer only passes work on (fallback and stream adapters): those it asks report."""
+    """Whether a non-streaming recognizer only delegates work (fallback and stream adapters)."""
     return getattr(stt, "_recognize_metrics_needed", True) is False or hasattr(stt, "wrapped_stt")
 
 
 def task_done(agent: AgentTask[Any]) -> Callable[[], bool]:
-    """Asks whether a task is done. Not ``agent.done``: it may have a tool of that name."""
+    """Return a function that checks if a task is done. It avoids ``agent.done``, which may be one of its tools."""
     from livekit.agents import AgentTask
 
     return partial(AgentTask.done, agent)

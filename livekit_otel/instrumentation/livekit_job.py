@@ -1,4 +1,4 @@
-"""What we ask of LiveKit's jobs and of their reports, with a neutral value where a private name is gone."""
+"""Reads LiveKit's jobs and their reports, with a neutral value if a private name is gone."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
 
 
 def dispatch_times(job: JobContext | None) -> dict[str, float]:
-    """Stage -> when it ended, unix seconds, without what LiveKit does not know; ``dispatch`` is where it begins."""
+    """Return stage -> its end in unix seconds, as far as LiveKit knows; ``dispatch`` begins the first stage."""
     info = getattr(job, "_info", None)
     names = {"dispatch": "received_at", "accept": "accepted_at", "assign": "assigned_at", "process": "launched_at"}
     return {stage: at for stage, name in names.items() if (at := float(getattr(info, name, 0.0) or 0.0))}
 
 
 def dispatch(job: JobContext) -> tuple[str, str, str]:
-    """Id and metadata of a job's dispatch, and the id of the worker that took it; empty where unknown."""
+    """Return the id and metadata of a job's dispatch, and the id of the worker that took it; empty if unknown."""
     return job.job.dispatch_id, job.job.metadata, str(getattr(getattr(job, "_info", None), "worker_id", ""))
 
 
 def joins(job: JobContext | None, room: rtc.Room | None) -> bool:
-    """Whether a session that is started in this job with this room connects to it: it is not connected yet."""
+    """Whether a session started in this job with this room connects to it, because it is not connected yet."""
     return job is not None and room is not None and room is job.room and room.isconnected() is False
 
 
 def primary_session(context: JobContext) -> AgentSession[Any] | None:
-    """The session that a job reports on unless another one is named."""
+    """Return the session that a job reports on by default."""
     return getattr(context, "_primary_agent_session", None)
 
 
 def is_run(context: JobContext) -> bool:
-    """Whether LiveKit runs the job. Nobody does that for a context that a test made (``fake_job_context``)."""
+    """Whether LiveKit runs the job. It does not run a context made by a test (``fake_job_context``)."""
     return getattr(getattr(context, "_info", None), "worker_id", "") != "fake"
 
 
@@ -46,7 +46,7 @@ def reports_on(context: JobContext | None, session: AgentSession[Any] | None) ->
 
 
 def report_head(session: AgentSession[Any], context: JobContext | None) -> dict[str, Any]:
-    """LiveKit's report of the session without events and history, made by LiveKit's own class."""
+    """Return LiveKit's report of the session without events and history, made by LiveKit's own class."""
     import time
 
     from livekit.agents.llm import ChatContext
@@ -80,7 +80,7 @@ def report_head(session: AgentSession[Any], context: JobContext | None) -> dict[
 
 
 def head_of(report: SessionReport) -> dict[str, Any]:
-    """A report of LiveKit's without events and history."""
+    """Return a report of LiveKit's without events and history."""
     from livekit.agents.llm import ChatContext
 
     head: dict[str, Any] = replace(report, events=[], chat_history=ChatContext.empty()).to_dict()

@@ -1,6 +1,6 @@
-"""Every private name of LiveKit Agents that we touch, with its reason and the versions that have it.
+"""Every private name of LiveKit Agents that livekit_otel uses, with the reason, and the versions that have it.
 
-A test fails when an installed version lacks one. :mod:`livekit_otel.instrumentation.livekit_api`,
+A test fails if an installed version lacks one. :mod:`livekit_otel.instrumentation.livekit_api`,
 :mod:`~livekit_otel.instrumentation.livekit_job` and :mod:`~livekit_otel.instrumentation.livekit_telemetry` read them;
 the patch table wraps them.
 """
@@ -11,36 +11,36 @@ __all__ = ["PRIVATE_NAMES", "VERIFIED"]
 
 VERIFIED = ("1.8.3", "1.8.6", "1.8.7", "1.8.9")
 
-#: (module, dotted name, why)
+#: (module, dotted name, reason)
 PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
-    ("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", "the one way in which a session closes"),
+    ("livekit.agents.voice.agent_session", "AgentSession._aclose_impl", "the only way to close a session"),
     ("livekit.agents.job", "JobContext._on_setup", "the entrypoint is about to be called"),
     ("livekit.agents.job", "JobContext._on_session_end", "LiveKit makes its own report, the last one"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_start_of_speech", "a VAD segment begins"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_speech", "a VAD segment ends"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.start", "an agent is entered"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.on_end_of_turn", "the user's turn is committed or not"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.on_eot_prediction", "what the end-of-turn detector says"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.on_eot_prediction", "the end-of-turn detector's prediction"),
     ("livekit.agents.voice.audio_recognition", "AudioRecognition._run_eou_detection", "a check for the end begins"),
     (
         "livekit.agents.voice.audio_recognition",
         "AudioRecognition._process_stt_event",
         "it overwrites the moment at which VAD last heard the user",
     ),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.on_preemptive_generation", "a reply is made ahead"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.on_preemptive_generation", "a preemptive reply begins"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.clear_user_turn", "the user's words are discarded"),
     ("livekit.agents.voice.agent_activity", "AgentActivity.commit_user_turn", "the user's turn is committed by code"),
     (
         "livekit.agents.voice.agent_activity",
         "AgentActivity._user_turn_completed_task",
-        "the hook ran and a reply was asked for, or not",
+        "the hook ran, with or without a request for a reply",
     ),
     ("livekit.agents.voice.agent_activity", "AgentActivity._create_speech_task", "on_enter and on_exit run"),
     ("livekit.agents.voice", "agent_activity.perform_llm_inference", "an llm_node runs"),
     ("livekit.agents.voice", "agent_activity.perform_tts_inference", "a tts_node runs"),
     ("livekit.agents.voice.agent_activity", "trace_utils.record_exception", "the hook raised"),
     ("livekit.agents.voice.agent_activity", "AgentActivity._on_input_speech_started", "a server hears the user"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity._on_input_speech_stopped", "it hears the user stop"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity._on_input_speech_stopped", "a server hears the user stop"),
     ("livekit.agents.voice.agent_activity", "AgentActivity._on_remote_item_added", "a server made an item of speech"),
     ("livekit.agents.voice.agent_activity", "AgentActivity._on_generation_created", "a server created a response"),
     (
@@ -48,19 +48,19 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
         "AgentActivity._realtime_generation_task",
         "one response of a realtime model",
     ),
-    ("livekit.agents.voice.agent_activity", "AgentActivity._pause_authorization", "nothing is played for now"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity._pause_authorization", "speech is not played for now"),
     ("livekit.agents.voice.agent_activity", "AgentActivity._resume_authorization", "speech is played again"),
     ("livekit.agents.voice.speech_handle", "SpeechHandle._clear_authorization", "this speech may be played"),
-    ("livekit.agents.voice.amd.detector", "AMD._run", "what it starts works for its session"),
+    ("livekit.agents.voice.amd.detector", "AMD._run", "tasks that it starts work for its session"),
     (
         "livekit.agents.voice.amd.classifier",
         "_AMDClassifier._classify_user_speech",
-        "its requests are none of the conversation's",
+        "its requests are not part of the conversation",
     ),
     ("livekit.agents.voice.agent_activity", "_AgentActivityContextVar", "the session that a stream works for"),
     ("livekit.agents.voice.agent_activity", "_SpeechHandleContextVar", "the speech that a stream works for"),
     ("livekit.agents.voice.tool_executor", "_ToolExecutor.execute", "one function call"),
-    ("livekit.agents.voice.tool_executor", "_ToolExecutor._deliver_reply", "a late result waits to be said"),
+    ("livekit.agents.voice.tool_executor", "_ToolExecutor._deliver_reply", "a late result waits to be spoken"),
     ("livekit.agents.llm.llm", "LLMStream._main_task", "one LLM request, whatever the plugin"),
     ("livekit.agents.llm.llm", "LLMStream._metrics_monitor_task", "its chunks and its metrics"),
     ("livekit.agents.llm.llm", "LLMStream._emit_error", "a failed attempt"),
@@ -71,11 +71,11 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.tts.tts", "SynthesizeStream._metrics_monitor_task", "its metrics"),
     ("livekit.agents.tts.tts", "SynthesizeStream._emit_error", "a failed attempt"),
     ("livekit.agents.stt.stt", "RecognizeStream._main_task", "STT failures"),
-    ("livekit.agents.stt.stt", "RecognizeStream._emit_error", "a stream connects again"),
-    ("livekit.agents.voice.agent_activity", "AgentActivity.on_final_transcript", "what comes beside the words"),
-    ("livekit.agents.telemetry.traces", "_DynamicTracer.set_provider", "LiveKit's own spans go somewhere else now"),
+    ("livekit.agents.stt.stt", "RecognizeStream._emit_error", "a stream reconnects"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity.on_final_transcript", "metadata of a transcript"),
+    ("livekit.agents.telemetry.traces", "_DynamicTracer.set_provider", "LiveKit's own spans change their provider"),
     ("livekit.agents.telemetry.traces", "tracer._tracer_provider", "where LiveKit's own spans go"),
-    ("livekit.agents.telemetry.traces", "tracer._tracer", "what begins them"),
-    ("livekit.agents.telemetry.traces", "_pii_redaction_installed", "providers that LiveKit's tracer was given"),
-    ("livekit.agents.telemetry.traces", "_MetadataSpanProcessor", "metadata that a provider's spans already get"),
+    ("livekit.agents.telemetry.traces", "tracer._tracer", "what starts them"),
+    ("livekit.agents.telemetry.traces", "_pii_redaction_installed", "providers that were set on LiveKit's tracer"),
+    ("livekit.agents.telemetry.traces", "_MetadataSpanProcessor", "metadata that a provider already puts on spans"),
 )

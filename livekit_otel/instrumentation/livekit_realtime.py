@@ -1,4 +1,4 @@
-"""What we ask of LiveKit's realtime models and of their plugins, with a neutral value where a name is gone."""
+"""Reads LiveKit's realtime models and their plugins, with a neutral value if a name is gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from livekit.agents.llm import GenerationCreatedEvent, RealtimeModel, RealtimeModelError
     from livekit.agents.voice.agent_activity import AgentActivity
 
-#: the sessions of models whose servers are listened to
+#: the model sessions whose server events are already subscribed to
 _heard: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -24,20 +24,20 @@ def realtime_model() -> type:
 
 
 def realtime_llm(activity: AgentActivity) -> RealtimeModel:
-    """The realtime model of an activity that uses one."""
+    """Return the realtime model of an activity that uses one."""
     model: Any = activity.llm
     return cast("RealtimeModel", model)
 
 
 def is_realtime(session: AgentSession[Any]) -> bool:
-    """Whether the session, or the agent in charge, uses a speech-to-speech model."""
+    """Whether the session or the active agent uses a speech-to-speech model."""
     agent_llm = getattr(getattr(session, "_agent", None), "llm", None)
     realtime = realtime_model()
     return isinstance(session.llm, realtime) or isinstance(agent_llm, realtime)
 
 
 def _capability(session: AgentSession[Any] | None, name: str) -> bool:
-    """What the realtime model of the agent in charge can do; False where it has none."""
+    """Whether the active agent's realtime model has a capability; False if it has no such model."""
     if session is None or not is_realtime(session):
         return False
     model = getattr(getattr(session, "_agent", None), "llm", None)
@@ -52,7 +52,7 @@ def transcribes_itself(session: AgentSession[Any] | None) -> bool:
 
 
 def replies_to_tools(session: AgentSession[Any] | None) -> bool:
-    """Whether a realtime model speaks of itself when its tools have answered."""
+    """Whether a realtime model replies to tool results by itself."""
     return _capability(session, "auto_tool_reply_generation")
 
 
@@ -64,7 +64,7 @@ def realtime_error() -> type[RealtimeModelError]:
 
 
 def disconnects(error: RealtimeModelError) -> bool:
-    """Whether what the model was answering is lost with this error: its connection is, or it gives up."""
+    """Whether the current responses are lost with this error: the connection is gone, or the model gives up."""
     from livekit.agents import APIConnectionError, APIError
 
     cause = error.error
@@ -72,7 +72,7 @@ def disconnects(error: RealtimeModelError) -> bool:
 
 
 def on_server_event(activity: AgentActivity, callback: Callable[[Mapping[str, Any]], None]) -> None:
-    """Call ``callback`` with each event of a server that speaks OpenAI's protocol, from the first call of this on."""
+    """Call ``callback`` with each server event of OpenAI's protocol, subscribing once per model session."""
     model_session = activity.realtime_llm_session
     if model_session is not None and model_session not in _heard:
         _heard.add(model_session)
@@ -80,22 +80,22 @@ def on_server_event(activity: AgentActivity, callback: Callable[[Mapping[str, An
 
 
 def server_decides(activity: AgentActivity) -> bool:
-    """Whether the model's server ends the user's turns and answers them, whatever the session hears beside it."""
+    """Whether the model's server ends the user's turns and answers them, whatever the session detects."""
     return bool(getattr(activity, "_rt_turn_detection_enabled", False))
 
 
 def announces_items(activity: AgentActivity) -> bool:
-    """Whether a plugin keeps its server's conversation, and so learns of its items (OpenAI's and its kin)."""
+    """Whether a plugin mirrors its server's conversation and so reports its items (OpenAI's and similar ones)."""
     return hasattr(activity.realtime_llm_session, "_remote_chat_ctx")
 
 
 def hears_the_end(activity: AgentActivity) -> bool:
-    """Whether "the user stopped" is what the server heard: Gemini's plugin says so where an answer is over."""
+    """Whether "the user stopped" is the server's detection; Gemini's plugin instead emits it when an answer is over."""
     return not hasattr(activity.realtime_llm_session, "_in_user_activity")
 
 
 def broke_off(activity: AgentActivity, generation: GenerationCreatedEvent) -> bool | None:
-    """Whether a server never completed a response, by a plugin that keeps when it did (Gemini's); None by others."""
+    """Whether a server never completed a response, if the plugin records completion (Gemini's does); else None."""
     kept: Any = getattr(activity.realtime_llm_session, "_current_generation", None)
     if getattr(kept, "message_ch", None) is not generation.message_stream or not hasattr(kept, "_completed_timestamp"):
         return None
@@ -103,5 +103,5 @@ def broke_off(activity: AgentActivity, generation: GenerationCreatedEvent) -> bo
 
 
 def failure_of(handle: SpeechHandle) -> BaseException | None:
-    """Why a model refused to say anything for a speech that is done."""
+    """Return the reason why a model refused a speech that is done."""
     return handle.exception() if handle.done() else None

@@ -1,4 +1,4 @@
-"""What we ask of LiveKit's rooms and participants: public names, as words that do not change with a number."""
+"""Reads LiveKit's rooms and participants by public names, and turns its enum numbers into stable words."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ if TYPE_CHECKING:
 
 
 def listen(room: rtc.Room, event: str, handler: Callable[..., None]) -> None:
-    """Call ``handler`` at an event of the room, after those that are there."""
+    """Call ``handler`` on an event of the room, after the existing handlers."""
     room.on(cast("Any", event), handler)
 
 
 def ignore(room: rtc.Room, event: str, handler: Callable[..., None]) -> None:
-    """Take back :func:`listen`."""
+    """Undo :func:`listen`."""
     room.off(cast("Any", event), handler)
 
 
 def kind(participant: rtc.Participant) -> str:
-    """``standard``, ``sip``, ``agent`` and so on."""
+    """Return ``standard``, ``sip``, ``agent`` and so on."""
     from livekit import rtc
 
     return rtc.ParticipantKind.Name(participant.kind).removeprefix("PARTICIPANT_KIND_").lower()
 
 
 def disconnect_reason(reason: int | None) -> str | None:
-    """LiveKit's word for why somebody was disconnected, in lower case."""
+    """Return LiveKit's name for the reason of a disconnection, in lower case."""
     from livekit import rtc
 
     return rtc.DisconnectReason.Name(cast("Any", reason)).lower() if reason is not None else None
 
 
 def linked(session: AgentSession[Any] | None) -> rtc.RemoteParticipant | None:
-    """The participant that the session listens to, as far as LiveKit has decided."""
+    """Return the participant that the session listens to, if LiveKit has chosen one."""
     room_io = getattr(session, "_room_io", None)
     return room_io.linked_participant if room_io is not None else None

@@ -1,4 +1,4 @@
-"""LiveKit's own telemetry: its tracer, the provider that its spans go to, and which spans are its."""
+"""LiveKit's own telemetry: its tracer, that tracer's provider, and the identification of its spans."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import livekit_api
 
 
 def cloud_stamp() -> Mapping[str, Any]:
-    """What LiveKit puts on each span of a job that LiveKit Cloud records, and uploads spans by; else nothing."""
+    """Return the attributes by which LiveKit Cloud selects the spans of a recorded job for upload; else empty."""
     state = getattr(livekit_api.job_context(), "_telemetry_state", None)
     attributes = getattr(state, "attributes", None)
     return attributes if isinstance(attributes, Mapping) else {}
@@ -22,14 +22,14 @@ def cloud_stamp() -> Mapping[str, Any]:
 
 @cache
 def native_tracer() -> Any:
-    """LiveKit's own tracer, whose provider can be set."""
+    """Return LiveKit's own tracer, whose provider can be set."""
     from livekit.agents.telemetry import tracer
 
     return tracer
 
 
 def native_provider() -> trace.TracerProvider:
-    """The provider that LiveKit's own spans go to; a proxy stands for OpenTelemetry's global one."""
+    """Return the provider of LiveKit's own spans; a proxy stands for OpenTelemetry's global provider."""
     provider: trace.TracerProvider | None = getattr(native_tracer(), "_tracer_provider", None)
     return provider if provider is not None else trace.get_tracer_provider()
 
@@ -45,7 +45,7 @@ def was_given(provider: trace.TracerProvider) -> bool:
 
 
 def stamps(processor: SpanProcessor, metadata: Mapping[str, Any]) -> bool:
-    """Whether a processor is LiveKit's, for this very metadata."""
+    """Whether a processor is LiveKit's and adds exactly this metadata."""
     if type(processor).__name__ != "_MetadataSpanProcessor":
         return False
     found = getattr(processor, "_provider_metadata", None) or getattr(processor, "_metadata", None)
@@ -59,5 +59,5 @@ def is_native(span: trace.Span) -> bool:
 
 
 def may_be_native(span: trace.Span) -> bool:
-    """The same where a provider's spans do not say who made them: then they may be LiveKit's."""
+    """Whether a span may be LiveKit's: also True if its provider's spans do not name their instrumentation scope."""
     return span.is_recording() and (getattr(span, "instrumentation_scope", None) is None or is_native(span))

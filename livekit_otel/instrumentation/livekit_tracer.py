@@ -1,4 +1,4 @@
-"""The provider that LiveKit's own tracer has: given on the user's behalf, or kept from ours, and given back."""
+"""Sets the provider of LiveKit's own tracer for the user, or keeps it apart from livekit_otel's, and restores it."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from . import livekit_telemetry
 
 logger = logging.getLogger("livekit_otel")
 
-#: providers that LiveKit's tracer was given by us, so that they are ours to take back
+#: providers that livekit_otel set on LiveKit's tracer, and may therefore remove again
 _given: proxies.ByIdentity[trace.TracerProvider, bool] = proxies.ByIdentity()
 _sharing = False
 _warned = False
 
 
 class ElsewhereProvider(trace.ProxyTracerProvider):
-    """OpenTelemetry's global provider, except where that is ours: then one that does nothing.
+    """OpenTelemetry's global provider, unless livekit_otel uses that: then a provider that does nothing.
 
-    It stands in for the global provider that LiveKit's tracer has while nobody has given it another one. LiveKit takes
-    it for what it replaces, a proxy, so that LiveKit Cloud's recording makes a provider of its own.
+    It replaces the global provider that LiveKit's tracer uses by default. LiveKit treats it like the proxy that it
+    replaces, so that LiveKit Cloud's recording creates a provider of its own.
     """
 
     def __init__(self, ours: trace.TracerProvider, before: trace.TracerProvider) -> None:
         super().__init__()
         self.ours = ours
-        #: what LiveKit's tracer had
+        #: the previous provider of LiveKit's tracer
         self.before = before
         self._nothing = trace.NoOpTracerProvider()
 
     def resolved(self) -> trace.TracerProvider:
-        """Where LiveKit's spans go now."""
+        """Return the provider that LiveKit's spans go to now."""
         found = trace.get_tracer_provider()
         return self._nothing if proxies.same(found, self.ours) else found
 
@@ -83,7 +83,7 @@ def share(
     allow_pii: bool | None,
     content: bool,
 ) -> None:
-    """LiveKit's own ``set_tracer_provider``; its processors go beside those that are there, and only once."""
+    """Call LiveKit's own ``set_tracer_provider``; its processors are added to the existing ones, and only once."""
     global _sharing
     from livekit.agents import telemetry
 
@@ -93,13 +93,13 @@ def share(
     theirs = _has(provider) and _by_others(target)
     _sharing = True
     try:
-        # LiveKit adds processors to what is of the SDK's class only, so it gets what a proxy wraps
+        # LiveKit adds processors only to instances of the SDK's class, so it gets the provider that a proxy wraps
         with proxies.keeping_processors(target):
             telemetry.set_tracer_provider(target, metadata=new, allow_pii=allow_pii)
     except Exception as error:
         report("livekit_tracer.share", error)
         if not content:
-            return  # LiveKit's content filter may not be in place: its spans do not go there
+            return  # LiveKit's content filter may be missing: keep its spans from this provider
     finally:
         _sharing = False
     if livekit_telemetry.native_provider() is not provider:
@@ -109,15 +109,15 @@ def share(
 
 
 def given(provider: trace.TracerProvider) -> None:
-    """LiveKit's tracer got a provider; who gave it is not us unless we are at it."""
+    """LiveKit's tracer got a provider: record that livekit_otel does not own it, unless livekit_otel is setting it."""
     if not _sharing:
         _given.discard(proxies.core(provider))
 
 
 def keep_away(provider: trace.TracerProvider) -> None:
-    """LiveKit's spans do not reach ``provider`` by way of the global provider, or because we shared it before.
+    """Keep LiveKit's spans from ``provider`` if they reach it through the global provider or an earlier :func:`share`.
 
-    A provider that LiveKit or the user gave LiveKit's tracer is left alone.
+    A provider that LiveKit or the user set on LiveKit's tracer is left alone.
     """
     tracer = livekit_telemetry.native_tracer()
     before = livekit_telemetry.native_provider()
@@ -134,7 +134,7 @@ def _has(provider: trace.TracerProvider) -> bool:
 
 
 def _by_others(provider: trace.TracerProvider) -> bool:
-    """Whether somebody else than we gave LiveKit's tracer this provider."""
+    """Whether LiveKit or the user, not livekit_otel, set this provider on LiveKit's tracer."""
     target = proxies.core(provider)
     return livekit_telemetry.was_given(target) and not _given.get(target)
 
@@ -144,34 +144,34 @@ def _is_global(provider: trace.TracerProvider) -> bool:
 
 
 def reaches(provider: trace.TracerProvider) -> bool:
-    """Whether LiveKit's own spans go to this provider, and record there."""
+    """Whether LiveKit's own spans go to this provider, and are recorded there."""
     return _has(provider) and proxies.records(provider)
 
 
 @contain("livekit_tracer.warn")
 def warn_if_shared(provider: trace.TracerProvider, *, redacts: bool) -> None:
-    """At the start of a session that was to be traced without LiveKit's own spans: they arrive all the same."""
+    """Warn at the start of a session if LiveKit's own spans reach the provider against the options."""
     global _warned
     if _warned or not reaches(provider):
         return
     _warned = True
     if redacts:
         logger.warning(
-            "livekit_otel: LiveKit's tracer was given the same provider (by LiveKit's set_tracer_provider) after "
-            "redact was set: LiveKit's own spans reach it with all that is said, and redact does not reach them. Leave "
-            "out that call, or give livekit_otel another provider"
+            "livekit_otel: LiveKit's tracer was set to the same provider (by LiveKit's set_tracer_provider) after "
+            "redact was set: LiveKit's own spans reach it with all their content, and redact does not apply to them. "
+            "Remove that call, or pass another provider to livekit_otel"
         )
         return
     logger.warning(
-        "livekit_otel: native_spans=False has no effect: LiveKit's tracer was given the same provider (by LiveKit's "
+        "livekit_otel: native_spans=False has no effect: LiveKit's tracer uses the same provider (set by LiveKit's "
         "set_tracer_provider), so LiveKit's own spans reach it, carry the token usage, and your own spans nest below "
-        "them. Leave out that call, or give livekit_otel another provider"
+        "them. Remove that call, or pass another provider to livekit_otel"
     )
 
 
 class _OutsideTracer(trace.Tracer):
-    """LiveKit's tracer on a provider that is not ours, given while sessions run: their tasks have spans of ours in
-    their contexts, below which LiveKit's would have a parent that is never sent there."""
+    """LiveKit's tracer on a provider that livekit_otel does not use, set while sessions are running. The contexts of
+    their tasks hold livekit_otel's spans, which this provider never gets; LiveKit's spans must not be below them."""
 
     def __init__(self, tracer: trace.Tracer, without_ours: Callable[[Context | None], Context]) -> None:
         self.tracer = tracer
@@ -212,14 +212,14 @@ class _OutsideTracer(trace.Tracer):
 
 
 def go_outside(without_ours: Callable[[Context | None], Context]) -> None:
-    """LiveKit's spans from now on are begun in the contexts that they would have without ours."""
+    """Start LiveKit's spans from now on in the contexts that they would have without livekit_otel's spans."""
     tracer = livekit_telemetry.native_tracer()
     if isinstance(getattr(tracer, "_tracer", None), trace.Tracer):
         tracer._tracer = _OutsideTracer(tracer._tracer, without_ours)
 
 
 def restore() -> None:
-    """LiveKit's tracer as it was; a provider that somebody gave it since stays."""
+    """Restore LiveKit's tracer; a provider that somebody has set since then stays."""
     with contained("livekit_tracer.restore"):
         tracer = livekit_telemetry.native_tracer()
         now = livekit_telemetry.native_provider()

@@ -24,7 +24,7 @@ _MAX_TEXT = 200_000
 
 
 class Call(NamedTuple):
-    """A function call that a model asks for."""
+    """A function call requested by a model."""
 
     call_id: str
     name: str
@@ -43,12 +43,12 @@ class _Texts:
         return self._redaction.text(text, kind) if whole else self._redaction.cut_off(text, kind)
 
     def call(self, call: Call) -> dict[str, Any]:
-        """A tool call as a part of a message."""
+        """Return a tool call as a part of a message."""
         name, arguments = self.text(call.name, kinds.OTHER), self.text(call.arguments, kinds.TOOL_ARGUMENTS)
         return {"type": "tool_call", "id": call.call_id, "name": name, "arguments": arguments}
 
     def message(self, item: Any, *, whole: bool = True) -> dict[str, Any] | None:
-        """One conversation item in the shape of the GenAI conventions; None for what is no message."""
+        """Return a conversation item in the shape of the GenAI conventions; None if it is no message."""
         if item.type == "message":
             kind, whole = kinds.of_role(item.role), whole and not item.interrupted
             parts = [
@@ -76,14 +76,14 @@ def dump(value: Any) -> str:
 
 
 class Input:
-    """What a request gives to the model, as far as it is recorded. ``instructions``: None where they are not."""
+    """The recorded part of a request's input. ``instructions`` is None if they are not recorded."""
 
     def __init__(self, instructions: list[str] | None, items: list[Any]) -> None:
         self._instructions = instructions
         self._items = items
 
     def attributes(self, redaction: Redaction | None, *, whole: bool = True) -> dict[str, AttributeValue]:
-        """GenAI attributes. ``whole``: what the user says at the end does not break off."""
+        """Return GenAI attributes. ``whole``: the user's last message is complete."""
         texts = _Texts(redaction)
         out: dict[str, AttributeValue] = {}
         if self._instructions:
@@ -98,17 +98,17 @@ class Input:
 
 
 class InputDelta:
-    """Remembers where the last request's conversation ended, in a few ids: nothing here grows with the call."""
+    """Remembers the end of the last request's conversation by a few ids, so its size does not grow with the call."""
 
     def __init__(self) -> None:
         self._tail: tuple[str, ...] = ()
         self._instructions: int | None = None
 
     def select(self, chat_ctx: ChatContext, mode: str) -> Input:
-        """What is recorded of a request: ``delta``, ``full`` or ``none``."""
+        """Select what is recorded of a request, by ``mode``: ``delta``, ``full`` or ``none``."""
         if mode == "none":
             return Input(None, [])
-        # instructions come first; the rest is not looked at one by one, since it grows with the call
+        # instructions come first; the rest is not searched item by item, since it grows with the call
         system: list[Any] = []
         items: list[Any] = []
         for item in chat_ctx.items[:_HEAD]:
@@ -130,7 +130,7 @@ class InputDelta:
 
 
 class Answer:
-    """Collects what a request's stream delivers, for its span."""
+    """Collects the output of a request's stream for its span."""
 
     def __init__(self, clock: SessionClock) -> None:
         self._clock = clock
@@ -141,7 +141,7 @@ class Answer:
         self._first_ns: int | None = None
 
     def chunk(self, chunk: Any) -> None:
-        """Called for each chunk; must stay cheap."""
+        """Record a chunk. Called for each chunk, so it must be cheap."""
         if getattr(chunk, "usage", None) is not None:
             self.usage = chunk.usage
         delta = getattr(chunk, "delta", None)
@@ -157,7 +157,7 @@ class Answer:
                 self._calls += [Call(call.call_id, call.name, call.arguments) for call in delta.tool_calls or ()]
 
     def attributes(self, start_ns: int, scope: SessionScope, *, whole: bool) -> dict[str, AttributeValue]:
-        """``whole``: all of the stream arrived."""
+        """Return attributes of the output. ``whole``: the complete stream arrived."""
         out: dict[str, AttributeValue] = {}
         if self._first_ns is None:
             return out

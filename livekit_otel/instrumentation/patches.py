@@ -1,4 +1,4 @@
-"""The one table of what is wrapped; it drives both ``instrument()`` and ``uninstrument()``."""
+"""The single table of wrapped functions; ``instrument()`` and ``uninstrument()`` both use it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger("livekit_otel")
 
 @dataclass(frozen=True)
 class Patch:
-    """``wrapper`` goes around ``cls.name`` of ``module``; ``cls`` may be a module that it has, too."""
+    """Wraps ``cls.name`` of ``module`` with ``wrapper``; ``cls`` may also be a module that ``module`` imports."""
 
     module: str
     cls: str
@@ -92,7 +92,7 @@ PATCHES: tuple[Patch, ...] = (
 
 @dataclass
 class Applied:
-    """A patch in place: enough to restore the very object that was there."""
+    """An applied patch, with the original object to restore."""
 
     owner: type
     name: str
@@ -108,14 +108,14 @@ class Applied:
 
 
 def apply(patches: tuple[Patch, ...] = PATCHES) -> list[Applied]:
-    """Put every wrapper in place. A name that this LiveKit lacks is logged and left out: its stage is missing."""
+    """Apply every patch. A name that this version of LiveKit lacks is logged and skipped."""
     applied: list[Applied] = []
     for patch in patches:
         owner = getattr(importlib.import_module(patch.module), patch.cls, None)
         original = vars(owner).get(patch.name) if owner is not None else None
         if owner is None or original is None:
             logger.warning(
-                "livekit_otel: %s.%s.%s is not in this livekit-agents; what it told will be missing from the trace",
+                "livekit_otel: livekit-agents has no %s.%s.%s; its data will be missing from the trace",
                 patch.module,
                 patch.cls,
                 patch.name,
@@ -129,7 +129,7 @@ def apply(patches: tuple[Patch, ...] = PATCHES) -> list[Applied]:
 
 
 def restore(applied: list[Applied]) -> None:
-    """Put the originals back where nobody wrapped on top of us; elsewhere our wrapper steps aside."""
+    """Restore the originals, unless someone else has wrapped the wrapper, which then only delegates."""
     for one in reversed(applied):
         one.active = False
         if vars(one.owner).get(one.name) is one.wrapper:

@@ -1,4 +1,4 @@
-"""Finds the state of a session: by the session, or from inside code that works for it."""
+"""Finds the state of a session, by the session or from the current task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .session import SessionState
 
 _states: weakref.WeakKeyDictionary[Any, SessionState] = weakref.WeakKeyDictionary()
-#: tasks that start() and update_agent() create inherit it
+#: tasks that start() and update_agent() create inherit the value
 _session: contextvars.ContextVar[weakref.ref[Any] | None] = contextvars.ContextVar("livekit_otel_session", default=None)
 
 
@@ -26,12 +26,12 @@ def put(session: AgentSession[Any], state: SessionState) -> None:
 
 
 def of(session: AgentSession[Any]) -> SessionState | None:
-    """The state of a session that is traced, open or closed."""
+    """Return the state of a traced session, open or closed."""
     return _states.get(session)
 
 
 def traced(session: AgentSession[Any]) -> SessionState | None:
-    """The state of a session whose spans are recorded, open or closed."""
+    """Return the state of a session whose spans are recorded, open or closed."""
     state = _states.get(session)
     return state if state is not None and state.recording else None
 
@@ -41,7 +41,7 @@ def all_states() -> list[SessionState]:
 
 
 def running_on(provider: trace.TracerProvider) -> int:
-    """How many sessions are traced to this provider now."""
+    """Return how many sessions are currently traced to this provider."""
     return sum(
         state.recording and not state.closed and proxies.same(state.scope.layers.provider, provider)
         for state in all_states()
@@ -49,12 +49,12 @@ def running_on(provider: trace.TracerProvider) -> int:
 
 
 def forget_all() -> None:
-    """Sessions that run go on untraced, also when the instrumentation is switched on again."""
+    """Forget all sessions: those that are running continue untraced, even if instrumentation is activated again."""
     _states.clear()
 
 
 def enter(session: AgentSession[Any]) -> contextvars.Token[weakref.ref[Any] | None]:
-    """Tasks created from here on work for this session unless LiveKit says otherwise."""
+    """Make tasks created from here on work for this session, unless LiveKit's context names another."""
     return _session.set(weakref.ref(session))
 
 
@@ -63,7 +63,7 @@ def leave(token: contextvars.Token[weakref.ref[Any] | None]) -> None:
 
 
 def current() -> SessionState | None:
-    """The state of the session that the current task works for."""
+    """Return the state of the session that the current task works for."""
     session = livekit_api.activity_session()
     if session is None:
         reference = _session.get()

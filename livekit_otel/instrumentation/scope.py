@@ -1,4 +1,4 @@
-"""What every tracker of a session shares: its spans, its clock, and what may be recorded."""
+"""State that all trackers of a session share: its spans, its clock, and whether content may be recorded."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ __all__ = ["SessionScope"]
 
 
 class SessionScope:
-    """One session, as its trackers see it. Owns the stages that belong to no turn.
+    """A session as its trackers see it. Owns the stages that belong to no turn.
 
     Attributes:
-        spans: makes the session's spans.
+        spans: creates the session's spans.
         span: the session's own span.
-        clock: the session's time.
-        layers: which layer records where, asked at each stage.
-        options: what the user asked for.
+        clock: the session's clock.
+        layers: determines which layer records where; queried at each stage.
+        options: the user's options.
         content: whether content may be recorded.
-        redaction: the user's ``redact``, which content is put through first; None where there is none, or no content.
-        agent_name: id of the agent in charge.
-        closing: the session is being closed: what is cut off now was not interrupted by anybody.
+        redaction: the user's ``redact``, applied to content before it is recorded; None without one, or if content is
+            not recorded.
+        agent_name: id of the active agent.
+        closing: whether the session is being closed: speech cut off from then on does not count as interrupted.
         close_called_ns: when closing began.
     """
 
@@ -69,7 +70,7 @@ class SessionScope:
 
     @property
     def session(self) -> AgentSession[Any] | None:
-        """The session, unless it is gone."""
+        """The session, or None if it has been garbage-collected."""
         return self._session()
 
     @property
@@ -78,7 +79,7 @@ class SessionScope:
 
     @property
     def whose(self) -> Attributes:
-        """A stage without a turn says of none."""
+        """The attributes of a turn on its stages: empty, because these stages belong to no turn."""
         return {}
 
     @property
@@ -86,41 +87,41 @@ class SessionScope:
         return self.span.otel.is_recording()
 
     def stage_ended(self, span: PipelineSpan) -> None:
-        """A stage without a turn has ended: nothing waits for it."""
+        """A stage without a turn has ended: there is nothing to update."""
 
     def now_ns(self) -> int:
         return self.clock.now_ns()
 
     @property
     def realtime(self) -> bool:
-        """Whether the agent in charge uses a speech-to-speech model."""
+        """Whether the active agent uses a speech-to-speech model."""
         session = self._session()
         return session is not None and livekit_realtime.is_realtime(session)
 
     def redacted(self, text: str, kind: str, *, whole: bool = True) -> str:
-        """A text of content as it may be recorded: to be cut only afterwards. ``whole``: it does not break off."""
+        """Return a text of content as it may be recorded. Truncate it only afterwards. ``whole``: it is complete."""
         if self.redaction is None:
             return text
         return self.redaction.text(text, kind) if whole else self.redaction.cut_off(text, kind)
 
     def user_said(self, text: str) -> None:
-        """Words of the user, before they are recorded anywhere, in the order in which they are said."""
+        """Pass the user's words to the redaction, in the order spoken, before they are recorded anywhere."""
         if self.redaction is not None:
             self.redaction.said(text)
 
     def message_of(self, error: BaseException | None) -> str:
-        """The message of an error as it may be recorded; empty where it may not."""
+        """Return the error's message as it may be recorded; empty if content is not recorded."""
         if self.content and error is not None:
             with contained("error.message"):
                 return self.redacted(str(error), kinds.ERROR)
         return ""
 
     def soon(self, callback: Callable[[], None]) -> None:
-        """Run ``callback`` after what LiveKit has scheduled by now; never where the loop is over, as its process is."""
+        """Run ``callback`` after the callbacks that LiveKit has already scheduled; never if the loop is closed."""
         if not self._loop.is_closed():
             self._loop.call_soon(contain("scope.soon")(callback))
 
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Run ``callback`` after so many seconds; never where the loop is over."""
+        """Run ``callback`` after ``seconds``; never if the loop is closed."""
         if not self._loop.is_closed():
             self._loop.call_later(seconds, contain("scope.later")(callback))

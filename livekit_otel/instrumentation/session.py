@@ -1,4 +1,4 @@
-"""One traced session: its scope, its journal, its trackers, and how it begins."""
+"""One traced session: its scope, journal and trackers, and how it begins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["SessionState"]
 
 
 class SessionState:
-    """Everything that is known of one session while it runs. Holds the session weakly."""
+    """The state of one running session. Holds a weak reference to the session."""
 
     def __init__(
         self,
@@ -49,17 +49,21 @@ class SessionState:
         *,
         joins: bool = False,
     ) -> None:
-        """``processor``: shown every span, where the provider itself takes none. ``joins``: ``start()`` connects to the
-        room."""
+        """Create the scope, the journal and the trackers, and start the session's span.
+
+        Args:
+            processor: receives every span if the provider does not accept span processors.
+            joins: whether ``start()`` connects to the room.
+        """
         self._announced = False
         self.session_id = uuid.uuid4().hex
         self.job = livekit_api.job_context()
         self.closed = False
-        #: session.end said that LiveKit makes a report
+        #: session.end has announced that LiveKit makes a report
         self.report_follows = False
-        #: the process ends: its events were counted, and none is recorded any more
+        #: the process is ending: session.end has been written, so later events are not recorded
         self.over = False
-        #: everything of the session has ended (set once)
+        #: set once, when all spans of the session have ended
         self.finished = asyncio.Event()
         self.close_reason: str | None = None
 
@@ -86,7 +90,7 @@ class SessionState:
         self.events = SessionEvents(self.scope, self.trackers, tool_names)
 
     def on_event(self, event: Any, session: AgentSession[Any]) -> None:
-        """One event of the session, before its handlers see it."""
+        """Record one event of the session before its handlers receive it."""
         if self.over:
             return
         self.announce(session)
@@ -97,8 +101,10 @@ class SessionState:
         self.journal.keep_up(at_once=self.closed)
 
     def announce(self, session: AgentSession[Any]) -> None:
-        """session.start is ready as soon as LiveKit has settled the options, and goes out a moment later, with what
-        happens until then: a crash leaves an identity."""
+        """Prepare session.start once LiveKit has settled the options.
+
+        It is sent a moment later, together with the records made until then, so that a session that crashes can still
+        be identified."""
         if self._announced or not self.scope.spans.settled:
             return
         self._announced = True
@@ -119,13 +125,13 @@ class SessionState:
                 attributes[attr.SESSION_ROOM] = clip(scope.redacted(head["room"], kinds.OTHER))
             attributes.update(self._about_job())
         if scope.layers.native_shared and (stamp := livekit_telemetry.cloud_stamp()):
-            # recording begins when this span has begun: without its mark Cloud would not get the parent of LiveKit's
+            # LiveKit begins to record after this span began: without the mark, Cloud would lack its spans' parent
             scope.span.set(stamp)
         attributes |= self.startup.so_far(scope.now_ns())
         self.journal.starts(scope.now_ns(), attributes)
 
     def _about_job(self) -> Attributes:
-        """Where the job came from; its metadata goes on the session's span, too."""
+        """Return where the job came from; also set the job's metadata on the session's span."""
         if self.job is None:
             return {}
         metadata = livekit_job.dispatch(self.job)[1]
@@ -137,7 +143,7 @@ class SessionState:
 
     @contain("session.settle")
     def settle(self) -> None:
-        """The room is connected, or start() is over without: now the user is asked for the session's attributes."""
+        """Ask the user for the session's attributes: the room is connected, or start() returned without connecting."""
         scope = self.scope
         session = scope.session
         if scope.spans.settled:
@@ -151,7 +157,7 @@ class SessionState:
         self.announce(session)
 
     def connected(self) -> None:
-        """The session's job is connected to its room."""
+        """The session's job has connected to its room."""
         self.settle()
         self.trackers.room.connected()
 
@@ -167,7 +173,7 @@ class SessionState:
         self.trackers.playback.watch(session.output.audio)
 
     def close_called(self, *, drain: bool, running: bool) -> None:
-        """The session is being closed. ``drain``: what it was about to say is still said."""
+        """The session is being closed. ``drain``: speech that is already queued still plays."""
         scope = self.scope
         if scope.close_called_ns is None:
             scope.close_called_ns = scope.now_ns()

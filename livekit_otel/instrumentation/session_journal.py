@@ -1,4 +1,4 @@
-"""Carries a session's journal out: on session.start and spans that end anyway, else on checkpoints."""
+"""Sends a session's journal: on session.start, on other spans as they end, or on checkpoints."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["SessionJournal"]
 
 
 class SessionJournal:
-    """The journal of one session, and the timer that keeps it from waiting too long."""
+    """The journal of one session, and the timer that limits how long its data waits."""
 
     def __init__(self, scope: SessionScope, *, is_tool: Callable[[str], bool]) -> None:
         self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        #: when what is pending has to be out, in the loop's time
+        #: when the pending data must be sent, in the loop's time
         self._due: float | None = None
-        #: when session.start was, and what it says, until it is sent
+        #: time and attributes of session.start until it is sent
         self._start: tuple[int, Attributes] | None = None
         value_length = scope.spans.budget.value_length
         self.writer = JournalWriter(
@@ -37,7 +37,7 @@ class SessionJournal:
         scope.spans.journal = self.take
 
     def event(self, event: Any, history: ChatContext) -> None:
-        """Record an emitted event, and what it brought into the history."""
+        """Record an emitted event and the history items that it added."""
         wait: float | None = SAID_SECONDS
         with contained("journal.event"):
             wait = self.recorder.event(event, history)
@@ -45,7 +45,7 @@ class SessionJournal:
             self._wait(wait)
 
     def starts(self, at_ns: int, attributes: Attributes) -> None:
-        """session.start is ready: it goes out when the session has started, or with the first span or timer."""
+        """Prepare session.start: it is sent when the session has started, or with the first span or timer."""
         self._start = at_ns, attributes
         self._wait(SAID_SECONDS)
 
@@ -59,9 +59,9 @@ class SessionJournal:
         self._due = due if self._due is None else min(self._due, due)
 
     def keep_up(self, *, at_once: bool) -> None:
-        """Let what was recorded go out: now if that is asked for or there is much of it, else when it has to."""
+        """Send recorded data: now if ``at_once`` or if there is much of it, otherwise when it is due."""
         if not self._scope.spans.settled:
-            return  # what is recorded goes out when it is known whose it is
+            return  # data is sent once the session's identity is settled
         if self.writer.full or at_once:
             self.checkpoint()
         elif self._due is not None and (self._timer is None or self._due < self._timer.when()):
@@ -69,7 +69,7 @@ class SessionJournal:
             self._timer = self._loop.call_at(self._due, self._on_timer)
 
     def take(self, pieces: int = attr.MAX_JOURNAL_PIECES) -> Attributes:
-        """The pending journal for the span at hand; what is more than ``pieces`` goes out on checkpoints at once."""
+        """Take the pending journal for the current span; data beyond ``pieces`` is sent on checkpoints at once."""
         if self._start is not None:
             self._send_start()
         return self._take(pieces)
@@ -95,12 +95,12 @@ class SessionJournal:
         return first
 
     def _pieces(self) -> int:
-        """How many a checkpoint carries."""
+        """Return how many pieces a checkpoint carries."""
         return max(1, self._scope.spans.pieces(attr.KIND_SESSION_CHECKPOINT))
 
     @contain("journal.checkpoint")
     def checkpoint(self) -> None:
-        """Send what is pending: on session.start, where that is still to come."""
+        """Send the pending data: on session.start if that has not been sent, else on a checkpoint."""
         if self._start is not None:
             self._send_start()
         elif self.writer.pending:

@@ -1,4 +1,4 @@
-"""One span of the pipeline layer: opened once, ended once, whatever happens in between."""
+"""One span of the pipeline layer: started once and ended exactly once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["PipelineSpan", "SpanOwner"]
 
 
 class SpanOwner(Protocol):
-    """What a stage belongs to: a turn, or the session."""
+    """The owner of a stage: a turn or the session."""
 
     @property
     def context(self) -> otel_context.Context:
@@ -33,14 +33,14 @@ class SpanOwner(Protocol):
 
     @property
     def whose(self) -> Attributes:
-        """What its stages say of it: the turn's index and the agent of the turn; nothing outside of turns."""
+        """Attributes of the owner for its stages: the turn's index and agent; empty outside of turns."""
 
     def stage_ended(self, span: PipelineSpan) -> None:
-        """A stage of it has ended."""
+        """A stage of this owner has ended."""
 
 
 class PipelineSpan:
-    """A span of the pipeline layer with the times that it will be given, in unix nanoseconds."""
+    """A span of the pipeline layer, with explicit start and end times in unix nanoseconds."""
 
     __slots__ = (
         "_budget", "_context", "_journal", "_known", "end_ns", "ended", "kind", "otel", "outcome", "owner", "start_ns",
@@ -57,7 +57,7 @@ class PipelineSpan:
         budget: Budget | None = None,
         known: Attributes | None = None,
     ) -> None:
-        """``known``: what has to survive of its attributes where the budget is tight."""
+        """``known``: the attributes that must survive a tight attribute limit."""
         self._budget, self._known = budget or Budget({}), known
         self.kind = kind
         self.owner = owner
@@ -68,12 +68,12 @@ class PipelineSpan:
         self.outcome = attr.OUTCOME_COMPLETED
         self.ended = False
         self._context: otel_context.Context | None = None
-        #: takes it instead of the SDK, as long as it is not known what users say on every span of its session
+        #: receives the ended span instead of the SDK until the session's identity is settled
         self.withheld: Callable[[PipelineSpan], None] | None = None
 
     @property
     def context(self) -> otel_context.Context:
-        """For spans below this one. Made when it is first asked for: most stages have none."""
+        """The parent context for spans below this one. Created on first use, since most stages have no children."""
         if self._context is None:
             self._context = trace.set_span_in_context(self.otel, otel_context.Context())
         return self._context
@@ -83,11 +83,11 @@ class PipelineSpan:
         self._budget.keep(self.otel, self._known, attributes)
 
     def kept(self, last: Mapping[str, AttributeValue]) -> None:
-        """Its identity, and ``last``, are there, also where processors set more than there is room for."""
+        """Restore the identity and ``last`` if other processors' attributes have displaced them."""
         self._budget.keep(self.otel, self._known, last)
 
     def fail(self, error: BaseException | None, *, message: str = "", error_type: str | None = None) -> None:
-        """Status ERROR; ``message`` may quote people, so it is content and never the status description."""
+        """Set status ERROR. ``message`` may quote people, so it is content and never the status description."""
         self.outcome = attr.OUTCOME_ERROR
         self.otel.set_status(trace.StatusCode.ERROR)
         name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
@@ -96,7 +96,7 @@ class PipelineSpan:
             self.otel.set_attribute(attr.ERROR_MESSAGE, clip(message))
 
     def move_to(self, owner: SpanOwner) -> None:
-        """Put the open span below another owner: some stages run before anyone knows whose they are."""
+        """Move the open span below another owner: some stages run before their turn is known."""
         if self.ended or self.owner is owner:
             return
         self.owner = owner
@@ -105,7 +105,7 @@ class PipelineSpan:
             span._parent = owner.span.otel.get_span_context()
 
     def make_root(self) -> None:
-        """Take the parent away, not the trace: the parent is on a provider that this span is not sent to."""
+        """Remove the parent but stay in the trace: the parent belongs to a provider that does not get this span."""
         span = proxies.innermost_span(self.otel)
         if hasattr(span, "_parent"):
             span._parent = None
@@ -117,9 +117,9 @@ class PipelineSpan:
         attributes: Mapping[str, AttributeValue] | None = None,
         ending: Callable[[PipelineSpan], None] | None = None,
     ) -> None:
-        """End the span, with last attributes; a second call does nothing. The end is never before the start.
+        """End the span with its last attributes; a second call does nothing. The end is never before the start.
 
-        ``ending`` may add attributes to those, while the span is still live.
+        ``ending`` may set further attributes while the span still records.
         """
         if self.ended:
             return

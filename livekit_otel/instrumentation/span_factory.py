@@ -1,4 +1,4 @@
-"""Makes the spans of a session: what every one says of it, and what a kind of span has."""
+"""Creates the spans of a session, with the attributes common to all spans and to all spans of a kind."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _CHAINS = attr.ROOM_KINDS | {
     attr.KIND_PLAYBACK,
     attr.KIND_INTERRUPTION,
 }
-#: Spans that carry journal data when they end, which saves half of the checkpoints. Those that people filter out, to
-#: see less and to pay less (VAD, playback, interruptions), do not.
+#: Spans that carry journal data when they end, which saves half of the checkpoints. Kinds that users often filter out
+#: to reduce noise and cost (VAD, playback, interruptions) carry none.
 _CARRIERS = frozenset(
     {attr.KIND_TURN, attr.KIND_STT, attr.KIND_EOU, attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL}
 )
-#: spans that may begin before the room is connected
+#: number of spans that may begin before the room is connected
 _MAX_EARLY = 100
 
 
 class SpanFactory:
-    """Makes the spans of one session: every one carries the identity attributes, and is counted."""
+    """Creates and counts the spans of one session; each carries the identity attributes."""
 
     def __init__(
         self, tracer: trace.Tracer, identity: Mapping[str, AttributeValue], limits: Limits = NO_LIMITS
@@ -52,26 +52,26 @@ class SpanFactory:
         self._identity = dict(identity)
         self.budget = Budget(identity, limits)
         self._common: dict[str, Attributes] = {}
-        #: when the session began: a plugin's durations may reach back further
+        #: when the session began; a duration that a plugin reports may reach back further
         self._begun_ns = 0
-        #: gives what is pending of the session's journal, for a span that ends and can carry so many pieces
+        #: takes pending journal data for a span that ends; its argument is the number of pieces that fit
         self.journal: Callable[[int], Attributes] | None = None
         self.count = 0
-        #: spans that began before the identity was settled; None where it is
+        #: spans that began before the identity was settled; None once it is settled
         self._early: list[PipelineSpan] | None = None
         self._ended_early: list[PipelineSpan] = []
 
     @property
     def settled(self) -> bool:
-        """Whether the identity is known: what users say of the session may wait for its room."""
+        """Whether the identity is known: the user's session attributes may have to wait for the room."""
         return self._early is None
 
     def unsettled(self) -> None:
-        """The identity will be given by :meth:`settle`, soon; spans that end before that are withheld until then."""
+        """Mark the identity as pending: :meth:`settle` provides it, and spans that end before then are withheld."""
         self._early = []
 
     def settle(self, identity: Mapping[str, AttributeValue] | None = None) -> None:
-        """The session's identity from here on, also on spans that began before; None: it stays as it was."""
+        """Set the session's identity, also on spans that have already begun; None leaves it unchanged."""
         early, self._early = self._early or [], None
         added = {name: one for name, one in (identity or {}).items() if self._identity.get(name) != one}
         if added:
@@ -93,7 +93,7 @@ class SpanFactory:
         start_ns: int,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> PipelineSpan:
-        """Start a span of ``kind`` below ``owner``'s, at ``start_ns``: in the past maybe, but in the session."""
+        """Start a span of ``kind`` below ``owner``'s span at ``start_ns``, but not before the session began."""
         return self._start(kind, owner.context, owner, max(start_ns, self._begun_ns), attributes)
 
     def root(
@@ -104,7 +104,7 @@ class SpanFactory:
         attributes: Mapping[str, AttributeValue] | None = None,
         links: Sequence[trace.Link] = (),
     ) -> PipelineSpan:
-        """Start the session's own span, below whatever span ``parent`` holds."""
+        """Start the session's own span below the span in ``parent``, if there is one."""
         self._begun_ns = start_ns
         return self._start(kind, parent, None, start_ns, attributes, links)
 
@@ -115,13 +115,13 @@ class SpanFactory:
         at_ns: int,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> None:
-        """A span of zero length, ended at once."""
+        """Record a span of zero length."""
         span = self.start(kind, owner, at_ns, attributes)
         span.kept(attributes or {})
         span.otel.end(end_time=at_ns)
 
     def pieces(self, kind: str, others: int = 0) -> int:
-        """How many journal pieces a span of ``kind`` can carry beside ``others`` attributes of its own."""
+        """Return how many journal pieces a span of ``kind`` can carry besides ``others`` attributes of its own."""
         return self.budget.pieces(len(self._common.get(kind) or self._common_to(kind)) + others)
 
     def _start(
@@ -147,14 +147,14 @@ class SpanFactory:
         return span
 
     def withhold_content(self, session: PipelineSpan) -> None:
-        """No content on spans from here on; what the open session span had from the user is emptied."""
+        """Put no content on spans from here on, and empty the user's content attributes on the session span."""
         for name in [name for name in self._identity if attr.is_content(name)]:
             del self._identity[name]
             session.set({name: ""})
         self._common.clear()
 
     def _common_to(self, kind: str) -> Attributes:
-        """What every span of a kind has."""
+        """Return the attributes that all spans of a kind share."""
         common: Attributes = {attr.KIND: kind, attr.SCHEMA: attr.SCHEMA_VERSION}
         common.update(self.budget.identity(kind, self._identity))
         if operation := OPERATIONS.get(kind):

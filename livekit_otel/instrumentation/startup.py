@@ -1,4 +1,4 @@
-"""From dispatch to the first audio: the moments of a job and of its session, and the stages between them."""
+"""The start-up from dispatch to first audio: the times of a job and its session, and the stages between them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Startup", "connecting", "entered"]
 
 
 class _Job:
-    """When a job's entrypoint was entered, and when it connected to its room; unix nanoseconds."""
+    """When a job's entrypoint was called, and when the job connected to its room; unix nanoseconds."""
 
     def __init__(self) -> None:
         self.entered_ns: int | None = None
@@ -41,7 +41,7 @@ def entered(job: JobContext) -> None:
 
 
 def connecting(job: JobContext, *, done: bool) -> None:
-    """``connect()`` is called, or (``done``) has connected; only the first one connects."""
+    """``connect()`` was called or, with ``done``, has connected; only the first call connects."""
     known = _of(job)
     if not done and known.connect_ns is None:
         known.connect_ns = now_ns()
@@ -50,14 +50,14 @@ def connecting(job: JobContext, *, done: bool) -> None:
 
 
 class Startup:
-    """How one session came to its first word. A stage whose moment is unknown is part of the one after it."""
+    """One session's start-up. A stage whose time is unknown is included in the next one."""
 
     def __init__(self, job: JobContext | None, clock: SessionClock) -> None:
         self._clock = clock
         self._job = _jobs.get(job) if job is not None else None
         self._started_ns: int | None = None
         self._done = False
-        #: stage -> when it ended, in order; the first one is where the count begins
+        #: stage -> its end, in order; the first entry is where the count begins
         self._moments: dict[str, int] = {}
         for stage, at in livekit_job.dispatch_times(job).items():
             self._add(stage, clock.at_ns(at))
@@ -66,7 +66,7 @@ class Startup:
         self._moments["setup"] = clock.started_ns
 
     def _add(self, stage: str, at_ns: int) -> None:
-        """A moment out of order is of another clock, or of an earlier job: it is unknown."""
+        """Add a time. One that is out of order comes from another clock or an earlier job, and counts as unknown."""
         if max(self._moments.values(), default=0) <= at_ns <= self._clock.started_ns:
             self._moments[stage] = at_ns
 
@@ -75,7 +75,7 @@ class Startup:
         self._started_ns = at_ns
 
     def so_far(self, until_ns: int, *, heard: bool = False) -> dict[str, AttributeValue]:
-        """Attributes of the stages that are over at ``until_ns``. ``heard``: the first audio is."""
+        """Return attributes of the stages that are over at ``until_ns``. ``heard``: so is the first audio."""
         moments = dict(self._moments)
         if self._started_ns is not None or heard:
             moments["session"] = min(until_ns, self._started_ns or until_ns)
@@ -97,19 +97,19 @@ class Startup:
         return out
 
     def _room(self, until_ns: int) -> tuple[int, int] | None:
-        """When the job connected to its room, which may be inside ``start()``."""
+        """Return when the job began and finished connecting to its room, which may be inside ``start()``."""
         if self._job is None or self._job.connect_ns is None or self._job.connected_ns is None:
             return None
         begin, end = (self._clock.at_ns(at / 1e9) for at in (self._job.connect_ns, self._job.connected_ns))
         return (begin, min(end, until_ns)) if begin < until_ns else None
 
     def first_audio(self, scope: SessionScope, at_ns: int, *, user_first: bool) -> None:
-        """The agent is heard. ``user_first``: in answer to the user."""
+        """The agent is heard for the first time. ``user_first``: in answer to the user."""
         if not self._done:
             self._end(scope, at_ns, {**self.so_far(at_ns, heard=True), attr.STARTUP_USER_FIRST: user_first})
 
     def closed(self, scope: SessionScope, at_ns: int) -> None:
-        """The session is over, and nothing was heard."""
+        """The session is over; without any audio, the start-up ends here."""
         if not self._done:
             self._end(scope, at_ns, self.so_far(at_ns))
 

@@ -1,4 +1,4 @@
-"""LiveKit's tags, outcome and judges' verdicts of a job (``JobContext.tagger``), as they are when a session ends."""
+"""A job's tags, outcome and judges' verdicts from LiveKit (``JobContext.tagger``), as of the end of a session."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["tagger_attributes", "tagger_state"]
 
 
 def tagger_state(job: JobContext | None) -> dict[str, Any] | None:
-    """All that the job's tagger holds; None where there is no job, or nothing was tagged.
+    """Return the complete state of the job's tagger; None without a job, or if nothing was tagged.
 
-    A tag's metadata and time have no public name; without them the tags are there all the same.
+    A tag's metadata and time have no public name; if they are gone, the tags are still recorded.
     """
     if job is None:
         return None
@@ -43,7 +43,7 @@ def tagger_state(job: JobContext | None) -> dict[str, Any] | None:
 
 
 def tagger_attributes(scope: SessionScope, job: JobContext | None) -> Attributes:
-    """The same as far as it fits attributes: the outcome; its reason and the tags where content may be recorded."""
+    """Return the attributes: the outcome and, if content may be recorded, its reason and as many tags as fit."""
     said: Attributes = {}
     with contained("session.tagger"):
         if job is None:

@@ -1,4 +1,4 @@
-"""Which tools were registered: a name that is not among them was made up by a model, and is content."""
+"""The names of registered tools: any other name was made up by a model, and is content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_NAMES = 4_096
 
 
 class ToolNames:
-    """Names of the tools that a session's agents have or had. Call it with a name: whether it is among them."""
+    """Names of the tools that a session's agents have or had. Call it with a name to check whether it is known."""
 
     def __init__(self, session: AgentSession[Any], agent: Agent | None) -> None:
         self._session = weakref.ref(session)
@@ -25,18 +25,18 @@ class ToolNames:
 
     def __call__(self, name: str) -> bool:
         if name not in self._names:
-            # agents change their tools as they go
+            # agents may change their tools during a session
             self.learn()
         return name in self._names
 
     def add(self, name: str) -> None:
-        """A tool of this name runs, so it is registered, wherever that happened (an MCP server, for one reply only)."""
+        """Add a running tool's name: it is registered, wherever that happened (an MCP server, for one reply only)."""
         self._names[name] = None
         while len(self._names) > _MAX_NAMES:
             self._names.popitem(last=False)
 
     def learn(self) -> None:
-        """Take the names of the tools that the session and the agent in charge have now."""
+        """Add the names of the tools that the session and the active agent have now."""
         session = self._session()
         if session is not None:
             self._collect_from(session, getattr(session, "_agent", None))
@@ -50,7 +50,7 @@ class ToolNames:
         for tool in tools:
             if name := getattr(getattr(tool, "info", None), "name", None):
                 self.add(str(name))
-            # a toolset has its own
+            # a toolset has tools of its own
             inner = getattr(tool, "tools", None)
             if isinstance(inner, list | tuple):
                 self._collect(inner)

@@ -1,4 +1,4 @@
-"""Attributes that users give for every span: never those that the library sets itself."""
+"""Users' attributes for every span, without names reserved for livekit_otel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _refused: set[tuple[str, str]] = set()
 
 
 def users_attributes(option: str, given: Mapping[Any, Any]) -> dict[str, Any]:
-    """What a user gives for every span, without what only the library sets; that is logged once for each name."""
+    """Return the user's attributes for every span without reserved names, each of which is logged once."""
     found = {str(key): one for key, one in given.items()}
     refused = [name for name in found if not name or attr.is_reserved(name)]
     for name in refused:
@@ -27,8 +27,8 @@ def users_attributes(option: str, given: Mapping[Any, Any]) -> dict[str, Any]:
     if unsaid:
         _refused.update((option, name) for name in unsaid)
         logger.warning(
-            "livekit_otel: %s cannot set %s: only livekit_otel sets attributes of its own schema; give yours other "
-            "names (session.id, gen_ai.conversation.id and user.id may be set)",
+            "livekit_otel: %s cannot set %s: these names are reserved for livekit_otel; choose other names "
+            "(session.id, gen_ai.conversation.id and user.id may be set)",
             option,
             visible(", ".join(map(repr, unsaid))),
         )

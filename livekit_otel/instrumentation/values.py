@@ -1,4 +1,4 @@
-"""Turns what LiveKit hands us into attribute values: typed, short enough, and valid UTF-8."""
+"""Converts LiveKit's values into attribute values: typed, short enough, and valid UTF-8."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ..privacy import IDENTIFIER, MEASURE, METRICS, Rule, Shape
 
 _PLAIN = frozenset({bool, int, float})
 _SAID_ELSEWHERE = frozenset({"label", "speech_id"})
-#: what :func:`_defaults` has found
+#: cached results of :func:`_defaults`
 _zeros: dict[type, frozenset[str]] = {}
 
 
 def now_ns() -> int:
-    """Unix time in nanoseconds (looked up on the module, so that a test clock can replace it)."""
+    """Return unix time in nanoseconds (looked up on the module, so that a test clock can replace it)."""
     return time.time_ns()
 
 
 def to_ns(seconds: float) -> int:
-    """Unix seconds, as LiveKit keeps them, in nanoseconds."""
+    """Convert LiveKit's unix seconds to nanoseconds."""
     return round(seconds * 1e9)
 
 
 def clip(text: str, limit: int = attr.PIECE_BYTES) -> str:
-    """``text`` with at most ``limit`` bytes of UTF-8, cut at a character; lone surrogates become ``?``.
+    """Truncate ``text`` to ``limit`` bytes of UTF-8 at a character boundary; lone surrogates become ``?``.
 
     A lone surrogate (models do stream them) would make an exporter fail on the whole batch.
     """
@@ -41,7 +41,7 @@ def clip(text: str, limit: int = attr.PIECE_BYTES) -> str:
 
 
 def value(raw: object) -> AttributeValue | None:
-    """An attribute value for a scalar or a list of strings; None for what cannot be one."""
+    """Return an attribute value for a scalar or a list of strings; None if the value cannot be converted."""
     if isinstance(raw, (bool, int, float)):
         return raw
     if isinstance(raw, str):
@@ -53,11 +53,11 @@ def value(raw: object) -> AttributeValue | None:
 
 
 def flatten(stage: str, metrics: Any) -> dict[str, AttributeValue]:
-    """The fields of a LiveKit metrics object as attributes; nested models become dotted paths.
+    """Return the fields of a LiveKit metrics object as attributes; nested models become dotted paths.
 
-    A zero or False that LiveKit's class has as its default is left out, and so is what the span says under another
-    name: ``label`` (its provider and model) and ``speech_id``. Numbers that a newer LiveKit adds are there under their
-    own names; strings that ``privacy.METRICS`` does not list are content and left out.
+    Zero or False is omitted if it is the default in LiveKit's class, and so are fields that the span has under another
+    name: ``label`` (its provider and model) and ``speech_id``. Numbers that a newer LiveKit adds keep their own names;
+    strings that ``privacy.METRICS`` does not list are content and are omitted.
     """
     out: dict[str, AttributeValue] = {}
     given = {name: raw for name, raw in vars(metrics).items() if name not in _SAID_ELSEWHERE}
@@ -66,7 +66,7 @@ def flatten(stage: str, metrics: Any) -> dict[str, AttributeValue]:
 
 
 def _defaults(cls: type) -> frozenset[str]:
-    """Fields of a metrics class that are 0 or False unless somebody says otherwise."""
+    """Return the fields of a metrics class whose default is 0 or False."""
     found = _zeros.get(cls)
     if found is None:
         fields: Mapping[str, Any] = getattr(cls, "model_fields", {})
@@ -96,7 +96,7 @@ def _walk(
         if hasattr(raw, "model_dump"):
             _walk(stage, f"{prefix}{name}.", vars(raw), nested, out, _defaults(type(raw)))
         elif isinstance(raw, Mapping):
-            # its keys may be anything
+            # its keys may be arbitrary
             listed = {key: one for key, one in raw.items() if key in nested}
             _walk(stage, f"{prefix}{name}.", listed, nested, out)
         elif rule in (IDENTIFIER, MEASURE) and (converted := value(raw)) is not None:
@@ -104,7 +104,7 @@ def _walk(
 
 
 def model_attributes(metrics: Any, *, generates: bool = False) -> dict[str, AttributeValue]:
-    """GenAI model and provider from ``metrics.metadata``; of what ``generates``, it is the model that answered, too."""
+    """Return GenAI model and provider from ``metrics.metadata``; if it ``generates``, also as the response model."""
     metadata = getattr(metrics, "metadata", None)
     if metadata is None:
         return {}
@@ -115,7 +115,7 @@ def model_attributes(metrics: Any, *, generates: bool = False) -> dict[str, Attr
 
 
 def named_model(provider: str | None, model: str | None) -> dict[str, AttributeValue]:
-    """GenAI attributes of a model, without those that are unknown."""
+    """Return GenAI attributes of a model, without unknown ones."""
     out: dict[str, AttributeValue] = {}
     if provider and provider != "unknown":
         out[attr.PROVIDER_NAME] = clip(provider)

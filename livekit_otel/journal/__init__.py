@@ -1,7 +1,7 @@
-"""The journal of a session: written by the instrumentation, read by the report, both sides in one place.
+"""The journal of a session: the instrumentation writes it and the report reads it, with both sides in this package.
 
-Import direction: ``format`` ← ``writer`` ← ``recorder`` on the side that writes, ``format`` ← ``reader`` and ``format``
-← ``restore`` on the side that reads. Nothing here needs LiveKit.
+Import direction: ``format`` ← ``writer`` ← ``recorder`` on the writing side, ``format`` ← ``reader`` and ``format`` ←
+``restore`` on the reading side. This package does not need LiveKit.
 """
 
 from .format import Head, encode

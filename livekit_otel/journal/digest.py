@@ -1,4 +1,4 @@
-"""Digests of what was written to a journal, so that what changed since is found without keeping it."""
+"""Digests of journal entries, to detect later changes without keeping the entries."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["digest"]
 
 
 def digest(key: int | str, dump: dict[str, Any]) -> int:
-    """64 bits that stand for a dump under its key."""
+    """Return a 64-bit digest of a dump and its key."""
     try:
         data = _ENCODER.encode(dump)
     except Exception:
-        # what msgspec will not take: lone surrogates, keys that are no strings, numbers beyond 64 bits
+        # values that msgspec rejects: lone surrogates, keys that are not strings, numbers beyond 64 bits
         data = encode(_plain(dump))
     return hash((key, data)) & 0xFFFFFFFFFFFFFFFF
 
@@ -29,7 +29,7 @@ _ENCODER = msgspec.json.Encoder(enc_hook=_no_json)
 
 
 def _plain(value: Any) -> Any:
-    """A JSON-ready copy; what JSON cannot hold is null."""
+    """Return a JSON-ready copy; values that JSON cannot hold become null."""
     if isinstance(value, dict):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,26 +1,27 @@
-"""The journal's form: its entries, its pieces and its limits. Whoever writes or reads a journal takes them from here.
+"""The journal's format: its entries, its pieces and its limits, for both writers and readers.
 
-A *batch* is what was recorded since the last one. It has a main stream, a JSON array of entries, and a content stream,
-a JSON array of ``[entry, path, value]``: where in which entry a value was taken out that is content. ``path`` begins
-with the position in the entry's own array. Each stream is cut into pieces ``<batch>.<part>.<parts>.<bytes>|<payload>``
-that fit what the meanest backend keeps of a value; a piece is one span attribute (see ``pieces``).
+A *batch* holds the records since the previous batch. It has a main stream, a JSON array of entries, and a content
+stream, a JSON array of ``[entry, path, value]``: the content values that were removed from the entries, with the place
+of each. ``path`` begins with the position in the entry's own array. Each stream is cut into pieces
+``<batch>.<part>.<parts>.<bytes>|<payload>`` that fit the smallest value limit of the backends; a piece is one span
+attribute (see ``pieces``).
 
-An entry is written as an array with its tag first:
+An entry is written as an array that begins with its tag:
 
 =====  =====================================================================================================
 ``b``  :class:`Batch`, first entry of every batch: whether the batch has a content stream
-``h``  :class:`Head`, the report without events and history; the last one wins
+``h``  :class:`Head`, the report without events and history; the last one counts
 ``e``  :class:`Emitted`, an event
-``u``  :class:`Usage`, a usage event, as the difference to the last usage
+``u``  :class:`Usage`, a usage event, as the difference from the previous usage
 ``ui`` :class:`Idle`, consecutive usage events without a difference (since schema 2)
 ``c``  :class:`Conversation`, an event that also inserts its item in the history after the item with the given id
-``i``  :class:`Item`, a history item that no event announced
-``fe`` ``fi`` ``fb`` ``fo`` ``ft`` ``fp`` ``n``  final corrections: event, item, ids of a slot, order, ties, the item
-       at a place, counts
+``i``  :class:`Item`, a history item without an event
+``fe`` ``fi`` ``fb`` ``fo`` ``ft`` ``fp`` ``n``  final corrections: event, item, ids of a slot, order, ties, item
+       at a position, counts
 =====  =====================================================================================================
 
-An entry may get more fields at its end (an older reader ignores them); an entry of an unknown tag is counted and left
-out.
+Fields may be added at the end of an entry (an older reader ignores them); a reader counts and skips an entry with an
+unknown tag.
 """
 
 from __future__ import annotations
@@ -32,27 +33,27 @@ from zlib import crc32
 
 import msgspec
 
-#: digests of events and items are kept in so many slots: by number, and by :func:`slot_of` of the item's id
+#: number of slots for digests: of events, by number, and of items, by :func:`slot_of` of the item's id
 EVENT_SLOTS, ITEM_SLOTS = 1_024, 256
-#: usage events without a difference that one entry stands for beside its first, and the fields that such an event has
+#: maximum number of repetitions in an entry for unchanged usage, and of fields in such a usage event
 MAX_IDLE, MAX_IDLE_FIELDS = 256, 16
 
 Fields: TypeAlias = dict[str, Any]
 Path: TypeAlias = list[str | int]
-#: parts of a message that the report's history leaves out
+#: types of message parts that the report's history omits
 BINARY_PARTS = ("image_content", "audio_content")
 
 
 class Batch(msgspec.Struct, array_like=True, tag="b"):
-    """First entry of a batch."""
+    """The first entry of a batch."""
 
     content: bool = False
 
 
 class Head(msgspec.Struct, array_like=True, tag="h"):
-    """The report without events and history, as ``make_session_report()`` stamped it, and what the job was tagged with.
+    """The report without events and history, as ``make_session_report()`` stamped it, and the job's tags.
 
-    ``tagger`` has the keys of ``privacy.TAGGER``; None where nothing was tagged, and before schema 2.
+    ``tagger`` has the keys of ``privacy.TAGGER``; None if nothing was tagged, and before schema 2.
     """
 
     head: Fields
@@ -66,7 +67,7 @@ class Emitted(msgspec.Struct, array_like=True, tag="e"):
 
 
 class Change(msgspec.Struct, array_like=True):
-    """What changed of the usage of the model at this place of LiveKit's list."""
+    """The changed usage fields of the model at this position of LiveKit's list."""
 
     number: int
     fields: Fields
@@ -80,41 +81,41 @@ class Usage(msgspec.Struct, array_like=True, tag="u"):
 
 
 class Idle(msgspec.Struct, array_like=True, tag="ui"):
-    """A usage event that changed nothing, and those like it that followed at once: when each of them was created."""
+    """A usage event without changes, and the creation times of equal events that directly followed it."""
 
     event: Fields
     times: list[float]
 
 
 class Conversation(msgspec.Struct, array_like=True, tag="c"):
-    """An event whose ``item`` stands in the history after the item ``previous`` (None: it is the first)."""
+    """An event whose ``item`` follows the item ``previous`` in the history (None: it is the first item)."""
 
     previous: str | None
     event: Fields
 
 
 class Item(msgspec.Struct, array_like=True, tag="i"):
-    """A history item that no event announced."""
+    """A history item without an event."""
 
     previous: str | None
     item: Fields
 
 
 class EventCorrection(msgspec.Struct, array_like=True, tag="fe"):
-    """What the event of this number has become."""
+    """The final state of the event of this number."""
 
     number: int
     event: Fields
 
 
 class ItemCorrection(msgspec.Struct, array_like=True, tag="fi"):
-    """What a history item has become, or one that was never written."""
+    """The final state of a history item, which may not have been written before."""
 
     item: Fields
 
 
 class SlotCorrection(msgspec.Struct, array_like=True, tag="fb"):
-    """All ids that the history has in one of ``slots`` slots."""
+    """All ids of the history in one slot, given the total number of ``slots``."""
 
     slot: int
     slots: int
@@ -122,33 +123,33 @@ class SlotCorrection(msgspec.Struct, array_like=True, tag="fb"):
 
 
 class OrderCorrection(msgspec.Struct, array_like=True, tag="fo"):
-    """The history's ids, all of them, in order; one that is there twice stands there twice."""
+    """All ids of the history, in order; an item that occurs twice is listed twice."""
 
     ids: list[str]
 
 
 class TieCorrection(msgspec.Struct, array_like=True, tag="ft"):
-    """Ids of items with one ``created_at``, in order."""
+    """Ids of items with the same ``created_at``, in order."""
 
     ids: list[str]
 
 
 class PlaceCorrection(msgspec.Struct, array_like=True, tag="fp"):
-    """The item at a place of the ordered history, where several items have its id."""
+    """The item at a position of the ordered history, if several items have its id."""
 
     place: int
     item: Fields
 
 
 class Counts(msgspec.Struct, array_like=True, tag="n"):
-    """How many events and history items there were in the end."""
+    """The final numbers of events and history items."""
 
     events: int
     items: int
 
 
 class Unknown(msgspec.Struct):
-    """What stands in the place of an entry that could not be understood. Never written."""
+    """Placeholder for an entry that could not be parsed. Never written."""
 
     value: Any
 
@@ -172,14 +173,14 @@ Entry: TypeAlias = (
 
 _decode_entries = msgspec.json.Decoder(list[Entry]).decode
 _decode_array = msgspec.json.Decoder(list[Any]).decode
-#: takes halves of surrogate pairs; a number that is not finite is null
+#: accepts lone surrogates; non-finite numbers become null
 LENIENT = json.JSONDecoder(
     parse_float=lambda digits: number if math.isfinite(number := float(digits)) else None, parse_constant=lambda _: None
 )
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON; text that UTF-8 cannot carry (lone surrogates) is escaped, integers may have any size."""
+    """Encode as compact JSON. Lone surrogates, which UTF-8 cannot encode, are escaped; integers may have any size."""
     try:
         return msgspec.json.encode(value)
     except (UnicodeEncodeError, OverflowError):
@@ -188,7 +189,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode_entries(text: str) -> list[Entry | Unknown] | None:
-    """The entries of a main stream; None when it is no JSON array."""
+    """Return the entries of a main stream; None if it is not a JSON array."""
     try:
         return _decode_entries(text)  # type: ignore[return-value]
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
@@ -197,7 +198,7 @@ def decode_entries(text: str) -> list[Entry | Unknown] | None:
 
 
 def decode_array(text: str) -> list[Any] | None:
-    """A JSON array; None when it is something else. Halves of surrogate pairs are taken as they were written."""
+    """Return a JSON array; None if the text is not one. Lone surrogates are kept."""
     try:
         return _decode_array(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
@@ -210,7 +211,7 @@ def decode_array(text: str) -> list[Any] | None:
 
 
 def to_entry(value: Any) -> Entry | Unknown:
-    """One decoded array as an entry."""
+    """Convert a decoded array to an entry."""
     try:
         return msgspec.convert(value, Entry)  # type: ignore[no-any-return]
     except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
@@ -218,12 +219,12 @@ def to_entry(value: Any) -> Entry | Unknown:
 
 
 def slot_of(item_id: str, slots: int = ITEM_SLOTS) -> int:
-    """The slot of a history item."""
+    """Return the slot of a history item."""
     return crc32(item_id.encode("utf-8", "replace")) % slots
 
 
 def history_form(item: Fields) -> Fields:
-    """What the report's chat history shows of an item: no null keys, no image or audio parts."""
+    """Return an item as in the report's chat history: without null keys and without image or audio parts."""
     form = {name: value for name, value in item.items() if value is not None}
     content = form.get("content")
     if content and isinstance(content, list):

@@ -1,4 +1,4 @@
-"""The chat history that a journal leads to. Time and memory follow the number of its entries, whatever their order."""
+"""The chat history that results from a journal. Time and memory are linear in its entries, whatever their order."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ __all__ = ["History"]
 
 #: an item's id and time
 _Mark: TypeAlias = tuple[str, float]
-#: times that ids of an order may stand there again
+#: maximum number of repeated ids in an order
 _MAX_REPEATED = 1_000
 
 
 class History:
-    """Items in the order of a linked list; those whose place is unknown are placed by their time, once all are there.
+    """Items in the order of a linked list; items of unknown position are placed by time, after all items are added.
 
-    Corrections may come in any order; which slots comes first, then the order, then ties, then places.
+    Corrections may arrive in any order. They are applied by kind: slots, then the order, then ties, then places.
 
     Args:
-        gaps: some entries are missing, so that an item without a predecessor need not be the first.
+        gaps: some entries are missing, so an item without a predecessor is not necessarily the first.
 
     Attributes:
-        misplaced: corrections of a place where another item stands, although no entry is missing.
+        misplaced: number of corrections whose position holds another item, although no entry is missing.
     """
 
     def __init__(self, *, gaps: bool = False) -> None:
         self._gaps = gaps
         self._items: dict[str, Fields] = {}
-        #: id -> id of the item after it; None -> the first one
+        #: id -> id of the next item; the key None -> the first item
         self._next: dict[str | None, str | None] = {None: None}
         self._unplaced: list[str] = []
         self._slots = 0
@@ -43,7 +43,7 @@ class History:
         self._tie_count = 0
 
     def insert(self, previous: str | None, item: Fields) -> None:
-        """Put an item after the one with this id, or replace the one with its own."""
+        """Insert an item after the item ``previous``, or replace the item of the same id."""
         item_id = _id(item)
         if item_id not in self._items:
             if previous in self._items or (previous is None and not self._gaps):
@@ -54,7 +54,7 @@ class History:
         self._items[item_id] = item
 
     def correct(self, item: Fields) -> None:
-        """What an item has become, or one that was never inserted."""
+        """Set an item's final state; add the item if it was never inserted."""
         item_id = _id(item)
         if item_id not in self._items:
             self._next[item_id] = None
@@ -62,7 +62,7 @@ class History:
         self._items[item_id] = item
 
     def correct_slot(self, entry: SlotCorrection) -> None:
-        """All ids that a slot has. Raises ValueError where the number of slots makes no sense."""
+        """Set all ids of a slot. Raises ValueError if the number of slots is invalid."""
         if entry.slots < 1 or (self._slots and entry.slots != self._slots):
             raise ValueError(f"{entry.slots} slots")
         self._slots = entry.slots
@@ -70,24 +70,24 @@ class History:
         self._kept[entry.slot] = self._kept[entry.slot] & kept if entry.slot in self._kept else kept
 
     def correct_order(self, ids: list[str]) -> None:
-        """All ids, in order, an item that is there twice twice; the last such correction is the one."""
+        """Set all ids in order; the last such correction counts. Raises ValueError if too many ids are repeated."""
         if len(ids) - len(set(ids)) > _MAX_REPEATED:
-            raise ValueError(f"more than {_MAX_REPEATED:,} items again")
+            raise ValueError(f"more than {_MAX_REPEATED:,} repeated ids")
         self._order = ids
 
     def correct_tie(self, ids: list[str]) -> None:
-        """The order of items with one time."""
+        """Set the order of items with the same time."""
         self._tie_count += 1
         for number, item_id in enumerate(ids):
             self._ties[item_id] = self._tie_count, number
 
     def correct_place(self, place: int, item: Fields) -> None:
-        """The item at a place of the finished history, where several have its id."""
+        """Set the item at a position of the finished history, if several items have its id."""
         _id(item)
         self._places[place] = item
 
     def items(self) -> list[Fields]:
-        """The history."""
+        """Return the history."""
         self._place()
         found = [item_id for item_id in self._chain(self._next[None]) if self._is_kept(item_id)]
         if self._order is not None:
@@ -106,7 +106,7 @@ class History:
         return kept is None or item_id in kept
 
     def _untied(self, ids: list[str]) -> Iterator[str]:
-        """Items of one tie stand together, where the first of them is, in its order."""
+        """Yield the items of a tie together, in the tie's order, at the position of the first of them."""
         groups: dict[int, list[str]] = {}
         for item_id in ids:
             if item_id in self._ties:
@@ -123,10 +123,10 @@ class History:
             first = self._next[first]
 
     def _place(self) -> None:
-        """Put each unplaced item, and what follows it, after the last item that is not later than it."""
+        """Insert each unplaced item, and its successors, after the last item that is not later than it."""
         waiting = [(self._time(first), first) for first in self._unplaced]
         self._unplaced = []
-        # on top is what comes first: ids after which no item is earlier or of the same time
+        # the top of the stack comes first in the history: ids that no earlier or simultaneous item follows
         lowest = _lowest(self._marks(self._next[None]), [])
         anchor: str | None = None
         for time, first in sorted(waiting, key=lambda one: one[0]):
@@ -145,7 +145,7 @@ class History:
 
 
 def _lowest(marks: Iterable[_Mark], behind: list[_Mark]) -> list[_Mark]:
-    """``behind`` with those marks on top that are earlier than all that follows them."""
+    """Return ``behind`` with the marks on top that are earlier than all marks after them."""
     for mark in reversed(list(marks)):
         if not behind or mark[1] < behind[-1][1]:
             behind.append(mark)
@@ -153,7 +153,7 @@ def _lowest(marks: Iterable[_Mark], behind: list[_Mark]) -> list[_Mark]:
 
 
 def _id(item: Fields) -> str:
-    """Raises KeyError or TypeError where it is no item."""
+    """Return an item's id. Raises KeyError or TypeError if it is not an item."""
     item_id = item["id"]
     if not isinstance(item_id, str) or not isinstance(item.get("created_at", 0), int | float | None):
         raise TypeError("the id of an item is a string, its time a number")

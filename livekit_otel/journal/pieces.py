@@ -8,19 +8,19 @@ from .. import attributes as attr
 
 __all__ = ["MAX_BATCHES", "cut", "parse_piece", "payload_bytes"]
 
-#: what a payload may have, so that a piece with its header stays under ``attributes.MAX_VALUE_BYTES``
+#: maximum size of a payload, so that a piece with its header stays below ``attributes.MAX_VALUE_BYTES``
 PAYLOAD_BYTES = attr.PIECE_BYTES
-#: numbers beyond these are no journal of ours
+#: higher numbers cannot come from a journal of livekit_otel
 MAX_BATCHES, MAX_PARTS = 1_000_000, 100_000
-#: bytes of the longest character: a cut may have to be so much earlier
+#: bytes of the longest character: a cut may have to be this much earlier
 _CHARACTER = 4
 
 
 def cut(batch: int, stream: bytes, value_length: int | None = None) -> list[str]:
-    """A stream as the values of numbered pieces, cut between characters.
+    """Cut a stream between characters, and return the values of its numbered pieces.
 
-    ``value_length``: what the SDK keeps of a value, in characters. A piece is at least one character, and longer than
-    that where not even its numbers fit.
+    ``value_length``: the SDK's limit on a value, in characters. A piece has at least one character of payload, even if
+    the limit is too small for its numbers.
     """
     longest = PAYLOAD_BYTES if value_length is None else _payload(batch, len(stream), value_length)
     cuts = [0]
@@ -38,9 +38,9 @@ def cut(batch: int, stream: bytes, value_length: int | None = None) -> list[str]
 
 
 def _payload(batch: int, size: int, value_length: int) -> int:
-    """The bytes of a payload that fits a value of this length with the numbers before it."""
+    """Return the bytes of payload that fit a value of this length after its numbers."""
     fits = PAYLOAD_BYTES
-    for _ in range(4):  # fewer bytes make more parts, whose numbers have more digits
+    for _ in range(4):  # smaller payloads make more parts, whose numbers have more digits
         parts = size // max(1, fits - _CHARACTER) + 1
         numbers = len(f"{batch}.{parts}.{parts}.{fits}|")
         fits = max(_CHARACTER, min(PAYLOAD_BYTES, value_length - numbers))
@@ -48,7 +48,7 @@ def _payload(batch: int, size: int, value_length: int) -> int:
 
 
 def parse_piece(value: Any) -> tuple[int, int, int, int, str] | None:
-    """Batch, part, parts, written bytes and payload of a piece; None where the value is no piece."""
+    """Return batch, part, parts, written bytes and payload of a piece; None if the value is not a piece."""
     try:
         place, _, payload = value.partition("|")
         batch, part, parts, size = map(int, place.split("."))
@@ -60,5 +60,5 @@ def parse_piece(value: Any) -> tuple[int, int, int, int, str] | None:
 
 
 def payload_bytes(payload: str) -> int:
-    """What a payload has now; fewer than were written when it was cut on the way."""
+    """Return the current bytes of a payload; fewer than written if it was truncated in transit."""
     return len(payload) if payload.isascii() else len(payload.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""The journal's pieces, collected from spans in any order and put together again. See ``format``."""
+"""Collects the journal's pieces from spans, in any order, and reassembles them. See ``format``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAMES = frozenset(attr.journal_piece(number, pii=pii) for number in range(1_000
 
 
 class _Stream(msgspec.Struct, gc=False):
-    """The pieces of one stream of one batch: payloads by part; ``cut`` says what is wrong with a part."""
+    """The pieces of one stream of one batch: payloads by part, and in ``cut`` the damage of a part."""
 
     parts: int = 0
     payloads: dict[int, str] = {}
@@ -40,20 +40,20 @@ class _Stream(msgspec.Struct, gc=False):
 
     @property
     def wanting(self) -> str:
-        # the number of parts is what the trace claims: no list is made of it
+        # the trace supplies the number of parts, so no list of that size is built
         lost = islice((number for number in range(self.parts) if number not in self.payloads), 4)
         return ", ".join(f"piece {number + 1} of {self.parts} {self.cut.get(number, 'is missing')}" for number in lost)
 
 
 class JournalReader:
-    """What the spans of one session say of its events and history.
+    """Reads the events and history of one session from its spans.
 
     Attributes:
-        warnings: what is missing or damaged; filled by :meth:`entries`.
-        whole: whether every batch that ought to be there was. Known after :meth:`entries`.
-        withheld: content was recorded, and none of it is in the spans. Known after :meth:`entries`.
-        has_content: some content is there. Known after :meth:`entries`.
-        gaps: numbers of the batches that are missing, whole (the first thousand of them) or in part. Known after
+        warnings: missing or damaged data; filled by :meth:`entries`.
+        whole: whether no batch was missing or damaged. Known after :meth:`entries`.
+        withheld: whether content was recorded but the spans contain none of it. Known after :meth:`entries`.
+        has_content: whether the spans contain some content. Known after :meth:`entries`.
+        gaps: numbers of the batches that are missing, in whole (at most the first thousand) or in part. Known after
             :meth:`entries`.
     """
 
@@ -68,8 +68,8 @@ class JournalReader:
         self.gaps: list[int] = []
 
     def add(self, attributes: Mapping[str, Any]) -> None:
-        """Take the pieces that a span carries; one that is there already is left alone."""
-        # most spans carry none, and there are many spans
+        """Add the pieces of a span; a piece that is already known changes nothing."""
+        # most spans carry none, and there may be many spans
         if not _NAMES.isdisjoint(attributes):
             for name in _NAMES.intersection(attributes):
                 self._add(attributes[name], pii=not name.startswith(attr.JOURNAL_PREFIX))
@@ -78,7 +78,7 @@ class JournalReader:
         streams = self._pii if pii else self._main
         piece = parse_piece(value)
         if piece is None:
-            # content that was masked on the way is as good as withheld
+            # content that was masked in transit counts as withheld
             self._unreadable += not pii
             return
         batch, part, parts, size, payload = piece
@@ -93,9 +93,9 @@ class JournalReader:
             stream.cut[part] = f"was cut from {size:,} to {found:,} bytes"
 
     def entries(self, batches: int | None) -> list[list[Entry | Unknown]]:
-        """The entries of each batch, in order; what cannot be restored is left out, and ``warnings`` say so.
+        """Return the entries of each batch, in order; unreadable data is omitted and reported in ``warnings``.
 
-        ``batches`` is how many there ought to be, where that is known.
+        ``batches`` is the expected number of batches, if known.
         """
         last = max([*self._main, *self._pii, -1])
         numbers = sorted(self._main)
@@ -147,14 +147,14 @@ class JournalReader:
 
 
 def _whole(stream: _Stream) -> str | None:
-    """All of a stream's text; None where a piece is missing or was cut."""
+    """Return a stream's complete text; None if a piece is missing or was truncated."""
     if not stream.whole:
         return None
     return "".join(map(stream.payloads.__getitem__, range(stream.parts))) if stream.parts > 1 else stream.payloads[0]
 
 
 def _prefix(stream: _Stream) -> list[Any]:
-    """The entries before the first piece that is wanting."""
+    """Return the entries before the first missing or truncated piece."""
     payloads: list[str] = []
     while (payload := stream.payloads.get(len(payloads))) is not None:
         payloads.append(payload)
@@ -162,7 +162,7 @@ def _prefix(stream: _Stream) -> list[Any]:
 
 
 def _elements(text: str) -> list[Any]:
-    """The whole elements at the start of a compact JSON array that is cut off."""
+    """Return the complete elements at the start of a truncated compact JSON array."""
     decoder, found, at = LENIENT, [], 1
     while at < len(text):
         try:
@@ -175,7 +175,7 @@ def _elements(text: str) -> list[Any]:
 
 
 def _put(entries: list[Entry | Unknown], place: Any) -> None:
-    """Put a content value where it was taken from; entries that are not there have lost their place."""
+    """Put a content value back in its place; values whose entry is missing are dropped."""
     try:
         number, (position, *path), value = place
         if position < 1:
@@ -183,7 +183,7 @@ def _put(entries: list[Entry | Unknown], place: Any) -> None:
         entry = entries[number]
         name = entry.__struct_fields__[position - 1]
         if not path:
-            # a whole dictionary; nothing else that an entry has of its own is content
+            # a whole dictionary; no other field of an entry itself is content
             if isinstance(value, dict) and isinstance(getattr(entry, name), dict):
                 setattr(entry, name, value)
             return
@@ -204,13 +204,13 @@ def _put(entries: list[Entry | Unknown], place: Any) -> None:
 
 
 def _between(numbers: list[int], end: int) -> list[range]:
-    """What is missing of 0 to ``end``; how many there ought to be is what the trace claims: no list is made of it."""
+    """Return the missing numbers from 0 to ``end``, as ranges: the trace supplies ``end``, so no list is built."""
     missing = [range(before + 1, number) for before, number in zip([-1, *numbers], [*numbers, end], strict=True)]
     return [one for one in missing if one]
 
 
 def _numbers(numbers: Iterable[int]) -> str:
-    """`` 3 is`` or ``es 1, 4-6 are``."""
+    """Return numbers as `` 3 is`` or ``es 1, 4-6 are``."""
     runs: list[range] = []
     for number in sorted(numbers):
         if runs and runs[-1].stop == number:

@@ -1,7 +1,7 @@
-"""Writes a session's events and history items into its journal, and at the end what changed after it was written.
+"""Records a session's events and history items in its journal and, at the end, any later changes to them.
 
-Nothing here grows with the call: of what was written only digests are kept, in a fixed number of slots. When a slot's
-digest no longer matches LiveKit's final state, all of the slot is written again.
+Memory does not grow with the call: only digests of written data are kept, in a fixed number of slots. If a slot's
+digest differs from LiveKit's final state, the whole slot is written again.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from .writer import JournalWriter
 __all__ = ["Recorder", "item_form"]
 
 _RECENT_ITEMS = 256
-#: Events whose objects LiveKit shares with the history or changes later; the others are values.
+#: events whose objects LiveKit shares with the history or changes later; all others are values
 _MUTABLE = frozenset({"conversation_item_added", "function_tools_executed", "tool_execution_updated"})
 _UNREPORTED = frozenset({"metrics_collected"})
 
-#: a history item, and the id of the one before it
+#: a history item, and the id of the previous item
 Added: TypeAlias = tuple[Any, str | None]
 
 
 class Recorder:
-    """One session's journal writer. ``event`` is called for each emitted event, in order."""
+    """The recorder of one session. ``event`` is called for each emitted event, in order."""
 
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
@@ -65,10 +65,10 @@ class Recorder:
         self._transcripts = Transcripts()
 
     def event(self, event: Any, history: Any) -> float | None:
-        """Record an emitted event, and the history items that appeared since the last one.
+        """Record an emitted event, and the history items added since the previous one.
 
-        They are looked at when the journal is written, a moment later: LiveKit's report is made of what they are in
-        the end. Returns the seconds that this may wait for a span; None where nothing was recorded.
+        They are read when the journal is written, a moment later, because LiveKit's report shows their final state.
+        Returns the seconds that this may wait for a span; None if nothing was recorded.
         """
         items = history.items
         added = self._new_items(items) if len(items) != self._known_items else ()
@@ -106,12 +106,12 @@ class Recorder:
         return waits.SAID_SECONDS if added else waits.of_usage(changes, event.usage.model_usage)
 
     def _idle_entry(self, idle: Idle) -> Iterator[Entry]:
-        """Called when it is written: only the last entry that was recorded may still have grown."""
+        """Called when the entry is written: only the last recorded entry may still have grown."""
         self._usage.written(idle)
         yield idle
 
     def _entries(self, event: Any, kind: str | None, added: Sequence[Added], number: int) -> Iterator[Entry]:
-        """An event, after the items that came with it. Called in the order of the events."""
+        """Yield an event, after the items that came with it. Called in the order of the events."""
         if kind not in _MUTABLE:
             yield from self._item_entries(added)
             yield Emitted(dump(event))
@@ -128,7 +128,7 @@ class Recorder:
             yield Emitted(form)
 
     def _new_items(self, items: list[Any]) -> list[Added]:
-        """History items not yet seen, in list order; new ones are near the end."""
+        """Return new history items in list order; they are near the end of the list."""
         missing = len(items) - self._known_items
         self._known_items = len(items)
         found: list[int] = []
@@ -154,10 +154,10 @@ class Recorder:
         self._item_digests[slot_of(item_id)] ^= digest(item_id, form)
 
     def corrections(self, recorded: list[Any] | None, history: Any) -> Iterator[None]:
-        """Write what LiveKit's final state says otherwise than the journal; yields now and then, to be spread out."""
+        """Record differences between LiveKit's final state and the journal. Yields repeatedly to spread the work."""
         items = list(history.items)
         added = self._new_items(items) if len(items) != self._known_items else []
-        # also what still waits has to be written before it can be compared
+        # waiting entries must be written, too, before anything can be compared
         self._journal.later(partial(self._item_entries, added))
         self._journal.settle()
         events = self._events
@@ -200,7 +200,7 @@ class Recorder:
         self._correct_order(items)
 
     def _correct_order(self, items: list[Any]) -> None:
-        """Items are sorted by their time, ties in the order of insertion; say so where this does not tell the order."""
+        """Record the order if it does not follow from the items' times, with ties in the order of insertion."""
         repeated = len({item.id for item in items}) < len(items)
         if repeated or any(before.created_at > after.created_at for before, after in itertools.pairwise(items)):
             self._journal.add(OrderCorrection([item.id for item in items]))
@@ -219,7 +219,7 @@ class Recorder:
             self._journal.add(TieCorrection(tie))
 
     def _correct_repeated(self, items: list[Any]) -> None:
-        """Several objects may have one id; the same object twice needs no more than its id."""
+        """Record the items if several objects share an id; for a repeated object, its id is enough."""
         first: dict[str, Any] = {}
         differ = {item.id for item in items if first.setdefault(item.id, item) is not item}
         for place, item in enumerate(items):
@@ -228,7 +228,7 @@ class Recorder:
 
 
 def item_form(item: Any) -> dict[str, Any]:
-    """A history item as LiveKit's report has it (``ChatContext.to_dict(exclude_timestamp=False)``)."""
+    """Return a history item as in LiveKit's report (``ChatContext.to_dict(exclude_timestamp=False)``)."""
     form: dict[str, Any] = item.model_dump(mode="json", exclude_none=True)
     return history_form(form)
 

@@ -1,6 +1,6 @@
-"""Puts the content of what the journal records through the user's ``redact``, by the table in ``livekit_otel.privacy``.
+"""Applies the user's ``redact`` to the journal's content, by the table in ``livekit_otel.privacy``.
 
-What is no content stays as it is: the rules are those of :mod:`.split`, which takes the content out afterwards.
+Other values do not change: the rules are those of :mod:`.split`, which removes the content afterwards.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..redaction import Redaction, kinds
 
 __all__ = ["ContentRedactor"]
 
-#: texts that are not whole: the next event may hold the other half of a number
+#: incomplete texts: a number may continue in the next event
 _FRAGMENTS = {
     "user_input_transcribed": frozenset({"transcript"}),
     "user_turn_exceeded": frozenset({"transcript", "accumulated_transcript"}),
@@ -28,29 +28,29 @@ _KINDS = {
     ("user_input_transcribed", "transcript"): kinds.USER,
 }
 _ERRORS = frozenset({"error", *(kind for kind in OBJECTS if kind.endswith("_error"))})
-#: fields that are of the kind of what is around them
+#: fields of the same kind as the value that contains them
 _WORDS = frozenset({("message", "content"), ("audio_content", "transcript")})
-#: a picture itself, which no text's redaction can judge, is withheld; its address is a text
+#: an image itself cannot be redacted as text and is withheld; its address is a text
 _IMAGE = ("image_content", "image")
 _NUMBERS = (bool, int, float)
 
 
 class _Around(NamedTuple):
-    """What is known of a value by where it stands: the kind of its texts, and whether they break off."""
+    """The context of a value: the kind of its texts, and whether they are truncated."""
 
     kind: str = kinds.OTHER
     cut: bool = False
 
 
 class ContentRedactor:
-    """Redacts dumps of LiveKit's objects. ``is_tool`` says whether a tool of a name was registered."""
+    """Redacts dumps of LiveKit's objects. ``is_tool`` returns whether a tool of a name was registered."""
 
     def __init__(self, redaction: Redaction, is_tool: Callable[[str], bool] | None = None) -> None:
         self._redaction = redaction
         self._is_tool = is_tool
 
     def form(self, form: dict[str, Any], rule: Rule, *, whole: bool = False) -> dict[str, Any]:
-        """A copy of a dump, redacted. ``whole``: transcripts are known to be whole; else they are withheld."""
+        """Return a redacted copy of a dump. ``whole``: transcripts are known to be complete; else they are withheld."""
         if not whole and (fragments := _FRAGMENTS.get(str(form.get("type")))):
             form = {name: "" if name in fragments and one else one for name, one in form.items()}
         redacted: dict[str, Any] = self._value(form, rule, _Around())
@@ -74,7 +74,7 @@ class ContentRedactor:
     def _fields(self, value: Mapping[Any, Any], fields: Mapping[str, Rule], around: _Around) -> dict[str, Any]:
         out: dict[str, Any] = {}
         own = str(value.get("type"))
-        # what no table lists may be content, and so may its name
+        # fields that no table lists may be content, and so may their names
         unlisted = {name: one for name, one in value.items() if name not in fields}
         others = iter(self._redaction.value(unlisted, kinds.OTHER).items())
         for name, one in value.items():
@@ -89,7 +89,7 @@ class ContentRedactor:
         return out
 
     def _stays(self, value: Any, rule: Rule) -> bool:
-        """Whether a value is no content, as :mod:`.split` sees it."""
+        """Whether a value is not content, by the rules of :mod:`.split`."""
         if rule is MEASURE:
             return isinstance(value, _NUMBERS)
         if rule is IDENTIFIER or (rule is TOOL_NAME and isinstance(value, str) and self._known(value)):

@@ -1,4 +1,4 @@
-"""Journal entries played back into events, history, usage and the report's head."""
+"""Restores events, history, usage and the report's head from journal entries."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from .history import History
 
 __all__ = ["RestoredSession"]
 
-#: What an entry of unexpected shape leads to.
+#: exceptions that an entry of unexpected shape can cause
 _SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-#: LiveKit counts usage by provider and model: a place beyond this is no usage of a session
+#: limit on the number of models: LiveKit counts usage by provider and model, and no session uses more
 MAX_MODELS = 100
-#: models over all usage events of a session: ten models, each second of three days
+#: maximum number of models over all usage events of a session: ten models, each second for three days
 MAX_USAGE_PLACES = 3_000_000
 
 
 class RestoredSession:
-    """The state that a journal leads to.
+    """The state that results from a journal.
 
     Attributes:
-        events, items: as LiveKit's report has them (``items`` is the chat history).
-        usage: the last usage state, one dictionary per model, all fields.
-        head: the report without events and history; None when no entry had it.
-        tagger: what the job was tagged with, by the keys of ``privacy.TAGGER``; None where no entry had it.
-        closed: the head is the final one, as LiveKit's report has it when the session has closed.
-        unreadable: entries that made no sense.
-        beyond: usage that was left out, as no session has so many models or so much of it.
-        expected_events, expected_items: counts that the session itself recorded when it closed.
+        events, items: as in LiveKit's report (``items`` is the chat history).
+        usage: the last usage state, one dictionary per model, with all fields.
+        head: the report without events and history; None if there was no such entry.
+        tagger: the job's tags, by the keys of ``privacy.TAGGER``; None if there was no such entry.
+        closed: whether the head is the final one, as in LiveKit's report after the session has closed.
+        unreadable: number of invalid entries.
+        beyond: number of usage records omitted because they exceed the limits of a plausible session.
+        expected_events, expected_items: the numbers that the session itself recorded when it closed.
     """
 
     def __init__(self) -> None:
@@ -69,13 +69,13 @@ class RestoredSession:
         self._places = 0
         self._gaps = False
         self._heads = self._number = 0
-        #: batches with the last head, and with the final counts
+        #: index of the batch with the last head, and of the batch with the final counts
         self._head_in, self._counts_in = -1, -2
-        #: what was emitted when -> number of the first such event; made when it is needed
+        #: (time, type) of an event -> number of the first such event; built on first use
         self._numbers: dict[tuple[Any, Any], int] | None = None
 
     def play(self, batches: Iterable[Iterable[Entry | Unknown]], *, gaps: bool) -> None:
-        """Apply all entries. With ``gaps`` some entries are missing, so positions cannot be trusted."""
+        """Apply all entries. With ``gaps``, some entries are missing, so positions cannot be trusted."""
         self._gaps = gaps
         self._history = History(gaps=gaps)
         corrections: list[Entry | Unknown] = []
@@ -89,7 +89,7 @@ class RestoredSession:
                     play(self, entry)
                 except _SENSELESS:
                     self.unreadable += 1
-        # the first head is written at the start, the final one with the counts when the session has closed
+        # the first head is written at the start, the final one together with the counts when the session closes
         self.closed = self._heads > 1 or self._head_in == self._counts_in
         for entry in corrections:
             try:
@@ -116,7 +116,7 @@ class RestoredSession:
         self.events.append(entry.event)
 
     def _usage(self, entry: Usage) -> None:
-        # most usage events of a call change nothing: they share what they show
+        # most usage events of a call change nothing, so they share one list
         if entry.changes or not self.events:
             usage = list(self.usage)
             for one in entry.changes:
@@ -124,9 +124,9 @@ class RestoredSession:
                 if not 0 <= number < MAX_MODELS:
                     self.beyond += 1
                     continue
-                # only after a gap is there more than one to add
+                # more than one is added only after a gap
                 usage += [{} for _ in range(number + 1 - len(usage))]
-                # a change that names its kind is another model at this place: LiveKit sorts them by kind
+                # a change that includes the type replaces the model at this position: LiveKit sorts models by type
                 usage[number] = change if "type" in change else {**usage[number], **change}
             self.usage, self._shown = usage, [one for one in usage if one]
         self._places += len(self._shown)
@@ -138,7 +138,7 @@ class RestoredSession:
 
     def _idle(self, entry: Idle) -> None:
         if len(entry.event) > MAX_IDLE_FIELDS:
-            raise ValueError(f"a usage event of {len(entry.event)} fields")
+            raise ValueError(f"a usage event with {len(entry.event)} fields")
         if len(entry.times) > MAX_IDLE:
             self.beyond += 1
         self._usage(Usage(entry.event, []))
@@ -153,7 +153,7 @@ class RestoredSession:
         if not self._gaps:
             self.events[entry.number] = entry.event
             return
-        # positions have moved: the event that was emitted at the same time is the one
+        # positions have moved: find the event by its time and type
         if self._numbers is None:
             self._numbers = {}
             for number, one in enumerate(self.events):

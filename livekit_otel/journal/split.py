@@ -1,6 +1,6 @@
-"""Takes the content out of what the journal records, by the table in ``livekit_otel.privacy``.
+"""Removes the content from the journal's data, by the table in ``livekit_otel.privacy``.
 
-Content goes to a parallel stream of the journal, so that stripping ``pii`` keys leaves a journal of the same shape.
+Content goes to a parallel stream of the journal, so that a journal without its ``pii`` keys keeps its structure.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from .format import Path
 
 __all__ = ["Found", "Splitter", "plain", "text"]
 
-#: content that was taken out, with the place where it was
+#: removed content, with the place of each value
 Found: TypeAlias = list[tuple[Path, Any]]
 
 _NUMBERS = (bool, int, float)
 _LISTS = (list, tuple, set, frozenset)
-#: types of values that stay as they are; the others take a closer look
+#: types of values that stay as they are; other values are examined further
 _STAY = {
     MEASURE: frozenset({*_NUMBERS, type(None)}),
     IDENTIFIER: frozenset({str, type(None)}),
@@ -40,7 +40,7 @@ _NOTHING = frozenset({type(None)})
 
 
 class _Plan:
-    """The fields of an object: the types of each that stay, and how the others are marked."""
+    """The fields of an object: for each, the types that stay, and the rule for other values."""
 
     __slots__ = ("rules", "stay")
 
@@ -59,30 +59,30 @@ _SHAPES: dict[Rule, _Plan] = {shape: _Plan(shape.fields) for shape in (REPORT, M
 
 
 class Splitter:
-    """Takes the content out of dumps of LiveKit's objects. ``is_tool`` says whether a tool of a name was registered."""
+    """Removes content from dumps of LiveKit's objects. ``is_tool`` returns whether a tool of a name was registered."""
 
     def __init__(self, is_tool: Callable[[str], bool] | None = None) -> None:
         self._is_tool = is_tool
 
     def split(self, value: dict[str, Any], rule: Rule, path: Path, found: Found) -> dict[str, Any]:
-        """A JSON-ready copy of ``value`` without its content, which is appended to ``found`` with its path.
+        """Return a JSON-ready copy of ``value`` without its content, which is appended to ``found`` with its path.
 
-        ``rule`` is ``OBJECT``, ``REPORT``, ``MODEL_USAGE`` or ``TAGGER``. Withheld text is ``""``, a withheld number
-        null, a withheld list or dictionary empty. Values that JSON cannot hold (audio arrays, arbitrary objects) are
-        null.
+        ``rule`` is ``OBJECT``, ``REPORT``, ``MODEL_USAGE`` or ``TAGGER``. Withheld text becomes ``""``, a withheld
+        number null, a withheld list or dictionary empty. Values that JSON cannot hold (audio arrays, arbitrary
+        objects) become null.
         """
         plan = _OBJECTS.get(str(value.get("type")), _UNKNOWN) if rule is OBJECT else _SHAPES[rule]
         return self._fields(value, plan, path, found)
 
     def _fields(self, value: dict[Any, Any], plan: _Plan, path: Path, found: Found) -> dict[str, Any]:
-        """Most of what is recorded are plain values: done on the spot."""
+        """Most recorded values are plain; they are handled here, without a further call."""
         copy: dict[str, Any] = {}
         before, stay = len(found), plan.stay
         for name, item in value.items():
             try:
                 types = stay[name]
             except KeyError:
-                # the key may say something, too: all of the object is content, and what is listed is shown beside it
+                # the key may be content, too: the whole object is content, and its listed fields are shown besides
                 found[before:] = [(path.copy(), plain(value))]
                 return self._listed(value, plan, path)
             if type(item) in types:
@@ -126,12 +126,12 @@ class Splitter:
         return items
 
     def _known(self, name: Any) -> bool:
-        """For ``TOOL_NAME``."""
+        """Whether a value marked ``TOOL_NAME`` is the name of a registered tool."""
         return isinstance(name, str) and (not name or self._is_tool is None or self._is_tool(name))
 
 
 def _withhold(value: Any, path: Path, found: Found) -> Any:
-    """What stands in the place of content; empty values say nothing and stay."""
+    """Return the replacement for content; empty values reveal nothing and stay."""
     if isinstance(value, str):
         if value:
             found.append((path.copy(), text(value)))
@@ -144,7 +144,7 @@ def _withhold(value: Any, path: Path, found: Found) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A JSON-ready copy; what JSON cannot hold is null."""
+    """Return a JSON-ready copy; values that JSON cannot hold become null."""
     if isinstance(value, str):
         return text(value)
     if value is None or isinstance(value, _NUMBERS):
@@ -157,7 +157,7 @@ def plain(value: Any) -> Any:
 
 
 def text(value: str) -> str:
-    """A plain ``str``: LiveKit's enums and language codes are subclasses."""
+    """Return a plain ``str``: LiveKit's enums and language codes are subclasses."""
     if type(value) is str:
         return value
     raw = getattr(value, "value", None)

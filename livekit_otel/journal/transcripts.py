@@ -1,8 +1,8 @@
-"""Final transcripts where content is redacted: their events are written without text, and corrected when it is whole.
+"""Final transcripts with redaction: their events are written without text, and corrected when the text is complete.
 
-A recognizer gives one final transcript for each pause, so that a number may lie in two of them. When the user's message
-is in the conversation, all that it is made of is here: then each transcript is redacted, unless more is found in all of
-them together.
+A recognizer emits a final transcript at each pause, so a number may be split between two of them. When the user's
+message enters the conversation, all of its transcripts are known: then each is redacted by itself, unless redaction
+finds more in the joined text.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Final: TypeAlias = tuple[int, Any]
 
 
 class Transcripts:
-    """The final transcripts that no message of the user has been made of."""
+    """The final transcripts that are not part of a message of the user yet."""
 
     def __init__(self) -> None:
         self._waiting: list[Final] = []
 
     def event(self, event: Any, number: int, redaction: Redaction) -> Callable[[], Iterator[Entry]] | None:
-        """An event of this number was emitted. Returns what makes the corrections, once the words are whole."""
+        """An event was emitted. Return a function that yields corrections once the words are complete, or None."""
         kind = getattr(event, "type", None)
         if kind == "user_input_transcribed" and event.is_final:
             self._waiting.append((number, event))

@@ -1,6 +1,6 @@
-"""A session's usage events: as differences, and those without one as one entry for many.
+"""A session's usage events, written as differences; consecutive events without a difference share one entry.
 
-LiveKit emits the whole usage with every metric, and VAD's metrics come once a second for as long as a call lasts.
+LiveKit emits the whole usage with every metric, and VAD metrics come once per second throughout a call.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _CREATED = "created_at"
 
 
 class UsageEvents:
-    """The usage events of one session, in their order."""
+    """The usage events of one session, in order."""
 
     def __init__(self) -> None:
         self._usage: list[Fields] = []
         self._idle: Idle | None = None
 
     def entry(self, event: Any) -> Usage | Idle | None:
-        """The entry of an event; None where the entry given last stands for it, too."""
+        """Return the entry for an event; None if the previous entry also represents it."""
         changes = self._changes(event.usage.model_usage)
         form = dump(event, without="usage")
         if changes:
@@ -38,16 +38,16 @@ class UsageEvents:
         return self._idle
 
     def other(self) -> None:
-        """Something else is recorded next: nothing is added to the last entry any more."""
+        """Another kind of entry is recorded next: nothing more is added to the last entry."""
         self._idle = None
 
     def written(self, idle: Idle) -> None:
-        """An entry is being written: nothing is added to it any more."""
+        """An entry is being written: nothing more is added to it."""
         if self._idle is idle:
             self._idle = None
 
     def _changes(self, models: list[Any]) -> list[Change]:
-        """What is different from the last event."""
+        """Return the changes since the last event."""
         usage: list[Fields] = []
         changes: list[Change] = []
         for number, one in enumerate(models):
@@ -58,7 +58,7 @@ class UsageEvents:
             now = dict(one.__dict__)
             usage.append(now)
             changed = dump(one)
-            # another model at this place is written whole: LiveKit sorts by kind, so a new one can shift the others
+            # a different model at this position is written in full: LiveKit sorts by type, and new models shift others
             if before is not None and all(before.get(name) == now.get(name) for name in _MODEL):
                 changed = {name: value for name, value in changed.items() if before.get(name) != value}
             changes.append(Change(number, changed))

@@ -1,4 +1,4 @@
-"""Collects journal entries and hands them out as span attributes; ``format`` says what they look like."""
+"""Collects journal entries and returns them as span attributes, in the form described in ``format``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MAX_WAITING = 64
 
 Attributes: TypeAlias = dict[str, AttributeValue]
 
-#: the field of each entry that can hold content, its place in the entry's array, and how its own fields are marked
+#: for each entry type, the field that can hold content, its position in the entry's array, and the rule for it
 _HOLDS: dict[type[Entry], tuple[str, int, Rule]] = {
     Head: ("head", 1, REPORT),
     Emitted: ("event", 1, OBJECT),
@@ -54,15 +54,15 @@ _CHANGES = _TAGGER = 2
 
 
 class JournalWriter:
-    """Collects entries and hands them out as attributes. Holds only what no span has taken yet.
+    """Collects entries and returns them as attributes. Holds only data that no span has taken yet.
 
-    Entries are encoded when a span takes them, many at a time: one by one, between other work, costs twice as much.
+    Entries are encoded together when a span takes them: encoding each between other work costs twice as much.
 
     Args:
         content: whether content may be recorded.
-        is_tool: whether a tool of this name was registered; other names were made up by a model, and are content.
-        redaction: what content is put through before it is encoded, if anything.
-        value_length: how many characters the SDK keeps of an attribute, where that is limited.
+        is_tool: returns whether a tool of this name was registered; a model made up other names, which are content.
+        redaction: redaction to apply to content before it is encoded; None for none.
+        value_length: the SDK's limit on an attribute's value in characters; None without a limit.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class JournalWriter:
         self._pii: list[bytes] = []
         self._bytes = 0
         self.batches = 0
-        #: entries that were too large, and those that could not be made or encoded
+        #: number of entries that were too large, and of those that could not be created or encoded
         self.too_large = 0
         self.failed = 0
 
     def withhold_content(self) -> None:
-        """Record no content from here on, and none of what is still pending."""
+        """Record no content from here on, and drop content that is still pending."""
         self._content = False
         self.redaction = self._redactor = None
         self._pii = []
@@ -99,21 +99,21 @@ class JournalWriter:
 
     @property
     def full(self) -> bool:
-        """Whether the batch is as large as one span should carry (as far as it is encoded)."""
+        """Whether the encoded part of the batch is as large as one span should carry."""
         return self._bytes >= _SPILL_BYTES
 
     def add(self, entry: Entry) -> None:
-        """Record one entry; nobody else may change what it holds."""
+        """Record an entry; the caller must not change its contents afterwards."""
         self.later(lambda: (entry,))
 
     def later(self, make: Callable[[], Iterable[Entry]]) -> None:
-        """Record the entries that ``make`` gives when it is called, soon and in the order of these calls."""
+        """Record the entries that ``make`` returns; it is called soon, in the order of these calls."""
         self._waiting.append(make)
         if len(self._waiting) >= _MAX_WAITING:
             self.settle()
 
     def settle(self) -> None:
-        """Encode what waits."""
+        """Encode the entries that wait."""
         waiting, self._waiting = self._waiting, []
         for make in waiting:
             self.failed += 1
@@ -129,7 +129,7 @@ class JournalWriter:
         pii = encode([(number, path, value) for path, value in found])[1:-1] if found and self._content else b""
         size = len(main) + len(pii)
         if size > _MAX_ENTRY_BYTES:
-            # without its content an entry is small, unless it is absurd: then it is left out
+            # an entry without its content is small; if it still exceeds the limit, it is dropped
             self.too_large += 1
             pii, size = b"", len(main)
             if size > _MAX_ENTRY_BYTES:
@@ -140,7 +140,7 @@ class JournalWriter:
         self._bytes += size
 
     def _take_content(self, entry: Entry) -> Found:
-        """Take the entry's content out of it; ids and numbers of the entry itself stay as they are."""
+        """Remove the entry's content; ids and numbers of the entry itself stay."""
         found: Found = []
         kind = type(entry)
         holds = _HOLDS.get(kind)
@@ -148,7 +148,7 @@ class JournalWriter:
             name, place, rule = holds
             form = getattr(entry, name)
             if self._redactor is not None:
-                # a correction of a transcript says that it is whole
+                # a correction of a transcript means that the transcript is complete
                 form = self._redactor.form(form, rule, whole=kind is EventCorrection)
             setattr(entry, name, self._split(form, rule, [place], found))
             if kind is Usage:
@@ -165,9 +165,9 @@ class JournalWriter:
             change.fields = self._split(change.fields, MODEL_USAGE, [_CHANGES, at, 1], found)
 
     def take(self, first: int = attr.MAX_JOURNAL_PIECES, others: int = attr.MAX_JOURNAL_PIECES) -> list[Attributes]:
-        """Everything recorded since the last call, as the attributes of one span each (mostly one).
+        """Return all records since the last call, as the attributes of one span each (mostly of a single span).
 
-        The first can carry ``first`` pieces, which may be none, the others ``others``.
+        The first span can carry ``first`` pieces, possibly none, the others ``others``.
         """
         self.settle()
         if not self._entries:

@@ -1,1 +1,1 @@
-"""Wrappers around methods of LiveKit: each opens, delegates and closes. The only code that LiveKit calls."""
+"""Wrappers around LiveKit's methods, the only code that LiveKit calls. Each opens, delegates and closes."""

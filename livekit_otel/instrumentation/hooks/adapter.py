@@ -1,4 +1,4 @@
-"""Streams of adapters: no requests themselves, but a turn fails with them."""
+"""Streams of adapters: they are not requests, but their failure fails the turn."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .wrapping import Args, Kwargs
 async def run_adapter(
     wrapped: Callable[..., Awaitable[Any]], args: Args, kwargs: Kwargs, tracker: RequestTracker, model: object
 ) -> Any:
-    """The stream of an adapter, which is no request itself; its turn fails with it.
+    """Run the stream of an adapter, which is not a request; its failure fails the turn.
 
-    That of a fallback adapter fails when every model that it could ask has; until then, one of them means nothing.
+    A fallback adapter fails only after each of its models has failed; a single failure has no effect on the turn.
     """
     turn = token = None
     with contained("adapter.begin"):

@@ -1,4 +1,4 @@
-"""The wrappers around an agent task: who awaits it, where it is completed, and where the awaiting code continues."""
+"""Wrappers around agent tasks: the code that awaits one, its completion, and the resumption of the awaiting code."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from ..session import SessionState
 
-#: the sessions of the tasks that are awaited
+#: the sessions of the tasks that are being awaited
 _sessions: WeakKeyDictionary[AgentTask[Any], SessionState] = WeakKeyDictionary()
 
 
 def await_task(
     wrapped: Callable[..., Any], agent: AgentTask[Any], args: Args, kwargs: Kwargs
 ) -> Generator[Any, Any, Any]:
-    """``AgentTask.__await__()``: the code that runs here waits until the user has answered the task."""
+    """``AgentTask.__await__()``: the calling code waits until the user has answered the task."""
     state = None
     with contained("task.awaited"):
         session = livekit_api.activity_session()
@@ -40,14 +40,14 @@ def await_task(
 
 
 def entered(agent: Agent) -> None:
-    """An agent is in charge, and its ``on_enter`` runs."""
+    """An agent has become active, and its ``on_enter`` runs."""
     state = _sessions.get(agent)  # type: ignore[call-overload]
     if state is not None and state.recording:
         state.trackers.tasks.entered(agent)
 
 
 def complete(wrapped: Callable[..., Any], agent: AgentTask[Any], args: Args, kwargs: Kwargs) -> Any:
-    """``AgentTask.complete(result)``: what awaits the task continues, for the turn that completed it."""
+    """``AgentTask.complete(result)``: the code that awaits the task resumes, for the turn that completed it."""
     with contained("task.completed"):
         state = _sessions.pop(agent, None)
         if state is not None and state.recording:

@@ -1,4 +1,4 @@
-"""Wrappers around answering machine detection, and around what lets speech be played."""
+"""Wrappers around answering machine detection, and around LiveKit's authorization of speech playout."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from ..session import SessionState
 
-#: set in the tasks of a detection: what they ask a model, or a recognizer, is none of the conversation's
+#: set in the tasks of a detection: their requests to a model or a recognizer are not part of the conversation
 _detecting: ContextVar[bool] = ContextVar("livekit_otel_amd", default=False)
 
 
 def detecting() -> bool:
-    """Whether a detection works here."""
+    """Whether the current task belongs to a detection."""
     return _detecting.get()
 
 
@@ -47,7 +47,7 @@ async def run(wrapped: Callable[..., Awaitable[Any]], detector: AMD, args: Args,
 
 
 def _verdict(state: SessionState, verdict: AMDPredictionEvent) -> None:
-    """Who answered. Its reason may quote them, and its transcript does."""
+    """Record the verdict, but not its reason, which may quote people, nor its transcript."""
     state.scope.span.set(
         {
             attr.AMD_CATEGORY: str(verdict.category.value),
@@ -60,19 +60,19 @@ def _verdict(state: SessionState, verdict: AMDPredictionEvent) -> None:
 async def classify(
     wrapped: Callable[..., Awaitable[Any]], classifier: _AMDClassifier, args: Args, kwargs: Kwargs
 ) -> Any:
-    """``_AMDClassifier._classify_user_speech()``: its requests belong to no speech, whatever task led to them."""
+    """``_AMDClassifier._classify_user_speech()``: its requests belong to no speech, whichever task led to them."""
     _detecting.set(True)
     return await wrapped(*args, **kwargs)
 
 
 def pause_authorization(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity._pause_authorization()``: nothing is played until the detection is done."""
+    """``AgentActivity._pause_authorization()``: no speech is played until the detection is done."""
     _gate(activity, closed=True)
     return wrapped(*args, **kwargs)
 
 
 def resume_authorization(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity._resume_authorization()``."""
+    """``AgentActivity._resume_authorization()``: speech may be played again."""
     _gate(activity, closed=False)
     return wrapped(*args, **kwargs)
 
@@ -85,7 +85,7 @@ def _gate(activity: AgentActivity, *, closed: bool) -> None:
 
 
 def clear_authorization(wrapped: Callable[..., Any], handle: SpeechHandle, args: Args, kwargs: Kwargs) -> Any:
-    """``SpeechHandle._clear_authorization()``: LiveKit lets the speech be played, or it was interrupted."""
+    """``SpeechHandle._clear_authorization()``: LiveKit authorizes the speech for playout, or it was interrupted."""
     with contained("playback.released"):
         state = registry.current()
         if state is not None:

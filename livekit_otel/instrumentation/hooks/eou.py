@@ -1,4 +1,4 @@
-"""Wrappers around the end of a user's turn: the decision, the hook that it runs, and what discards the user's words."""
+"""Wrappers around the end of a user's turn: the decision, the hook that it runs, and the discarding of words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def on_end_of_turn(wrapped: Callable[..., bool], activity: AgentActivity, args: Args, kwargs: Kwargs) -> bool:
-    """``AgentActivity.on_end_of_turn(info)``: whether the turn was committed."""
+    """``AgentActivity.on_end_of_turn(info)``: returns whether the turn was committed."""
     before = livekit_api.hook_task(activity)
     ignored = _ignored(activity)
     committed = wrapped(*args, **kwargs)
@@ -39,14 +39,14 @@ def _ignored(activity: AgentActivity) -> bool:
 def _decided(
     activity: AgentActivity, info: EndOfTurn, before: asyncio.Task[object] | None, *, taken: bool, cleared: bool
 ) -> None:
-    """``taken``: LiveKit answers the words. ``cleared``: answered or not, it will not hear them again."""
+    """``taken``: LiveKit answers the words. ``cleared``: LiveKit is done with them, answered or not."""
     state = registry.traced(activity.session)
     if state is None:
         return
     hook = livekit_api.hook_task(activity) is not before
     tuning = state.trackers.eou.check.decided(activity)
     if livekit_realtime.server_decides(activity) and not info.skip_reply:
-        # nobody acts on it: the recognizer's words are of what the server answers
+        # the decision has no effect: the recognizer's words belong to the speech that the server answers
         state.trackers.utterance.recognized()
         return
     if not info.skip_reply and (not taken or not (hook or state.scope.closing)):
@@ -65,7 +65,7 @@ def _decided(
 
 
 def run_eou_detection(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:
-    """``AudioRecognition._run_eou_detection(chat_ctx, trigger=…)``: a check whether the turn is over begins."""
+    """``AudioRecognition._run_eou_detection(chat_ctx, trigger=…)``: an end-of-turn check begins."""
     with contained("eou.check"):
         activity = livekit_api.activity_of(recognition)
         state = registry.traced(activity.session)
@@ -75,7 +75,7 @@ def run_eou_detection(wrapped: Callable[..., Any], recognition: AudioRecognition
 
 
 def on_eot_prediction(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity.on_eot_prediction(ev)``: what the end-of-turn detector says."""
+    """``AgentActivity.on_eot_prediction(ev)``: a prediction of the end-of-turn detector."""
     with contained("eou.prediction"):
         state = registry.traced(activity.session)
         if state is not None:
@@ -86,7 +86,7 @@ def on_eot_prediction(wrapped: Callable[..., Any], activity: AgentActivity, args
 async def user_turn_completed_task(
     wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Args, kwargs: Kwargs
 ) -> Any:
-    """``AgentActivity._user_turn_completed_task(old_task, info)``: the hook, and the request for a reply."""
+    """``AgentActivity._user_turn_completed_task(old_task, info)``: runs the hook and requests a reply."""
     decision = state = None
     with contained("eou.hook"):
         state = registry.of(activity.session)
@@ -104,7 +104,7 @@ async def user_turn_completed_task(
 
 
 def record_exception(wrapped: Callable[..., Any], _: object, args: Args, kwargs: Kwargs) -> Any:
-    """``record_exception(span, error, …)`` of LiveKit's own spans: nothing else says that ``on_user_turn_completed``
+    """``record_exception(span, error, …)`` of LiveKit's own spans: the only sign that ``on_user_turn_completed``
     raised, which ends the turn without a reply."""
     with contained("eou.hook_failed"):
         state = registry.current()
@@ -130,7 +130,7 @@ def on_preemptive_generation(wrapped: Callable[..., Any], activity: AgentActivit
 
 
 def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity.clear_user_turn()``: what the user said is discarded."""
+    """``AgentActivity.clear_user_turn()``: the user's words are discarded."""
     with contained("eou.clear"):
         state = registry.traced(activity.session)
         if state is not None:
@@ -139,9 +139,9 @@ def clear_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: 
 
 
 def commit_user_turn(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity.commit_user_turn(…)``: with a realtime model the reply is asked for inside this call.
+    """``AgentActivity.commit_user_turn(…)``: with a realtime model, the reply is requested inside this call.
 
-    The words follow, by a task that the call creates: its context knows the turn of the reply, and no other does.
+    The words follow in a task that the call creates: the context of this task alone knows the turn of the reply.
     """
     state = None
     with contained("eou.commit"):

@@ -1,4 +1,4 @@
-"""Wrappers around a job's context: its entrypoint is called, it is in its room, reports of its sessions are made."""
+"""Wrappers around a job's context: the entrypoint, the connection to the room, and the session reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .wrapping import Args, Kwargs, run
 if TYPE_CHECKING:
     from livekit.agents import JobContext
 
-#: set while LiveKit ends the job: the report that it makes there is the last one
+#: set while LiveKit ends the job: the report that it then makes is the last one
 _ending: ContextVar[bool] = ContextVar("livekit_otel_job_ending", default=False)
 
 
@@ -26,7 +26,7 @@ def on_setup(wrapped: Callable[..., Any], job: JobContext, args: Args, kwargs: K
 
 
 async def connect(wrapped: Callable[..., Awaitable[Any]], job: JobContext, args: Args, kwargs: Kwargs) -> Any:
-    """``JobContext.connect(…)``: the room is joined."""
+    """``JobContext.connect(…)``: joins the room."""
     with contained("job.connect"):
         startup.connecting(job, done=False)
 
@@ -41,7 +41,7 @@ async def connect(wrapped: Callable[..., Awaitable[Any]], job: JobContext, args:
 
 
 def make_session_report(wrapped: Callable[..., Any], job: JobContext, args: Args, kwargs: Kwargs) -> Any:
-    """``JobContext.make_session_report(session=None)``: each report stamps its own time, and the tags of that time."""
+    """``JobContext.make_session_report(session=None)``: each report has its own timestamp and the current tags."""
     report = wrapped(*args, **kwargs)
     with contained("job.report"):
         session = (args[0] if args else kwargs.get("session")) or livekit_job.primary_session(job)

@@ -1,4 +1,4 @@
-"""Wrappers around ``LLMStream``: they see every request, whatever the plugin."""
+"""Wrappers around ``LLMStream``: they cover every request, with any plugin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _stream_base() -> type:
 
 
 def _owner(state: SessionState) -> SpanOwner | None:
-    """Who makes this request beside the conversation: a tool call, a hook's turn, the session; None for a speech."""
+    """Return the owner of a request beside the conversation: a tool call, a turn or the session; None for a speech."""
     if amd.detecting():
         return state.scope
     call = tool.current_call()
@@ -70,7 +70,7 @@ async def _request(wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, ar
 async def metrics_monitor_task(
     wrapped: Callable[..., Awaitable[Any]], stream: LLMStream, args: Args, kwargs: Kwargs
 ) -> Any:
-    """``LLMStream._metrics_monitor_task(event_aiter)``: every chunk passes here, and the metrics come from here."""
+    """``LLMStream._metrics_monitor_task(event_aiter)``: reads every chunk and emits the metrics."""
     if livekit_api.delegates_metrics(stream, _stream_base()):
         return await wrapped(*args, **kwargs)
     answer = None

@@ -1,4 +1,4 @@
-"""What becomes of users' spans where LiveKit's own go to another provider than ours: none loses its parent."""
+"""Keeps parents for users' spans if LiveKit's own spans go to another provider than livekit_otel's."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from .wrapping import Args, Kwargs
 
 @contain("layers.native_provider")
 def native_provider_given(provider: trace.TracerProvider, running: Sequence[trace.TracerProvider]) -> None:
-    """LiveKit's tracer got a provider, while sessions on others run. From now on LiveKit's spans have the parents that
-    they have without us: LiveKit Cloud's recording begins inside ``start()``, where our session's is current."""
+    """LiveKit's tracer got a provider while sessions on other providers are running. From now on LiveKit's spans get
+    the parents that they would have without livekit_otel: LiveKit Cloud's recording begins inside ``start()``, where
+    the session's span is current."""
     others = [ours for ours in running if not proxies.same(provider, ours)]
     if not others or not proxies.records(provider):
         return
@@ -40,9 +41,9 @@ def adopt_orphans(provider: trace.TracerProvider) -> None:
 
 
 class NearestParent(SpanProcessor):
-    """Gives users' spans below a span of LiveKit's that is not sent here the nearest parent that is, or none.
+    """Gives users' spans below a foreign span of LiveKit's the nearest parent on this provider, or none.
 
-    A span stays in its trace: where our session is in another one, it becomes a root with links to both.
+    A span stays in its trace: if the session is in another trace, the span becomes a root with links to both.
     """
 
     def __init__(self, provider: trace.TracerProvider) -> None:
@@ -72,7 +73,7 @@ class NearestParent(SpanProcessor):
 
 
 def nearest_span() -> trace.Span | None:
-    """The innermost span of ours that the code here works for: a stage's, its speech's turn, or the session's."""
+    """Return the innermost livekit_otel span that the current code works for: of a stage, its turn, or the session."""
     nearest = layers.nearest_stage()
     state = registry.current()
     handle = livekit_api.speech_handle()
@@ -86,7 +87,7 @@ def nearest_span() -> trace.Span | None:
 
 
 def set_provider(wrapped: Callable[..., Any], tracer: Any, args: Args, kwargs: Kwargs) -> Any:
-    """``set_provider(tracer_provider)`` of LiveKit's own tracer: its spans go somewhere else from now on."""
+    """``set_provider(tracer_provider)`` of LiveKit's own tracer: its spans go to this provider from now on."""
     result = wrapped(*args, **kwargs)
     with contained("native.set_provider"):
         provider = args[0] if args else kwargs["tracer_provider"]

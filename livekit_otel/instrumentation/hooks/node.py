@@ -1,7 +1,7 @@
-"""Wrappers around what runs an agent's nodes, its ``on_enter`` and its ``on_exit``.
+"""Wrappers around the functions that run an agent's nodes, ``on_enter`` and ``on_exit``.
 
-What a node yields is not touched: LiveKit runs it in its own task and puts its output into a channel. The task says
-when it began and ended, the channel when its first output came. Nothing is done per audio frame.
+A node's output is not touched: LiveKit runs the node in a task of its own and puts the output into a channel. The
+task shows when the node began and ended, the channel when its first output came. There is no work per audio frame.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from livekit.agents.utils.aio import Chan
     from livekit.agents.voice.agent_activity import AgentActivity
 
-#: LiveKit's names of the tasks in which these run
+#: LiveKit's names of the tasks that run these methods
 _HOOKS = {"AgentTask_on_enter": "on_enter", "AgentTask_on_exit": "on_exit"}
 
 
 def perform_llm_inference(wrapped: Callable[..., Any], _: None, args: Args, kwargs: Kwargs) -> Any:
-    """``perform_llm_inference(node=…, …)``: returns the task in which the node runs, and the channels of its output."""
+    """``perform_llm_inference(node=…, …)``: returns the task that runs the node, and the channels of its output."""
     run = _begin("llm_node", kwargs)
     made = _within(run, wrapped, args, kwargs)
     with contained("node.watch"):
@@ -41,7 +41,7 @@ def perform_llm_inference(wrapped: Callable[..., Any], _: None, args: Args, kwar
 
 
 def perform_tts_inference(wrapped: Callable[..., Any], _: None, args: Args, kwargs: Kwargs) -> Any:
-    """``perform_tts_inference(node=…, …)``: the same, with the channel of its audio."""
+    """``perform_tts_inference(node=…, …)``: likewise, with the channel of its audio."""
     run = _begin("tts_node", kwargs)
     with contained("node.reading"):
         if run is not None:
@@ -55,7 +55,7 @@ def perform_tts_inference(wrapped: Callable[..., Any], _: None, args: Args, kwar
 
 
 def create_speech_task(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity._create_speech_task(coro, name=…)``: the task of ``on_enter`` or of ``on_exit``, among others."""
+    """``AgentActivity._create_speech_task(coro, name=…)``: the task of ``on_enter`` or ``on_exit``, among others."""
     name = _HOOKS.get(kwargs.get("name", ""))
     if name is None:
         return wrapped(*args, **kwargs)
@@ -71,14 +71,14 @@ def create_speech_task(wrapped: Callable[..., Any], activity: AgentActivity, arg
 
 @cache
 def _default(name: str) -> object:
-    """What ``Agent`` itself has under this name."""
+    """Return ``Agent``'s own attribute of this name."""
     from livekit.agents import Agent
 
     return vars(Agent).get(name)
 
 
 def _overrides(method: Callable[..., object], name: str) -> bool:
-    """Whether a bound method of an agent is not ``Agent``'s own."""
+    """Whether a bound method of an agent overrides ``Agent``'s own."""
     return getattr(method, "__func__", method) is not _default(name)
 
 
@@ -113,7 +113,7 @@ def _watch(run: NodeRun, task: asyncio.Task[Any], *outputs: Chan[Any]) -> None:
 
 
 def _reading(node: Callable[..., Any], run: NodeRun) -> Callable[..., Any]:
-    """The node, called with the same text; the run learns when the node waits for more of it."""
+    """Return the node, called with the same text; the run records when the node waits for more of it."""
 
     def call(text: AsyncIterable[str], *more: ModelSettings, **named: ModelSettings) -> Any:
         return node(_texts(text, run), *more, **named)
@@ -146,7 +146,7 @@ async def inside(
     args: Args,
     kwargs: Kwargs,
 ) -> Any:
-    """Run a request, or the stream of an adapter; meanwhile the node that it runs inside does not work itself."""
+    """Run a request or the stream of an adapter; its time does not count as own work of the node around it."""
     run = _request_begins(kind)
     if run is None:
         return await request(wrapped, stream, args, kwargs)

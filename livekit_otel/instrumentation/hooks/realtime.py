@@ -1,4 +1,4 @@
-"""The wrapper around one response of a realtime model."""
+"""Wrappers around a realtime model's server events and responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def input_speech_started(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity._on_input_speech_started(ev)``: the server hears the user, whatever a VAD beside it hears."""
+    """``AgentActivity._on_input_speech_started(ev)``: the server detects speech, independently of a VAD."""
     with contained("realtime.speech_started"):
         state = registry.traced(activity.session)
         if state is not None:
@@ -26,7 +26,7 @@ def input_speech_started(wrapped: Callable[..., Any], activity: AgentActivity, a
 
 
 def input_speech_stopped(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity._on_input_speech_stopped(ev)``."""
+    """``AgentActivity._on_input_speech_stopped(ev)``: the server detects the end of the speech."""
     with contained("realtime.speech_stopped"):
         state = registry.traced(activity.session)
         if state is not None and livekit_realtime.hears_the_end(activity):
@@ -46,7 +46,7 @@ def remote_item_added(wrapped: Callable[..., Any], activity: AgentActivity, args
 
 
 def generation_created(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity._on_generation_created(ev)``: the server created a response, whoever asked for it."""
+    """``AgentActivity._on_generation_created(ev)``: the server created a response, whether or not it was asked to."""
     with contained("realtime.created"):
         state = registry.traced(activity.session)
         if state is not None:

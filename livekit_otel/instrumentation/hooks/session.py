@@ -1,4 +1,4 @@
-"""The wrappers around AgentSession: its start, its events, its close, and what makes it speak."""
+"""Wrappers around AgentSession: its start, events, agents, replies and close."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _options = Options()
 
 
 def configure(options: Options) -> None:
-    """Options of the sessions that start from now on."""
+    """Set the options of the sessions that start from now on."""
     global _options
     _options = options
 
@@ -80,7 +80,7 @@ def _open(session: AgentSession[Any], agent: Agent | None, room: rtc.Room | None
     state.events.listen("tts_metrics", lambda metrics: state.trackers.tts.metrics(metrics, tts.reporting.get()))
     registry.put(session, state)
     shutdown_watch.watch(provider, registry.running_on)
-    # a session that is dropped without a close still gets its end
+    # a session that is garbage-collected without a close still ends its trace
     weakref.finalize(session, _dropped, state)
     return state
 
@@ -91,7 +91,7 @@ def _dropped(state: SessionState) -> None:
 
 
 def emit(wrapped: Callable[..., Any], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
-    """``AgentSession.emit(event, arg)``: everything that happens passes here."""
+    """``AgentSession.emit(event, arg)``: passes on every event of the session."""
     with contained("session.event"):
         state = registry.traced(session)
         if state is not None:
@@ -110,7 +110,7 @@ def _state_of(session: AgentSession[Any]) -> SessionState | None:
 async def aclose_impl(
     wrapped: Callable[..., Awaitable[Any]], session: AgentSession[Any], args: Args, kwargs: Kwargs
 ) -> Any:
-    """``AgentSession._aclose_impl(reason=…)``: the one way in which a session closes."""
+    """``AgentSession._aclose_impl(reason=…)``: the only way to close a session."""
     state = _state_of(session)
     if state is None:
         return await wrapped(*args, **kwargs)
@@ -135,7 +135,7 @@ async def aclose_impl(
 
 
 def generate_reply(wrapped: Callable[..., Any], session: AgentSession[Any], args: Args, kwargs: Kwargs) -> Any:
-    """``AgentSession.generate_reply(user_input=…)``: a typed input of the user begins an exchange."""
+    """``AgentSession.generate_reply(user_input=…)``: typed input of the user begins a turn."""
     state = _state_of(session)
     with contained("session.generate_reply"):
         user_input = kwargs.get("user_input")

@@ -1,4 +1,4 @@
-"""Wrappers around the user's speech, as VAD or the recognizer hears it, and around an agent's entry."""
+"""Wrappers around the user's speech, as VAD or the recognizer detects it, and around the start of an agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def on_start_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity.on_start_of_speech(ev, speech_start_time)``; ``ev`` is VAD's, or None for STT's own detection."""
+    """``AgentActivity.on_start_of_speech(ev, speech_start_time)``; ``ev`` is None if the STT detected the speech."""
     _speech_started(activity, args, kwargs)
     return wrapped(*args, **kwargs)
 
@@ -56,7 +56,7 @@ def _speech_ended(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
 
 
 def process_stt_event(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:
-    """``AudioRecognition._process_stt_event(ev)``: it overwrites the moment at which VAD last heard the user."""
+    """``AudioRecognition._process_stt_event(ev)``: overwrites the time at which VAD last heard the user."""
     vad = None
     with contained("vad.last_heard"):
         state = registry.traced(livekit_api.activity_of(recognition).session)
@@ -74,7 +74,7 @@ def process_stt_event(wrapped: Callable[..., Any], recognition: AudioRecognition
 async def start_activity(
     wrapped: Callable[..., Awaitable[Any]], activity: AgentActivity, args: Args, kwargs: Kwargs
 ) -> Any:
-    """``AgentActivity.start(…)``: what ``on_enter`` says belongs to the exchange that led to this agent."""
+    """``AgentActivity.start(…)``: speech from ``on_enter`` belongs to the turn that led to this agent."""
     turns = turn = None
     with contained("agent.enter"):
         state = registry.traced(activity.session)

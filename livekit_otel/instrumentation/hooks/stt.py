@@ -1,4 +1,4 @@
-"""Wrappers around ``STT`` and ``RecognizeStream``: recognizers without streaming, and failures of all."""
+"""Wrappers around ``STT`` and ``RecognizeStream``: calls of non-streaming recognizers, and all STT failures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from ..trackers.stt import SttTracker
 
-#: set while a pipeline's recognizer stream runs: a recognize() call inside it is the pipeline's, not a tool's own
+#: set while a session's recognizer stream runs: recognize() calls inside it belong to the session, not to a tool
 _in_stream: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_stt_stream", default=False)
 
 
 async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args: Args, kwargs: Kwargs) -> Any:
-    """``STT.recognize`` inside a pipeline's recognizer stream."""
+    """``STT.recognize`` inside a session's recognizer stream."""
     tracker = recognition = entered = None
     if _in_stream.get() and not livekit_api.delegates_recognition(stt):
         with contained("stt.recognize"):
@@ -81,7 +81,7 @@ async def stream_main_task(
 
 
 def emit_error(wrapped: Callable[..., Any], stream: RecognizeStream, args: Args, kwargs: Kwargs) -> Any:
-    """``_emit_error(error, recoverable)``: the stream connects again, or has failed."""
+    """``_emit_error(error, recoverable)``: the stream reconnects, or has failed."""
     with contained("stt.attempt"):
         state = registry.current() if not amd.detecting() else None
         error = recovered_from(args, kwargs)
@@ -91,7 +91,7 @@ def emit_error(wrapped: Callable[..., Any], stream: RecognizeStream, args: Args,
 
 
 def heard(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
-    """``AgentActivity.on_final_transcript(ev)``: what the recognizer says of the words beside them."""
+    """``AgentActivity.on_final_transcript(ev)``: carries the recognizer's metadata of the transcript."""
     with contained("stt.heard"):
         state = registry.traced(activity.session)
         if state is not None:

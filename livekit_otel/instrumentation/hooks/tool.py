@@ -1,4 +1,4 @@
-"""Wrappers around ``_ToolExecutor``: every function call passes here, and every deferred reply."""
+"""Wrappers around ``_ToolExecutor``: it runs every function call and delivers every deferred reply."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _call: contextvars.ContextVar[ToolCall | None] = contextvars.ContextVar("livekit
 
 
 def current_call() -> ToolCall | None:
-    """The call whose tool is running here."""
+    """Return the call whose tool is running in the current context."""
     call = _call.get()
     return call if call is not None and not call.span.ended else None
 
@@ -53,7 +53,7 @@ async def execute(wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecuto
 async def deliver_reply(
     wrapped: Callable[..., Awaitable[Any]], executor: _ToolExecutor, args: Args, kwargs: Kwargs
 ) -> Any:
-    """``_ToolExecutor._deliver_reply(session)``: a result that came after its turn's first answer waits to be said."""
+    """``_ToolExecutor._deliver_reply(session)``: a result that followed its turn's first answer waits to be spoken."""
     turns = turn = None
     with contained("tool.reply"):
         state = registry.of(args[0] if args else kwargs["session"])

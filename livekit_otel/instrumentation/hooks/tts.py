@@ -1,4 +1,4 @@
-"""Wrappers around ``ChunkedStream`` and ``SynthesizeStream``: they see every synthesis, whatever the plugin."""
+"""Wrappers around ``ChunkedStream`` and ``SynthesizeStream``: they cover every synthesis, with any plugin."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def _request(wrapped: Callable[..., Awaitable[Any]], stream: Stream, args:
 async def metrics_monitor_task(
     wrapped: Callable[..., Awaitable[Any]], stream: Stream, args: Args, kwargs: Kwargs
 ) -> Any:
-    """``_metrics_monitor_task``: the metrics come from here."""
+    """``_metrics_monitor_task``: emits the metrics."""
     with contained("tts.report"):
         reporting.set(stream)
     try:

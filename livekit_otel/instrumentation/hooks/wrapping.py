@@ -1,4 +1,4 @@
-"""What the wrappers share: the arguments that wrapt hands them, and the code around the call that they wrap."""
+"""Common code of the wrappers: the arguments that wrapt passes, and the code around a wrapped call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def run(
     fault: str,
     finish: Callable[[Any, BaseException | None], None],
 ) -> Any:
-    """Await the wrapped call. Then ``finish`` receives its result and its error; faults of it are contained."""
+    """Await the wrapped call, then pass its result and error to ``finish``; faults of ``finish`` are contained."""
     result: Any = None
     error: BaseException | None = None
     try:
@@ -41,7 +41,7 @@ async def run(
 
 
 class ReportingStream(Generic[S]):
-    """The stream whose metrics task runs here: the metrics that reach the session from there are this stream's."""
+    """The stream whose metrics task is the current task: metrics that the session emits there are this stream's."""
 
     def __init__(self, name: str) -> None:
         self._stream: ContextVar[weakref.ref[S] | None] = ContextVar(name, default=None)
@@ -55,7 +55,7 @@ class ReportingStream(Generic[S]):
 
 
 def failed_attempt(request: Request | None, args: Args, kwargs: Kwargs) -> None:
-    """Count a call of ``_emit_error(error, recoverable)``: the request is tried again."""
+    """Count an attempt that failed in ``_emit_error(error, recoverable)``, if LiveKit tries again."""
     error = recovered_from(args, kwargs)
     if request is not None and error is not None:
         request.attempts += 1
@@ -63,7 +63,7 @@ def failed_attempt(request: Request | None, args: Args, kwargs: Kwargs) -> None:
 
 
 def recovered_from(args: Args, kwargs: Kwargs) -> Exception | None:
-    """The error of a call of ``_emit_error(api_error, recoverable)`` after which LiveKit tries again."""
+    """Return the error of ``_emit_error(api_error, recoverable)``, or None if LiveKit does not try again."""
     recoverable = kwargs.get("recoverable", args[1] if len(args) > 1 else False)
     error: Exception = args[0] if args else kwargs["api_error"]
     return error if recoverable else None

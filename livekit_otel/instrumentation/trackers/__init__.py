@@ -1,4 +1,4 @@
-"""One tracker for each stage: it knows what is open and makes the spans, with the scope and peers that it is given."""
+"""One tracker for each stage: it keeps the open stages and creates their spans, using the session's scope."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = ["Trackers"]
 
 
 class Trackers:
-    """The trackers of one session, each with the peers that it needs."""
+    """The trackers of one session, each with the other trackers that it needs."""
 
     def __init__(self, scope: SessionScope, tool_names: ToolNames, room: rtc.Room | None = None) -> None:
         self.room = RoomTracker(scope, room)
-        #: called when a playout begins, with its moment and its turn
+        #: callbacks for the start of a playout, with its time and its turn
         self.voice_starts: list[Callable[[int, TurnState | None], None]] = []
         self.turns = turns = TurnTracker(scope)
         self.vad = vad = VadTracker(scope)

@@ -1,4 +1,4 @@
-"""EOU: from the moment the user stopped speaking to the commit of the turn, and the end-of-turn model's metrics."""
+"""EOU: one span from the end of the user's speech to the turn's commit, with the end-of-turn model's metrics."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ __all__ = ["Decision", "EouTracker"]
 
 _MAX_OPEN = 8
 _MAX_PREDICTIONS = 8
-#: LiveKit's number where it does not know when the user stopped: the transcript's arrival
+#: seconds; LiveKit reports less if it does not know when the user stopped: it then takes the transcript's arrival
 _UNKNOWN_S = 0.001
-#: LiveKit adds the user's message, and says that the agent thinks, right after a decision: its span takes them along
+#: LiveKit emits the user's message and the state "thinking" right after a decision: its span carries both events
 _MESSAGE_S = 0.1
 
 
 class Decision:
-    """One decision on a user's turn.
+    """A decision on a user's turn.
 
     Attributes:
-        end_of_turn: LiveKit's description of it, and its identity.
-        start_ns: when the user stopped speaking, else the decision.
-        source: who says when that was: ``vad``, ``stt``, ``commit`` or ``unknown``.
-        turn: the turn that it opened; None when the words were not committed.
+        end_of_turn: LiveKit's description of it, which also identifies it.
+        start_ns: when the user stopped speaking; if unknown, when the decision was made.
+        source: the source of that time: ``vad``, ``stt``, ``commit`` or ``unknown``.
+        turn: the turn that the decision opened; None if the words were not committed.
     """
 
     def __init__(self, end_of_turn: EndOfTurn | None, start_ns: int, end_ns: int, source: str) -> None:
@@ -49,9 +49,9 @@ class Decision:
         self.source = source
         self.turn: TurnState | None = None
         self.attributes: dict[str, AttributeValue] = {}
-        #: what LiveKit makes the reply wait for, and the turn that it belongs to
+        #: the stage that LiveKit makes the reply wait for, and the index of that stage's turn
         self.held_by: tuple[str, int] | None = None
-        #: the task in which on_user_turn_completed runs: its EOUMetrics come from there
+        #: the task that runs on_user_turn_completed: the decision's EOUMetrics are emitted there
         self.task: asyncio.Task[object] | None = None
         self.done = False
 
@@ -71,13 +71,13 @@ class EouTracker:
         self._decisions: list[Decision] = []
         self.check = EndOfTurnCheck()
         self._predictions: list[EOTInferenceMetrics] = []
-        #: ends the latest decision's span, which waits for the user's message
+        #: ends the span of the latest decision, which waits for the user's message
         self._end: Callable[[], None] | None = None
 
     def dropped(self, end_of_turn: EndOfTurn, tuning: dict[str, AttributeValue]) -> None:
-        """LiveKit decided that the turn is not over, or did not take the words."""
+        """LiveKit decided that the turn is not over, or did not accept the words."""
         if self._scope.closing and not end_of_turn.new_transcript:
-            return  # LiveKit commits whatever there is when it closes
+            return  # on closing, LiveKit commits whatever it has
         now = self._scope.now_ns()
         stopped = end_of_turn.metrics.stopped_speaking_at
         start = min(self._scope.clock.at_ns(stopped), now) if stopped else now
@@ -89,8 +89,10 @@ class EouTracker:
     def committed(
         self, end_of_turn: EndOfTurn, *, has_vad: bool, cut: bool, hook: bool, tuning: dict[str, AttributeValue]
     ) -> None:
-        """LiveKit committed the user's turn. ``cut``: while the user may be speaking. ``hook``: a task answers it.
-        ``tuning``: attributes of how it was decided."""
+        """LiveKit committed the user's turn.
+
+        ``cut``: the user may still be speaking. ``hook``: a task runs the hook and answers. ``tuning``: attributes
+        on how the end of the turn was decided."""
         if self._scope.closing and not end_of_turn.new_transcript:
             return
         now = self._scope.now_ns()
@@ -99,7 +101,7 @@ class EouTracker:
         text = end_of_turn.new_transcript
         claim = self._utterance.claim(text, cut=cut)
         if self._scope.closing and (claim.floor_ns or 0) < self._turns.floor_ns:
-            self._utterance.release(claim)  # what was left over of something said long ago
+            self._utterance.release(claim)  # a remainder of speech from an earlier turn
             return
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
         answered, now = self._turns.answered_commit() or (None, now)
@@ -122,7 +124,7 @@ class EouTracker:
             self.hook_done(self._decisions[0])
 
     def _stopped(self, end_of_turn: EndOfTurn, claim: Claim, *, has_vad: bool) -> tuple[int | None, str]:
-        """When the user stopped speaking, and who says so."""
+        """Return when the user stopped speaking, and the source of that time."""
         if claim.source is not None:
             return claim.stopped_ns, claim.source
         metrics = end_of_turn.metrics
@@ -132,7 +134,7 @@ class EouTracker:
         return self._scope.clock.at_ns(stopped), "stt"
 
     def metrics(self, metrics: EOUMetrics) -> None:
-        """EOUMetrics of the decision whose reply was just asked for."""
+        """EOUMetrics of the decision whose reply was just requested."""
         fields = {**flatten("eou", metrics), **model_attributes(metrics)}
         if metrics.speech_id:
             fields[attr.SPEECH_ID] = metrics.speech_id
@@ -142,7 +144,7 @@ class EouTracker:
             decision = Decision(None, end - to_ns(metrics.end_of_utterance_delay), end, "unknown")
             decision.turn = self._turns.of_speech(metrics.speech_id)
         if decision.source == "unknown":
-            # LiveKit writes 0 where it does not know
+            # LiveKit writes 0 for an unknown value
             for name in ("end_of_utterance_delay", "transcription_delay"):
                 fields.pop(attr.metric("eou", name), None)
         decision.attributes.update(fields)
@@ -151,7 +153,7 @@ class EouTracker:
         self._emit(decision)
 
     def _note_hold(self, decision: Decision, hook: float) -> None:
-        """How long LiveKit made the hook wait for what an earlier turn was still doing."""
+        """Record how long LiveKit delayed the hook because an earlier turn's tool or hook was still running."""
         held = (self._scope.now_ns() - decision.end_ns) / 1e9 - hook
         if decision.held_by is not None and held >= _UNKNOWN_S:
             stage, turn = decision.held_by
@@ -160,18 +162,18 @@ class EouTracker:
             decision.attributes[attr.EOU_HELD_TURN] = turn
 
     def hook_failed(self, error: BaseException) -> None:
-        """``on_user_turn_completed`` raised in the current task, if that is its task."""
+        """``on_user_turn_completed`` raised in the current task, if the task belongs to a decision."""
         decision = self._carried_out()
         if decision is not None and decision.turn is not None:
             decision.turn.failed("hook", error)
 
     def _carried_out(self) -> Decision | None:
-        """The decision that the current task carries out."""
+        """Return the decision that the current task carries out."""
         task = asyncio.current_task()
         return next((one for one in self._decisions if one.task is task), None)
 
     def prediction(self, metrics: EOTInferenceMetrics) -> None:
-        """EOTInferenceMetrics: of the decision that comes next, or of a check after which the user went on."""
+        """EOTInferenceMetrics of the next decision, or of a check after which the user continued to speak."""
         self._predictions.append(metrics)
         if len(self._predictions) > _MAX_PREDICTIONS:
             self._emit_prediction(self._predictions.pop(0), None)
@@ -179,7 +181,7 @@ class EouTracker:
     def hook_done(self, decision: Decision) -> None:
         """``on_user_turn_completed`` is over, with or without a reply."""
         if not decision.done and decision.held_by is None and decision in self._decisions:
-            # no reply was asked for: LiveKit does not say how long it took
+            # no reply was requested, so LiveKit does not report the hook's duration
             decision.attributes[attr.EOU_HOOK] = (self._scope.now_ns() - decision.end_ns) / 1e9
         self._emit(decision)
         if decision not in self._decisions:
@@ -229,17 +231,17 @@ class EouTracker:
         self._scope.later(_MESSAGE_S, partial(self._carried, self._end))
 
     def _carried(self, end: Callable[[], None] | None) -> None:
-        """End the latest decision's span, if this is still its end to come."""
+        """End the latest decision's span, unless it has already been ended."""
         if end is not None and self._end is end:
             self._end = None
             end()
 
     def turn_ends(self, turn: TurnState) -> None:
-        """The turn's span is about to end, and no stage of it ends later."""
+        """The turn's span is about to end, and no stage may end later."""
         self._carried(self._end)
 
     def _emit_prediction(self, metrics: EOTInferenceMetrics, turn: TurnState | None) -> None:
-        """An end-of-turn check that led to no decision."""
+        """Record an end-of-turn check that led to no decision."""
         end = self._scope.clock.inside_ns(metrics.timestamp)
         start = end - to_ns(max(metrics.total_duration, 0.0))
         attributes = {**flatten("eot", metrics), **model_attributes(metrics), attr.EOU_COMMITTED: False}

@@ -1,4 +1,4 @@
-"""Recognizers that failed inside an adapter, while another one continues the utterance."""
+"""Recognizers that failed inside an adapter, while another recognizer continues the utterance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FailedRecognizers:
             span.end(at_ns)
 
     def give(self, owner: SpanOwner) -> None:
-        """End the spans: those since the owner began are its own, earlier ones have no turn."""
+        """End the spans: those that began after the owner become its own, earlier ones stay without a turn."""
         spans, self._spans = self._spans, []
         for span, end_ns, before in spans:
             if span.start_ns >= owner.span.start_ns:

@@ -1,4 +1,4 @@
-"""What a recognizer says of its words beside them: how sure it is, the ids of its requests, and which one it was."""
+"""A recognizer's metadata of its transcripts: confidence, request ids, and the recognizer's model."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MAX_STREAMS = 16
 
 
 class Heard:
-    """The recognizer streams of one session, and the transcript that came last."""
+    """The recognizer streams of one session, and the latest transcript."""
 
     def __init__(self) -> None:
         self._streams: list[RecognizeStream] = []
         self._event: SpeechEvent | None = None
 
     def begins(self, stream: RecognizeStream) -> None:
-        """A recognizer listens, or an adapter, before those inside of it do."""
+        """A recognizer starts listening; an adapter starts before the recognizers inside it."""
         self._streams.append(stream)
         if len(self._streams) > _MAX_STREAMS:
             del self._streams[1]
@@ -36,15 +36,15 @@ class Heard:
             self._streams.remove(stream)
 
     def final(self, event: SpeechEvent) -> None:
-        """A final transcript is about to be handed to the session."""
+        """A final transcript is about to be passed to the session."""
         self._event = event
 
     def take(self) -> dict[str, AttributeValue]:
-        """Attributes of the transcript that came last."""
+        """Return attributes of the latest transcript."""
         event, self._event = self._event, None
         out: dict[str, AttributeValue] = {}
         for stream in self._streams:
-            # an adapter, which knows the one that serves, has listened for longer than those that it asks
+            # the first stream is an adapter, if there is one; it knows which recognizer is serving
             serving = livekit_api.recognizer(stream)
             if named := named_model(serving.provider, serving.model):
                 out.update(named)
@@ -52,7 +52,7 @@ class Heard:
         if event is None:
             return out
         if event.alternatives and event.alternatives[0].confidence:
-            # LiveKit's default for recognizers that do not say is 0
+            # LiveKit's default of 0 stands for an unknown confidence
             out[attr.STT_CONFIDENCE] = float(event.alternatives[0].confidence)
         if event.request_id:
             out[attr.STT_REQUEST_IDS] = (clip(event.request_id),)

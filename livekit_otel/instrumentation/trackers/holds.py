@@ -1,4 +1,4 @@
-"""What LiveKit makes a speech wait for before it is played: a detection, another speech, the user's voice."""
+"""What delays the playout of a speech in LiveKit: a detection, another speech, or the user's voice."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 __all__ = ["Holds"]
 
 _MAX_SPEECHES = 64
-#: LiveKit continues within this time after what it waited for is over
+#: LiveKit continues within this time after the awaited event
 _AT_ONCE_NS = 50_000_000
 _AMD, _SPEECH, _USER = "amd", "speech", "user"
 
 
 class Holds:
-    """The waits of one session that are in no stage: a speech is ready, and may not be played yet."""
+    """The waits of one session outside of any stage: a speech is ready, but may not be played yet."""
 
     def __init__(self, scope: SessionScope) -> None:
         self._scope = scope
         self._detecting = False
-        #: when the latest wait for each reason was over
+        #: when the latest wait for each reason ended
         self._over: dict[str, int] = {}
-        #: the speech that was said last
+        #: the speech that was played last
         self._said: str | None = None
-        #: since when each speech may wait: it was created, or a speech that was made ahead is used
+        #: since when each speech may wait: since its creation, or since a preemptively generated speech was used
         self._since: OrderedDict[str, int] = OrderedDict()
-        #: why each speech had to wait, and until when
+        #: the reason why each speech had to wait, and the end of the wait
         self._held: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
     def detection(self, *, running: bool) -> None:
-        """A detection of answering machines begins, or is over: it may be said twice."""
+        """Answering machine detection begins or is over; repeated calls are allowed."""
         if self._detecting and not running:
             self._over[_AMD] = self._scope.now_ns()
         self._detecting = running
 
     def playback_over(self, speech_id: str | None) -> None:
-        """What was being said is over."""
+        """The current playout is over."""
         self._over[_SPEECH], self._said = self._scope.now_ns(), speech_id
 
     def user_silent(self) -> None:
@@ -51,13 +51,13 @@ class Holds:
         self._over[_USER] = self._scope.now_ns()
 
     def speech_waits(self, speech_id: str) -> None:
-        """A speech was created, or one that was made ahead is used."""
+        """A speech was created, or a preemptively generated speech is used."""
         self._since[speech_id] = self._scope.now_ns()
         while len(self._since) > _MAX_SPEECHES:
             self._since.popitem(last=False)
 
     def released(self, handle: SpeechHandle) -> None:
-        """LiveKit waits for nothing any more before it plays this speech."""
+        """LiveKit has authorized this speech for playout: it waits for nothing more."""
         now = self._scope.now_ns()
         since = max(self._since.get(handle.id, now), now - _AT_ONCE_NS)
         waited = [(at, why) for why, at in self._over.items() if at > since]
@@ -69,7 +69,7 @@ class Holds:
                 self._held.popitem(last=False)
 
     def attributes(self, speech_id: str, start_ns: int) -> dict[str, AttributeValue]:
-        """What the first playout of a speech, which begins now, says of the wait."""
+        """Return attributes of the wait for a speech's first playout, which begins now."""
         held = self._held.pop(speech_id, None)
         if held is None:
             return {}

@@ -1,7 +1,7 @@
-"""Interruption: one span for each time that user and agent got in each other's way, with the verdict on it.
+"""Interruption: one span for each overlap of user and agent speech that had a consequence, with its verdict.
 
 It begins when the user starts to speak over the agent (or when code interrupts) and ends with the verdict: a real
-interruption, a false one, or a backchannel. An overlap without any consequence leaves no span.
+interruption, a false one, or a backchannel. An overlap without a consequence has no span.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["InterruptionTracker"]
 
 _BY_USER, _BY_CODE = "user", "programmatic"
-#: what LiveKit calls an interruption by the user
+#: LiveKit's names for an interruption by the user
 _LIVEKIT_USER = frozenset({"audio_activity", "user_turn"})
 
 
@@ -50,7 +50,7 @@ class InterruptionTracker:
     def user_started(self, at_ns: int, speaking: TurnState | None) -> None:
         """The user began to speak while this turn's voice was heard."""
         if self._overlap is not None and self._overlap.turn is speaking and self._overlap.verdict is None:
-            return  # the same overlap: the user took a breath
+            return  # the same overlap, after a pause of the user
         self.settle()
         self._overlap = _Overlap(at_ns, speaking, _BY_USER)
 
@@ -72,7 +72,7 @@ class InterruptionTracker:
         self._verdict(verdict, self._scope.clock.at_ns(event.detected_at))
 
     def metrics(self, metrics: InterruptionMetrics) -> None:
-        """InterruptionMetrics: of the overlap that is being judged, else a span of their own."""
+        """InterruptionMetrics of the overlap that is being judged; otherwise they get a span of their own."""
         fields = {**flatten("interruption", metrics), **model_attributes(metrics)}
         overlap = self._overlap
         end = self._scope.clock.inside_ns(metrics.timestamp)
@@ -93,7 +93,7 @@ class InterruptionTracker:
         self._emit(alone)
 
     def false_interruption(self, event: AgentFalseInterruptionEvent, speaking: TurnState | None) -> None:
-        """What cut in was no interruption; the agent continues, or not."""
+        """The interruption was a false one; the agent resumes its speech or not."""
         if self._overlap is None:
             self._overlap = _Overlap(self._scope.now_ns(), speaking, _BY_USER)
         self._overlap.attributes[attr.INTERRUPTION_RESUMED] = bool(event.resumed)
@@ -101,7 +101,7 @@ class InterruptionTracker:
         self.settle()
 
     def cut_off(self, turn: TurnState | None, at_ns: int, by: str | None = None) -> None:
-        """The agent's voice was cut off. ``by``: what LiveKit says of that."""
+        """The agent's voice was cut off. ``by``: the cause that LiveKit reports."""
         overlap = self._overlap
         if overlap is None or (overlap.turn is not turn and turn is not None and overlap.turn is not None):
             self.settle()
@@ -122,7 +122,7 @@ class InterruptionTracker:
         self.settle()
 
     def settle(self) -> None:
-        """The overlap is over: it gets a span if it had a consequence."""
+        """The overlap is over: create its span if it had a consequence."""
         overlap, self._overlap = self._overlap, None
         if overlap is not None and (overlap.verdict is not None or overlap.has_metrics):
             self._emit(overlap)
@@ -137,7 +137,7 @@ class InterruptionTracker:
         overlap.attributes[attr.INTERRUPTION_VERDICT] = overlap.verdict or attr.VERDICT_UNKNOWN
         if overlap.turn is not None and overlap.turn.speech_ids:
             overlap.attributes[attr.SPEECH_ID] = overlap.turn.speech_ids[-1]
-        # words that code says over the user are cut off by speech that began before their turn
+        # speech that code starts over the user may be cut off by user speech that began before its turn
         start = overlap.start_ns if turn is None else max(overlap.start_ns, turn.span.start_ns)
         span = self._scope.spans.start(attr.KIND_INTERRUPTION, turn or self._scope, start, overlap.attributes)
         span.end(overlap.verdict_ns)

@@ -35,7 +35,7 @@ class LlmTracker(RequestTracker):
         self._input = messages.InputDelta()
 
     def begin(self, stream: LLMStream, owner: SpanOwner | None) -> Request:
-        """A request begins. ``owner``: what it works for, where that is not a speech: it is beside the conversation."""
+        """Begin a request. ``owner``: set if the request is beside the conversation and belongs to no speech."""
         handle = livekit_api.speech_handle()
         attributes: dict[str, AttributeValue] = {
             **named_model(stream._llm.provider, stream._llm.model),
@@ -51,7 +51,7 @@ class LlmTracker(RequestTracker):
         if chat_ctx is not None:
             attributes[attr.LLM_INPUT_COUNT] = len(chat_ctx.items)
             if self.scope.content:
-                # a request beside the conversation has nothing in common with the one before it
+                # a request beside the conversation shares nothing with the previous request
                 delta = self._input if owner is None else messages.InputDelta()
                 late = self._add_input(attributes, delta.select(chat_ctx, self.scope.options.llm_input))
         request = self.open(handle, attributes, owner)
@@ -63,16 +63,16 @@ class LlmTracker(RequestTracker):
         return request
 
     def _add_input(self, attributes: dict[str, AttributeValue], given: messages.Input) -> Late | None:
-        """What the model was given, now; or at the end, where only then it is known to be whole."""
+        """Add the model's input now, or return a function that adds it when the input is known to be complete."""
         redaction = self.scope.redaction
         if redaction is not None and attr.LLM_PREEMPTIVE in attributes:
-            # LiveKit uses what was made ahead only where the user's words are the same in the end
+            # LiveKit uses a preemptive generation only if the user's final words are the same
             return lambda request: given.attributes(redaction, whole=request.used)
         attributes.update(given.attributes(redaction))
         return None
 
     def metrics(self, metrics: LLMMetrics, stream: object | None) -> None:
-        """LLMMetrics, of the stream that reports them or of a request that we did not see."""
+        """LLMMetrics of the stream that reports them, or of a request that was not traced."""
         fields = {**flatten("llm", metrics), **model_attributes(metrics, generates=True)}
         if fields.pop(attr.metric("llm", "request_id"), None):
             fields[attr.RESPONSE_ID] = clip(metrics.request_id)
@@ -93,7 +93,7 @@ class LlmTracker(RequestTracker):
     def reported(self, request: Request, stream: LLMStream, answer: messages.Answer) -> None:
         """The request's stream is over, and so are its metrics."""
         if not request.has_metrics and answer.usage is not None and request.completes:
-            # a model that no session listens to: LiveKit makes no metrics of it
+            # no session listens to this model, so LiveKit emits no metrics for it
             now = self.scope.now_ns() / 1e9
             counted = _counted(answer.usage, native=request.native)
             counted[attr.metric("llm", "timestamp")] = now
@@ -104,7 +104,7 @@ class LlmTracker(RequestTracker):
         request.report_done()
 
     def decision(self, metrics: LLMMetrics) -> None:
-        """DecisionMetrics: a small model that LiveKit asks on the side."""
+        """DecisionMetrics of a small model that LiveKit uses for decisions beside the conversation."""
         fields = {**flatten("decision", metrics), **model_attributes(metrics, generates=True)}
         end = self.scope.clock.inside_ns(metrics.timestamp)
         self.unseen(end - to_ns(metrics.duration), end, fields, None)
@@ -114,7 +114,7 @@ _FIELDS = ("prompt_tokens", "completion_tokens", "prompt_cached_tokens", "cache_
 
 
 def _counted(usage: CompletionUsage, *, native: bool) -> dict[str, AttributeValue]:
-    """What LLMMetrics would say of a request's tokens."""
+    """Return the token counts of a request under the names of LLMMetrics."""
     counted = {attr.metric("llm", name): tokens for name in _FIELDS if (tokens := getattr(usage, name, None))}
     total = getattr(usage, "total_tokens", None)
     if total:

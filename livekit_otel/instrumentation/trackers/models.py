@@ -10,7 +10,7 @@ from ..values import clip
 
 __all__ = ["TurnModels"]
 
-#: where a turn names the model that served; a realtime model is its LLM
+#: attribute of a turn for the model of each kind of stage; a realtime model counts as the LLM
 _MODEL_OF = {
     attr.KIND_LLM: attr.TURN_LLM_MODEL,
     attr.KIND_REALTIME: attr.TURN_LLM_MODEL,
@@ -29,7 +29,7 @@ class TurnModels:
         self._served: dict[str, str] = {}
 
     def note(self, kind: str, attributes: Attributes, *, served: bool = True) -> None:
-        """Record the model of a stage; ``served``: the stage was of use to the turn."""
+        """Record the model of a stage. ``served``: the stage was of use to the turn."""
         model = attributes.get(attr.REQUEST_MODEL)
         if model is None:
             return
@@ -39,7 +39,7 @@ class TurnModels:
             self._served[kind] = str(model)
 
     def attributes(self) -> dict[str, AttributeValue]:
-        """Attributes of the turn's span."""
+        """Return attributes for the turn's span."""
         out: dict[str, AttributeValue] = {}
         if self._all:
             out[attr.TURN_MODELS] = tuple(clip(model) for model in self._all)

@@ -1,6 +1,6 @@
-"""Nodes: what an overridden ``llm_node`` or ``tts_node`` does itself, and the user's ``on_enter`` and ``on_exit``.
+"""Nodes: own work of an overridden ``llm_node`` or ``tts_node``, and the user's ``on_enter`` and ``on_exit``.
 
-A node that only hands on what a request inside it does has no span: the request has one.
+A node that only passes on the output of a request inside it has no span: the request has one.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeRun", "NodeTracker", "current_node"]
 
-#: less own work than this is none: creating a stream and switching tasks take some milliseconds of a busy process
+#: own work shorter than this is ignored: creating streams and switching tasks takes milliseconds in a busy process
 _SHORTEST_NS = 10_000_000
-#: two stretches with less between them are one
+#: two stretches with a shorter gap between them count as one
 _AT_ONCE_NS = 1_000_000
-#: stretches of own work that a span names
+#: maximum number of stretches of own work on a span
 _MAX_STRETCHES = 8
 _MAX_RUNNING = 64
-#: the kind of the requests that a node is there for
+#: the kind of the requests that a node makes by default
 _REQUESTS = {"llm_node": attr.KIND_LLM, "tts_node": attr.KIND_TTS}
 
-#: the node that runs here, or that created this task
+#: the node that runs in this context, or that created the current task
 current_node: ContextVar[NodeRun | None] = ContextVar("livekit_otel_node", default=None)
 
 
 class NodeRun:
-    """One run of a node, or of ``on_enter`` or ``on_exit``.
+    """One run of a node, ``on_enter`` or ``on_exit``.
 
     Attributes:
         name: the method's name.
-        turn: the turn that it works for.
-        handle: the speech that it works for; None for ``on_enter`` and ``on_exit``.
+        turn: the turn that the run works for.
+        handle: the speech that the run works for; None for ``on_enter`` and ``on_exit``.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class NodeRun:
         self.end_ns: int | None = None
         self.output_ns: int | None = None
         self.error: BaseException | None = None
-        #: began a request, and how many of them run
+        #: whether the run began a request, and how many are running
         self.asked = False
         self._requests = 0
         self._request_failed = False
-        #: since when it works itself; None while a request does
+        #: when the current stretch of own work began; None while a request works
         self._since_ns: int | None = start_ns
         self.stretches: list[tuple[int, int]] = []
 
@@ -72,49 +72,49 @@ class NodeRun:
 
     @property
     def own_ns(self) -> int:
-        """How long it worked itself, as far as somebody waited for it."""
+        """Nanoseconds of own work that delayed the agent."""
         return sum(end - start for start, end in self.stretches)
 
     @property
     def raised(self) -> BaseException | None:
-        """The error that it raised itself: that of a request inside it is the request's."""
+        """The error that the node itself raised; an error of a request inside it belongs to the request."""
         return self.error if isinstance(self.error, Exception) and not self._request_failed else None
 
     def runs_for(self, kind: str, handle: SpeechHandle | None) -> bool:
-        """Whether a request of this kind and speech is its own."""
+        """Whether a request of this kind and speech belongs to this run."""
         return self.end_ns is None and _REQUESTS.get(self.name) == kind and handle is self.handle
 
     def request_begins(self, now_ns: int) -> None:
-        """A request inside it begins, or an adapter that makes some."""
+        """A request, or an adapter that makes requests, begins inside the node."""
         self._works_until(now_ns)
         self.asked = True
         self._requests += 1
         self._since_ns = None
 
     def request_over(self, now_ns: int, error: BaseException | None) -> None:
-        """It is over: from here on the node works itself, until its first output."""
+        """The request is over: the node works by itself from here on, until its first output."""
         self._requests -= 1
         self._request_failed = isinstance(error, Exception)
         if not self._requests and self._since_ns is None:
             self._since_ns = now_ns
 
     def heard(self, now_ns: int) -> None:
-        """A synthesis inside it gave audio: what the node keeps it back for is its own work."""
+        """A synthesis inside the node returned audio: holding it back is the node's own work."""
         if self.name == "tts_node" and self._since_ns is None:
             self._since_ns = now_ns
 
     def waits(self, now_ns: int) -> None:
-        """It waits for text from here on."""
+        """The node waits for text from here on."""
         if not self.asked and self.output_ns is None:
             self._works_until(now_ns)
 
     def got_text(self, now_ns: int) -> None:
-        """It has text, or knows that there is no more."""
+        """The node has received text, or the end of it."""
         if not self.asked and self.output_ns is None and self._since_ns is None:
             self._since_ns = now_ns
 
     def gave(self, now_ns: int) -> None:
-        """Its first output."""
+        """The node returned output; the first one counts."""
         self._works_until(now_ns)
         if self.output_ns is None:
             self.output_ns = now_ns
@@ -130,23 +130,23 @@ class NodeRun:
             self.stretches.append((since, now_ns))
 
     def spoke(self, now_ns: int) -> None:
-        """``on_enter`` or ``on_exit`` made the agent speak: what is waited for now is that speech."""
+        """``on_enter`` or ``on_exit`` made the agent speak: from now on that speech is awaited, not the hook."""
         if self.is_hook and self.end_ns is None:
             self.done(now_ns, None)
 
     def done(self, now_ns: int, error: BaseException | None) -> None:
-        """It returned, raised, or was cancelled."""
+        """The node returned, raised, or was cancelled."""
         if self.end_ns is not None:
             return
         if not self.asked and self.name == "llm_node" and self.output_ns is not None:
-            self._since_ns = self.output_ns  # it writes the rest of its text, too
+            self._since_ns = self.output_ns  # the node also writes the rest of its text
         self._works_until(now_ns)
         self.end_ns, self.error = now_ns, error
         self._tracker.over(self)
 
 
 class NodeTracker:
-    """The nodes of one session. Spans are made when a run is over and its speech is used."""
+    """The nodes of one session. A span is created when a run is over and its speech is used."""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
         self._scope = scope
@@ -154,7 +154,7 @@ class NodeTracker:
         self._open: dict[int, NodeRun] = {}
 
     def begin(self, name: str, handle: SpeechHandle | None) -> NodeRun:
-        """A node is called, for the speech of the current task; or ``on_enter`` or ``on_exit``, without one."""
+        """Begin a run of a node for the current task's speech, or of ``on_enter`` or ``on_exit`` without a speech."""
         turn = self._turns.working(handle) if handle is not None else self._turns.cause()
         turn = turn if turn is not None and turn.open else None
         run = NodeRun(self, name, self._scope.now_ns(), turn, handle)
@@ -176,7 +176,7 @@ class NodeTracker:
             run.spoke(self._scope.now_ns())
 
     def over(self, run: NodeRun) -> None:
-        """A run is over. Whether a reply that was made ahead is used may not be known yet."""
+        """A run is over. Whether a preemptively generated reply is used may not be known yet."""
         error = run.raised
         if error is not None and run.turn is not None and not run.is_hook:
             run.turn.failed(_REQUESTS[run.name], error)
@@ -186,19 +186,19 @@ class NodeTracker:
             self._turns.finish(run.turn)
 
     def used(self, speech_id: str) -> None:
-        """A speech that was made ahead is said."""
+        """A preemptively generated speech is used."""
         for run in list(self._open.values()):
             if run.end_ns is not None and run.handle is not None and run.handle.id == speech_id:
                 self._emit(run)
 
     def settle(self, handle: SpeechHandle) -> None:
-        """A speech is over, or never will be said: nobody waited for its nodes."""
+        """A speech is over, or will never be played: nothing waited for its nodes."""
         for run in list(self._open.values()):
             if run.handle is handle and run.end_ns is not None:
                 self._open.pop(id(run), None)
 
     def turn_ends(self, turn: TurnState) -> None:
-        """The turn's span is about to end: a hook that still runs is not waited for any more."""
+        """The turn's span is about to end: a hook that is still running is no longer awaited."""
         until = max(turn.last_ns, turn.superseded_ns or 0)
         for run in list(self._open.values()):
             if run.turn is turn and run.is_hook:

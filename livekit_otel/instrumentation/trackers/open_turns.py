@@ -1,4 +1,4 @@
-"""The turns that are open: what keeps one open, when it ends, and what its span says then."""
+"""The open turns: the reasons that keep a turn open, its end, and its span's last attributes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _MAX_OPEN = 16
 _MAX_SPEECHES = 64
 
 
-#: in the context of a commit that has asked for the answer: the turn of it, and when that was
+#: in the context of a commit that has requested the answer: the answered turn, and the time of the request
 _answered: ContextVar[tuple[weakref.ref[TurnState], int] | None] = ContextVar("livekit_otel_answered", default=None)
 
 
 class OpenTurns:
     """The open turns of one session, in the order in which they opened.
 
-    ``before_end`` is called with a turn whose span is about to end, ``speech_over`` with a speech that is done, and
-    ``speech_used`` with the id of a speech that was made ahead and is said.
+    Callbacks: ``before_end`` receives a turn whose span is about to end, ``speech_over`` a speech that is done, and
+    ``speech_used`` the id of a preemptively generated speech that is used.
     """
 
     def __init__(self, scope: SessionScope) -> None:
@@ -41,7 +41,7 @@ class OpenTurns:
         self._open: list[TurnState] = []
         self._floor_ns = 0
         self._created: OrderedDict[str, int] = OrderedDict()
-        #: the turn that words not committed yet will become, once work for their answer has begun
+        #: the future turn of words that are not committed yet, if work for their answer has begun
         self._candidate: TurnState | None = None
         self.before_end: list[Callable[[TurnState], None]] = []
         self.speech_over: list[Callable[[SpeechHandle], None]] = []
@@ -49,41 +49,41 @@ class OpenTurns:
 
     @property
     def latest(self) -> TurnState | None:
-        """The open turn that opened last."""
+        """The most recently opened turn that is still open."""
         return self._open[-1] if self._open else None
 
     @property
     def unanswered(self) -> TurnState | None:
-        """The oldest open turn of the user that the agent has not answered, else the open turn that opened last."""
+        """The oldest open user turn that the agent has not answered, else the most recently opened turn."""
         return next((turn for turn in self._open if turn.has_user and not turn.heard), self.latest)
 
     @property
     def floor_ns(self) -> int:
-        """When the agent last had the floor: what the user said before that was said during another turn."""
+        """When the agent last had the floor: earlier words of the user belong to another turn."""
         return max([self._floor_ns, *(turn.last_ns for turn in self._open if turn is not self._candidate)])
 
     def answers_commit(self, turn: TurnState) -> None:
-        """A realtime model is asked for this turn's answer, in the call that commits the words, which come later."""
+        """A realtime model is asked to answer this turn, in the call that commits the words; the words follow later."""
         _answered.set((weakref.ref(turn), self._scope.now_ns()))
 
     def answered_commit(self) -> tuple[TurnState, int] | None:
-        """The open turn whose words are being committed, and since when its answer is asked for."""
+        """Return the open turn whose words are being committed, and when its answer was requested."""
         known = _answered.get()
         turn = known[0]() if known is not None else None
         return (turn, known[1]) if known is not None and turn is not None and turn.open else None
 
     def created(self, speech_id: str) -> None:
-        """A speech comes into being."""
+        """A speech is created."""
         self._created[speech_id] = self._scope.now_ns()
         if len(self._created) > _MAX_SPEECHES:
             self._created.popitem(last=False)
 
     def created_ns(self, speech_id: str) -> int | None:
-        """When a speech came into being, of the latest ones."""
+        """Return when a speech was created; only the latest 64 are known."""
         return self._created.get(speech_id)
 
     def unfinished(self) -> tuple[str, int] | None:
-        """What the reply to words that are being committed has to wait for: an earlier turn's tool, or its hook."""
+        """Return what the reply to words being committed waits for: an earlier turn's tool or hook, and its turn."""
         for turn in reversed(self._open):
             if turn is self._candidate:
                 continue
@@ -94,27 +94,27 @@ class OpenTurns:
         return None
 
     def _supersede(self, turn: TurnState, at_ns: int | None = None) -> None:
-        """The user has the floor: what came before ends with what it still says, and waits for nothing any more."""
+        """The user has the floor: earlier turns finish their current speech and wait for nothing more."""
         for other in list(self._open):
             if other is not turn and other.superseded_ns is None:
                 other.supersede(turn.span.start_ns if at_ns is None else at_ns)
                 self.check(other)
 
-    # --- what keeps a turn open --------------------------------------------------------------------
+    # --- holds and the end -------------------------------------------------------------------------
 
     def hold(self, turn: TurnState, why: Hashable) -> None:
-        """Something of the turn may still speak."""
+        """Keep the turn open: something in it may still speak."""
         turn.holds[why] = None
 
     def asks(self, holds: Collection[Hashable], done: Callable[[], bool] | None) -> None:
-        """These wait for the user, until the task that they await is ``done``; None: they go on."""
+        """These holds wait for the user until the task that they await is ``done``; None: they no longer wait."""
         for turn in list(self._open):
             for why in turn.holds.keys() & set(holds):
                 turn.holds[why] = done
                 self.check(turn)
 
     def give_up_unscheduled(self, turn: TurnState) -> None:
-        """The user's turn is decided, and no reply was asked for: what was generated ahead is not used."""
+        """The user's turn is decided without asking for a reply: drop what was generated preemptively."""
         for handle in [one for one in turn.speeches.values() if not one.scheduled]:
             del turn.speeches[handle.id]
             for over in self.speech_over:
@@ -130,13 +130,13 @@ class OpenTurns:
             turn.working += 1
 
     def finish(self, turn: TurnState | None) -> None:
-        """It is over."""
+        """A decision, a request or a playout of the turn is over."""
         if turn is not None:
             turn.working -= 1
             self.check(turn)
 
     def check(self, turn: TurnState) -> None:
-        """End the turn if nothing of it is going to speak, after what LiveKit has scheduled by now."""
+        """End the turn after the callbacks that LiveKit has already scheduled, if nothing in it is going to speak."""
         if turn.open and turn.quiet:
             self._scope.soon(lambda: self._end_if_quiet(turn))
 
@@ -172,7 +172,7 @@ class OpenTurns:
             turn.span.fail(turn.failure, message=self._scope.message_of(turn.failure))
         end = max(turn.last_ns, at_ns or 0)
         if turn.superseded_ns is not None and (turn.cut_short or turn.closed_by_session):
-            # it was open until then, also where no stage of it ran any more
+            # the turn was open until then, even if no stage was running
             end = max(end, turn.superseded_ns)
         turn.tool_outlives = bool(turn.open_tools) or turn.tool_ended_ns > end
         attributes = {
@@ -188,18 +188,18 @@ class OpenTurns:
             ending(self._scope.layers.provider, span.otel, span.end_ns or span.start_ns)
 
     def close_called(self, at_ns: int) -> None:
-        """The session is being closed, and drains nothing: turns finish what they say, and wait for nothing."""
+        """The session is being closed without draining: turns finish their current speech and wait for nothing more."""
         for turn in list(self._open):
             if turn.superseded_ns is None:
                 turn.supersede(at_ns)
                 turn.closed_by_session = True
                 if turn.deciding:
-                    # LiveKit waits for the hook, and does not ask for a reply any more
+                    # LiveKit waits for the hook, and no longer asks for a reply
                     turn.last_ns = max(turn.last_ns, at_ns)
                 self.check(turn)
 
     def close_all(self, at_ns: int) -> None:
-        """The session is over."""
+        """The session is over: end all turns."""
         called = self._scope.close_called_ns or at_ns
         for turn in list(self._open):
             if not turn.quiet:

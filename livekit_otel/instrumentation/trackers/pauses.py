@@ -1,4 +1,4 @@
-"""When an audio output is paused and resumed. LiveKit calls these methods, and emits no event of them."""
+"""Detects when an audio output is paused and resumed: LiveKit calls methods for this and emits no event."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _PAUSED = {"pause": True, "resume": False}
 class PauseWatch:
     """Watches the output at the top of a session's chain, which is the one that LiveKit pauses.
 
-    ``changed(paused)`` is called after each call of ``pause()`` or ``resume()``, also of one that changes nothing.
+    ``changed(paused)`` is called after each call of ``pause()`` or ``resume()``, even if it changed nothing.
     """
 
     def __init__(self, changed: Callable[[bool], None]) -> None:
         self._changed = changed
 
     def attach(self, output: AudioOutput) -> None:
-        """Put wrappers on this object alone: a class of outputs may be that of other sessions, too."""
+        """Wrap the methods on this object only: other sessions may use outputs of the same class."""
         for name in _PAUSED:
             setattr(output, name, self._wrapper(output, name))
 
     def detach(self, output: AudioOutput) -> None:
-        """Take the wrappers off, unless somebody else has put theirs above."""
+        """Remove the wrappers, unless someone else has wrapped them."""
         for name in _PAUSED:
             if getattr(vars(output).get(name), "livekit_otel", None) is self:
                 delattr(output, name)

@@ -1,4 +1,4 @@
-"""Playback: one span from the moment the agent's voice is heard until it stops, by the audio output's own events."""
+"""Playback: one span from the first to the last sound of the agent's voice, by the audio output's own events."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["PlaybackTracker"]
 
-#: moments at which one playout was paused or resumed
+#: maximum number of recorded pauses and resumptions of one playout
 _MAX_PAUSES = 64
 
 
 class PlaybackTracker:
     """Playouts of one session.
 
-    ``voice_starts(at_ns, turn)`` is called when one begins, ``cut_off(turn, at_ns, by)`` when one was cut off: LiveKit
-    says by what, if it knows.
+    Callbacks: ``voice_starts(at_ns, turn)`` when a playout begins, ``cut_off(turn, at_ns, by)`` when one is cut off,
+    where ``by`` is the cause that LiveKit reports, or None.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class PlaybackTracker:
         self._pause_watch = PauseWatch(self._paused)
         self._current: PipelineSpan | None = None
         self._turn: TurnState | None = None
-        #: when the current playout was paused and resumed, in pairs, seconds from its start
+        #: pauses and resumptions of the current playout, in pairs, seconds from its start
         self._pauses: list[float] = []
         self._speech_id: str | None = None
 
@@ -66,11 +66,11 @@ class PlaybackTracker:
 
     @property
     def turn(self) -> TurnState | None:
-        """The turn whose voice is heard now."""
+        """The turn whose voice is currently played."""
         return self._turn
 
     def watch(self, output: AudioOutput | None) -> None:
-        """Listen to the session's audio output; it can be replaced during a call."""
+        """Listen to the session's audio output, which can be replaced during a call."""
         watched = self._output() if self._output is not None else None
         if output is watched:
             return
@@ -91,7 +91,7 @@ class PlaybackTracker:
     @contain("playback.started")
     def _started(self, event: PlaybackStartedEvent) -> None:
         if not self._scope.recording or self._current is not None:
-            return  # not sampled; or the output was resumed, or says it twice
+            return  # not sampled; or a resumed output, or a repeated event
         start = self._scope.clock.at_ns(event.created_at)
         handle = livekit_api.current_speech(self._scope.session)
         turn = self._turns.working(handle) if handle is not None else None
@@ -139,7 +139,7 @@ class PlaybackTracker:
         self._turns.finish(turn)
 
     def avatar(self, metrics: AvatarMetrics) -> None:
-        """AvatarMetrics: of the playout that is under way, else a span of their own."""
+        """AvatarMetrics: added to the current playout; otherwise they get a span of their own."""
         fields = {**flatten("avatar", metrics), **model_attributes(metrics)}
         if self._current is not None:
             self._current.set(fields)

@@ -28,24 +28,24 @@ _MAX_WAITING = 64
 
 
 class RealtimeTracker:
-    """Responses of a realtime model in one session. Usage can come after the turn: the span waits for it."""
+    """Responses of a realtime model in one session. A span may stay open after its turn to wait for the usage."""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
         self._scope = scope
         self._turns = turns
         self._announced = Announced()
         self._responses: OrderedDict[int, Response] = OrderedDict()
-        #: what connections said since the latest response began
+        #: connection metrics since the latest response began
         self._connection: dict[str, AttributeValue] = {}
-        #: responses whose span has ended, and the speech of each
+        #: id of each response whose span has ended, and the id of its speech
         self._ended: OrderedDict[str, str] = OrderedDict()
         #: the response that began last, ended or not
         self._latest: Response | None = None
 
-    # --- how it begins and ends --------------------------------------------------------------------
+    # --- begin and end -----------------------------------------------------------------------------
 
     def announced(self, response_id: str | None) -> None:
-        """The server created a response, which LiveKit has not taken up yet."""
+        """The server created a response that LiveKit does not handle yet."""
         if response_id:
             self._announced.add(response_id, self._scope.now_ns())
 
@@ -56,7 +56,7 @@ class RealtimeTracker:
         generation: GenerationCreatedEvent,
         broke_off: Callable[[], bool | None] = lambda: None,
     ) -> Response:
-        """LiveKit takes a response up. ``broke_off``: asks whether its server never completed it."""
+        """LiveKit begins to handle a response. ``broke_off``: returns whether its server never completed it."""
         session = self._scope.session
         audio = session is not None and session.output.audio is not None
         attributes: dict[str, AttributeValue] = {
@@ -97,7 +97,7 @@ class RealtimeTracker:
         return response
 
     def done(self, response: Response, error: BaseException | None, *, interrupted: bool = False) -> None:
-        """The response was played, cut off or failed. Without usage yet it waits, unless none can come."""
+        """The response was played, cut off or failed. It waits for its usage, unless none can arrive."""
         response.end_ns = self._scope.now_ns()
         if isinstance(error, Exception):
             self._fail(response, error)
@@ -112,7 +112,7 @@ class RealtimeTracker:
             self._finish(response)
 
     def first_audio(self, at_ns: int, turn: TurnState | None) -> None:
-        """The agent's voice is heard: of the response that is under way in this turn."""
+        """The agent's voice is heard: set the time on the turn's current response."""
         for response in self._responses.values():
             if response.turn is turn and response.end_ns is None and not response.heard:
                 response.heard = True
@@ -120,10 +120,10 @@ class RealtimeTracker:
                 response.span.set({attr.REALTIME_FIRST_AUDIO: offset})
                 return
 
-    # --- what becomes of it ------------------------------------------------------------------------
+    # --- server events -----------------------------------------------------------------------------
 
     def server_event(self, event: Mapping[str, Any]) -> None:
-        """An event of OpenAI's protocol, before the plugin reads it: it says how a response ended."""
+        """Read an event of OpenAI's protocol before the plugin does: its ``response.done`` holds the outcome."""
         end = event.get("response")
         if event.get("type") != "response.done" or not isinstance(end, Mapping):
             return
@@ -136,8 +136,8 @@ class RealtimeTracker:
                 self._server_ended(response, end)
 
     def error(self, error: BaseException, *, disconnected: bool) -> bool:
-        """The plugin reports an error: whether it is that of responses. ``disconnected``: those that it was at are
-        lost."""
+        """The plugin reported an error; return whether it belongs to responses. ``disconnected``: the current responses
+        are lost."""
         early = self._announced.failed()
         if early is not None:
             early.failure = error
@@ -160,13 +160,13 @@ class RealtimeTracker:
         response.fail(error, self._scope.message_of(error))
 
     def metrics(self, metrics: RealtimeModelMetrics) -> None:
-        """RealtimeModelMetrics: of the response with that id, else of the latest one; several of one are added up."""
+        """RealtimeModelMetrics of the response with that id, else of the latest; several of one response are summed."""
         early = self._announced.get(metrics.request_id)
         if early is not None:
             early.metrics.append(metrics)
             return
         response = self._find(metrics)
-        # LiveKit puts the first message on its own span
+        # LiveKit's own span gets the first metrics of a response
         native = response is not None and response.native and not response.reported
         fields = fields_of(metrics, native=native)
         if response is None:
@@ -180,7 +180,7 @@ class RealtimeTracker:
             self._finish(response)
 
     def _of_no_response(self, metrics: RealtimeModelMetrics, fields: dict[str, AttributeValue]) -> None:
-        """Of a connection: it waits for the next response. More of one whose span has ended: a span of its own."""
+        """Connection metrics wait for the next response; metrics of an ended span get a span of their own."""
         if of_connection(metrics):
             self._connection = added(self._connection, fields)
             return
@@ -202,13 +202,13 @@ class RealtimeTracker:
         latest = self._latest
         if latest is None or latest not in known or of_connection(metrics) or metrics.request_id in self._ended:
             return None
-        # ids that match no response: a plugin whose usage has ids of its own
+        # the id matches no response: this plugin's usage has ids of its own
         return latest
 
     # --- the end -----------------------------------------------------------------------------------
 
     def turn_ends(self, turn: TurnState) -> None:
-        """The turn's span is about to end: a response that nothing more can be said of ends, too."""
+        """The turn's span is about to end: end the responses that are complete."""
         for response in list(self._responses.values()):
             if response.turn is turn and response.reported and response.end_ns is not None:
                 self._finish(response)

@@ -1,4 +1,4 @@
-"""What a response of a realtime model used, as attributes; several messages of one response add up."""
+"""Usage of a realtime model's responses as attributes; several messages of one response are summed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["added", "connection_fields", "fields_of", "of_connection"]
 
 _ADDED = ("_tokens", ".acquire_time", ".session_duration")
 _FIRST_TOKEN = attr.metric("realtime", "ttft")
-#: what a connection says that is not of one response
+#: connection attributes, which do not belong to one response
 _OF_CONNECTION = frozenset(
     attr.metric("realtime", name)
     for name in ("label", "acquire_time", "connection_reused", "session_duration", "metadata.model_name")
@@ -24,27 +24,27 @@ _OF_CONNECTION = frozenset(
 
 
 def fields_of(metrics: RealtimeModelMetrics, *, native: bool) -> dict[str, AttributeValue]:
-    """Metrics as attributes. ``native``: LiveKit's own span has the tokens, too."""
+    """Return metrics as attributes. ``native``: LiveKit's own span has the tokens, too."""
     fields = {**flatten("realtime", metrics), **model_attributes(metrics, generates=True)}
     fields.update({attr.LANGFUSE_USAGE: attr.LANGFUSE_COUNTED_ELSEWHERE} if native else _usage(metrics))
     if metrics.ttft < 0:
-        # LiveKit's number for a response without output, and for plugins that do not know
+        # LiveKit's value for a response without output, and for plugins that do not know it
         fields.pop(_FIRST_TOKEN, None)
     return fields
 
 
 def of_connection(metrics: RealtimeModelMetrics) -> bool:
-    """Whether metrics that name no known response say something of the connection, and nothing of any response."""
+    """Whether metrics without a known response concern the connection only, not any response."""
     return not metrics.input_tokens and not metrics.output_tokens and not metrics.total_tokens
 
 
 def connection_fields(fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """Those that a response's span takes over."""
+    """Return the connection attributes that a response's span includes."""
     return {name: value for name, value in fields.items() if name in _OF_CONNECTION}
 
 
 def added(before: dict[str, AttributeValue], fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """The fields of both: tokens and the times of connections are summed, of the rest the later wins."""
+    """Merge both: tokens and connection times are summed, for other fields the later value counts."""
     out = {**before, **fields}
     for name, value in fields.items():
         earlier = before.get(name)

@@ -1,4 +1,4 @@
-"""Calls of a recognizer that cannot stream: each is live and current while it runs, and waits for its transcript."""
+"""Calls of a non-streaming recognizer: each has a live, current span, which then waits for its transcript."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Recognition:
 
 
 class Recognitions:
-    """The recognizer's calls of one session. ``speech_start`` says when the user's unclaimed speech began."""
+    """The recognizer's calls of one session. ``speech_start`` returns when the user's unclaimed speech began."""
 
     def __init__(self, scope: SessionScope, speech_start: Callable[[], int | None]) -> None:
         self._scope = scope
         self._speech_start = speech_start
         self._running: Recognition | None = None
         self._done: deque[Recognition] = deque()
-        #: what the latest call raised, and when
+        #: the error that the latest call raised, and its time
         self.failure: BaseException | None = None
         self.failed_ns: int | None = None
 
@@ -75,7 +75,7 @@ class Recognitions:
         span.end(recognition.end_ns, attr.OUTCOME_CANCELLED if error is not None else None)
 
     def metrics(self, fields: dict[str, AttributeValue]) -> bool:
-        """Metrics of the call that is running; False when none is."""
+        """Add metrics to the running call; return False if no call is running."""
         if self._running is None:
             return False
         self._running.attributes = summed(self._running.attributes, fields)
@@ -83,15 +83,15 @@ class Recognitions:
 
     @property
     def expected(self) -> bool:
-        """Whether a call's transcript is still to come."""
+        """Whether a call's transcript has yet to arrive."""
         return self._running is not None or bool(self._done)
 
     def take(self) -> Recognition | None:
-        """The oldest call whose transcript has not arrived yet."""
+        """Remove and return the oldest call whose transcript has not arrived yet."""
         return self._done.popleft() if self._done else None
 
     def close(self) -> None:
-        """The session is over: transcripts that did not arrive never will."""
+        """The session is over: transcripts that have not arrived are no longer expected."""
         while self._done:
             self._finish(self._done.popleft())
 

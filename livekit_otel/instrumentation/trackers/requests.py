@@ -1,4 +1,4 @@
-"""What requests to an LLM and to a TTS have in common: a live span, attempts, metrics that come from another task."""
+"""Common code for LLM and TTS requests: a live span, attempts, and metrics that arrive from another task."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "RequestTracker", "in_adapter"]
 
-#: gives attributes of a request that is about to end
+#: returns attributes for a request that is about to end
 Late: TypeAlias = "Callable[[Request], Mapping[str, AttributeValue]]"
 
-#: set while a fallback adapter's stream runs: those inside, and those that probe a failed model later, are its own
+#: set while a fallback adapter's stream runs: it marks the adapter's inner requests and its probes of a failed model
 in_adapter: contextvars.ContextVar[bool] = contextvars.ContextVar("livekit_otel_adapter", default=False)
 
 
 class Request:
-    """One request. It ends when its work and its reporting are done, and its speech is settled."""
+    """One request. Its span ends when its work and its metrics are done and the outcome of its speech is known."""
 
     def __init__(
         self, tracker: RequestTracker, span: PipelineSpan, handle: SpeechHandle | None, turn: TurnState | None
@@ -41,11 +41,11 @@ class Request:
         self.span = span
         self.handle = handle
         self.turn = turn
-        #: LiveKit's own span of the request carries its usage
+        #: whether LiveKit's own span of the request carries the usage
         self.native = False
-        #: a fallback adapter asked: whether the turn failed with this request shows when the adapter is done
+        #: made by a fallback adapter: whether the turn failed is known only when the adapter is done
         self.in_adapter = in_adapter.get()
-        #: of no speech, beside the conversation
+        #: whether the request belongs to no speech, beside the conversation
         self.beside = False
         self.attempts = 1
         self.retries = Retries(tracker.retried_for, tracker.retried_codes)
@@ -53,28 +53,28 @@ class Request:
         self._end_ns: int | None = None
         self._reported = False
         self._outcome: str | None = None
-        #: its speech will not be scheduled
+        #: whether the speech will not be scheduled
         self._discarded = False
         self._attributes: dict[str, AttributeValue] = {}
         self._late: list[Late] = []
 
     @property
     def completes(self) -> bool:
-        """Whether it neither failed nor was cancelled, as far as is known."""
+        """Whether the request has neither failed nor been cancelled, as far as is known."""
         return self._outcome is None and self.span.outcome == attr.OUTCOME_COMPLETED
 
     @property
     def whole(self) -> bool:
-        """Whether all that the model had to say arrived."""
+        """Whether the model's complete output arrived."""
         return self._end_ns is not None and self.completes
 
     @property
     def used(self) -> bool:
-        """Whether its speech was scheduled; also where it has none."""
+        """Whether the request's speech was scheduled; True without a speech."""
         return self.handle is None or self.handle.scheduled
 
     def set(self, attributes: Mapping[str, AttributeValue]) -> None:
-        """Attributes that the span gets when it ends."""
+        """Add attributes for the span to get when it ends."""
         self._attributes.update(attributes)
 
     def has(self, name: str) -> bool:
@@ -82,11 +82,11 @@ class Request:
         return name in self._attributes
 
     def set_late(self, make: Late) -> None:
-        """Attributes that depend on how the request ends: ``make`` is called then."""
+        """Add attributes that depend on the outcome: ``make`` is called when the request ends."""
         self._late.append(make)
 
     def reported(self, attributes: dict[str, AttributeValue], speech_id: str | None = None) -> None:
-        """LiveKit's metrics of this request arrived. ``speech_id``: which speech they name."""
+        """LiveKit's metrics of this request arrived. ``speech_id``: the speech that they name."""
         self.has_metrics = True
         if speech_id and (self.handle is None or self.handle.id != speech_id):
             attributes[attr.metric(self.span.kind, "speech_id")] = speech_id
@@ -109,7 +109,7 @@ class Request:
         self.finish_if_settled()
 
     def discard(self) -> None:
-        """Its speech is over, or never will be scheduled."""
+        """The request's speech is over, or will never be scheduled."""
         self._discarded = True
         self.finish_if_settled()
 
@@ -117,11 +117,11 @@ class Request:
         if self._end_ns is None or not self._reported:
             return
         if not self.used and not self._discarded:
-            return  # a preemptive generation: whether it is used is not known yet
+            return  # a preemptive generation that may still be used
         self.finish(self._end_ns)
 
     def finish(self, at_ns: int) -> None:
-        """End the span, whatever is missing."""
+        """End the span, even if parts are missing."""
         if self.span.ended:
             return
         outcome = self._outcome if self._end_ns is not None else attr.OUTCOME_CANCELLED
@@ -135,14 +135,14 @@ class Request:
 
 
 class RequestTracker:
-    """Open requests of one kind in one session."""
+    """The open requests of one kind in one session."""
 
     kind = ""
-    #: attribute that counts attempts
+    #: name of the attribute with the number of attempts
     attempts = ""
-    #: attribute that says why attempts were repeated
+    #: name of the attribute with the reasons for retries
     retried_for = ""
-    #: attribute that has the codes of those
+    #: name of the attribute with the codes of these reasons
     retried_codes = ""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker) -> None:
@@ -157,9 +157,9 @@ class RequestTracker:
         attributes: dict[str, AttributeValue],
         owner: SpanOwner | None = None,
     ) -> Request:
-        """A request begins: of a speech, or (``owner``) of whatever made it."""
+        """Begin a request of a speech or, with ``owner``, of another owner."""
         if owner is self.scope:
-            turn = handle = None  # of no speech, whatever task led to it
+            turn = handle = None  # the request belongs to no speech, whichever task led to it
         else:
             turn = self._turns.working(handle) if handle is not None and owner is None else self._turns.cause()
         if turn is not None and not turn.open:
@@ -188,12 +188,12 @@ class RequestTracker:
         self._streams[stream] = request
 
     def reporting(self, stream: object | None) -> Request | None:
-        """The open request of a stream."""
+        """Return the open request of a stream."""
         request = self._streams.get(stream) if stream is not None else None
         return request if request is not None and not request.span.ended else None
 
     def unseen(self, start_ns: int, end_ns: int, attributes: dict[str, AttributeValue], speech_id: str | None) -> None:
-        """Metrics of a request whose stream we did not see get a span of their own."""
+        """Record metrics of a request whose stream was not traced, as a span of their own."""
         if speech_id is not None:
             attributes[attr.SPEECH_ID] = speech_id
         self.scope.spans.start(self.kind, self._turns.owner(speech_id), start_ns, attributes).end(end_ns)
@@ -203,25 +203,25 @@ class RequestTracker:
             self._turns.finish(request.turn)
 
     def settle(self, handle: SpeechHandle) -> None:
-        """The speech is over, or never will be scheduled: its requests that waited to know that can end."""
+        """The speech is over or will never be scheduled: end its requests that waited for this."""
         for request in list(self._open.values()):
             if request.handle is handle:
                 request.discard()
 
     def used(self, speech_id: str) -> None:
-        """The speech is scheduled: its requests that waited to know that end, and keep its turn open no longer."""
+        """The speech is scheduled: end its requests that waited for this and kept its turn open."""
         for request in list(self._open.values()):
             if request.handle is not None and request.handle.id == speech_id:
                 request.finish_if_settled()
 
     def turn_ends(self, turn: TurnState) -> None:
-        """The turn's span is about to end: what still waits to know whether it is used was not."""
+        """The turn's span is about to end: its requests that still wait were not used."""
         for request in list(self._open.values()):
             if request.turn is turn:
                 request.discard()
 
     def adapter_tries(self, *, again: bool) -> TurnState | None:
-        """An adapter's stream begins; returns the turn that it works for. ``again``: what failed before is past."""
+        """An adapter's stream begins; return its turn. ``again``: earlier failures no longer count."""
         handle = livekit_api.speech_handle()
         turn = self._turns.working(handle) if handle is not None else None
         if turn is not None and again:

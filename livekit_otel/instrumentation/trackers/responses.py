@@ -1,4 +1,4 @@
-"""Responses of a realtime model: what is known of each, also before LiveKit takes it up."""
+"""Responses of a realtime model, including data that arrives before LiveKit handles the response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_ANNOUNCED = 64
 
 
 class ResponseFailed(Exception):
-    """A realtime model's server ended a response as failed; its plugin's own error may follow."""
+    """A realtime model's server ended a response as failed; a more specific error of the plugin may follow."""
 
 
 class ResponseLost(Exception):
@@ -33,11 +33,11 @@ class Response:
     """One response of the model.
 
     Attributes:
-        native: LiveKit's span of this response reaches our provider, and has its usage.
-        end_ns: LiveKit is done with it.
-        reported: its usage came, which most servers send at its end.
-        failure: why it failed.
-        broke_off: whether the plugin knows that its server never completed it; None where it cannot say.
+        native: whether LiveKit's span of this response reaches the session's provider and carries the usage.
+        end_ns: when LiveKit finished handling it.
+        reported: whether its usage arrived, which most servers send at the end.
+        failure: the error that it failed with.
+        broke_off: returns whether the plugin knows that the server never completed it; None if the plugin cannot tell.
     """
 
     def __init__(self, span: PipelineSpan, turn: TurnState | None, response_id: str | None, *, native: bool) -> None:
@@ -55,28 +55,28 @@ class Response:
 
     @property
     def lost(self) -> bool:
-        """Whether the server has not sent all of it, now that its connection is gone."""
+        """Whether the server has not sent the complete response, given that its connection is gone."""
         known = self.broke_off()
         return not self.reported if known is None else known and not self._called
 
     @property
     def _called(self) -> bool:
-        """Whether it called a tool, which ends it for a server."""
+        """Whether the response called a tool; for a server, that ends the response."""
         turn = self.turn
         return turn is not None and (bool(turn.open_tools) or turn.tool_ended_ns >= self.span.start_ns)
 
     @property
     def cut_short(self) -> bool:
-        """Whether its server is known not to have completed it."""
+        """Whether the server is known not to have completed the response."""
         return bool(self.broke_off()) and not self._called
 
     @property
     def awaits_error(self) -> bool:
-        """Whether its server has ended it as failed, and the plugin has not said why."""
+        """Whether the server ended the response as failed and the plugin has not reported the reason."""
         return isinstance(self.failure, ResponseFailed)
 
     def fail(self, error: BaseException, message: str) -> None:
-        """It failed; its turn with it."""
+        """Mark the response and its turn as failed."""
         self.failure = error
         if not self.span.ended:
             self.span.fail(error, message=message)
@@ -85,7 +85,7 @@ class Response:
 
 
 class Early:
-    """What came of a response before LiveKit took it up."""
+    """Data of a response that arrived before LiveKit handled it."""
 
     def __init__(self, at_ns: int) -> None:
         self.at_ns = at_ns
@@ -95,7 +95,7 @@ class Early:
 
 
 class Announced:
-    """Responses that a server has created and LiveKit has not taken up yet."""
+    """Responses that a server has created and LiveKit does not handle yet."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Early] = OrderedDict()
@@ -109,24 +109,24 @@ class Announced:
         return self._known.get(response_id) if response_id else None
 
     def take(self, response_id: str | None) -> Early | None:
-        """LiveKit takes it up."""
+        """LiveKit handles the response from now on: remove and return its early data."""
         return self._known.pop(response_id, None) if response_id else None
 
     def failed(self) -> Early | None:
-        """The one that has failed, and whose plugin has not said why."""
+        """Return the latest response that failed without the plugin reporting a reason."""
         for one in reversed(self._known.values()):
             if one.end is not None and one.end.get("status") == "failed" and one.failure is None:
                 return one
         return None
 
     def rest(self) -> list[Early]:
-        """Those that it never took up."""
+        """Remove and return the responses that LiveKit never handled."""
         known, self._known = list(self._known.values()), OrderedDict()
         return known
 
 
 def finish_reason(end: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """Why a response that its server calls incomplete ended, by its ``response.done``."""
+    """Return the finish reason of a response that its server's ``response.done`` calls incomplete."""
     details = end.get("status_details")
     reason = details.get("reason") if isinstance(details, Mapping) else None
     if end.get("status") != "incomplete" or not isinstance(reason, str):

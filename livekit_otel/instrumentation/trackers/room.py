@@ -1,4 +1,4 @@
-"""The job's room: who is in it, who the caller is, and when the connection was lost."""
+"""The job's room: its participants, the caller, and losses of the connection."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["RoomTracker"]
 
-#: how often somebody may join, change or leave in one session until nothing more is recorded of it
+#: maximum number of participant events recorded in one session
 _MAX_EVENTS = 500
 _CALLERS = frozenset({"standard", "sip", "connector"})
 
 
 class RoomTracker:
-    """Participants and outages of one session's room. ``room`` is None where there is no job."""
+    """Participants and outages of one session's room. ``room`` is None without a job."""
 
     def __init__(self, scope: SessionScope, room: rtc.Room | None) -> None:
         self._scope = scope
@@ -55,7 +55,7 @@ class RoomTracker:
 
     @contain("room.connected")
     def connected(self) -> None:
-        """The room is connected: who is in it already is not announced."""
+        """The room is connected: record the participants that are already in it, since they are not announced."""
         if self._room is not None and self._room.isconnected() is True:
             for participant in list(self._room.remote_participants.values()):
                 self._joined(participant)
@@ -69,14 +69,14 @@ class RoomTracker:
                 livekit_room.ignore(room, event, handler)
         self._back("session_ended", at_ns)
 
-    # --- people ------------------------------------------------------------------------------------
+    # --- participants ------------------------------------------------------------------------------
 
     def _joined(self, participant: rtc.RemoteParticipant) -> None:
         if participant.sid in self._present:
             return
         self._present[participant.sid] = participant
         self._say("joined", participant)
-        # LiveKit decides whom the session listens to in a handler of its own
+        # a handler of LiveKit's chooses the participant that the session listens to
         self._scope.soon(self._find_caller)
 
     def _changed(self, participant: rtc.Participant, *_: str) -> None:
@@ -133,7 +133,7 @@ class RoomTracker:
         return found
 
     def _json(self, own: dict[str, str]) -> str:
-        """As many of a participant's attributes as fit."""
+        """Return as many of a participant's attributes as fit, as JSON."""
         redaction = self._scope.redaction
         shown = redaction.value(own, kinds.OTHER) if redaction is not None else own
         kept: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Which transcripts, and which speech segments, committed words are made of. Pure."""
+"""Finds the transcripts and speech segments that make up committed words. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from opentelemetry.util.types import AttributeValue
 
 __all__ = ["Claim", "Segment", "first_of", "spoken_in"]
 
-#: a final transcript comes at most this much after the speech that it transcribes, and words this far apart are not
-#: one sentence
+#: maximum delay of a final transcript after its speech; words that are further apart are not of one sentence
 LATE_NS = 1_500_000_000
 
 
 class Segment:
-    """Speech that somebody heard. ``end_ns`` is None while it lasts. Unix nanoseconds."""
+    """A segment of detected speech. ``end_ns`` is None while it lasts. Unix nanoseconds."""
 
     __slots__ = ("attributes", "end_ns", "start_ns")
 
@@ -25,16 +24,16 @@ class Segment:
 
 
 class Claim:
-    """The user's speech that a turn is made of.
+    """The user's speech in a turn.
 
     Attributes:
         segments: VAD's segments, in order.
-        start_ns: when the user began to speak, as VAD or LiveKit heard it; None where neither did.
-        floor_ns: when the user began to speak after the agent did; what was said before that interrupted nothing.
-        stopped_ns: when VAD heard the user stop; None where it did not.
-        cut: the user was still speaking: ``stopped_ns`` is the commit.
-        by_server: a realtime model's server heard it, not VAD.
-        items: ids of the items that such a server made of it.
+        start_ns: when the user began to speak, according to VAD or LiveKit; None if neither detected it.
+        floor_ns: when the user began to speak after the agent's speech; earlier speech did not interrupt the agent.
+        stopped_ns: when VAD detected the end of the speech; None if it did not.
+        cut: the user was still speaking, so ``stopped_ns`` is the time of the commit.
+        by_server: a realtime model's server detected the speech, not VAD.
+        items: ids of the items that such a server made of the speech.
     """
 
     __slots__ = ("by_server", "cut", "floor_ns", "items", "segments", "start_ns", "stopped_ns")
@@ -60,7 +59,7 @@ class Claim:
 
     @property
     def source(self) -> str | None:
-        """Who says when the user stopped speaking."""
+        """The source of the time when the user stopped speaking."""
         if self.stopped_ns is None:
             return None
         if self.by_server:
@@ -69,12 +68,12 @@ class Claim:
 
 
 def spoken_in(segments: Sequence[Segment], words_ns: Sequence[int], after_ns: int) -> list[Segment]:
-    """The ended segments, in order, that the words were spoken in; the others are noise, or belong to nothing.
+    """Return the ended segments, in order, that contain the words; the others are noise or belong to nothing.
 
     Args:
         segments: ended segments that no turn has claimed, in order.
-        words_ns: when transcripts of them arrived, interim ones, too.
-        after_ns: when the agent last had the floor: what ended before that was said during another turn.
+        words_ns: when transcripts of them arrived, including interim ones.
+        after_ns: when the agent last had the floor: speech that ended before that belongs to another turn.
     """
     spoken = [one for number, one in enumerate(segments) if _has_words(segments, number, words_ns)]
     found = spoken[-1:] or list(segments[-1:])
@@ -87,7 +86,7 @@ def spoken_in(segments: Sequence[Segment], words_ns: Sequence[int], after_ns: in
 
 
 def _has_words(segments: Sequence[Segment], number: int, words_ns: Sequence[int]) -> bool:
-    """Whether a transcript arrived while this was the latest speech, or shortly after it."""
+    """Whether a transcript arrived while this was the latest segment, or shortly after it."""
     one = segments[number]
     if number + 1 == len(segments):
         return any(at >= one.start_ns for at in words_ns)
@@ -96,13 +95,13 @@ def _has_words(segments: Sequence[Segment], number: int, words_ns: Sequence[int]
 
 
 def first_of(transcripts: Sequence[str], text: str) -> int | None:
-    """Index of the transcript that a text begins with: LiveKit joins what it has not committed with what comes next.
+    """Return the index of the transcript that ``text`` begins with; None if ``text`` contains none of them.
+
+    LiveKit joins words that it has not committed with the words that follow.
 
     Args:
-        transcripts: final transcripts that no turn has claimed, in order; the text is made of the last of them.
-        text: LiveKit's; words that are not final may follow in it.
-
-    None where it is made of none of them.
+        transcripts: final transcripts that no turn has claimed, in order; the text includes the last of them.
+        text: LiveKit's text; interim words may follow the transcripts in it.
     """
     words = text.split()
     starts: list[int] = []

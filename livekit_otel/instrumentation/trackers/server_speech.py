@@ -1,7 +1,8 @@
-"""The user's speech as a realtime model's server hears it, until a turn claims it. Pure.
+"""The user's speech as detected by a realtime model's server, until a turn claims it. Pure.
 
-Servers that announce items (OpenAI's) make one of what they take for speech: what has none was noise. Of other servers
-speech counts that they hear begin and end; a beginning alone is none: Gemini's plugin says so before every answer.
+Servers that announce items (OpenAI's) create an item for detected speech; speech without an item was noise. With other
+servers, speech counts if both its beginning and its end are detected. A beginning alone does not count, because
+Gemini's plugin emits one before every answer.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ class _Heard(Segment):
 
 
 class ServerSpeech:
-    """What the server of one session's model has heard, and no turn has claimed."""
+    """Speech that the server of one session's model has detected and no turn has claimed."""
 
     def __init__(self) -> None:
         self._heard: deque[_Heard] = deque(maxlen=_MAX_HEARD)
-        #: the server announces the items of its conversation
+        #: whether the server announces the items of its conversation
         self.announces = False
 
     def started(self, at_ns: int) -> None:
-        """The server hears the user begin."""
+        """The server detects the start of the user's speech."""
         if self.announces or not self._heard or self._heard[-1].end_ns is not None:
             self._heard.append(_Heard(at_ns))
 
     def stopped(self, at_ns: int) -> None:
-        """It hears them stop."""
+        """The server detects its end."""
         latest = self._heard[-1] if self._heard else None
         if latest is not None and latest.end_ns is None:
             latest.end_ns = max(at_ns, latest.start_ns)
 
     def item(self, item_id: str, at_ns: int) -> bool:
-        """It made an item of the user's audio; False where it had not heard any: the session ends the user's turns."""
+        """The server made an item of the user's audio. Return False without detected speech: the session ends turns."""
         for one in reversed(self._heard):
             if one.item_id is None:
                 one.item_id = item_id
@@ -56,20 +57,20 @@ class ServerSpeech:
 
     @property
     def latest_ns(self) -> int | None:
-        """When the latest speech began, or what was taken for it."""
+        """When the latest speech, or noise taken for speech, began."""
         return self._heard[-1].start_ns if self._heard else None
 
     def start_ns(self) -> int | None:
-        """When the speech began that a turn would claim; None where there is none."""
+        """Return when the speech that a turn would claim began; None if there is none."""
         found = self._spoken()
         return found[0].start_ns if found else None
 
     def has(self, item_id: str) -> bool:
-        """Whether an item is of speech that no turn has claimed."""
+        """Whether an item belongs to unclaimed speech."""
         return any(one.item_id == item_id for one in self._heard)
 
     def _spoken(self) -> list[_Heard]:
-        """The speech that one answer is for: the latest, with what came shortly before it."""
+        """Return the speech that one answer is for: the latest, with any that shortly preceded it."""
         found: list[_Heard] = []
         for one in reversed(self._heard):
             if one.end_ns is None or (self.announces and one.item_id is None):
@@ -80,7 +81,7 @@ class ServerSpeech:
         return found
 
     def claim(self) -> tuple[Claim | None, list[str]]:
-        """That speech, and the ids of its items, for a turn; what came before it is no turn's."""
+        """Remove and return that speech and the ids of its items; earlier speech belongs to no turn."""
         found = self._spoken()
         self.forget()
         if not found:
@@ -92,12 +93,12 @@ class ServerSpeech:
         return claim, [one.item_id for one in found if one.item_id is not None]
 
     def forget(self) -> None:
-        """An answer begins: what was heard is its, or nobody's. What goes on, or has no item yet, may be neither."""
+        """An answer begins: drop earlier speech, except for the latest if it has no item yet and may get one."""
         last = self._heard[-1] if self.announces and self._heard else None
         self._heard.clear()
         if last is not None and last.item_id is None:
             self._heard.append(last)
 
     def clear(self) -> None:
-        """What was heard will not be answered."""
+        """Drop all speech: it will not be answered."""
         self._heard.clear()

@@ -1,4 +1,4 @@
-"""The user's words as a realtime model's server transcribes them: each is of its item's turn, however late."""
+"""Transcripts of the user's speech from a realtime model's server: each belongs to its item's turn, however late."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["ServerWords"]
 
 _MAX_ITEMS = 64
 _MAX_TURNS = 16
-#: a turn begins within this time of the moment that the plugin gives for its words
+#: maximum distance between the start of a turn and the time that the plugin reports for its words
 _SAME_NS = 50_000_000
 
 
 class ServerWords:
-    """Words that come from a server, and the turns that wait for them."""
+    """Transcripts from a server, and the turns that wait for them."""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker, stt: SttTracker, server: ServerSpeech) -> None:
         self._scope = scope
@@ -37,13 +37,13 @@ class ServerWords:
         self._turns = turns
         self._stt = stt
         self._by_item: OrderedDict[str, TurnState] = OrderedDict()
-        #: the latest turns that may get words whose item they do not know, open or closed
+        #: the latest turns, open or closed, that may get words of an unknown item
         self._waiting: deque[TurnState] = deque(maxlen=_MAX_TURNS)
-        #: words of speech that no turn has claimed yet: when they came, and the message
+        #: words of unclaimed speech, by item id: their arrival time and the message
         self._early: OrderedDict[str, tuple[int, ChatMessage]] = OrderedDict()
 
     def claimed(self, turn: TurnState, items: list[str], start_ns: int | None) -> None:
-        """A turn claims what the user said, which is in these items; words that have come by now are among it."""
+        """A turn claims the user's speech in these items, and the matching words that have already arrived."""
         for item_id in items:
             self._bind(item_id, turn)
         self.waits(turn)
@@ -54,11 +54,11 @@ class ServerWords:
             self._final(item_id, message, turn if mine else None, at_ns)
 
     def waits(self, turn: TurnState) -> None:
-        """Words may come for a turn, under an id that nobody knows."""
+        """Words of an unknown item may arrive for this turn."""
         self._waiting.append(turn)
 
     def committed(self, item_id: str) -> None:
-        """The session committed audio, which the server calls this: of the oldest turn that has no item yet."""
+        """The session committed audio as this item: it belongs to the oldest user turn without an item."""
         taken = set(map(id, self._by_item.values()))
         for turn in self._turns.of_users():
             if id(turn) not in taken and turn.speech_end_source != attr.SPEECH_END_TYPED:
@@ -71,7 +71,7 @@ class ServerWords:
             self._by_item.popitem(last=False)
 
     def transcript(self, event: UserInputTranscribedEvent, item_id: str) -> None:
-        """Words come, maybe not all of them: the turn that they are of is a user's."""
+        """Words arrived, possibly not all of them: their turn has a user."""
         turn = self._by_item.get(item_id)
         if turn is None and not self._server.announces:
             turn = self._of_answer(None)
@@ -82,7 +82,7 @@ class ServerWords:
                 turn.hears(item_id, event.transcript)
 
     def message(self, item: ChatMessage, *, early: bool) -> None:
-        """All words of an item. ``early``: they may be of speech that no turn has claimed."""
+        """All words of an item arrived. ``early``: they may belong to unclaimed speech."""
         turn, announces = self._by_item.get(item.id), self._server.announces
         turn = self._of_time(item) if turn is None and not announces else turn
         if turn is None and early:
@@ -94,7 +94,7 @@ class ServerWords:
         self._final(item.id, item, turn, self._scope.now_ns())
 
     def _of_time(self, item: ChatMessage) -> TurnState | None:
-        """The turn that began when the plugin says that the user's turn did."""
+        """Return the turn that began at the time that the plugin reports for the user's turn."""
         started = (item.metrics or {}).get("started_speaking_at")
         if not isinstance(started, float):
             return None
@@ -103,12 +103,12 @@ class ServerWords:
         return near[-1] if near else None
 
     def oldest_waiting(self) -> TurnState | None:
-        """Servers transcribe in the order of speech: the oldest turn of a user that waits for words."""
+        """Return the oldest user turn that waits for words: servers transcribe in the order of speech."""
         waiting = [one for one in (*self._turns.of_users(), *self._waiting) if not one.user_text and one.has_user]
         return next((one for one in waiting if one.open), None) or self._of_answer(waiting[0] if waiting else None)
 
     def _of_answer(self, otherwise: TurnState | None) -> TurnState | None:
-        """The turn that a server answers of itself, and that may be an answer to words."""
+        """Return the turn that a server began by itself, if the turn may be an answer to the user's words."""
         latest = self._waiting[-1] if self._waiting else None
         return latest if latest is not None and latest.open and not latest.user_text else otherwise
 
@@ -132,7 +132,7 @@ class ServerWords:
             self._stt.take(transcript, owner)
 
     def close(self) -> None:
-        """The session is over: what no turn has claimed is no turn's."""
+        """The session is over: words that no turn has claimed belong to no turn."""
         early, self._early = self._early, OrderedDict()
         for item_id, (at_ns, message) in early.items():
             self._final(item_id, message, None, at_ns)

@@ -1,9 +1,9 @@
 """STT: one span from the beginning of the speech to its final transcript.
 
-Whose words a transcript holds is known when they are committed. Until then it waits; what is never committed gets its
-span below the session. The span ends (at the time of its final transcript) a little later than that, so that usage the
-provider reports right after the transcript is on it. Where a non-streaming recognizer runs and LiveKit's own spans do
-not record, the span is live and current while it runs.
+A transcript's turn is known when its words are committed. The transcript waits until then; if it is never committed,
+its span goes below the session. The span is ended slightly after its final transcript (with that transcript's time),
+so that it includes usage that the provider reports right after the transcript. For a non-streaming recognizer, if
+LiveKit's own spans are not recorded, the span is live and current while the recognizer runs.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _MAX_WAITING = 32
 
 
 class SttTracker:
-    """Utterances of one session. ``speech_start`` says when the user's unclaimed speech began."""
+    """Utterances of one session. ``speech_start`` returns when the user's unclaimed speech began."""
 
     def __init__(self, scope: SessionScope, speech_start: Callable[[], int | None]) -> None:
         self._scope = scope
         self._speech_start = speech_start
         self._usage = PendingUsage()
         self._finals: deque[Transcript] = deque()
-        #: the claimed span that may still get usage, when it ends, and its turn
+        #: the claimed span that may still get usage: the span, its end time, its turn, and its attributes
         self._open: tuple[PipelineSpan, int, TurnState | None, dict[str, AttributeValue]] | None = None
         self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
         self.retries = Retries(attr.STT_RETRIED_FOR, attr.STT_RETRIED_CODES)
@@ -57,10 +57,10 @@ class SttTracker:
         self._failed_ns: int | None = None
         self._failed = FailedRecognizers(self._usage.take)
 
-    # --- what happens ------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------
 
     def transcript(self, event: UserInputTranscribedEvent) -> None:
-        """Words arrived."""
+        """A transcript arrived, interim or final."""
         now = self._scope.now_ns()
         if self._heard_ns is None:
             self._heard_ns = max(self._speech_start() or now, self._last_final_ns or 0)
@@ -86,16 +86,16 @@ class SttTracker:
             self._give(self._finals.popleft(), self._scope)
 
     def take(self, transcript: Transcript, owner: SpanOwner) -> None:
-        """A transcript whose owner is known by itself; usage of it may follow."""
+        """Record a transcript whose owner is already known; usage may follow."""
         self.settle()
         self._give(transcript, owner, keep_open=True)
 
     def speech_started(self) -> None:
-        """The user began to speak (again): usage from here on is the next utterance's."""
+        """The user began to speak (again): usage from here on belongs to the next utterance."""
         self.settle()
 
     def metrics(self, metrics: STTMetrics) -> None:
-        """STTMetrics: of the recognition that runs, else summed on the utterance."""
+        """STTMetrics: added to the running recognition, else summed on the utterance."""
         fields = with_ids({**flatten("stt", metrics), **model_attributes(metrics)})
         fields[attr.STT_METRICS_COUNT] = 1
         if metrics.streamed:
@@ -106,11 +106,13 @@ class SttTracker:
             self._span_without_words(start, end, with_usage(fields))
 
     def failed(self, stt: STT[Any], error: BaseException, begun_ns: int, *, nested: bool) -> None:
-        """A recognizer stream raised. Alone, the utterance it was at failed with it; ``nested`` in an adapter, another
-        stream continues the utterance: the span is of the one that failed, from its own beginning."""
+        """A recognizer stream raised, and without an adapter its current utterance fails with it.
+
+        ``nested`` in an adapter, another stream continues the utterance: the span covers the failed stream only, from
+        the stream's own beginning."""
         inner = self.recognitions.failure
         if inner is not None and inner in (error, error.__cause__):
-            return  # the recognition inside has recorded it already
+            return  # the recognition inside has already recorded the error
         now = self._scope.now_ns()
         heard = self._heard_ns or self._speech_start()
         start = max(begun_ns, heard) if heard is not None else begun_ns if nested else now
@@ -132,18 +134,18 @@ class SttTracker:
             span.end(now)
 
     def inner_failed_since(self, begun_ns: int) -> bool:
-        """Whether a recognizer inside an adapter has failed, with a span, since the adapter's stream began."""
+        """Whether a recognizer in an adapter has failed, and has a span, since the adapter's stream began."""
         failed = max(self._failed_ns or 0, self.recognitions.failed_ns or 0)
         return failed >= begun_ns
 
     def adapter_failed(self) -> None:
-        """All recognizers of an adapter failed; each has its span, and what the user says is lost."""
+        """All recognizers of an adapter failed. Each has its span; the current utterance is lost."""
         self.settle()
         self._failed.give(self._scope)
         self._heard_ns = None
 
     def settle(self) -> None:
-        """Nothing more is expected for the latest utterance."""
+        """End the latest utterance's span: no more usage is expected for it."""
         self._settle_final()
         if self._open is None:
             return
@@ -158,16 +160,16 @@ class SttTracker:
         if self._open is not None and self._open[2] is turn:
             self.settle()
 
-    # --- whose it is -------------------------------------------------------------------------------
+    # --- ownership ---------------------------------------------------------------------------------
 
     def spoken(self, text: str) -> tuple[int, int] | None:
-        """When the first and the last transcript began that a text of LiveKit's is made of; None where that is none."""
+        """Return when the first and last transcript that make up ``text`` began; None if no transcripts match."""
         first = first_of([final.text for final in self._finals], text)
         return (self._finals[first].start_ns, self._finals[-1].start_ns) if first is not None else None
 
     @property
     def unclaimed(self) -> str:
-        """All words that no turn has claimed."""
+        """The words that no turn has claimed."""
         return " ".join(final.text for final in self._finals)
 
     def give(self, owner: TurnState) -> None:
@@ -179,13 +181,13 @@ class SttTracker:
         while self._finals:
             final = self._finals.popleft()
             if final.end_ns < owner.span.start_ns:
-                self._give(final, self._scope)  # said while the agent had the floor, and not committed
+                self._give(final, self._scope)  # spoken while the agent had the floor, and not committed
                 continue
             final.start_ns = max(final.start_ns, owner.span.start_ns)
             self._give(final, owner, keep_open=not self._finals)
 
     def discard(self, speech_id: str | None = None) -> None:
-        """What was recognised is no turn's, or that of one which has ended, whose answer is ``speech_id``."""
+        """Give the words to no turn. With ``speech_id``, they belong to an ended turn, whose answer is that speech."""
         self.settle()
         self._write_texts()
         self._failed.give(self._scope)
@@ -208,7 +210,7 @@ class SttTracker:
             span.end(final.end_ns)
 
     def _write_texts(self) -> None:
-        """An utterance is whole. Redacted, no transcript has a text where more is found in all of them together."""
+        """Set the texts of a complete utterance; none if redaction finds more in the joined text than in its parts."""
         scope, texts = self._scope, [final.text for final in self._finals]
         if not scope.content:
             return
@@ -218,13 +220,13 @@ class SttTracker:
                 final.attributes[attr.STT_TEXT] = clip(text)
 
     def _settle_final(self) -> None:
-        """Usage up to here is that of the latest final transcript."""
+        """Assign usage up to now to the latest final transcript."""
         if self._finals and self._usage:
             final = self._finals[-1]
             final.attributes = summed(final.attributes, self._usage.take(final.attributes))
 
     def close(self, at_ns: int) -> None:
-        """The session is over; usage that came after the last transcript gets a span of its own."""
+        """The session is over; usage that arrived after the last transcript gets a span of its own."""
         self.discard()
         self.recognitions.close()
         for one in self._usage.rest():

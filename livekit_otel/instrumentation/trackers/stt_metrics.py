@@ -1,4 +1,4 @@
-"""Several STTMetrics as one: usage comes on a timer, or after the transcript, in pieces."""
+"""Merges STTMetrics: usage arrives in parts, on a timer or after the transcript."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEYS = (*(attr.metric("stt", name) for name in _SUMMED), attr.STT_METRICS_COUNT
 
 
 def summed(before: dict[str, AttributeValue], fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """The attributes of both: what adds up is added, of the rest the later wins."""
+    """Merge both: amounts are summed, for other fields the later value counts."""
     out = {**before, **fields}
     for key in _KEYS:
         if key in before and key in fields:
@@ -35,7 +35,7 @@ def summed(before: dict[str, AttributeValue], fields: dict[str, AttributeValue])
 
 
 def with_ids(fields: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """A metric's fields, its request id among the ids of the utterance; an empty one says nothing."""
+    """Return a metric's fields with its request id added to the utterance's ids; an empty id is dropped."""
     request_id = fields.get(_REQUEST_ID)
     if request_id == "":
         fields.pop(_REQUEST_ID)
@@ -53,7 +53,7 @@ def _all_ids(before: dict[str, AttributeValue], fields: dict[str, AttributeValue
 
 
 def with_usage(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
-    """GenAI usage for a provider that bills STT by tokens; LiveKit's own spans have none for STT."""
+    """Add GenAI usage for a provider that bills STT by tokens; LiveKit's own STT spans have none."""
     for field, name in (("input_tokens", attr.USAGE_INPUT_TOKENS), ("output_tokens", attr.USAGE_OUTPUT_TOKENS)):
         tokens = attributes.get(attr.metric("stt", field))
         if tokens:
@@ -62,7 +62,7 @@ def with_usage(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValu
 
 
 class PendingUsage:
-    """Metrics that no span has yet, by model: where an adapter asks several recognizers, each bills its own."""
+    """Metrics that belong to no span yet, by model: in an adapter, each recognizer bills its own usage."""
 
     def __init__(self) -> None:
         self._by_model: dict[tuple[object, object], dict[str, AttributeValue]] = {}
@@ -71,12 +71,12 @@ class PendingUsage:
         return bool(self._by_model)
 
     def add(self, fields: dict[str, AttributeValue]) -> None:
-        """The attributes of one more metric."""
+        """Add the attributes of one more metric."""
         key = _model(fields)
         self._by_model[key] = summed(self._by_model.get(key, {}), fields)
 
     def take(self, of: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
-        """What there is of the model that these attributes name, and of no model; where they name none, of all."""
+        """Take the usage of the model that these attributes name and of unnamed models; if they name none, take all."""
         wanted = _model(of)
         taken: dict[str, AttributeValue] = {}
         for key in list(self._by_model):
@@ -85,7 +85,7 @@ class PendingUsage:
         return with_usage(taken)
 
     def rest(self) -> list[dict[str, AttributeValue]]:
-        """All that there is, one for each model."""
+        """Take all usage that is left, one item for each model."""
         found, self._by_model = self._by_model, {}
         return [with_usage(one) for one in found.values()]
 

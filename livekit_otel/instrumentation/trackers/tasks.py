@@ -1,7 +1,7 @@
-"""Agent tasks: who awaits one, and whose answer it is when the awaiting code continues.
+"""Agent tasks: the code that awaits a task, and the turn that this code works for when it continues.
 
-A tool, or an agent's ``on_enter``, that awaits an ``AgentTask`` says nothing until the user has answered the task. The
-words that complete the task are answered by what the awaiting code does next.
+A tool, or an agent's ``on_enter``, that awaits an ``AgentTask`` is silent until the user has answered the task. The
+awaiting code then continues, and its output answers the words that completed the task.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Awaiting:
 
     @property
     def holds(self) -> tuple[Hashable, ...]:
-        """What keeps the turn open in which this code runs."""
+        """The reasons that keep open the turn that this code runs in."""
         return tuple(one for one in (self.call, self.task) if one is not None)
 
 
@@ -46,21 +46,21 @@ class TaskTracker:
         self._tools = tools
         self._awaiting: WeakKeyDictionary[AgentTask[Any], _Awaiting] = WeakKeyDictionary()
         self._completed_in: WeakKeyDictionary[AgentTask[Any], TurnState] = WeakKeyDictionary()
-        #: the turn that an asyncio task keeps open, since a task that it awaited was completed there
+        #: the turn that an asyncio task keeps open, because an agent task that it awaited was completed there
         self._resumed: WeakKeyDictionary[asyncio.Task[Any], TurnState] = WeakKeyDictionary()
 
     def awaited(self, agent: AgentTask[Any], call: ToolCall | None) -> None:
-        """The code that runs here awaits a task."""
+        """The current code awaits a task."""
         self._awaiting[agent] = _Awaiting(call, asyncio.current_task())
 
     def entered(self, agent: AgentTask[Any]) -> None:
-        """The task is in charge: what awaits it waits for the user."""
+        """The task has become the active agent: the code that awaits it waits for the user."""
         awaiting = self._awaiting.get(agent)
         if awaiting is not None:
             self._turns.asks(awaiting.holds, livekit_api.task_done(agent))
 
     def completed(self, agent: AgentTask[Any]) -> None:
-        """A task is completed here: what awaited it continues, for the turn that completed it."""
+        """A task is completed here: the code that awaited it continues, for the turn that completed it."""
         awaiting = self._awaiting.pop(agent, None)
         if awaiting is None:
             return
@@ -89,7 +89,7 @@ class TaskTracker:
             self._turns.release(turn, task)
 
     def goes_on(self, agent: AgentTask[Any]) -> None:
-        """The code that awaited a task continues here: what it says, and what it starts, is for that turn."""
+        """The code that awaited a task continues here: its speech and its tasks belong to that turn."""
         turn = self._completed_in.pop(agent, None)
         if turn is not None and turn.open:
             self._turns.carry_out(turn)

@@ -1,4 +1,4 @@
-"""Tools: one span for each function call, until the tool is really done (it may outlive the speech that called it)."""
+"""Tools: one span for each function call, until the tool is done (it may outlive the speech that called it)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_SEEN = 256
 
 
 class ToolCall:
-    """One call that runs. Owns what the tool's own code asks of models."""
+    """One running call. Owns the model requests that the tool's own code makes."""
 
     def __init__(self, call_id: str, span: PipelineSpan, turn: TurnState | None, handle: SpeechHandle) -> None:
         self.call_id = call_id
@@ -37,7 +37,7 @@ class ToolCall:
         self.turn = turn
         self.handle = handle
         self.updates = 0
-        #: LiveKit runs it; a duplicate that it rejects never starts
+        #: whether LiveKit runs it; a duplicate that it rejects never starts
         self.started = False
         self.error: BaseException | None = None
 
@@ -47,15 +47,15 @@ class ToolCall:
 
     @property
     def whose(self) -> Attributes:
-        """What stages say of the tool's turn."""
+        """Attributes of the tool's turn for stages."""
         return self.turn.whose if self.turn is not None else {}
 
     def stage_ended(self, span: PipelineSpan) -> None:
-        """A request that the tool made is over: the tool is not."""
+        """A request that the tool made is over, but the tool is not: there is nothing to update."""
 
 
 class ToolTracker:
-    """Function calls of one session. A model may use a call id twice: calls are distinguished by the object."""
+    """Function calls of one session, identified by object, because a model may use a call id twice."""
 
     def __init__(self, scope: SessionScope, turns: TurnTracker, names: ToolNames) -> None:
         self._scope = scope
@@ -83,7 +83,7 @@ class ToolTracker:
         return call
 
     def returned(self, call: ToolCall, result: object, error: BaseException | None) -> None:
-        """The executor answered. A call that it never started (a rejected duplicate) is over with that."""
+        """The executor returned. A call that it never started (a rejected duplicate) is then over."""
         if error is not None:
             call.error = error
         if not call.started and call in self._running:
@@ -108,11 +108,11 @@ class ToolTracker:
             self._end(call, status, message)
 
     def _find(self, call_id: str) -> ToolCall | None:
-        """The call of this id that started first: LiveKit runs no two of one id in one executor."""
+        """Return the call of this id that started first: an executor never runs two calls of one id at once."""
         return next((call for call in self._running if call.call_id == call_id and call.started), None)
 
     def executed(self, event: FunctionToolsExecutedEvent, speech_id: str | None) -> None:
-        """A batch of calls was answered; those that never ran (unknown tool, bad arguments) get their span here."""
+        """A batch of calls was answered; calls that never ran (unknown tool, bad arguments) get their span here."""
         now = self._scope.now_ns()
         for function_call, output in event.zipped():
             if function_call.id in self._seen:
@@ -125,7 +125,7 @@ class ToolTracker:
             self._finish(span, None, "error" if is_error else "done", output.output if output is not None else None)
 
     def hand_over(self, call: ToolCall, turn: TurnState) -> None:
-        """The call continues for this turn: what it says, now or later, belongs to it."""
+        """Continue the call for this turn: its speech, now or later, belongs to the turn."""
         before, call.turn = call.turn, turn
         if before is not turn:
             turn.open_tools[call.span] = call.handle.id

@@ -10,7 +10,7 @@ __all__ = ["Transcript"]
 
 
 class Transcript:
-    """``span`` is there where its recognition was live. Times are unix nanoseconds."""
+    """``span`` is set if the recognition had a live span. Times are unix nanoseconds."""
 
     __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
 

@@ -42,7 +42,7 @@ class TtsTracker(RequestTracker):
         return request
 
     def _first_audio(self, request: Request, started: float | None, node: NodeRun | None) -> None:
-        """The first audio came. ``started``: ``time.perf_counter()`` when the first text reached the provider."""
+        """The first audio arrived. ``started``: ``time.perf_counter()`` when the first text reached the provider."""
         now = self.scope.now_ns()
         request.set({attr.TTS_FIRST_BYTE: (now - request.span.start_ns) / 1e9})
         self._first_text(request, started)
@@ -56,7 +56,7 @@ class TtsTracker(RequestTracker):
             request.set({attr.TTS_FIRST_TEXT: max(0, text - request.span.start_ns) / 1e9})
 
     def metrics(self, metrics: TTSMetrics, stream: object | None) -> None:
-        """TTSMetrics, of the stream that reports them or of a request that we did not see."""
+        """TTSMetrics of the stream that reports them, or of a request that was not traced."""
         fields = {**flatten("tts", metrics), **model_attributes(metrics)}
         for field, name in (("input_tokens", attr.USAGE_INPUT_TOKENS), ("output_tokens", attr.USAGE_OUTPUT_TOKENS)):
             if tokens := getattr(metrics, field, 0):
@@ -73,15 +73,15 @@ class TtsTracker(RequestTracker):
     def ended(
         self, request: Request, text: str, error: BaseException | None, started: float | None, *, reports: bool
     ) -> None:
-        """The request's work is done. ``started``: as in ``_first_text``. ``reports``: metrics of it may still come."""
+        """The request is done. ``started``: as in ``_first_text``. ``reports``: its metrics may still arrive."""
         self._first_text(request, started)
         if not text and (error is None or not isinstance(error, Exception)):
-            # a stream without text asked for nothing: its span is never ended, so never exported
+            # a stream without text made no request: its span is never ended, and so never exported
             self.scope.spans.count -= 1
             self.finished(request)
             return
         if self.scope.redaction is not None:
-            # a piece of an answer, which is recorded as a whole on its turn
+            # this is a part of an answer, which is recorded as a whole on its turn
             self.scope.redaction.withhold(text)
         elif self.scope.content and text:
             request.set({attr.TTS_TEXT: clip(text)})

@@ -1,4 +1,4 @@
-"""One exchange while it is open: what is known of it, and what its span says in the end."""
+"""One turn while it is open: its state, and the attributes that its span gets at the end."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ __all__ = ["SERVER", "TEXT_LIMIT", "TurnState", "joined"]
 TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
 _REPORTED = frozenset(attr.REPORTED_METRICS)
-#: when somebody spoke: reported of both sides, kept of the user's
+#: times of speech, which LiveKit reports for both sides; the turn keeps the user's
 _SPOKEN = frozenset({"started_speaking_at", "stopped_speaking_at"})
-#: an error of a realtime model's server that is that of no response
+#: kind of a failure: an error of a realtime model's server that belongs to no response
 SERVER = "server"
-#: a failure of these is of no account when the turn was answered all the same
+#: a failure of these kinds does not count if the turn was answered anyway
 _MADE_UP_FOR = frozenset({attr.KIND_STT, SERVER})
 
 
 class TurnState:
-    """An open exchange.
+    """An open turn.
 
     Attributes:
-        index: its number in the session.
-        span: its span.
-        has_user: somebody spoke or wrote to the agent.
-        committed: the user's side is settled (True without one).
-        speech_ids: LiveKit's speeches of the turn, at most 64.
-        speeches: those of them that are not done.
-        holds: whatever else may still speak: a hook, a tool, a handoff, a deferred reply. Of what waits for the user
-            in a task of its own: whether that task is done.
-        working: decisions, requests and playouts that are open.
-        answered: a speech of it was scheduled.
-        heard: the agent's voice, or its text, came out.
-        last_ns: end of its latest stage, tools left out.
-        superseded_ns: when the user began to speak in the turn that came after it.
+        index: number of the turn in the session.
+        span: the turn's span.
+        has_user: whether the turn has user input, spoken or typed.
+        committed: whether the user's side is settled (True without one).
+        speech_ids: ids of the turn's speech handles, at most 64.
+        speeches: the speech handles that are not done.
+        holds: reasons other than a speech why the turn may still speak: a hook, a tool, a handoff, a deferred reply.
+            If the hold waits for the user in an agent task, its value returns whether that task is done; else None.
+        working: number of open decisions, requests and playouts.
+        answered: whether a speech of the turn was scheduled.
+        heard: whether the agent's voice or text came out.
+        last_ns: end of the turn's latest stage, except for tools.
+        superseded_ns: when the user began to speak in the next turn.
     """
 
     def __init__(self, index: int, span: PipelineSpan, *, has_user: bool, committed: bool) -> None:
@@ -59,7 +59,7 @@ class TurnState:
         self.speech_ids: list[str] = []
         self.speeches: dict[str, SpeechHandle] = {}
         self.holds: dict[Hashable, Callable[[], bool] | None] = {}
-        #: speeches that were interrupted, and that another one of the turn came after
+        #: ids of interrupted speeches that another speech of the turn followed
         self.replaced: set[str] = set()
         self.working = 0
         self.answered = False
@@ -69,24 +69,24 @@ class TurnState:
         self.closed_by_session = False
         self.last_ns = span.start_ns
         self.superseded_ns: int | None = None
-        #: running tools, with the speech that called each
+        #: running tools, with the id of the speech that called each
         self.open_tools: dict[PipelineSpan, str] = {}
         self.tool_ended_ns = 0
         self.tool_outlives = False
-        #: ``on_user_turn_completed`` runs for it
+        #: whether ``on_user_turn_completed`` is running for the turn
         self.deciding = False
-        #: a realtime model's server began to speak: words of the user may still come
+        #: whether a realtime model's server began the turn: the user's words may still arrive
         self.by_server = False
-        #: who says when the user stopped speaking
+        #: which source determined when the user stopped speaking
         self.speech_end_source: str | None = None
-        #: it had something left to say when the user took the floor
+        #: whether something in the turn could still speak when the user took the floor
         self.cut_short = False
         self.user_text = ""
-        #: what a realtime model's server transcribed, by item; whether all of it came
+        #: texts that a realtime model's server transcribed, by item id, and whether each is final
         self._heard: dict[str, tuple[str, bool]] = {}
-        #: redacted where the user asks for it
+        #: already redacted, if the user's options ask for it
         self.agent_text = ""
-        #: what the agent's voice was given
+        #: text sent to the TTS
         self.synthesized = ""
         self.models = TurnModels()
         self.agent_name: str | None = None
@@ -99,7 +99,7 @@ class TurnState:
 
     @property
     def whose(self) -> Attributes:
-        """What stages say of the turn."""
+        """Attributes of the turn for its stages."""
         said: Attributes = {attr.TURN_INDEX: self.index}
         if self.agent_name:
             said[attr.AGENT_NAME] = clip(self.agent_name)
@@ -111,7 +111,7 @@ class TurnState:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing of it is going to speak."""
+        """Whether nothing in the turn is going to speak."""
         if self.working:
             return False
         if self.superseded_ns is not None:
@@ -120,15 +120,15 @@ class TurnState:
 
     @property
     def at_work(self) -> bool:
-        """Whether something of it may speak before the user has: it does not wait for the user's words."""
+        """Whether something in the turn may speak without waiting for the user's words."""
         return any(done is None or done() for done in self.holds.values())
 
     def supersede(self, at_ns: int) -> None:
-        """The user has the floor: the turn finishes what it is saying, and waits for nothing any more."""
+        """The user has the floor: the turn finishes its current speech and waits for nothing more."""
         self.superseded_ns = at_ns
         self.cut_short = self.at_work
         if not self.working:
-            # these wait for their tools; all others LiveKit interrupts, or lets end
+            # these speeches wait for their tools; LiveKit interrupts the others or lets them end
             for speech_id in self.open_tools.values():
                 self.speeches.pop(speech_id, None)
 
@@ -141,7 +141,7 @@ class TurnState:
             self.last_ns = max(self.last_ns, span.end_ns)
 
     def failed(self, kind: str, error: BaseException) -> None:
-        """A stage of the turn failed for good; unless another one of its kind begins, nothing makes up for it."""
+        """A stage of the turn failed for good. The failure stands unless another stage of that kind begins."""
         self._failures[kind] = error
 
     def tried_again(self, kind: str) -> None:
@@ -149,7 +149,7 @@ class TurnState:
 
     @property
     def failure(self) -> BaseException | None:
-        """What kept the turn from its answer, or from the rest of it."""
+        """The error that kept the turn from answering, or from completing the answer."""
         for kind, error in self._failures.items():
             if kind not in _MADE_UP_FOR or not self.heard:
                 return error
@@ -157,7 +157,7 @@ class TurnState:
 
     @property
     def end_reason(self) -> str:
-        """Why the turn ended: the first that applies."""
+        """The reason why the turn ended: the first that applies."""
         if self.failure is not None:
             return attr.END_FAILED
         if self.closed_by_session:
@@ -167,7 +167,7 @@ class TurnState:
         return attr.END_NO_REPLY if self.has_user and not self.heard else attr.END_COMPLETED
 
     def goes_on(self) -> None:
-        """Something else is going to be said: what code has interrupted for it by now cuts nothing short."""
+        """Another speech follows in this turn: speeches that code has interrupted to make room for it do not count."""
         self.replaced.update(handle.id for handle in self.speeches.values() if handle.interrupted)
 
     def add_speech(self, handle: SpeechHandle) -> None:
@@ -176,7 +176,7 @@ class TurnState:
             self.speech_ids.append(handle.id)
 
     def speech_done(self, handle: SpeechHandle, *, closing: bool) -> None:
-        """A speech of it is over. ``closing``: with the session."""
+        """A speech of the turn is over. ``closing``: because the session is being closed."""
         self.speeches.pop(handle.id, None)
         if not handle.scheduled:
             return
@@ -187,7 +187,7 @@ class TurnState:
             self.interrupted = True
 
     def hears(self, item_id: str, text: str, *, final: bool = False) -> None:
-        """A realtime model's server transcribed an item of the user's, maybe not all of it yet."""
+        """A realtime model's server transcribed an item of the user's; unless ``final``, more of it may follow."""
         if item_id in self._heard or len(self._heard) < _MAX_SPEECHES:
             self._heard[item_id] = (text[:TEXT_LIMIT], final)
         self.user_text = ""
@@ -195,13 +195,13 @@ class TurnState:
             self.user_text = joined(self.user_text, words)
 
     def report(self, metrics: Mapping[str, object], *, of_user: bool) -> None:
-        """LiveKit's own latencies of a message; the first of each counts."""
+        """Record LiveKit's own latencies of a message; the first value of each counts."""
         for name, number in metrics.items():
             if name in _REPORTED and isinstance(number, (int, float)) and (of_user or name not in _SPOKEN):
                 self.reported.setdefault(name, float(number))
 
     def attributes(self, scope: SessionScope) -> dict[str, AttributeValue]:
-        """What the span says of the turn, besides why it ended."""
+        """Return the attributes of the turn's span, except for the end reason."""
         out: dict[str, AttributeValue] = {
             attr.TURN_HAS_USER: self.has_user,
             attr.TURN_SPEECH_IDS: tuple(self.speech_ids),

@@ -1,8 +1,8 @@
-"""Which exchange a piece of work belongs to, by identity: the end-of-turn decision, the speech handle, the item.
+"""Assigns work to turns by identity: the end-of-turn decision, the speech handle, the item.
 
-A turn opens when LiveKit commits the user's words, when the user writes, or when the agent speaks of itself. It closes
-when the agent is silent and nothing of the turn can still speak, or when the user's next committed speech begins. What
-belongs to a closed turn never moves to another.
+A turn opens when LiveKit commits the user's words, when the user types, or when the agent speaks unprompted. It closes
+when the agent is silent and nothing in the turn can still speak, or when the user's next committed speech begins. Work
+that belongs to a closed turn never moves to another turn.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ __all__ = ["TurnTracker"]
 
 _MAX_SPEECHES = 64
 
-#: the turn whose end-of-turn decision the current task carries out; tasks that it creates inherit it
+#: the turn whose end-of-turn decision the current task carries out; tasks that it creates inherit the value
 _decided: ContextVar[weakref.ref[TurnState] | None] = ContextVar("livekit_otel_decided_turn", default=None)
 
 
 class TurnTracker(OpenTurns):
-    """The turns of one session, and whose each piece of work is."""
+    """The turns of one session, and the assignment of work to them."""
 
     def __init__(self, scope: SessionScope) -> None:
         super().__init__(scope)
         self._by_speech: OrderedDict[str, TurnState] = OrderedDict()
         self._typed: str | None = None
-        #: LiveKit is creating a speech for words that it has not committed
+        #: whether LiveKit is creating a speech for words that it has not committed yet
         self.preempting = False
-        #: when the user's speech began that no turn has claimed
+        #: returns when the user's speech began that no turn has claimed yet
         self.speech_start: Callable[[], int | None] = lambda: None
 
     # --- questions ---------------------------------------------------------------------------------
 
     def of_speech(self, speech_id: str | None) -> TurnState | None:
-        """The turn of a speech, open or closed."""
+        """Return the turn of a speech, open or closed."""
         return self._by_speech.get(speech_id) if speech_id is not None else None
 
     def cause(self) -> TurnState | None:
-        """The turn that the current task works for: by the decision that it carries out, or by its speech."""
+        """Return the turn that the current task works for, by the decision that it carries out or by its speech."""
         reference = _decided.get()
         decided = reference() if reference is not None else None
         if decided is not None and decided.open:
@@ -62,12 +62,12 @@ class TurnTracker(OpenTurns):
         return self.of_speech(handle.id) if handle is not None else None
 
     def owner(self, speech_id: str | None = None) -> SpanOwner:
-        """Where a stage of this speech (or of the current task) goes: its open turn, else the session."""
+        """Return the owner of a stage of this speech (or of the current task): its open turn, else the session."""
         turn = self.of_speech(speech_id) if speech_id is not None else self.cause()
         return turn if turn is not None and turn.open else self._scope
 
     def working(self, handle: SpeechHandle) -> TurnState | None:
-        """The open turn that new work of a speech belongs to; a speech that outlived its turn opens another."""
+        """Return the open turn for new work of a speech; a speech that outlived its turn opens another one."""
         turn = self._by_speech.get(handle.id)
         if turn is None or handle.done() or (self._scope.closing and not turn.open):
             return turn
@@ -82,8 +82,14 @@ class TurnTracker(OpenTurns):
     # --- the user's side ---------------------------------------------------------------------------
 
     def commit(self, text: str, start_ns: int, floor_ns: int | None, answered: TurnState | None = None) -> TurnState:
-        """LiveKit committed the user's words, which began at ``start_ns``: the turn that they open, or that a realtime
-        model answers already. ``floor_ns``: when the user took the floor with them, where that was later."""
+        """LiveKit committed the user's words. Return the turn that they open, or that a realtime model already answers.
+
+        Args:
+            text: the words.
+            start_ns: when the words began.
+            floor_ns: when the user took the floor with them, if that was later.
+            answered: the turn that a realtime model already answers.
+        """
         turn, self._candidate = answered or self._candidate, None
         if turn is None or not turn.open:
             turn = self._start(start_ns, has_user=True, committed=True)
@@ -94,25 +100,25 @@ class TurnTracker(OpenTurns):
         return turn
 
     def drop_candidate(self) -> None:
-        """The words were not committed after all."""
+        """The words were not committed."""
         turn, self._candidate = self._candidate, None
         if turn is not None and turn.open:
             turn.supersede(turn.span.start_ns)
             self.check(turn)
 
     def next_typed(self, text: str | None) -> None:
-        """The next speech is created for a typed input of the user (``generate_reply(user_input=…)``)."""
+        """Bind the next speech to typed input of the user (``generate_reply(user_input=…)``)."""
         self._typed = text
 
     def carry_out(self, turn: TurnState | None) -> None:
-        """The current task carries out the decision that committed this turn, or continues for it."""
-        # LiveKit keeps contexts of speeches until the session ends: they hold no turn that has ended
+        """Bind the current task to this turn: it carries out the decision that committed the turn, or continues it."""
+        # LiveKit keeps the contexts of speeches until the session ends: a weak reference lets ended turns be freed
         _decided.set(weakref.ref(turn) if turn is not None else None)
 
     # --- the agent's side --------------------------------------------------------------------------
 
     def speech_created(self, handle: SpeechHandle, *, answers_speech: bool = False) -> TurnState:
-        """A speech came into being. ``answers_speech``: a realtime model answers what the user said."""
+        """A speech was created. ``answers_speech``: a realtime model answers the user's speech."""
         typed, self._typed = self._typed, None
         self.created(handle.id)
         turn = self._turn_of_new_speech(typed, answers_speech=answers_speech)
@@ -140,7 +146,7 @@ class TurnTracker(OpenTurns):
         outlived = cause if cause is not None and cause.tool_outlives else None
         current = self._going_on()
         if current is not None:
-            # what comes of an outlived turn's tool waits for the agent: work for it opens the turn that continues that
+            # the reply to an outlived turn's tool waits for the agent: its work opens the turn that continues that turn
             return outlived or current
         turn = self._start(now, has_user=False, committed=True)
         if outlived is not None:
@@ -148,17 +154,17 @@ class TurnTracker(OpenTurns):
         return turn
 
     def open_user_turn(self) -> TurnState:
-        """The turn of what the user said to a realtime model, which decides itself when that is over."""
+        """Open the turn of the user's speech to a realtime model, which itself decides when the user's turn is over."""
         turn = self._start(self.speech_start() or self._scope.now_ns(), has_user=True, committed=True)
         self._supersede(turn)
         return turn
 
     def of_users(self) -> list[TurnState]:
-        """The open turns that have a user side, in order."""
+        """Return the open turns that have a user side, in order."""
         return [turn for turn in self._open if turn.has_user]
 
     def is_users(self, turn: TurnState) -> None:
-        """A realtime model answered words: the turn is a user's, and what came before waits for nothing any more."""
+        """A realtime model answered the user's words: the turn has a user, and earlier turns wait for nothing more."""
         if not turn.has_user:
             turn.has_user = True
             self._supersede(turn)
@@ -170,14 +176,14 @@ class TurnTracker(OpenTurns):
         return self._candidate
 
     def _going_on(self) -> TurnState | None:
-        """The turn in which the agent is at work: speech that nothing else explains is part of it."""
+        """Return the turn in which the agent is at work: a speech with no other cause is part of it."""
         turn = self.latest
         if turn is None or turn.interrupted or not turn.committed or turn.superseded_ns is not None:
             return None
         return turn if turn.speeches or turn.holds else None
 
     def link(self, speech_id: str | None, turn: TurnState | None) -> None:
-        """LiveKit says that this speech answers the words of this turn (a generation made ahead was used)."""
+        """LiveKit reports that this speech answers this turn's words (a preemptive generation was used)."""
         if speech_id is None or turn is None:
             return
         before = self._by_speech.get(speech_id)
@@ -187,7 +193,7 @@ class TurnTracker(OpenTurns):
             used(speech_id)
 
     def adopt(self, handle: SpeechHandle, turn: TurnState) -> None:
-        """What this speech says from now on belongs to the turn."""
+        """Assign everything that this speech says from now on to the turn."""
         self._bind(handle, turn)
         if not handle.done():
             turn.add_speech(handle)
@@ -200,7 +206,7 @@ class TurnTracker(OpenTurns):
 
     @contain("turn.speech_done")
     def _speech_done(self, handle: SpeechHandle) -> None:
-        handle.remove_done_callback(self._speech_done)  # LiveKit keeps the handle as long as the session
+        handle.remove_done_callback(self._speech_done)  # LiveKit keeps the handle until the session ends
         for over in self.speech_over:
             over(handle)
         turn = self._by_speech.get(handle.id)
@@ -212,10 +218,10 @@ class TurnTracker(OpenTurns):
         turn.speech_done(handle, closing=self._scope.closing)
         self.check(turn)
 
-    # --- what is said ------------------------------------------------------------------------------
+    # --- messages ----------------------------------------------------------------------------------
 
     def message(self, item: ChatMessage, turn: TurnState | None) -> None:
-        """A message of this turn entered the conversation: its words and LiveKit's own latencies go on the turn."""
+        """A message of this turn entered the conversation: add its text and LiveKit's own latencies to the turn."""
         if turn is None or not turn.open:
             return
         text = item.raw_text_content or ""
@@ -226,7 +232,7 @@ class TurnTracker(OpenTurns):
                 text = self._scope.redacted(text, kinds.AGENT, whole=not item.interrupted)
             turn.agent_text = joined(turn.agent_text, text)
             turn.answered = True
-            # before 1.8.8 an answer is in the conversation, too, where its voice failed
+            # before 1.8.8, an answer is in the conversation even if its TTS failed
             turn.heard = turn.heard or turn.failure is None or not livekit_api.speaks(self._scope.session)
             if item.interrupted and not self._scope.closing and turn.failure is None:
                 turn.interrupted = True

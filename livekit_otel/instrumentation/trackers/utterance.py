@@ -1,4 +1,4 @@
-"""What the user says until it is committed: VAD's segments and the transcripts, given to a turn together."""
+"""The user's speech before it is committed: VAD's segments and the transcripts, assigned to a turn together."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Utterance:
     def __init__(self, scope: SessionScope, vad: VadTracker, stt: SttTracker, turns: TurnTracker) -> None:
         self._scope = scope
         self._vad = vad
-        #: what a realtime model's server transcribes
+        #: transcripts of a realtime model's server
         self.server_words = ServerWords(scope, turns, stt, vad.server)
         self._stt = stt
         self._turns = turns
-        #: words for which LiveKit makes a reply that are not committed yet
+        #: uncommitted words for which LiveKit is creating a reply
         self._ahead = ""
         turns.speech_start = self._began_ns
 
@@ -33,20 +33,20 @@ class Utterance:
         return self._vad.began_ns(floor if words is None else min(floor, words[0]))
 
     def ahead(self, text: str | None) -> None:
-        """LiveKit makes a reply to words that are not committed yet; None: no more."""
+        """LiveKit creates a reply to words that are not committed yet; None: it is done."""
         self._ahead = text or ""
         self._turns.preempting = text is not None
 
     def claim(self, text: str = "", *, cut: bool = False) -> Claim:
-        """The speech of the words that are being committed. ``cut``: also what the user is still saying.
+        """Claim the speech of the words that are being committed. ``cut``: including speech that has not ended.
 
-        LiveKit keeps words that it did not commit (too few to interrupt with), and joins them with the next ones.
+        LiveKit keeps words that it did not commit (too few to interrupt with), and joins them with later words.
         """
         floor, follow = self._turns.floor_ns, self._stt.recognitions.expected
         return self._vad.claim(floor, words_ns=self._stt.spoken(text), words_follow=follow, cut=cut)
 
     def give(self, claim: Claim, turn: TurnState) -> None:
-        """They are this turn's."""
+        """Assign the claimed speech and its words to this turn."""
         self._vad.give(claim, turn)
         self._stt.give(turn)
         if self._scope.realtime:
@@ -59,10 +59,10 @@ class Utterance:
             self.server_words.committed(item_id)
 
     def recognized(self) -> None:
-        """The session's recognizer has words of a turn that a realtime model's server ends, maybe late."""
+        """The session's recognizer has words of a turn that a realtime model's server ends; they may be late."""
         words = self._stt.unclaimed
         if not words or self._vad.unclaimed:
-            return  # they are claimed with the speech
+            return  # these words are claimed with the speech
         turn = self.server_words.oldest_waiting()
         if turn is None:
             return
@@ -74,22 +74,22 @@ class Utterance:
             self._stt.discard(turn.speech_ids[-1] if turn.speech_ids else None)
 
     def answered(self, turn: TurnState) -> None:
-        """A realtime model speaks of itself: what its server took for speech before is nobody's. Words may follow."""
+        """A realtime model speaks unprompted: speech detected earlier belongs to no turn. Words may follow."""
         self._vad.server.forget()
         self.server_words.waits(turn)
 
     def release(self, claim: Claim) -> None:
-        """They are no turn's."""
+        """Assign the claimed speech to no turn."""
         self._vad.release(claim)
 
     def open_turn(self) -> TurnState:
-        """A turn of what the user said to a realtime model, which decides itself when that is over."""
+        """Open the turn of the user's speech to a realtime model, which itself decides when the user's turn is over."""
         turn = self._turns.open_user_turn()
         self.give_heard(turn)
         return turn
 
     def give_heard(self, turn: TurnState) -> None:
-        """A realtime model answers, or fails to answer, what the user said."""
+        """A realtime model answers the user's speech, or fails to."""
         claim = self.claim()
         turn.speech_end_source = claim.source
         words = self._stt.unclaimed
@@ -99,7 +99,7 @@ class Utterance:
         self.give(claim, turn)
 
     def discard(self) -> None:
-        """What the user said will not be committed."""
+        """Drop the user's speech: it will not be committed."""
         self._turns.drop_candidate()
         self._vad.discard()
         self._stt.discard()

@@ -1,7 +1,7 @@
-"""VAD: one span for each speech segment, with the metrics since the last one summed on it.
+"""VAD: one span for each speech segment, with the sum of the metrics since the previous one.
 
-Whose words a segment holds is known when they are committed. Until then it waits; what no turn claims (noise, a
-backchannel, discarded words) gets its span below the session.
+A segment's turn is known when the words in it are committed. The segment waits until then; if no turn claims it
+(noise, a backchannel, discarded words), its span goes below the session.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_WORDS = 64
 
 
 class VadTracker:
-    """The user's speech in one session: VAD's segments, and what LiveKit reports where VAD heard nothing."""
+    """The user's speech in one session: VAD's segments, and speech that LiveKit reports without VAD."""
 
     def __init__(self, scope: SessionScope) -> None:
         self._scope = scope
@@ -38,30 +38,30 @@ class VadTracker:
         self._words: deque[int] = deque(maxlen=_MAX_WORDS)
         #: when a commit cut the user's speech
         self._cut_ns: int | None = None
-        #: when VAD last heard the user in the speech that lasts, and what of LiveKit's is not VAD's (unix seconds)
+        #: when VAD last heard the user in the current segment, and the LiveKit time that is not VAD's (unix seconds)
         self._heard_ns: int | None = None
         self._not_vads: float | None = None
-        #: end of the latest segment, whoever claimed it
+        #: end of the latest segment, claimed or not
         self._last_end_ns: int | None = None
-        #: speech that LiveKit reports without VAD: the STT's detection
+        #: start of speech that LiveKit reports without VAD, as detected by the STT
         self._reported_ns: int | None = None
-        #: and a realtime model's
+        #: speech detected by a realtime model's server
         self.server = ServerSpeech()
         self._metrics: dict[str, AttributeValue] = {}
         self._metrics_from_ns: int | None = None
 
-    # --- what is heard -----------------------------------------------------------------------------
+    # --- detected speech ---------------------------------------------------------------------------
 
     def started(self, start_ns: int) -> None:
-        """VAD heard speech begin (back-dated)."""
+        """VAD detected the start of speech (back-dated)."""
         self._finish_current(self._scope.now_ns())
         self._current, self._heard_ns = Segment(start_ns), None
 
     def ended(self, end_ns: int) -> None:
-        """VAD heard the speech end (back-dated)."""
+        """VAD detected the end of the speech (back-dated)."""
         segment, self._current = self._current, None
         if segment is None or end_ns <= segment.start_ns == self._cut_ns:
-            return  # nothing was said after the commit that cut it
+            return  # no speech after the commit that cut the segment
         segment.end_ns = self._last_end_ns = max(end_ns, segment.start_ns)
         segment.attributes = self._take_metrics()
         self._waiting.append(segment)
@@ -69,27 +69,27 @@ class VadTracker:
             self._emit(self._waiting.popleft(), self._scope)
 
     def heard_until(self, last: float | None) -> None:
-        """LiveKit says that the user was last heard at ``last``, unix seconds, before an event of the recognizer."""
+        """Before an event of the recognizer: LiveKit's time at which the user was last heard, in unix seconds."""
         if last is not None and last != self._not_vads:
             self._heard_ns = self._scope.clock.at_ns(last)
 
     def overwritten(self, last: float | None) -> None:
-        """The event has left ``last`` there: unless VAD hears the user again, that is not when it last did."""
+        """After the event: it has overwritten LiveKit's time with ``last``, so this value does not come from VAD."""
         self._not_vads = last
 
     def flushed(self, now_ns: int) -> None:
-        """The recognizer ended the speech, and LiveKit flushes VAD, which will not say that it ended."""
+        """The recognizer ended the speech and LiveKit flushes VAD, which will therefore not report the end."""
         if self._current is not None:
             heard = self._heard_ns
             self.ended(now_ns if heard is None or heard < self._current.start_ns else min(heard, now_ns))
 
     def reported(self, start_ns: int) -> None:
-        """LiveKit says that the recognizer heard the user begin to speak."""
+        """LiveKit reports that the recognizer detected the start of speech."""
         if self._reported_ns is None:
             self._reported_ns = start_ns
 
     def words(self, at_ns: int) -> None:
-        """A transcript arrived. Of those since the latest speech began the first and the last are enough."""
+        """A transcript arrived. Since the latest speech began, only the first and the last of them are kept."""
         latest = self.segment_start_ns
         if latest is not None and len(self._words) > 1 and self._words[-2] >= latest:
             self._words.pop()
@@ -97,19 +97,19 @@ class VadTracker:
 
     @property
     def speaking(self) -> bool:
-        """Whether VAD hears the user now."""
+        """Whether VAD currently detects speech."""
         return self._current is not None
 
     @property
     def unclaimed(self) -> bool:
-        """Whether the user said something that no turn has claimed; what their server took for noise is nothing."""
+        """Whether there is speech that no turn has claimed, apart from noise that a server took for speech."""
         if self.server.announces:
             return self.server.start_ns() is not None
         heard = self._current is not None or bool(self._waiting) or self._reported_ns is not None
         return heard or self.server.start_ns() is not None
 
     def began_ns(self, after_ns: int = 0) -> int | None:
-        """When the user's speech that no turn has claimed began."""
+        """Return when the user's unclaimed speech began."""
         heard = list(self._waiting)
         if self._current is not None and (self._words or not heard):
             heard.append(self._current)
@@ -121,7 +121,7 @@ class VadTracker:
 
     @property
     def speaks_ns(self) -> int | None:
-        """When the user began what they are saying, or what a server took for it."""
+        """When the user's current speech began, or noise that a server took for speech."""
         began = self.began_ns()
         return self.server.latest_ns if began is None else began
 
@@ -133,18 +133,18 @@ class VadTracker:
         server = self.server.latest_ns
         return self._waiting[-1].start_ns if self._waiting else self._reported_ns if server is None else server
 
-    # --- whose it is -------------------------------------------------------------------------------
+    # --- ownership ---------------------------------------------------------------------------------
 
     def claim(
         self, after_ns: int, *, words_ns: tuple[int, int] | None = None, words_follow: bool = False, cut: bool = False
     ) -> Claim:
-        """The speech of the words that are being committed.
+        """Claim the speech of the words that are being committed.
 
         Args:
             after_ns: when the agent last had the floor.
-            words_ns: when the first and the last of the words began, as far as that is known; maybe before that.
-            words_follow: the recognizer is at work on what was said after them.
-            cut: also what the user is still saying.
+            words_ns: when the first and the last of the words began, if known; may be before ``after_ns``.
+            words_follow: whether the recognizer still works on later speech.
+            cut: whether to claim speech that the user has not ended.
         """
         now, current = self._scope.now_ns(), self._current
         if current is not None and words_ns is not None and words_ns[1] >= current.start_ns:
@@ -173,24 +173,24 @@ class VadTracker:
         if by_server is not None:
             by_server.items = items
             return by_server
-        # the words came late: their speech belongs to the turn before
+        # the words arrived late: their speech belongs to the previous turn
         late = self._last_end_ns
         if late is not None and last_words is not None and late <= last_words <= late + LATE_NS:
             return Claim((), reported, late)
         return Claim((), reported, None)
 
     def give(self, claim: Claim, owner: SpanOwner) -> None:
-        """The claimed segments belong to this turn."""
+        """Assign the claimed segments to this turn."""
         for segment in claim.segments:
             self._emit(segment, owner)
 
     def release(self, claim: Claim) -> None:
-        """The claimed segments belong to no turn."""
+        """Assign the claimed segments to no turn."""
         for segment in claim.segments:
             self._emit(segment, self._scope)
 
     def discard(self) -> None:
-        """What was heard will not be committed."""
+        """Give up the unclaimed speech: it will not be committed."""
         while self._waiting:
             self._emit(self._waiting.popleft(), self._scope)
         self._words.clear()
@@ -200,7 +200,7 @@ class VadTracker:
     # --- metrics -----------------------------------------------------------------------------------
 
     def metrics(self, metrics: VADMetrics) -> None:
-        """VADMetrics, about one a second: counts are summed, the rest is the latest."""
+        """VADMetrics, about one per second: counts are summed, other fields keep the latest value."""
         fields = flatten("vad", metrics)
         for name in _SUMMED:
             key = attr.metric("vad", name)
@@ -214,7 +214,7 @@ class VadTracker:
         self._metrics = fields
 
     def close(self, at_ns: int) -> None:
-        """The session is over: nothing waits any longer, and metrics of trailing silence get a span of their own."""
+        """The session is over: emit waiting segments; metrics of trailing silence get a span of their own."""
         self._finish_current(at_ns)
         self.discard()
         if self._metrics:
