@@ -1,4 +1,4 @@
-"""Writes docs/api.md and README's table of options from docstrings: ``python docs/generate_api.py``."""
+"""Writes docs/api.md and the table of docs/options.md from docstrings: ``python docs/generate_api.py``."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def documented_options() -> dict[str, str]:
     return {"tracer_provider": found.pop("provider"), **found}
 
 
-def with_options(readme: str) -> str:
-    """README with the table of options as it should be."""
-    return _TABLE.sub(lambda _: options_table(), readme)
+def with_options(page: str) -> str:
+    """docs/options.md with the current table of options."""
+    return _TABLE.sub(lambda _: options_table(), page)
 
 
 def _entry(module: ModuleType, name: str) -> list[str]:
@@ -212,5 +212,5 @@ def _inline(text: str) -> str:
 
 if __name__ == "__main__":
     (ROOT / "docs" / "api.md").write_text(render(), encoding="utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(with_options(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    page = ROOT / "docs" / "options.md"
+    page.write_text(with_options(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -14,7 +14,7 @@ from livekit_otel import attributes as attr
 from livekit_otel.report.verdict import verdict
 
 from .native.known import known_of
-from .native.page import NODE, README, readme
+from .native.page import NODE, PAGE, with_report
 from .native.recordings import FOLDER, Recording, differences, recordings
 
 MAX_BYTES = 100_000
@@ -171,10 +171,10 @@ def test_a_report_says_what_its_spans_cannot_hold() -> None:
     assert verdict(report).sentences[0].text == "The call ended after 7.73 s and 2 turns; its spans do not say why."
 
 
-def test_the_readme_shows_a_report_as_it_is() -> None:
-    """The report in README.md is what the command prints of a recorded call."""
-    text = README.read_text(encoding="utf-8")
-    assert readme(text) == text
+def test_the_page_shows_a_report_as_it_is() -> None:
+    """The report in docs/native.md is what the command prints of a recorded call."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_report(text) == text
 
 
 def _call(release: str, name: str) -> Recording:

@@ -1,6 +1,6 @@
 """What the user asks for: each option once, with its check and its meaning.
 
-The docstring of :func:`livekit_otel.set_tracer_provider` and README's table say the same; a test compares them.
+The docstring of :func:`livekit_otel.set_tracer_provider` and docs/options.md say the same; a test compares them.
 """
 
 from __future__ import annotations

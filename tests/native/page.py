@@ -1,11 +1,11 @@
-"""The generated parts of docs/native.md and the report in README.md: ``python -m tests.native.page`` writes them."""
+"""The generated parts of docs/native.md, the report included: ``python -m tests.native.page`` writes them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE, README = ROOT / "docs" / "native.md", ROOT / "README.md"
+PAGE = ROOT / "docs" / "native.md"
 
 
 def replaced(page: str, part: str, text: str) -> str:
@@ -56,8 +56,8 @@ def recorded() -> str:
 NODE = ("node-1.9.0", "node-1.8.1", "node-1.6.4")
 
 
-def readme(text: str) -> str:
-    """The README with the beginning of the report of a recorded call."""
+def with_report(text: str) -> str:
+    """The page with the beginning of the report of a recorded call."""
     from livekit_otel.report.render_text import to_text
 
     from .recordings import recordings
@@ -76,8 +76,7 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for part, render in (("layers", layers), ("recordings", recorded)):
         page = replaced(page, part, render())
-    PAGE.write_text(page, encoding="utf-8")
-    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_report(page), encoding="utf-8")
 
 
 if __name__ == "__main__":
