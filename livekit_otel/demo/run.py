@@ -99,10 +99,10 @@ def _write(file: Path, report: object) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """LiveKit's logs are for the operator of a job, not for someone who watches a demo."""
+    """LiveKit's logs are for the operator of a job, not for someone who watches a demo; failures are in the report."""
     logger = logging.getLogger("livekit")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

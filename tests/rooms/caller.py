@@ -137,6 +137,15 @@ class Caller:
             await asyncio.sleep(0.02)
         return self.heard[pieces - 1]
 
+    async def asks(self, sentence: str, pieces: int, *, tries: int = 3) -> Heard:
+        """Speak, and wait until the agent was heard so often; who is not answered within 25 s asks again."""
+        for _ in range(tries - 1):
+            await self.say(sentence)
+            with contextlib.suppress(AssertionError):
+                return await self.hears(pieces, 25.0)
+        await self.say(sentence)
+        return await self.hears(pieces)
+
     async def listen(self, pieces: int, silence: float = 0.7, seconds: float = 90.0) -> Heard:
         """Wait until the agent was heard so often, for ``seconds`` at most, and has fallen silent."""
         piece = await self.hears(pieces, seconds)

@@ -60,7 +60,7 @@ async def _two(server: LiveKitServer) -> None:
     async with Caller(server, "two", identity="first") as first:
         await first.listen(1)
         async with Caller(server, "two", identity="second"):
-            await first.say(script.QUESTION)
+            await first.asks(script.QUESTION, 2)
             await first.listen(2)
 
 
@@ -69,8 +69,7 @@ async def story(server: LiveKitServer, room: str, act: Callable[[], Awaitable[No
     await open_room(server, room)
     async with Caller(server, room) as caller:
         await caller.listen(1)
-        await caller.say(script.STORY)
-        await caller.hears(2)
+        await caller.asks(script.STORY, 2)
         await asyncio.sleep(2.0)
         await act()
 
