@@ -44,9 +44,9 @@ def _begins_in_silence(plan: Plan, log: Log) -> bool:
 
 
 def _over_next_words(plan: Plan, log: Log) -> bool:
-    """The next agent is still in ``on_enter`` when the user begins to speak again."""
+    """The next agent has not left ``on_enter``, or not begun it, when the user begins to speak again."""
     return any(
-        sound.of is not None and sound.of > enter.of and enter.start < sound.start < (enter.end or sound.start)
+        sound.of is not None and sound.of > enter.of and sound.start < (enter.end or sound.start + 1)
         for enter in log.enters
         for sound in log.sounds
     )
