@@ -57,7 +57,7 @@ def test_how_long_ago(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     path.write_text("".join(kit.lines(kit.call("S-now", turns=1, start=time.time() - 3_600).spans)), encoding="utf-8")
     assert listed(capsys, str(path), "--since", "2h", "--until", "30m") == ["S-now"]
     assert main(["sessions", str(path), "--since", "30m"]) == 1
-    assert capsys.readouterr().err.endswith("now.jsonl: holds no session of that time, of 1 that it holds\n")
+    assert capsys.readouterr().err.endswith("now.jsonl: no session is in that period; the source contains 1\n")
 
 
 @pytest.mark.parametrize(
