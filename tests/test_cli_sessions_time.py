@@ -63,9 +63,12 @@ def test_how_long_ago(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("times", "says"),
     [
-        (["--since", "yesterday"], "'yesterday' is no time; give one like 2026-01-31T14:00:00Z, or 30m, 2h, 3d"),
+        (
+            ["--since", "yesterday"],
+            "'yesterday' is not a time; give one like 2026-01-31T14:00:00Z, or how long ago: 30m, 2h, 3d",
+        ),
         (["--since", "1h", "--until", "2h"], "since is not before until; swap or drop one of them"),
-        (["--since", ""], "'' is no time"),
+        (["--since", ""], "'' is not a time"),
     ],
 )
 def test_times_that_are_none(source: str, times: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
