@@ -106,7 +106,7 @@ def turns(
             "--sort",
             metavar="NAME",
             callback=_column,
-            help="index, e2e, wait, or any latency or silence stage. Answers that never came sort as the worst.",
+            help="index, e2e, wait, or a latency or silence stage (worst first; answers that never came are worst).",
         ),
     ] = "index",
     desc: Annotated[
