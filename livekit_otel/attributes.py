@@ -1,10 +1,10 @@
-"""The only home of span and attribute names: schema 1.
+"""All names of spans and attributes, schemas 1 and 2. Other modules import them from here.
 
-Each name is a plain string constant; :data:`REGISTRY` keeps its type, unit, whether it is content (what people said,
-tool payloads, names of people and rooms) and one line of meaning. ``docs/attributes.md`` is generated from it.
+Each name is a string constant. :data:`REGISTRY` stores its type, its unit, whether it is content (speech, tool
+payloads, names of people and rooms) and a one-line description. ``docs/attributes.md`` is generated from it.
 
-Field names of the stage metrics come from LiveKit's own metrics classes: ``metric("llm", "ttft")``. A field that this
-module does not know (a newer LiveKit) flows through under its own name with the type it has.
+Field names of the stage metrics come from LiveKit's metrics classes: ``metric("llm", "ttft")``. A field that this
+module does not declare, of a newer LiveKit for example, is recorded under its own name with the type of its value.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Literal
 
 AttributeType = Literal["string", "int", "double", "boolean", "string[]", "double[]", "int[]"]
 
-#: what is written; the earlier ones are read as well
+#: the schema that is written; earlier ones can be read
 SCHEMA_VERSION = 2
 SCHEMAS = (2, 1)
 SCOPE = "livekit_otel"
-#: What every backend keeps of a value (Tempo cuts at 2,048 bytes): no value of ours is longer, ...
+#: Longest value that every backend stores (Tempo cuts at 2,048 bytes). Our values are never longer, ...
 MAX_VALUE_BYTES = 2_000
-#: ... so texts are cut at this, and JSON goes in pieces of this, with room for what stands before a piece;
+#: ... so texts are cut at this length, and JSON is split into pieces of it, which leaves room for their prefix;
 PIECE_BYTES = 1_900
-#: but for the GenAI content keys, which other tools read whole.
+#: except for the GenAI content keys, which other tools read as a whole.
 GENAI_VALUE_BYTES = 256_000
 NATIVE_SCOPE = "livekit-agents"
 
@@ -47,7 +47,7 @@ def _define(name: str, type_: AttributeType, brief: str, *, unit: str = "", cont
     return name
 
 
-# --- span kinds (which are the span names, too) ----------------------------------------------------
+# --- span kinds, which are also the span names ----------------------------------------------------
 KIND_SESSION = "session"
 KIND_SESSION_START = "session.start"
 KIND_SESSION_CHECKPOINT = "session.checkpoint"
@@ -63,36 +63,36 @@ KIND_TTS = "tts"
 KIND_NODE = "node"
 KIND_PLAYBACK = "playback"
 KIND_INTERRUPTION = "interruption"
-# the job, its room and who is in it
+# the job, its room and the participants
 KIND_SESSION_STARTUP = "session.startup"
 KIND_PARTICIPANT = "participant"
 KIND_CONNECTION = "connection"
 KIND_SESSION_REPORT = "session.report"
 
 SPAN_KINDS: dict[str, str] = {
-    KIND_SESSION: "one run of AgentSession, from start() to its close",
-    KIND_SESSION_START: "zero length, sent when the session has started, or 0.3 s after its first event: identity "
-    "and options survive a crash",
-    KIND_SESSION_CHECKPOINT: "zero length: carries the journal when nothing else that does has ended for too long",
+    KIND_SESSION: "one run of an AgentSession, from start() to close",
+    KIND_SESSION_START: "zero length, sent when the session has started, or 0.3 s after its first event, so that its "
+    "identity and options survive a crash",
+    KIND_SESSION_CHECKPOINT: "zero length: carries the journal if no other span that carries it has ended recently",
     KIND_SESSION_END: "zero length: final corrections and totals, exported even if `session` is not",
-    KIND_TURN: "one exchange: what the user said (if anything) and what the agent did about it",
-    KIND_VAD: "one speech segment that VAD heard, with the VAD metrics that fell in it",
+    KIND_TURN: "one exchange: the user's speech, if any, and the agent's response",
+    KIND_VAD: "one speech segment that VAD detected, with the VAD metrics of that time",
     KIND_STT: "speech start to final transcript",
     KIND_EOU: "user stopped speaking to turn committed",
-    KIND_LLM: "one LLM request, its retries included",
+    KIND_LLM: "one LLM request, including its retries",
     KIND_REALTIME: "one response of a speech-to-speech model",
     KIND_TOOL: "one function call",
     KIND_TTS: "one synthesis request",
-    KIND_NODE: "an overridden node of the agent, or its on_enter or on_exit, where it works itself",
+    KIND_NODE: "an overridden node, on_enter or on_exit of the agent that does work of its own",
     KIND_PLAYBACK: "agent audio started to agent audio stopped",
-    KIND_INTERRUPTION: "overlap or barge-in, its verdict and its metrics",
-    KIND_SESSION_STARTUP: "start() to the agent's first audio; its attributes begin at the dispatch of the job",
-    KIND_PARTICIPANT: "zero length: somebody joined the room, changed, or left it, and why",
-    KIND_CONNECTION: "the connection to the room was lost, until it was there again",
-    KIND_SESSION_REPORT: "zero length: the report's own fields as make_session_report() stamped them after the close; "
-    "the last one counts",
+    KIND_INTERRUPTION: "overlap or barge-in, with its verdict and its metrics",
+    KIND_SESSION_STARTUP: "start() to the agent's first audio; its attributes cover the time since the job's dispatch",
+    KIND_PARTICIPANT: "zero length: a participant joined the room, changed, or left, with the reason",
+    KIND_CONNECTION: "the connection to the room was lost, until it was restored",
+    KIND_SESSION_REPORT: "zero length: the fields that make_session_report() set after the close; "
+    "the last such span counts",
 }
-#: Spans of the job and its room: no stage of the pipeline.
+#: Spans of the job and its room. They are not stages of the pipeline.
 ROOM_KINDS = frozenset({KIND_SESSION_STARTUP, KIND_PARTICIPANT, KIND_CONNECTION, KIND_SESSION_REPORT})
 STAGE_KINDS = (
     frozenset(SPAN_KINDS)
@@ -106,24 +106,24 @@ STAGE_KINDS = (
     - ROOM_KINDS
 )
 
-#: spans of the session that carry its journal and its sums, and are nothing to look at
+#: spans that only carry journal data and totals of the session; viewers can ignore them
 BOOKKEEPING_KINDS = frozenset({KIND_SESSION_START, KIND_SESSION_CHECKPOINT, KIND_SESSION_END, KIND_SESSION_REPORT})
 
 # --- on every pipeline span ------------------------------------------------------------------------
-KIND = _define("livekit_otel.kind", "string", "What the span is: one of the span names above.")
-SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema: 2; older traces have 1 (upgrading.md).")
-SESSION_ID = _define("livekit_otel.session.id", "string", "Unique id of the session: the grouping key of reports.")
+KIND = _define("livekit_otel.kind", "string", "Kind of the span: one of the span names above.")
+SCHEMA = _define("livekit_otel.schema", "int", "Version of this schema: 2. Older traces have 1 (see upgrading.md).")
+SESSION_ID = _define("livekit_otel.session.id", "string", "Unique ID of the session. Reports group spans by it.")
 BACKEND_SESSION_ID = _define(
-    "session.id", "string", "The room's sid where there is a job, else livekit_otel.session.id. Backends group by it."
+    "session.id", "string", "SID of the room if there is a job, else livekit_otel.session.id. Backends group by it."
 )
 CONVERSATION_ID = _define("gen_ai.conversation.id", "string", "Always equal to session.id.")
 USER_ID = _define("user.id", "string", "Set by a `session_attributes` hook, never by the library itself.")
 OUTCOME = _define(
     "livekit_otel.outcome",
     "string",
-    "How the stage ended, where it was not completed: cancelled, error, discarded (a preemptive generation thrown "
-    "away), not_committed (an end-of-turn check after which the turn went on). In reports also unfinished: the "
-    "playback that was under way when the trace broke off.",
+    "How the stage ended if it was not completed: cancelled, error, discarded (an unused preemptive generation) or "
+    "not_committed (an end-of-turn check after which the turn continued). In reports also unfinished: the playback "
+    "that was in progress when the trace broke off.",
 )
 OUTCOME_COMPLETED = "completed"
 OUTCOME_CANCELLED = "cancelled"
@@ -133,10 +133,10 @@ OUTCOME_NOT_COMMITTED = "not_committed"
 OUTCOME_UNFINISHED = "unfinished"
 ERROR_TYPE = _define("error.type", "string", "Class name of the exception that the stage raised.")
 ERROR_MESSAGE = _define(
-    "livekit_otel.pii.error_message", "string", "Message of that exception, which may quote content.", content=True
+    "livekit_otel.pii.error_message", "string", "Message of that exception. It can quote content.", content=True
 )
 HTTP_STATUS = _define(
-    "http.response.status_code", "int", "Status code with which the provider refused the stage's request."
+    "http.response.status_code", "int", "Status code with which the provider rejected the stage's request."
 )
 ERROR_CLOSE_CODE = _define(
     "livekit_otel.error.close_code", "int", "Code with which the provider closed the stage's websocket (RFC 6455)."
@@ -144,37 +144,37 @@ ERROR_CLOSE_CODE = _define(
 ERROR_RETRYABLE = _define(
     "livekit_otel.error.retryable",
     "boolean",
-    "Whether the plugin says that the failed request can be tried again; false where its cause says so.",
+    "Whether the plugin reports the failed request as retryable; false if its cause is reported as not retryable.",
 )
-ERROR_REQUEST_ID = _define("livekit_otel.error.request_id", "string", "The provider's id of the failed request.")
-SPEECH_ID = _define("livekit_otel.speech_id", "string", "LiveKit's SpeechHandle id that the stage worked for.")
+ERROR_REQUEST_ID = _define("livekit_otel.error.request_id", "string", "The provider's ID of the failed request.")
+SPEECH_ID = _define("livekit_otel.speech_id", "string", "ID of the LiveKit SpeechHandle that the stage worked for.")
 
-# --- GenAI semantic conventions (string constants of ours: the semconv package marks its own as moved)
+# --- GenAI semantic conventions (own constants, because the semconv package marks its constants as moved)
 OPERATION_NAME = _define("gen_ai.operation.name", "string", "GenAI operation of the span.")
 OPENINFERENCE_KIND = _define(
     "openinference.span.kind",
     "string",
-    "CHAIN on spans without a GenAI operation, which Phoenix and Langfuse would otherwise take for an LLM's.",
+    "CHAIN on spans without a GenAI operation, which Phoenix and Langfuse would otherwise show as LLM spans.",
 )
 PROVIDER_NAME = _define("gen_ai.provider.name", "string", "Provider of the model, as LiveKit names it.")
-REQUEST_MODEL = _define("gen_ai.request.model", "string", "Model that was asked.")
+REQUEST_MODEL = _define("gen_ai.request.model", "string", "Requested model.")
 REQUEST_STREAM = _define("gen_ai.request.stream", "boolean", "Whether the response was streamed.")
-RESPONSE_MODEL = _define("gen_ai.response.model", "string", "Model that answered.")
-RESPONSE_ID = _define("gen_ai.response.id", "string", "The provider's id of the response.")
-RESPONSE_FINISH_REASONS = _define("gen_ai.response.finish_reasons", "string[]", "Why the model stopped.")
+RESPONSE_MODEL = _define("gen_ai.response.model", "string", "Model that generated the response.")
+RESPONSE_ID = _define("gen_ai.response.id", "string", "The provider's ID of the response.")
+RESPONSE_FINISH_REASONS = _define("gen_ai.response.finish_reasons", "string[]", "Why the model stopped generating.")
 TIME_TO_FIRST_CHUNK = _define(
     "gen_ai.response.time_to_first_chunk",
     "double",
-    "From the start of the span to the first generated token; absent when there was none.",
+    "From the start of the span to the first generated token; absent if there was none.",
     unit="s",
 )
 OUTPUT_TYPE = _define("gen_ai.output.type", "string", "text or speech.")
 AGENT_NAME = _define(
     "gen_ai.agent.name",
     "string",
-    "Id of the agent in charge: the first one on the session, the one that a turn began with on it and its stages.",
+    "ID of the active agent: on the session the first agent, on a turn and its stages the agent at the turn's start.",
 )
-WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session is.")
+WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session represents.")
 END_REASON = _define(
     "gen_ai.agent.invocation.end_reason",
     "string",
@@ -185,42 +185,42 @@ END_INTERRUPTED = "interrupted"
 END_SESSION_CLOSED = "session_closed"
 END_FAILED = "failed"
 END_NO_REPLY = "no_reply"
-#: OpenTelemetry's value for what is not among the known values
+#: OpenTelemetry's placeholder for values outside the known set
 OTHER = "_OTHER"
-TOOL_NAME = _define("gen_ai.tool.name", "string", "Name of the function tool; `_OTHER` where none of its name exists.")
+TOOL_NAME = _define("gen_ai.tool.name", "string", "Name of the function tool; `_OTHER` if no such tool exists.")
 TOOL_MADE_UP_NAME = _define(
-    "livekit_otel.pii.tool.name", "string", "Name that the model called and no tool has.", content=True
+    "livekit_otel.pii.tool.name", "string", "Name that the model called, if no tool has that name.", content=True
 )
 TOOL_TYPE = _define("gen_ai.tool.type", "string", "Always `function`.")
-TOOL_CALL_ID = _define("gen_ai.tool.call.id", "string", "Id of the call, as the model gave it.")
+TOOL_CALL_ID = _define("gen_ai.tool.call.id", "string", "ID of the call, as the model gave it.")
 TOOL_CALL_ARGUMENTS = _define("gen_ai.tool.call.arguments", "string", "Arguments as JSON text.", content=True)
-TOOL_CALL_RESULT = _define("gen_ai.tool.call.result", "string", "What the tool returned, as text.", content=True)
+TOOL_CALL_RESULT = _define("gen_ai.tool.call.result", "string", "Return value of the tool, as text.", content=True)
 INPUT_MESSAGES = _define(
     "gen_ai.input.messages", "string", "JSON: messages of the request (see `llm_input`).", content=True
 )
-OUTPUT_MESSAGES = _define("gen_ai.output.messages", "string", "JSON: what the model answered.", content=True)
+OUTPUT_MESSAGES = _define("gen_ai.output.messages", "string", "JSON: the response of the model.", content=True)
 SYSTEM_INSTRUCTIONS = _define(
     "gen_ai.system_instructions", "string", "JSON: instructions of the request.", content=True
 )
 USAGE_INPUT_TOKENS = _define("gen_ai.usage.input_tokens", "int", "Tokens of the request.", unit="token")
-USAGE_OUTPUT_TOKENS = _define("gen_ai.usage.output_tokens", "int", "Tokens of the answer.", unit="token")
+USAGE_OUTPUT_TOKENS = _define("gen_ai.usage.output_tokens", "int", "Tokens of the response.", unit="token")
 USAGE_CACHE_READ = _define(
     "gen_ai.usage.cache_read.input_tokens", "int", "Input tokens served from the prompt cache.", unit="token"
 )
 USAGE_CACHE_WRITE = _define(
     "gen_ai.usage.cache_creation.input_tokens", "int", "Input tokens written to the prompt cache.", unit="token"
 )
-#: how LiveKit's own spans name it; ours never do
+#: the name on LiveKit's own spans; ours never use it
 NATIVE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
 USAGE_PREFIX = "gen_ai.usage."
-#: Where other instrumentations say tokens and costs, and where costs alone.
+#: Prefixes under which other instrumentations record tokens and costs, and those for costs alone.
 BILLED_PREFIXES = (USAGE_PREFIX, "llm.token_count.", "llm.usage.", "llm.cost.", "ai.usage.")
 COST_PREFIXES = ("gen_ai.usage.cost", "llm.cost.")
-#: Usage by modality, as our spans and LiveKit's say it; ``{}`` is text, audio or image.
+#: Usage by modality, as on our spans and LiveKit's; ``{}`` is text, audio or image.
 USAGE_MODALITY_INPUT = "gen_ai.usage.{}.input_tokens"
 USAGE_MODALITY_OUTPUT = "gen_ai.usage.{}.output_tokens"
 USAGE_MODALITY_CACHE_READ = "gen_ai.usage.{}.cache_read.input_tokens"
-#: Spans of LiveKit that carry the usage of a request; spans of others below them repeat it.
+#: LiveKit spans that carry the usage of a request. Spans of other instrumentations below them repeat it.
 NATIVE_REQUESTS = frozenset({"llm_request", "realtime_inference", "decision_model.evaluate"})
 USAGE_REASONING = _define(
     "gen_ai.usage.reasoning.output_tokens", "int", "Output tokens spent on hidden reasoning.", unit="token"
@@ -236,11 +236,11 @@ USAGE_AUDIO_OUTPUT = _define(
 GENAI_CONTENT = frozenset({TOOL_CALL_ARGUMENTS, TOOL_CALL_RESULT, INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS})
 
 # --- session ---------------------------------------------------------------------------------------
-SESSION_JOB_ID = _define("livekit_otel.session.job_id", "string", "LiveKit job id.")
-SESSION_ROOM_ID = _define("livekit_otel.session.room_id", "string", "LiveKit room sid.")
+SESSION_JOB_ID = _define("livekit_otel.session.job_id", "string", "LiveKit job ID.")
+SESSION_ROOM_ID = _define("livekit_otel.session.room_id", "string", "LiveKit room SID.")
 SESSION_ROOM = _define("livekit_otel.pii.session.room", "string", "LiveKit room name.", content=True)
 SESSION_SDK_VERSION = _define("livekit_otel.session.sdk_version", "string", "Version of livekit-agents.")
-SESSION_STARTED_AT = _define("livekit_otel.session.started_at", "double", "When start() ran, unix time.", unit="s")
+SESSION_STARTED_AT = _define("livekit_otel.session.started_at", "double", "Unix time of the call of start().", unit="s")
 SESSION_NATIVE = _define(
     "livekit_otel.session.native_spans", "boolean", "Whether LiveKit's own spans reach the same provider."
 )
@@ -248,16 +248,16 @@ SESSION_REDACTED = _define("livekit_otel.session.redacted", "boolean", "Whether 
 SESSION_REDACTED_IN_PART = _define(
     "livekit_otel.session.redacted_in_part",
     "boolean",
-    "True where content went through the user's redact before it was recorded.",
+    "True if the user's redact function processed content before it was recorded.",
 )
 SESSION_REDACT_FAILED = _define(
     "livekit_otel.session.redact_failed",
     "int",
-    "On session.end: texts that were withheld because the user's redact raised, or returned no string.",
+    "On session.end: texts that were withheld because the user's redact function raised or did not return a string.",
 )
 SESSION_CLOSE_REASON = _define("livekit_otel.session.close_reason", "string", "LiveKit's CloseReason.")
 SESSION_SPAN_COUNT = _define(
-    "livekit_otel.session.span_count", "int", "On session.end: pipeline spans of the session, all kinds included."
+    "livekit_otel.session.span_count", "int", "On session.end: number of the session's pipeline spans, of all kinds."
 )
 SESSION_ENDED_BY = _define(
     "livekit_otel.session.ended_by",
@@ -266,7 +266,7 @@ SESSION_ENDED_BY = _define(
     "uninstrumented, garbage_collected or process_exit.",
 )
 SESSION_CLOSING = _define(
-    "livekit_otel.session.closing", "double", "On session.end: how long before it the close was called.", unit="s"
+    "livekit_otel.session.closing", "double", "On session.end: time since the close was called.", unit="s"
 )
 ENDED_CLOSE = "close"
 ENDED_FAILED_CLOSE = "failed_close"
@@ -277,31 +277,31 @@ ENDED_PROCESS_EXIT = "process_exit"
 SESSION_CLOCK_STEP = _define(
     "livekit_otel.session.clock_step",
     "double",
-    "On session.end: how far the wall clock was moved during the session, negative when it was set back; absent below "
-    "50 ms.",
+    "On session.end: how far the wall clock was adjusted during the session, negative if it was set back; absent "
+    "below 50 ms.",
     unit="s",
 )
 SESSION_LOST = _define(
     "livekit_otel.session.lost_entries",
     "int",
-    "On session.end: journal entries that are missing, whole or in part, because they were too large or could not be "
-    "written as JSON.",
+    "On session.end: journal entries that are missing or incomplete, because they were too large or could not be "
+    "encoded as JSON.",
 )
 SESSION_FAILED = _define(
     "livekit_otel.session.failed_entries",
     "int",
-    "On session.end, where there are lost_entries: those of them that could not be written as JSON.",
+    "On session.end, if there are lost_entries: how many of them could not be encoded as JSON.",
 )
 SESSION_DROPPED = _define(
     "livekit_otel.session.dropped_spans",
     "int",
-    "On session.end: spans of its trace that exporters of the process had lost by then (queue full, or not accepted), "
-    "summed over the exporters; absent when there were none.",
+    "On session.end: spans of its trace that the exporters of the process had lost by then (queue full, or rejected), "
+    "summed over the exporters; absent if there were none.",
 )
 
-# --- the job, its room and who is in it ------------------------------------------------------------
-JOB_DISPATCH_ID = _define("livekit_otel.job.dispatch_id", "string", "Id of the dispatch that the job came of.")
-JOB_WORKER_ID = _define("livekit_otel.job.worker_id", "string", "Id of the worker that took the job.")
+# --- the job, its room and the participants ---------------------------------------------------------
+JOB_DISPATCH_ID = _define("livekit_otel.job.dispatch_id", "string", "ID of the dispatch that created the job.")
+JOB_WORKER_ID = _define("livekit_otel.job.worker_id", "string", "ID of the worker that accepted the job.")
 JOB_METADATA = _define(
     "livekit_otel.pii.job.metadata", "string", "Metadata of the dispatch, cut at 1,900 bytes.", content=True
 )
@@ -311,23 +311,23 @@ ROOM_METADATA = _define(
 PARTICIPANT_EVENT = _define(
     "livekit_otel.participant.event",
     "string",
-    "On participant: joined (or was there), changed (name, metadata, attributes) or left.",
+    "On participant: joined (or was already present), changed (name, metadata, attributes) or left.",
 )
 PARTICIPANT_SID = _define(
     "livekit_otel.participant.sid",
     "string",
-    "LiveKit's id of the participant. On session: that of the caller, as are the others of participant.* and sip.*.",
+    "LiveKit's ID of the participant. On session, this and all other participant.* and sip.* describe the caller.",
 )
 PARTICIPANT_KIND = _define(
     "livekit_otel.participant.kind", "string", "standard, sip, connector, agent, ingress, egress, bridge."
 )
 PARTICIPANT_CALLER = _define(
-    "livekit_otel.participant.caller", "boolean", "On participant: whether the session listens to this one."
+    "livekit_otel.participant.caller", "boolean", "On participant: whether the session listens to this participant."
 )
 PARTICIPANT_REASON = _define(
     "livekit_otel.participant.disconnect_reason",
     "string",
-    "Why the participant left: LiveKit's DisconnectReason, in lower case.",
+    "Why the participant left: LiveKit's DisconnectReason in lower case.",
 )
 PARTICIPANT_IDENTITY = _define(
     "livekit_otel.pii.participant.identity", "string", "The participant's identity.", content=True
@@ -339,21 +339,21 @@ PARTICIPANT_METADATA = _define(
 PARTICIPANT_ATTRIBUTES = _define(
     "livekit_otel.pii.participant.attributes",
     "string",
-    "JSON object: the participant's attributes, as far as they fit into 1,900 bytes.",
+    "JSON object: the participant's attributes, as many as fit into 1,900 bytes.",
     content=True,
 )
-#: LiveKit's attribute of a caller by telephone -> ours
+#: LiveKit's participant attribute of a telephone caller -> our attribute
 SIP = {
-    "sip.callID": _define("livekit_otel.sip.call_id", "string", "LiveKit's id of the telephone call."),
-    "sip.callIDFull": _define("livekit_otel.sip.call_id_full", "string", "The SIP Call-ID of the provider."),
+    "sip.callID": _define("livekit_otel.sip.call_id", "string", "LiveKit's ID of the telephone call."),
+    "sip.callIDFull": _define("livekit_otel.sip.call_id_full", "string", "The provider's SIP Call-ID."),
     "sip.callStatus": _define("livekit_otel.sip.call_status", "string", "LiveKit's status of the call."),
-    "sip.ruleID": _define("livekit_otel.sip.rule_id", "string", "Id of the dispatch rule."),
-    "sip.trunkID": _define("livekit_otel.sip.trunk_id", "string", "Id of the trunk."),
+    "sip.ruleID": _define("livekit_otel.sip.rule_id", "string", "ID of the dispatch rule."),
+    "sip.trunkID": _define("livekit_otel.sip.trunk_id", "string", "ID of the trunk."),
     "sip.phoneNumber": _define(
         "livekit_otel.pii.sip.phone_number", "string", "The caller's telephone number.", content=True
     ),
     "sip.trunkPhoneNumber": _define(
-        "livekit_otel.pii.sip.trunk_phone_number", "string", "The number that was called.", content=True
+        "livekit_otel.pii.sip.trunk_phone_number", "string", "The dialled telephone number.", content=True
     ),
 }
 AMD_CATEGORY = _define(
@@ -362,97 +362,97 @@ AMD_CATEGORY = _define(
     "On session: who answered, by LiveKit's answering machine detection: human, machine-ivr, machine-vm and so on.",
 )
 AMD_DELAY = _define(
-    "livekit_otel.amd.delay", "double", "On session: from the end of their speech to that verdict.", unit="s"
+    "livekit_otel.amd.delay", "double", "On session: from the end of the callee's speech to that verdict.", unit="s"
 )
 AMD_SPEECH_DURATION = _define(
-    "livekit_otel.amd.speech_duration", "double", "On session: how long they had spoken by then.", unit="s"
+    "livekit_otel.amd.speech_duration", "double", "On session: how long the callee had spoken by then.", unit="s"
 )
 CONNECTION_EVENT = _define(
     "livekit_otel.connection.event",
     "string",
-    "How an outage ended: reconnected, disconnected (for good), or session_ended before either.",
+    "How the outage ended: reconnected, disconnected (permanently), or session_ended before either.",
 )
 CONNECTION_REASON = _define(
-    "livekit_otel.connection.disconnect_reason", "string", "Why the room was left for good, in lower case."
+    "livekit_otel.connection.disconnect_reason", "string", "Reason of the permanent disconnection, in lower case."
 )
 _STARTUP_BRIEF = {
     "accept": "From the availability request until the worker's request handler accepted the job.",
-    "assign": "From then until the server's assignment arrived.",
-    "process": "From then until a process was acquired from the pool, which may have to start one and prewarm it.",
-    "job": "From then until the entrypoint was called.",
-    "setup": "From then until AgentSession.start() was called, without the time in `room`.",
-    "room": "Inside JobContext.connect(), wherever it was called before the first audio.",
+    "assign": "From acceptance until the server's assignment arrived.",
+    "process": "From assignment until the pool provided a process, which can include its start and prewarming.",
+    "job": "From that process to the call of the entrypoint.",
+    "setup": "From the entrypoint to the call of AgentSession.start(), without the time in `room`.",
+    "room": "Inside JobContext.connect(), if it was called before the first audio.",
     "session": "Inside AgentSession.start(), without the time in `room`.",
-    "first_audio": "From its return to the agent's first audio, without the time in `room`.",
+    "first_audio": "From the return of start() to the agent's first audio, without the time in `room`.",
 }
 #: The stages from dispatch to the first audio, in order.
 STARTUP_STAGES = tuple(_STARTUP_BRIEF)
 
 
 def startup(stage: str) -> str:
-    """Attribute of a stage of the start-up."""
+    """Attribute name of a startup stage."""
     return f"livekit_otel.startup.{stage}"
 
 
 for _name, _text in _STARTUP_BRIEF.items():
-    _define(startup(_name), "double", f"{_text} On session.start: what was known by then.", unit="s")
+    _define(startup(_name), "double", f"{_text} On session.start: the value known by then.", unit="s")
 STARTUP_TOTAL = _define(
     "livekit_otel.startup.total",
     "double",
-    "Sum of the stages: from the job's dispatch, else from the earliest known moment, to the agent's first audio; "
-    "absent where nothing was heard.",
+    "Sum of the stages: from the job's dispatch, or from the earliest known moment, to the agent's first audio; "
+    "absent if there was no audio.",
     unit="s",
 )
 STARTUP_USER_FIRST = _define(
     "livekit_otel.startup.user_first",
     "boolean",
-    "Whether the first audio answered the user, so that startup.first_audio has the user's words in it.",
+    "Whether the first audio answered the user, so that startup.first_audio includes the user's speech.",
 )
 SESSION_REPORT_FOLLOWS = _define(
     "livekit_otel.session.report_follows",
     "boolean",
-    "On session.end: the session's job is run by LiveKit, which makes a report when on_session_end is done; a "
-    "session.report with `final` follows.",
+    "On session.end: LiveKit runs the session's job and makes a report after on_session_end, so a session.report "
+    "with `final` follows.",
 )
 TURN_UNFINISHED = _define(
     "livekit_otel.turn.unfinished",
     "boolean",
-    "The agent was heard, and no message of it entered the conversation (the process ended): agent_text is what its "
-    "voice was given by then, of which the user heard a part.",
+    "The agent was audible, but the process ended before its message entered the conversation: agent_text is the text "
+    "that was synthesised by then, of which the user heard a part.",
 )
 REPORT_FINAL = _define(
     "livekit_otel.report.final",
     "boolean",
-    "On session.report: LiveKit itself made the report, after on_session_end; no later one is made.",
+    "On session.report: LiveKit made the report itself, after on_session_end; no later report is made.",
 )
 
 # --- journal ---------------------------------------------------------------------------------------
 JOURNAL_PREFIX = "livekit_otel.journal.p"
 PII_JOURNAL_PREFIX = "livekit_otel.pii.journal.p"
-JOURNAL_BATCHES = _define("livekit_otel.journal.batches", "int", "On session.end: journal batches in all.")
+JOURNAL_BATCHES = _define("livekit_otel.journal.batches", "int", "On session.end: total number of journal batches.")
 MAX_JOURNAL_PIECES = 40
 
 
 @lru_cache(maxsize=2 * MAX_JOURNAL_PIECES)
 def journal_piece(number: int, *, pii: bool) -> str:
-    """Name of the ``number``-th journal piece on one span."""
+    """Attribute name of journal piece ``number`` on a span."""
     return f"{PII_JOURNAL_PREFIX if pii else JOURNAL_PREFIX}{number:03d}"
 
 
 # --- turn ------------------------------------------------------------------------------------------
 TURN_INDEX = _define(
-    "livekit_otel.turn.index", "int", "Number of the turn in its session, from 0; on the turn and on its stages."
+    "livekit_otel.turn.index", "int", "Index of the turn in its session, from 0; on the turn and on its stages."
 )
-TURN_SPEECH_IDS = _define("livekit_otel.turn.speech_ids", "string[]", "LiveKit SpeechHandle ids of the turn.")
+TURN_SPEECH_IDS = _define("livekit_otel.turn.speech_ids", "string[]", "IDs of the turn's LiveKit SpeechHandles.")
 TURN_SPEECH_END_SOURCE = _define(
     "livekit_otel.turn.speech_end_source",
     "string",
-    "Who says when the user stopped speaking: vad, stt, server (a realtime model's), commit (the user was still "
-    "speaking), typed (the input's arrival) or unknown.",
+    "Source of the time at which the user stopped speaking: vad, stt, server (of a realtime model), commit (the user "
+    "was still speaking), typed (arrival of the input) or unknown.",
 )
 SPEECH_END_TYPED = "typed"
 TURN_CONTINUES = _define(
-    "livekit_otel.turn.continues", "int", "Index of the turn whose tool outlived it: the speech comes of that tool."
+    "livekit_otel.turn.continues", "int", "Index of an earlier turn whose tool ran past its end and caused this speech."
 )
 TURN_TOOL_OUTLIVES = _define(
     "livekit_otel.turn.tool_outlives", "boolean", "A tool of the turn was still running when the turn ended."
@@ -461,21 +461,21 @@ TURN_MODELS = _define("livekit_otel.turn.models", "string[]", "Models used, as p
 TURN_LLM_MODEL = _define(
     "livekit_otel.turn.llm_model",
     "string",
-    "The LLM, or realtime model, that served last in the turn, as gen_ai.request.model of its spans has it.",
+    "The last LLM or realtime model used in the turn, as in gen_ai.request.model of its spans.",
 )
-TURN_STT_MODEL = _define("livekit_otel.turn.stt_model", "string", "The recognizer that served last in the turn.")
-TURN_TTS_MODEL = _define("livekit_otel.turn.tts_model", "string", "The voice model that served last in the turn.")
+TURN_STT_MODEL = _define("livekit_otel.turn.stt_model", "string", "The last STT model used in the turn.")
+TURN_TTS_MODEL = _define("livekit_otel.turn.tts_model", "string", "The last TTS model used in the turn.")
 TURN_USER_TEXT = _define(
-    "livekit_otel.pii.turn.user_text", "string", "What the user said, cut at 1,900 bytes.", content=True
+    "livekit_otel.pii.turn.user_text", "string", "The user's words, cut at 1,900 bytes.", content=True
 )
 TURN_AGENT_TEXT = _define(
-    "livekit_otel.pii.turn.agent_text", "string", "What the agent said, cut at 1,900 bytes.", content=True
+    "livekit_otel.pii.turn.agent_text", "string", "The agent's words, cut at 1,900 bytes.", content=True
 )
 TURN_HAS_USER = _define(
-    "livekit_otel.turn.has_user", "boolean", "Whether the turn has a user side (a greeting has none)."
+    "livekit_otel.turn.has_user", "boolean", "Whether the user took part in the turn; false for a greeting."
 )
 
-#: Names of LiveKit's MetricsReport that are numbers.
+#: Numeric fields of LiveKit's MetricsReport.
 REPORTED_METRICS = (
     "started_speaking_at",
     "stopped_speaking_at",
@@ -493,13 +493,13 @@ for _name in REPORTED_METRICS:
     _define(
         f"livekit_otel.turn.reported.{_name}",
         "double",
-        f"{_name} as LiveKit put it in ChatMessage.metrics (of the user's message for the two times).",
+        f"{_name} as LiveKit reports it in ChatMessage.metrics (the two times: of the user's message).",
         unit="s" if not _name.endswith("tps") else "token/s",
     )
 
 
 def reported(name: str) -> str:
-    """Attribute of a latency that LiveKit reported in ``ChatMessage.metrics``."""
+    """Attribute name of a latency that LiveKit reported in ``ChatMessage.metrics``."""
     return f"livekit_otel.turn.reported.{name}"
 
 
@@ -510,90 +510,90 @@ TTS_FIRST_BYTE = _define(
 TTS_FIRST_TEXT = _define(
     "livekit_otel.tts.time_to_first_text",
     "double",
-    "From the start of the span to the first text that reached the provider, retries included.",
+    "From the start of the span to the first text that reached the provider, including retries.",
     unit="s",
 )
-LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "How often the request was tried, where that is not once.")
-TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "How often the request was tried, where that is not once.")
+LLM_ATTEMPTS = _define("livekit_otel.llm.attempts", "int", "Number of attempts, if more than one.")
+TTS_ATTEMPTS = _define("livekit_otel.tts.attempts", "int", "Number of attempts, if more than one.")
 LLM_RETRIED_FOR = _define(
-    "livekit_otel.llm.retried_for", "string[]", "Error types of the attempts that were repeated, at most 8."
+    "livekit_otel.llm.retried_for", "string[]", "Error types of the attempts that were retried, at most 8."
 )
 TTS_RETRIED_FOR = _define(
-    "livekit_otel.tts.retried_for", "string[]", "Error types of the attempts that were repeated, at most 8."
+    "livekit_otel.tts.retried_for", "string[]", "Error types of the attempts that were retried, at most 8."
 )
 STT_RETRIED_FOR = _define(
     "livekit_otel.stt.retried_for",
     "string[]",
-    "Error types for which the recognizer connected again since the transcript before this one, at most 8.",
+    "Error types that made the STT reconnect since the previous transcript, at most 8.",
 )
 LLM_RETRIED_CODES, TTS_RETRIED_CODES, STT_RETRIED_CODES = (
     _define(
         f"livekit_otel.{_stage}.retried_codes",
         "int[]",
-        "HTTP status or websocket close codes of those attempts that have one, in order.",
+        "HTTP status codes or WebSocket close codes of those attempts, in order; attempts without a code are left out.",
     )
     for _stage in ("llm", "tts", "stt")
 )
 LLM_OWN = _define(
     "livekit_otel.llm.own",
     "boolean",
-    "True on a request beside the conversation: a tool's or a hook's own, or of answering machine detection.",
+    "True on a request outside the conversation: made by a tool, by a hook or by answering machine detection.",
 )
-LLM_INPUT_COUNT = _define("livekit_otel.llm.input_messages", "int", "Messages in the whole request.")
+LLM_INPUT_COUNT = _define("livekit_otel.llm.input_messages", "int", "Number of messages in the request.")
 LLM_PREEMPTIVE = _define(
-    "livekit_otel.llm.preemptive", "boolean", "The request was made before the user's turn was committed."
+    "livekit_otel.llm.preemptive", "boolean", "Whether the request was made before the user's turn was committed."
 )
 VAD_SPEECH = _define("livekit_otel.vad.speech", "boolean", "False on a span that only carries metrics of silence.")
 STT_SPEECH = _define(
-    "livekit_otel.stt.speech", "boolean", "False on a span that only carries usage that came after the last transcript."
+    "livekit_otel.stt.speech", "boolean", "False on a span that only carries usage reported after the last transcript."
 )
 VAD_SERVER = _define(
-    "livekit_otel.vad.server", "boolean", "A realtime model's server heard the speech; no VAD of the session did."
+    "livekit_otel.vad.server", "boolean", "True if only a realtime model's server detected the speech, and no VAD."
 )
-VAD_METRICS_COUNT = _define("livekit_otel.vad.metrics_count", "int", "VADMetrics events summed on the span.")
-STT_METRICS_COUNT = _define("livekit_otel.stt.metrics_count", "int", "STTMetrics events summed on the span.")
+VAD_METRICS_COUNT = _define("livekit_otel.vad.metrics_count", "int", "Number of VADMetrics events summed on the span.")
+STT_METRICS_COUNT = _define("livekit_otel.stt.metrics_count", "int", "Number of STTMetrics events summed on the span.")
 STT_TEXT = _define("livekit_otel.pii.stt.text", "string", "The final transcript.", content=True)
 STT_CONFIDENCE = _define(
     "livekit_otel.stt.confidence",
     "double",
-    "How sure the recognizer is of the final transcript, 0 to 1; absent where it does not say.",
+    "Confidence of the final transcript, 0 to 1; absent if the STT does not report it.",
 )
 STT_REQUEST_IDS = _define(
     "livekit_otel.stt.provider_request_ids",
     "string[]",
-    "The provider's ids of the requests that the transcript and its usage came from, each once, at most 16.",
+    "The provider's distinct IDs of the requests that the transcript and its usage came from, at most 16.",
 )
 STT_LANGUAGE = _define("livekit_otel.stt.language", "string", "Language of the transcript.")
 EOU_SPEECH_DURATION = _define(
     "livekit_otel.eou.speech_duration",
     "double",
-    "How long the user spoke, by the recognizer's own detection, where no VAD listens.",
+    "How long the user spoke according to the STT, if there is no VAD.",
     unit="s",
 )
 SPEECH_INPUT_LANGUAGE = _define(
     "gen_ai.speech.input.language",
     "string",
-    "The same under the name of a draft of the GenAI conventions: it follows the draft, which may rename it.",
+    "Language of the transcript under its name in a draft of the GenAI conventions, which can still change.",
 )
 EOU_SOURCE = _define(
     "livekit_otel.eou.speech_end_source",
     "string",
-    "Who says when the user stopped speaking, where the span begins: vad, stt, commit (the user was still speaking) or "
-    "unknown (the span begins at the decision, and the wait is unknown, too).",
+    "Source of the time at which the user stopped speaking, and start of the span: vad, stt, commit (the user "
+    "was still speaking) or unknown (the span starts at the decision, and the wait is unknown).",
 )
 EOU_TRIGGER = _define(
     "livekit_otel.eou.trigger",
     "string",
-    "What made LiveKit check for the end: vad, stt or manual (code).",
+    "What triggered LiveKit's end-of-turn check: vad, stt or manual (code).",
 )
 EOU_DETECTION = _define(
     "livekit_otel.eou.turn_detection",
     "string",
-    "What ends the user's turns in this session: vad, stt, manual, realtime_llm, or model (an end-of-turn detector).",
+    "Turn detection mode of the session: vad, stt, manual, realtime_llm, or model (an end-of-turn detector).",
 )
-EOU_DETECTOR = _define("livekit_otel.eou.detector", "string", "Name of that detector's model.")
+EOU_DETECTOR = _define("livekit_otel.eou.detector", "string", "Name of the end-of-turn detector's model.")
 EOU_PROBABILITY = _define(
-    "livekit_otel.eou.probability", "double", "The detector's probability that the user was done, 0 to 1."
+    "livekit_otel.eou.probability", "double", "The detector's probability that the user has finished, 0 to 1."
 )
 EOU_THRESHOLD = _define(
     "livekit_otel.eou.unlikely_threshold",
@@ -603,67 +603,67 @@ EOU_THRESHOLD = _define(
 EOU_DELAY = _define(
     "livekit_otel.eou.endpointing_delay",
     "double",
-    "Endpointing delay that LiveKit chose, from when the user stopped: min_delay, or max_delay where the probability "
-    "was below the threshold.",
+    "Endpointing delay that LiveKit chose, measured from the end of the user's speech: min_delay, or max_delay if the "
+    "probability was below the threshold.",
     unit="s",
 )
 EOU_MIN_DELAY = _define(
-    "livekit_otel.eou.min_delay", "double", "Shortest endpointing delay then; dynamic endpointing moves it.", unit="s"
+    "livekit_otel.eou.min_delay", "double", "Minimum endpointing delay then; dynamic endpointing changes it.", unit="s"
 )
 EOU_MAX_DELAY = _define(
-    "livekit_otel.eou.max_delay", "double", "Longest endpointing delay then; dynamic endpointing moves it.", unit="s"
+    "livekit_otel.eou.max_delay", "double", "Maximum endpointing delay then; dynamic endpointing changes it.", unit="s"
 )
 EOU_HELD = _define(
     "livekit_otel.eou.held",
     "double",
-    "How long LiveKit made on_user_turn_completed wait after the commit for what an earlier turn was doing.",
+    "How long LiveKit delayed on_user_turn_completed after the commit because of work of an earlier turn.",
     unit="s",
 )
-EOU_HELD_BY = _define("livekit_otel.eou.held_by", "string", "What that was: tool or hook.")
-EOU_HELD_TURN = _define("livekit_otel.eou.held_turn", "int", "Index of the turn that it belonged to.")
+EOU_HELD_BY = _define("livekit_otel.eou.held_by", "string", "Kind of that work: tool or hook.")
+EOU_HELD_TURN = _define("livekit_otel.eou.held_turn", "int", "Index of the turn that the work belonged to.")
 EOU_COMMITTED = _define("livekit_otel.eou.committed", "boolean", "Whether the user's turn was committed.")
 EOU_HOOK = _define(
     "livekit_otel.eou.hook_duration",
     "double",
-    "How long on_user_turn_completed ran where LiveKit does not report it: it asked for no reply, or was cut off.",
+    "How long on_user_turn_completed ran if LiveKit does not report it: it requested no reply, or was cancelled.",
     unit="s",
 )
 NODE_NAME = _define(
     "livekit_otel.node.name",
     "string",
-    "Which method of the agent it is: llm_node, tts_node, on_enter or on_exit. Only what the user's class overrides.",
+    "Method of the agent: llm_node, tts_node, on_enter or on_exit. Only methods that the user's class overrides.",
 )
 NODE_FIRST_OUTPUT = _define(
     "livekit_otel.node.time_to_first_output",
     "double",
-    "From the start of the span to the first text, tool call or audio that the node yielded; absent without any.",
+    "From the start of the span to the first text, tool call or audio that the node yielded; absent if there was none.",
     unit="s",
 )
 NODE_OWN_WORK = _define(
     "livekit_otel.node.own_work",
     "double[]",
-    "When the node itself worked before its first output, and no request inside it did: begin and end of each "
-    "such time, in seconds from the start of the span. Absent on on_enter and on_exit: their whole span is own work.",
+    "Periods before the first output in which the node worked and no request inside it did: start and end of each, in "
+    "seconds from the start of the span. Absent on on_enter and on_exit, whose whole span is own work.",
 )
-TTS_TEXT = _define("livekit_otel.pii.tts.text", "string", "Text that was synthesised.", content=True)
-TOOL_STATUS = _define("livekit_otel.tool.status", "string", "done, error or cancelled, as LiveKit says.")
-TOOL_UPDATES = _define("livekit_otel.tool.updates", "int", "Progress updates that the tool sent.")
-PLAYBACK_POSITION = _define("livekit_otel.playback.position", "double", "Audio that was played.", unit="s")
+TTS_TEXT = _define("livekit_otel.pii.tts.text", "string", "The synthesised text.", content=True)
+TOOL_STATUS = _define("livekit_otel.tool.status", "string", "LiveKit's status: done, error or cancelled.")
+TOOL_UPDATES = _define("livekit_otel.tool.updates", "int", "Number of progress updates that the tool sent.")
+PLAYBACK_POSITION = _define("livekit_otel.playback.position", "double", "Duration of the played audio.", unit="s")
 PLAYBACK_INTERRUPTED = _define("livekit_otel.playback.interrupted", "boolean", "Whether the playout was cut off.")
 PLAYBACK_SPEECH_AGE = _define(
-    "livekit_otel.playback.speech_age", "double", "How long before the playout its speech was created.", unit="s"
+    "livekit_otel.playback.speech_age", "double", "From the creation of the speech to its playout.", unit="s"
 )
 PLAYBACK_PAUSES = _define(
     "livekit_otel.playback.pauses",
     "double[]",
-    "When the playout was paused and when it resumed, in pairs, from its start; the last may lack its end.",
+    "Pairs of pause and resume times, from the start of the playout; the last pair may lack its end.",
     unit="s",
 )
 PLAYBACK_HELD_BY = _define(
     "livekit_otel.playback.held_by",
     "string",
-    "What LiveKit made the speech wait for until it let it be played: amd (answering machine detection), speech "
-    "(another one was being said) or user (somebody was speaking).",
+    "What LiveKit made the speech wait for before its playout: amd (answering machine detection), speech (another "
+    "speech was playing) or user (the user was speaking).",
 )
 PLAYBACK_RELEASE_DELAY = _define(
     "livekit_otel.playback.release_delay", "double", "From the end of that wait to the start of the span.", unit="s"
@@ -679,15 +679,15 @@ VERDICT_FALSE_INTERRUPTION = "false_interruption"
 VERDICT_BACKCHANNEL = "backchannel"
 VERDICT_UNKNOWN = "unknown"
 INTERRUPTION_RESUMED = _define(
-    "livekit_otel.interruption.resumed", "boolean", "The agent went on speaking after a false interruption."
+    "livekit_otel.interruption.resumed", "boolean", "Whether the agent resumed speaking after a false interruption."
 )
 INTERRUPTION_PROBABILITY = _define(
-    "livekit_otel.interruption.probability", "double", "Of the adaptive interruption model."
+    "livekit_otel.interruption.probability", "double", "Probability from the adaptive interruption model."
 )
 REALTIME_RESPONSE = _define(
     "livekit_otel.realtime.response",
     "boolean",
-    "False on a span that only carries metrics: of a connection, or of a response whose own span had ended.",
+    "False on a span that only carries metrics of a connection, or of a response whose own span had already ended.",
 )
 REALTIME_FIRST_AUDIO = _define(
     "livekit_otel.realtime.time_to_first_audio", "double", "From the start of the span to the first audio.", unit="s"
@@ -840,7 +840,7 @@ _METRICS_CLASS = {
 
 @lru_cache(maxsize=1024)
 def metric(stage: str, field: str) -> str:
-    """Attribute of one field of a stage's metrics; ``field`` may be a dotted path (nested models)."""
+    """Attribute name of a field of a stage's metrics. ``field`` may be a dotted path into nested models."""
     return f"livekit_otel.{stage}.{field}"
 
 
@@ -863,23 +863,23 @@ for _stage, _fields in STAGE_METRICS.items():
 
 
 def is_content(name: str) -> bool:
-    """Whether an attribute of this name holds content, by the rule that LiveKit's own filter uses."""
+    """Whether an attribute of this name holds content, by the rule of LiveKit's own filter."""
     return name in GENAI_CONTENT or "pii" in name.split(".")
 
 
-#: Names of the schema that users may give their sessions values for.
+#: Names of the schema whose values users may set for their sessions.
 USERS_NAMES = frozenset({BACKEND_SESSION_ID, CONVERSATION_ID, USER_ID})
 
 
 def is_reserved(name: str) -> bool:
-    """Whether only the library sets an attribute of this name: the schema's, its prefix, what is counted or billed."""
+    """Whether only the library may set this attribute: declared names, our prefix, and names that count or bill use."""
     if name in USERS_NAMES:
         return False
     return name in REGISTRY or f"{name}.".startswith(f"{SCOPE}.") or name.startswith((*BILLED_PREFIXES, *COST_PREFIXES))
 
 
 def type_of(name: str) -> AttributeType | None:
-    """Declared type of a pipeline attribute, or None for names the schema does not know."""
+    """Declared type of a pipeline attribute, or None for names that the schema does not declare."""
     known = REGISTRY.get(name)
     if known is not None:
         return known.type
@@ -887,8 +887,8 @@ def type_of(name: str) -> AttributeType | None:
 
 
 # --- derived on turns and sessions ---
-# Set by TurnSpanProcessor on live spans; a report computes the same from stage spans and never reads these.
-#: Where the silence before an answer can go; every turn's parts sum to its e2e_latency.
+# TurnSpanProcessor sets these on live spans. Reports compute them from stage spans, and never read them.
+#: Stages that the silence before an answer is attributed to; the parts of a turn sum to its e2e_latency.
 SILENCE_STAGES = ("transcription", "eou", "hook", "node", "llm", "tool", "tts", "playback", "other")
 SILENCE_EOU, SILENCE_HOOK = SILENCE_STAGES[1:3]
 _SILENCE_BRIEF = {
@@ -899,10 +899,10 @@ _SILENCE_BRIEF = {
     "llm": "for text (or a realtime model's audio)",
     "tool": "for function tools",
     "tts": "for the first audio of synthesis",
-    "playback": "for audio at hand to be heard (avatars, queues)",
-    "other": "for nothing that a span explains",
+    "playback": "for audio to start playing once it existed (avatars, queues)",
+    "other": "for something that no span explains",
 }
-#: The latencies that sessions have percentiles of.
+#: Latencies for which sessions have percentiles.
 SUMMARY_LATENCIES = (
     "transcription_delay",
     "end_of_turn_delay",
@@ -928,20 +928,20 @@ USAGE_SUMS: dict[str, tuple[str, str]] = {
 }
 DISCARDED_SUMS = ("llm_input_tokens", "llm_output_tokens", "tts_characters_count")
 
-#: What is derived of a turn beyond LiveKit's names, and what it is.
+#: Derived latencies of a turn that LiveKit does not define, with their descriptions.
 _WAIT_BRIEF = {
-    "answer_latency": "From the user's silence to the answer; a preamble or a filler before it is none.",
-    "dead_air": "Silence after the agent's first words while it still owed speech; all of it where nothing was heard.",
-    "wait": "e2e_latency and dead_air together: what the user waited in all.",
+    "answer_latency": "From the end of the user's speech to the answer; a preamble or a filler is not an answer.",
+    "dead_air": "Silence after the agent's first words while it still owed speech; the whole wait if it said nothing.",
+    "wait": "The user's whole wait: the sum of e2e_latency and dead_air.",
 }
-#: The latencies of a turn: those beyond LiveKit's names, and all.
+#: Derived latencies of a turn: those that LiveKit does not define, and all of them.
 WHOLE_WAIT = tuple(_WAIT_BRIEF)
 DERIVED_LATENCIES = (*REPORTED_METRICS, *WHOLE_WAIT)
 for _name in REPORTED_METRICS:
     _define(
         f"livekit_otel.turn.latency.{_name}",
         "double",
-        f"{_name} as derived from the turn's stage spans (of the user for the two times).",
+        f"{_name} as derived from the turn's stage spans (the two times: of the user).",
         unit="s" if not _name.endswith("tps") else "token/s",
     )
 for _name, _brief in _WAIT_BRIEF.items():
@@ -956,21 +956,21 @@ for _name in SILENCE_STAGES:
 TURN_GAPS = _define(
     "livekit_otel.turn.gaps",
     "string",
-    "JSON: the silences that make dead_air, each as [start in unix seconds, [[stage, seconds], ...]] in order.",
+    "JSON: the silences that dead_air consists of, in order, each as [start in Unix seconds, [[stage, seconds], ...]].",
 )
 TURN_ANSWERED = _define(
-    "livekit_otel.turn.answered", "string", "Whether the user was answered: yes, text (in writing only) or no."
+    "livekit_otel.turn.answered", "string", "Whether the user got an answer: yes, text (in writing only) or no."
 )
 TURN_WHY_NOT = _define(
-    "livekit_otel.turn.why_not", "string", "Why not: failed, interrupted, session_closed or no_reply."
+    "livekit_otel.turn.why_not", "string", "Why there was no answer: failed, interrupted, session_closed or no_reply."
 )
 TURN_FALSE_CUTOFF = _define(
     "livekit_otel.turn.false_cutoff",
     "boolean",
-    "Whether the turn was committed while the user only paused: they spoke on, and that counts as no interruption.",
+    "Whether the turn was committed while the user only paused. The user's further speech is not an interruption.",
 )
 TURN_ACKNOWLEDGED = _define(
-    "livekit_otel.turn.acknowledged", "boolean", "Whether the agent said something (a preamble, a filler) meanwhile."
+    "livekit_otel.turn.acknowledged", "boolean", "Whether the agent said a preamble or a filler while the user waited."
 )
 for _name in SILENCE_STAGES:
     _define(
@@ -982,7 +982,7 @@ for _name in SILENCE_STAGES:
 TURN_NOTES = _define(
     "livekit_otel.turn.notes", "string[]", "Reported latencies that differ from the derived ones by more than 5 ms."
 )
-#: Flags: a turn that deserves a look has them, and so has its session.
+#: Flags mark turns that need attention, and their sessions.
 FLAG_SLOW = "slow"
 FLAG_DEAD_AIR = "dead_air"
 FLAG_NEVER_ANSWERED = "never_answered"
@@ -993,29 +993,29 @@ _FLAG_BRIEF = {
     FLAG_DEAD_AIR: ("s", "dead_air of a turn that is flagged for it"),
     FLAG_FAILED: (
         "{failure}",
-        "How many stages failed in a turn that ended by a failure; 1 where other code did",
+        "Number of failed stages in a turn that ended with a failure; 1 if other code failed",
     ),
-    FLAG_FALSE_CUTOFF: ("s", "How long after the commit the user spoke on who had only paused"),
-    FLAG_INTERRUPTED: ("{interruption}", "How often the agent was interrupted in the turn"),
+    FLAG_FALSE_CUTOFF: ("s", "From the commit until the user, who had only paused, spoke again"),
+    FLAG_INTERRUPTED: ("{interruption}", "Number of interruptions of the agent in the turn"),
     FLAG_NEVER_ANSWERED: ("s", "How long the user waited for an answer that never came"),
     FLAG_SLOW: ("s", "e2e_latency of a turn that is flagged for it"),
 }
 FLAG_NAMES = tuple(_FLAG_BRIEF)
-#: ... of which these have a threshold.
+#: Flags that have a threshold.
 THRESHOLD_NAMES = (FLAG_SLOW, FLAG_DEAD_AIR)
 FLAGS = _define(
     "livekit_otel.flags",
     "string[]",
-    f"On turn and session: which flags the turn, or any turn of the session, has, sorted: {', '.join(FLAG_NAMES)}.",
+    f"Flags of the turn, or of any turn of the session, sorted: {', '.join(FLAG_NAMES)}.",
 )
 for _name, (_unit_name, _brief) in _FLAG_BRIEF.items():
-    _define(f"livekit_otel.signal.{_name}", "double", f"{_brief}; on the session of the worst turn.", unit=_unit_name)
-    _define(f"livekit_otel.session.flagged.{_name}", "int", f"How many turns have the flag {_name}.")
+    _define(f"livekit_otel.signal.{_name}", "double", f"{_brief}; on the session: of its worst turn.", unit=_unit_name)
+    _define(f"livekit_otel.session.flagged.{_name}", "int", f"Number of turns with the flag {_name}.")
 for _name in THRESHOLD_NAMES:
     _define(
         f"livekit_otel.session.threshold.{_name}",
         "double",
-        f"From how many seconds on turns were flagged as {_name} while the call ran.",
+        f"Threshold from which turns were flagged as {_name} during the call.",
         unit="s",
     )
 for _scope, _what in (("turn", "turn"), ("session", "session")):
@@ -1035,7 +1035,7 @@ for _scope, _what in (("turn", "turn"), ("session", "session")):
         _define(
             f"livekit_otel.{_scope}.discarded.{_name}",
             "int",
-            f"Share of {_name} that went to preemptive generations which were thrown away.",
+            f"Share of {_name} that was spent on discarded preemptive generations.",
             unit=_unit(_name),
         )
     _define(f"livekit_otel.{_scope}.interruptions", "int", f"Interruptions of the agent in the {_what}.")
@@ -1049,19 +1049,19 @@ SESSION_INTERRUPTION_RATE = _define(
     "livekit_otel.session.interruption_rate", "double", "Share of the turns with agent speech that were interrupted."
 )
 SESSION_OUTCOME = _define(
-    "livekit_otel.session.outcome", "string", "success or fail, as the job's tagger had it when the session ended."
+    "livekit_otel.session.outcome", "string", "success or fail, as set on the job's tagger when the session ended."
 )
 SESSION_OUTCOME_REASON = _define(
-    "livekit_otel.pii.session.outcome_reason", "string", "The reason that was given for it.", content=True
+    "livekit_otel.pii.session.outcome_reason", "string", "The reason given for that outcome.", content=True
 )
 SESSION_TAGS = _define(
     "livekit_otel.pii.session.tags",
     "string[]",
-    "The job's tags then, sorted, judges' verdicts among them (lk.judge.<name>:<verdict>), as far as they fit 1,900 "
-    "bytes. The journal has them all, with metadata and reasoning.",
+    "The job's tags when the session ended, sorted, including verdicts of judges (lk.judge.<name>:<verdict>), as many "
+    "as fit into 1,900 bytes. The journal has all of them, with metadata and reasoning.",
     content=True,
 )
-#: LiveKit's tags that say how a session went
+#: LiveKit's tags for the outcome of a session
 OUTCOME_TAGS = {"lk.success": "success", "lk.fail": "fail"}
 SESSION_LATENCIES = _define(
     "livekit_otel.session.latencies",
@@ -1091,57 +1091,57 @@ for _name in SILENCE_STAGES:
         unit="s",
     )
 SESSION_LATE_LOST = _define(
-    "livekit_otel.session.late_lost", "int", "Corrections of turns that a limit made us drop; reports have them."
+    "livekit_otel.session.late_lost", "int", "Turn corrections that were dropped because of a limit; reports have them."
 )
-#: On session.checkpoint and session.end: what spans that ended after their turn changed in it, in numbered pieces of
-#: JSON, ``[[turn index, name, value or null], ...]``; later ones win. Names that begin with "livekit_otel.turn." stand
-#: without it.
+#: On session.checkpoint and session.end: corrections of turns by spans that ended later, in numbered pieces of JSON,
+#: ``[[turn index, name, value or null], ...]``. Later corrections win. The prefix "livekit_otel.turn." is left out of
+#: the names.
 TURN_LATE_PREFIX = "livekit_otel.turn_late.p"
 TURN_PREFIX = "livekit_otel.turn."
 OWN_PREFIX = "livekit_otel."
 
 
 def latency(name: str) -> str:
-    """Attribute of a turn's derived latency, by its name in ``MetricsReport``."""
+    """Attribute name of a turn's derived latency; ``name`` as in ``MetricsReport``."""
     return f"livekit_otel.turn.latency.{name}"
 
 
 def silence(stage: str, scope: Literal["turn", "session"] = "turn") -> str:
-    """Attribute of a turn's (or session's) silence that went to ``stage``."""
+    """Attribute name of a turn's (or session's) silence that was spent in ``stage``."""
     return f"livekit_otel.{scope}.silence.{stage}"
 
 
 def gap(stage: str, scope: Literal["turn", "session"] = "turn") -> str:
-    """Attribute of a turn's (or session's) dead air that went to ``stage``."""
+    """Attribute name of a turn's (or session's) dead air that was spent in ``stage``."""
     return f"livekit_otel.{scope}.gap.{stage}"
 
 
 def signal(flag: str) -> str:
-    """Attribute of a flag's value, on the turn or the session that has it."""
+    """Attribute name of a flag's value, on a turn or session with that flag."""
     return f"livekit_otel.signal.{flag}"
 
 
 def flagged(flag: str) -> str:
-    """Attribute of how many turns of a session have a flag."""
+    """Attribute name of the number of turns with a flag, on the session."""
     return f"livekit_otel.session.flagged.{flag}"
 
 
 def threshold(flag: str) -> str:
-    """Attribute of the threshold by which turns of a session were flagged while it ran."""
+    """Attribute name of a flag's threshold during the session."""
     return f"livekit_otel.session.threshold.{flag}"
 
 
 def derived(scope: Literal["turn", "session"], field: str) -> str:
-    """Attribute of a derived field that turns and sessions share: ``usage.by_model``, ``interruptions``, …"""
+    """Attribute name of a derived field that turns and sessions share: ``usage.by_model``, ``interruptions``, …"""
     return f"livekit_otel.{scope}.{field}"
 
 
 def session_latency(name: str, point: str) -> str:
-    """Attribute of one percentile (``p50`` … ``max``) of a derived latency."""
+    """Attribute name of one percentile (``p50`` … ``max``) of a derived latency."""
     return f"livekit_otel.session.latency.{name}.{point}"
 
 
-# OpenTelemetry metrics: names of instruments and of attributes that only they have
+# OpenTelemetry metrics: names of instruments, and of attributes that only metrics have
 METER_LATENCY_PREFIX = "livekit_otel.turn."
 METER_SILENCE = "livekit_otel.turn.silence"
 METER_GAP = "livekit_otel.turn.gap"
@@ -1164,7 +1164,7 @@ METER_STAGE = "livekit_otel.silence.stage"
 METER_VERDICT = "livekit_otel.interruption.verdict"
 
 
-# --- Langfuse: what its preset adds to copies of spans; its reader takes them off again ---
+# --- Langfuse: attributes that its preset adds to copies of spans, and its reader removes again ---
 LANGFUSE_PREFIX = "langfuse."
 LANGFUSE_TRACE_NAME = "langfuse.trace.name"
 LANGFUSE_TRACE_TAGS = "langfuse.trace.tags"
@@ -1180,18 +1180,18 @@ LANGFUSE_STATUS_MESSAGE = "langfuse.observation.status_message"
 LANGFUSE_USAGE = _define(
     "langfuse.observation.usage_details",
     "string",
-    "Zeros, as JSON, on a request whose tokens LiveKit's own span counts: else Langfuse would count the words.",
+    "JSON with zeros, on a request whose tokens LiveKit's own span counts: else Langfuse would tokenize the texts.",
 )
 LANGFUSE_COST = "langfuse.observation.cost_details"
 LANGFUSE_MODEL = "langfuse.observation.model.name"
-#: Tokens that another span counts: without a word on usage Langfuse would count the texts.
+#: Tokens that another span counts: without usage details Langfuse would tokenize the texts.
 LANGFUSE_COUNTED_ELSEWHERE = '{"input":0,"output":0}'
 LANGFUSE_FIRST_TOKEN = "langfuse.observation.completion_start_time"
 LANGFUSE_AS_ROOT = "langfuse.internal.as_root"
 LANGFUSE_IS_APP_ROOT = "langfuse.internal.is_app_root"
-#: Start and end as ``<start>-<end>`` in unix nanoseconds: the store cuts times at milliseconds.
+#: Start and end as ``<start>-<end>`` in Unix nanoseconds, because Langfuse truncates times to milliseconds.
 LANGFUSE_EXACT = "langfuse.livekit_otel.exact"
-#: kind -> the attributes that are shown as input and output of such a span.
+#: kind -> the attributes shown as input and output of such a span.
 LANGFUSE_WORDS: dict[str, tuple[str | None, str | None]] = {
     KIND_TURN: (TURN_USER_TEXT, TURN_AGENT_TEXT),
     KIND_STT: (None, STT_TEXT),
@@ -1200,8 +1200,8 @@ LANGFUSE_WORDS: dict[str, tuple[str | None, str | None]] = {
     KIND_LLM: (INPUT_MESSAGES, OUTPUT_MESSAGES),
     KIND_REALTIME: (INPUT_MESSAGES, OUTPUT_MESSAGES),
 }
-# --- LiveKit's own spans: what a dialect reads of them where a call has no pipeline spans -----------
-#: Python 1.7.0 to 1.8.9: what it is -> the attribute. Names of ours stand for themselves.
+# --- LiveKit's own spans: attributes that a dialect reads if a call has no pipeline spans -----------
+#: Python 1.7.0 to 1.8.9: field -> attribute. Names that our schema shares map to themselves.
 NATIVE_PYTHON: dict[str, str] = {
     "job_id": "lk.job_id",
     "room_sid": "lk.room_sid",
@@ -1257,15 +1257,15 @@ NATIVE_PYTHON: dict[str, str] = {
 NATIVE_PYTHON_OLDER: dict[str, str] = {
     field: name.replace("lk.pii.", "lk.") for field, name in NATIVE_PYTHON.items() if name.startswith("lk.pii.")
 }
-#: Node.js (seen: 1.9.0, 1.8.1, 1.6.4): the names of both, and these. Delays of ``user_turn`` are milliseconds, metrics
-#: have names like ``ttftMs``: ``dialects/node.py`` makes them Python's.
+#: Node.js (seen: 1.9.0, 1.8.1, 1.6.4): the names of both, and these. Delays of ``user_turn`` are milliseconds, and
+#: metrics have names like ``ttftMs``: ``dialects/node.py`` converts them to Python's.
 NATIVE_NODE: dict[str, str] = {"tool_call_id": TOOL_CALL_ID}
-#: LiveKit's spans that say that there was a session, and those that say when it was and what became of it.
+#: LiveKit's span of a session, and the spans that prove that a session existed.
 NATIVE_SESSION = "agent_session"
-#: Spans by which a server is searched for calls that have no others: the first that it knows.
+#: Span names for finding natively traced calls on a server; the first name that the server knows is used.
 NATIVE_SIGNS = (NATIVE_SESSION, "user_turn", "agent_turn")
 NATIVE_EVIDENCE = frozenset({NATIVE_SESSION, "session_start", "user_turn", "agent_turn"})
-#: The spans that a report is made of.
+#: The native spans that a report is built from.
 NATIVE_SPANS = NATIVE_EVIDENCE | {
     *("job_entrypoint", "session_close", "start_agent_activity", "resume_agent_activity", "update_agent", "amd"),
     *("on_enter", "on_exit", "on_user_turn_completed", "user_speaking", "eou_wait", "eou_detection"),
@@ -1273,5 +1273,5 @@ NATIVE_SPANS = NATIVE_EVIDENCE | {
     *("tts_node", "tts_stream_adapter", "tts_fallback_adapter", "tts_request", "tts_request_run", "function_tool"),
 }
 
-#: The resource attribute that services are known by.
+#: The resource attribute that identifies services.
 SERVICE_NAME = "service.name"

@@ -182,7 +182,7 @@ def test_a_page_does_not_flood_a_terminal(words: Path) -> None:
     os.close(follower)
     os.close(leader)
     assert done.returncode == 1
-    assert done.stderr == "livekit-otel: the page would flood this terminal; write it to a file with -o call.html\n"
+    assert done.stderr == "livekit-otel: the page is too long for a terminal; write it to a file with -o call.html\n"
 
 
 def test_short_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,7 +124,7 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ("report", tmp_path / "none"): f"{tmp_path / 'none'}: no such file or directory; check the path",
         ("sessions", empty): f"{empty}: the file is empty; check that spans were exported and flushed",
         ("sessions", csv): f"{csv}: not a trace (line 1: JSON is malformed: invalid character (byte 0)); {reads}",
-        ("sessions", foreign): f"{foreign}: holds no session, neither of livekit_otel nor of LiveKit's own tracing",
+        ("sessions", foreign): f"{foreign}: contains no session from livekit_otel or from LiveKit's own tracing",
         ("report", foreign): f"{foreign}: no session among the spans, neither of livekit_otel nor of LiveKit's own "
         "tracing; is it the trace of a call?",
         ("report", one, "-s", "x"): f"{one}: no session 'x' among the spans; there are: S-one",

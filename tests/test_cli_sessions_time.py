@@ -57,15 +57,18 @@ def test_how_long_ago(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     path.write_text("".join(kit.lines(kit.call("S-now", turns=1, start=time.time() - 3_600).spans)), encoding="utf-8")
     assert listed(capsys, str(path), "--since", "2h", "--until", "30m") == ["S-now"]
     assert main(["sessions", str(path), "--since", "30m"]) == 1
-    assert capsys.readouterr().err.endswith("now.jsonl: holds no session of that time, of 1 that it holds\n")
+    assert capsys.readouterr().err.endswith("now.jsonl: no session is in that period; the source contains 1\n")
 
 
 @pytest.mark.parametrize(
     ("times", "says"),
     [
-        (["--since", "yesterday"], "'yesterday' is no time; give one like 2026-01-31T14:00:00Z, or 30m, 2h, 3d"),
+        (
+            ["--since", "yesterday"],
+            "'yesterday' is not a time; give one like 2026-01-31T14:00:00Z, or how long ago: 30m, 2h, 3d",
+        ),
         (["--since", "1h", "--until", "2h"], "since is not before until; swap or drop one of them"),
-        (["--since", ""], "'' is no time"),
+        (["--since", ""], "'' is not a time"),
     ],
 )
 def test_times_that_are_none(source: str, times: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,9 +176,9 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     text = one.read_text(encoding="utf-8")
     foreign.write_text(text.replace('"livekit_otel.', '"other.'), encoding="utf-8")
     cases = {
-        ("turns", str(one), "--sort", "speed"): (2, "Invalid value for '--sort': 'speed' is none of e2e, index, "),
+        ("turns", str(one), "--sort", "speed"): (2, "Invalid value for '--sort': 'speed' is not one of e2e, index, "),
         ("turns", str(one), "--session", "x"): (1, f"{one}: no session 'x' among the spans; there are: "),
-        ("turns", str(foreign)): (1, f"{foreign}: holds no session, neither of livekit_otel nor"),
+        ("turns", str(foreign)): (1, f"{foreign}: contains no session from livekit_otel or"),
         ("turns", str(tmp_path / "none")): (1, f"{tmp_path / 'none'}: no such file or directory"),
     }
     for arguments, (code, start) in cases.items():

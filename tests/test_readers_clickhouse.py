@@ -178,11 +178,11 @@ def test_errors(double: ClickHouse) -> None:
         assert "Table otel.nope does not exist" in failure(url(server, path="/otel/nope"))
         assert "too many parts; the path is /database or /database/table" in failure(url(server, path="/a/b/c"))
         double.columns = [one for one in double.columns if one["name"] != "SpanAttributes"]
-        assert "the table 'otel_traces' has no column SpanAttributes: is it one of" in failure(url(server))
+        assert "the table 'otel_traces' has no column SpanAttributes: give a table of" in failure(url(server))
         double.columns.append({"name": "SpanAttributes", "type": "String"})
-        assert "the column SpanAttributes is String, and neither a Map nor JSON" in failure(url(server))
+        assert "the column SpanAttributes has the type String, which is neither a Map nor JSON" in failure(url(server))
     with serving(lambda asked: Reply(b"<html>hello</html>", headers={"content-type": "text/html"})) as server:
-        assert "this is not what ClickHouse answers, but a web page" in failure(url(server))
+        assert "this is not a response of ClickHouse, but a web page" in failure(url(server))
 
 
 @pytest.mark.parametrize("where", ["address", "environment"])
@@ -201,7 +201,7 @@ def test_credentials(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
         said = failure(url(server, user="ada:c4n4ry@" if where == "address" else ""))
     assert seen == ["Basic YWRhOmM0bjRyeQ=="]
     assert "c4n4ry" not in said
-    assert "it does not allow this: check the user and password in the address, or CLICKHOUSE_USER" in said
+    assert "access is denied: check the user and password in the address, or CLICKHOUSE_USER" in said
 
 
 def test_ports() -> None:

@@ -231,9 +231,9 @@ def test_an_empty_result_says_what_was_looked_for(query: str, says: str) -> None
     [
         (
             Reply(b"<html>hi</html>"),
-            "this is not what Jaeger answers, but a web page; check the address, port and path",
+            "this is not a response of Jaeger, but a web page; check the address, port and path",
         ),
-        (Reply({"data": 1}), "this is not what Jaeger answers; check the address, port and path"),
+        (Reply({"data": 1}), "this is not a response of Jaeger; check the address, port and path"),
         (Reply(b"404 page not found", 404), "Jaeger answered 404; is this the address of its query service?"),
         (
             Reply({"error": {"httpCode": 400, "message": "malformed\nparameter"}}, 400),
@@ -252,16 +252,22 @@ def test_a_wrong_address_is_said_so(reply: Reply, says: str) -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("jaeger://127.0.0.1:1", "cannot connect to http://127.0.0.1:1 (Connection refused); is Jaeger running there?"),
+        (
+            "jaeger://127.0.0.1:1",
+            "cannot connect to http://127.0.0.1:1 (Connection refused); check that Jaeger is running there",
+        ),
         ("jaeger://127.0.0.1:99999", "not an address"),
         (
             "jaeger://localhost?sinc=2h",
             "unknown parameter 'sinc'; there are: service, session, trace, since, until, limit",
         ),
-        ("jaeger://localhost?since=yesterday", "'yesterday' is no time; give one like 2026-01-31T14:00:00Z, or 30m"),
+        (
+            "jaeger://localhost?since=yesterday",
+            "'yesterday' is not a time; give one like 2026-01-31T14:00:00Z, or how long ago: 30m",
+        ),
         ("jaeger://localhost?since=1h&until=2h", "since is not before until"),
         ("jaeger://localhost?limit=0", "limit '0' is not a number of traces"),
-        ("jaeger://localhost?trace=abc", "trace 'abc' is no trace id; those have 32 hex digits"),
+        ("jaeger://localhost?trace=abc", "trace 'abc' is not a trace ID; those have 32 hex digits"),
         ("jaeger://localhost?service=", "parameter service is empty"),
         ("jager://u:hidden@localhost", "no reader for jager:// sources; give a path, or one of clickhouse://, file://"),
     ],
@@ -278,15 +284,15 @@ def test_plain_http_asked_for_tls() -> None:
     with serving(Jaeger()) as server:
         said = failure(f"jaegers://127.0.0.1:{server.port}")
     assert f"no secure connection to https://127.0.0.1:{server.port}" in said
-    assert "is it plain http (scheme ending in +http)?" in said
+    assert "if it is plain HTTP, use a scheme that ends in +http" in said
 
 
 def test_a_port_that_speaks_no_http(no_waiting: list[float]) -> None:
     """A port for gRPC, which hangs up, is said to be another than the one of the pages."""
     with hanging_up_server() as address:
         said = failure(address.replace("http://", "jaeger://"))
-    assert f"{address} hangs up instead of answering" in said
-    assert said.endswith("; is it the port of Jaeger's pages, and not one for gRPC or TLS?")
+    assert f"{address} closed the connection without responding" in said
+    assert said.endswith("; check that this is the port of Jaeger's web interface, and not one for gRPC or TLS")
     assert len(no_waiting) + 1 == READING.attempts
 
 
@@ -295,7 +301,7 @@ def test_a_hung_server_is_given_up(no_waiting: list[float], monkeypatch: pytest.
     monkeypatch.setattr(backend, "_READ_SECONDS", 0.2)
     with hung_server() as address:
         said = failure(address.replace("http://", "jaeger://"))
-    assert said.endswith(f"Jaeger at {address} did not answer within 0 s, {READING.timeouts} times; try again later")
+    assert said.endswith(f"Jaeger at {address} did not respond within 0 s, {READING.timeouts} times; try again later")
     assert len(no_waiting) + 1 == READING.timeouts
 
 

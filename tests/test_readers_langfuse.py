@@ -273,7 +273,7 @@ def test_keys_are_used_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LANGFUSE_SECRET_KEY", "wrong")
         said = failure(url(server))
         assert "Langfuse answered 401 (Invalid credentials. Confirm that you've configured the correct host.)" in said
-        assert said.endswith("check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that they are of this server")
+        assert said.endswith("check LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that they belong to this server")
         stream = livekit_otel.read_spans(url(server, user=f"{PUBLIC}:{SECRET}@"))
         assert len(list(stream)) == len(trace.pipeline)
         assert stream.source == url(server)
@@ -294,12 +294,12 @@ def test_what_is_not_there() -> None:
     with serving(Langfuse()) as server:
         said = failure(url(server, ""))
         assert "Langfuse holds no session between" in said
-        assert "check that the keys are of the right project" in said
+        assert "check that the keys belong to the right project" in said
         assert "or look further back, as with since=30d" in said
         said = failure(f"langfuse://127.0.0.1:{server.port}")
-        assert "is it plain http (scheme ending in +http)?" in said
+        assert "if it is plain HTTP, use a scheme that ends in +http" in said
         server.answer = lambda asked: Reply(b"nope", 404)
         assert "no Langfuse API at that address; check host, port and path" in failure(url(server))
         server.answer = lambda asked: Reply(b"<html></html>")
-        assert "this is not what Langfuse answers, but a web page" in failure(url(server))
-    assert "is Langfuse running there?" in failure("langfuse+http://127.0.0.1:1")
+        assert "this is not a response of Langfuse, but a web page" in failure(url(server))
+    assert "check that Langfuse is running there" in failure("langfuse+http://127.0.0.1:1")

@@ -163,7 +163,7 @@ def test_the_same_page_for_ever_is_noticed() -> None:
         return reply
 
     with serving(lambda asked: stuck(Asked(asked.method, asked.path, {**asked.query, "cursor": ["0"]}, {}))) as server:
-        assert "the same page again and again" in failure(url(server))
+        assert "the same page repeatedly" in failure(url(server))
 
 
 def test_keys_are_used_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,12 +191,12 @@ def test_what_is_not_there() -> None:
         said = failure(url(server, project="/nope"))
         assert said.endswith("Phoenix has no project 'nope'; give it as the last part of the path")
         server.answer = lambda asked: Reply({"detail": "Not Found"}, 404)
-        assert "no Phoenix of a version with this API at that address" in failure(url(server))
+        assert "no Phoenix with this API at that address" in failure(url(server))
         server.answer = lambda asked: Reply(b"<!doctype html><html></html>")
-        assert "this is not what Phoenix answers, but a web page" in failure(url(server))
+        assert "this is not a response of Phoenix, but a web page" in failure(url(server))
         server.answer = Phoenix([], project="my project")
         said = failure(url(server, "", project="/my%20project"))
         assert "Phoenix holds no session between" in said
         assert "check the project ('my project')" in said
-        assert "Phoenix keeps no service names" in failure(url(server, "service=a"))
-    assert "is Phoenix running there?" in failure("phoenix://127.0.0.1:1/default")
+        assert "Phoenix does not store service names" in failure(url(server, "service=a"))
+    assert "check that Phoenix is running there" in failure("phoenix://127.0.0.1:1/default")

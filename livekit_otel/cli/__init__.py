@@ -19,7 +19,7 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 1 for what failed (one line on stderr), 2 for wrong usage."""
+    """Run the command line. Return the exit code: 0, 1 for a failure (one line on stderr), 2 for wrong usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with inert_logs():
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _read_enough()
     except SystemExit as stop:
-        # typer and rich leave by themselves when nobody reads what is printed
+        # typer and rich exit on their own when the reader of the output is gone
         if not isinstance(stop.__context__, BrokenPipeError):
             raise
         return _read_enough()
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except Exception as error:
-        # the parser's own errors; their classes moved from click into typer, so they are told by what they can do
+        # the parser's own errors: their classes moved from click into typer, so a method identifies them
         if not hasattr(error, "format_message"):
             if type(error).__name__ == "Abort":
                 return _fail("interrupted", 130)
@@ -66,7 +66,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _without_extra(arguments: list[str], needed: str) -> int:
-    """What can be answered without the packages of the extra."""
+    """Answer without the packages of the extra, as far as that is possible."""
     if arguments[:1] == ["--version"]:
         write(f"{__version__}\n")
         return 0
@@ -77,13 +77,13 @@ def _without_extra(arguments: list[str], needed: str) -> int:
 
 
 def _read_enough() -> int:
-    """Whoever read our output has what they wanted."""
+    """Exit with 0: the reader of the output closed it."""
     _give_up_stdout()
     return 0
 
 
 def _give_up_stdout() -> None:
-    """The interpreter must not flush into a closed pipe, or onto a full disk, again."""
+    """Keep the interpreter from flushing into a closed pipe, or onto a full disk, again."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -1,4 +1,4 @@
-"""The application: its commands, one module each."""
+"""The typer application. Each command is a module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands, as the help lists them. Nothing here needs the packages of the extra ``cli``."""
+"""The commands in the order of the help. This module imports without the packages of the extra ``cli``."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Sequence
 __all__ = ["COMMANDS", "DESCRIPTION", "extra_for", "short_help"]
 
 DESCRIPTION = "Session reports of LiveKit agents, rebuilt from OpenTelemetry traces."
-#: Modules of this package, in the order of the help; each has ``register(app)``.
+#: Modules of this package, each with ``register(app)``, and their descriptions.
 COMMANDS = {
-    "demo": "Hold a voice call with local models, and rebuild its report from the trace file.",
+    "demo": "Run a voice call with local models, and rebuild its report from the trace file.",
     "sessions": "List the sessions of a trace.",
-    "report": "Print the report of a session: what went wrong, the conversation, its waits.",
-    "turns": "List turns with their waits, what most of each was for, and flags.",
+    "report": "Print the report of a session: problems, conversation and waits.",
+    "turns": "List turns with their waits, the main cause of each wait, and flags.",
     "tree": "Print the spans of a session as a tree.",
     "replay": "Send stored spans to an OTLP endpoint.",
-    "doctor": "Say what is installed and configured, whether it works, and what to change.",
+    "doctor": "Check the installation and configuration, and suggest fixes.",
 }
 
 
 def extra_for(arguments: Sequence[str]) -> str:
-    """The extras that a command line needs in all, so that one hint is enough."""
+    """All extras that a command line needs, so that one hint is enough."""
     if arguments[:1] == ["demo"]:
         return "demo"
     return "cli,html" if "html" in arguments or "--format=html" in arguments or "-fhtml" in arguments else "cli"
 
 
 def short_help(note: str) -> str:
-    """Help for where the packages of the extra are missing; ``note`` says what is needed."""
+    """The help when the packages of the extra are missing. ``note`` names what is needed."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
     use = "Usage: livekit-otel [--version] [-h | --help] COMMAND ..."

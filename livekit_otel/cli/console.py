@@ -1,4 +1,4 @@
-"""rich's console for what the commands show on a terminal."""
+"""A rich console for terminal output of the commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["InertConsole"]
 
 
 class InertConsole(Console):
-    """Writes colours and movements of the cursor that rich asks for, and none that stand in a text."""
+    """Writes the colours and cursor movements that rich requests, and none that a text contains."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

@@ -1,4 +1,4 @@
-"""``livekit-otel demo``: a whole call on this machine, and its report from the trace."""
+"""``livekit-otel demo``: a complete call on this machine, and its report from the trace."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def demo(
         str | None,
         typer.Option(
             metavar="URL",
-            help="A LiveKit server, like ws://localhost:7880: the call is held in a room of it, with the keys in "
-            "LIVEKIT_API_KEY and LIVEKIT_API_SECRET.",
+            help="Run the call in a room of this LiveKit server, for example ws://localhost:7880. Set LIVEKIT_API_KEY "
+            "and LIVEKIT_API_SECRET.",
         ),
     ] = None,
 ) -> None:
-    """Hold a voice call with local models, without keys or network, and rebuild its report from the trace file."""
+    """Run a voice call with local models, without keys or network, and rebuild its report from the trace file."""
     _check()
     from ..demo.run import run_demo
 
@@ -44,7 +44,7 @@ def demo(
 
 
 def _check() -> None:
-    """One message names all that is missing."""
+    """Raise one error that names everything that is missing."""
     missing = [name for name in _NEEDED if not _is_there(name)]
     if missing:
         raise MissingDependencyError(f"the demo needs {', '.join(missing)}: {install_hint('demo')}")

@@ -1,4 +1,4 @@
-"""``livekit-otel doctor``: whether calls can be traced here, and exported."""
+"""``livekit-otel doctor``: checks whether calls can be traced and exported in this environment."""
 
 from __future__ import annotations
 
@@ -30,21 +30,25 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     to: Annotated[
-        str | None, typer.Option("--to", metavar="URL", help="One more OTLP/HTTP endpoint to try.", show_default=False)
+        str | None, typer.Option("--to", metavar="URL", help="Also test this OTLP/HTTP endpoint.", show_default=False)
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option("--header", "-H", metavar="NAME=VALUE", help="For --to. May be repeated.", show_default=False),
+        typer.Option(
+            "--header", "-H", metavar="NAME=VALUE", help="Header for --to. May be repeated.", show_default=False
+        ),
     ] = None,
     files: Annotated[
         str | None,
-        typer.Option("--files", metavar="DIRECTORY", help="A directory that files are to go to.", show_default=False),
+        typer.Option(
+            "--files", metavar="DIRECTORY", help="Also test this directory for file export.", show_default=False
+        ),
     ] = None,
     send: Annotated[bool, typer.Option("--send/--no-send", help="Send a test span to each endpoint.")] = True,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each endpoint.")] = 10.0,
-    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Timeout for each endpoint, in seconds.")] = 10.0,
+    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.text,
 ) -> None:
-    """Say what is installed and configured, whether it works, and what to change; exit code 1 if something is wrong."""
+    """Check the installation and configuration, and suggest fixes. The exit code is 1 if there is a problem."""
     from ..doctor import Check, check_all
     from ..transport.address import parse_header, traces_url
 
@@ -59,7 +63,7 @@ def doctor(
     for check in check_all(to=to, headers=headers, directory=files, send=send, timeout=timeout):
         checks.append(check)
         if format is Format.text:
-            # as it is found: an endpoint may take its time
+            # printed immediately: a slow endpoint can delay the checks that follow
             write(("" if check.area == area else f"{check.area}\n") + _lines(check))
             area = check.area
     problems = [check for check in checks if check.level == "problem"]

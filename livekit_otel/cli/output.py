@@ -1,4 +1,4 @@
-"""The edge: everything that the commands print or write passes here, and nothing of it is obeyed by a terminal."""
+"""Everything that the commands print or write passes through here, made harmless to terminals."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = [
     "write_json",
 ]
 
-#: levels that are indented; a report of LiveKit's has ten
+#: nesting levels up to which JSON is indented; LiveKit's own report has ten
 _INDENTED = 32
-#: levels that what is too deep for the encoder is cut at
+#: nesting level at which values that are too deep for the encoder are cut
 _DEEPEST = 200
 
 
 def to_json(value: Any) -> str:
-    """JSON for people and programs; what a terminal would obey is escaped, what is not finite is null.
+    """JSON for people and programs. Control characters are escaped; numbers that are not finite become null.
 
-    What is nested very deep is on one line, as indents would take the square of its length; beyond what Python's
-    encoder can do it is null.
+    Deeply nested values are written on one line, because indentation would grow with the square of the depth. Levels
+    beyond the limit of Python's encoder become null.
     """
     indent = None if _is_deep(value) else 2
     try:
@@ -70,17 +70,17 @@ def _finite(value: Any, deepest: int) -> Any:
 
 
 def write(text: str, output: Path | None = None) -> None:
-    """Lines, to a file that only its owner can read, or to standard output."""
+    """Write text to standard output, or to a file that only its owner can read."""
     _write(visible(text, lines=True), output, "replace")
 
 
 def write_json(value: Any, output: Path | None = None) -> None:
-    """A value as JSON; what standard output cannot hold is escaped."""
+    """Write a value as JSON. Characters that standard output cannot encode are escaped."""
     _write(visible(to_json(value), lines=True), output, _ESCAPED)
 
 
 def write_html(page: str, output: Path | None = None) -> None:
-    """A page, which is UTF-8 wherever it goes, as it says itself."""
+    """Write an HTML page, always as UTF-8: its ``meta`` element declares that encoding."""
     if output is None and sys.stdout is not None and hasattr(sys.stdout, "buffer"):
         sys.stdout.flush()
         sys.stdout.buffer.write(visible(page, lines=True).encode("utf-8", "replace"))
@@ -105,7 +105,7 @@ def _write(text: str, output: Path | None, errors: str) -> None:
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding cannot hold, as JSON escapes it."""
+    """Escape characters that an encoding lacks, as JSON does."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
@@ -116,7 +116,7 @@ codecs.register_error(_ESCAPED, _escape)
 
 
 def shows_blocks() -> bool:
-    """Whether standard output can show what bars are drawn with."""
+    """Whether standard output can encode the block characters of the bars."""
     return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
 
 
@@ -126,19 +126,19 @@ def stdout_on_terminal() -> bool:
 
 
 def say(message: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     if sys.stderr is not None:
         print(" ".join(visible(message).split()), file=sys.stderr)
 
 
 def on_terminal() -> bool:
-    """Whether somebody watches standard error."""
+    """Whether standard error is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager
 def inert_logs() -> Iterator[None]:
-    """What libraries log reaches the terminal as it does without a handler, but is not obeyed by it."""
+    """Print log messages of libraries as Python does without a handler, but with control characters escaped."""
     if logging.root.handlers:
         yield
         return

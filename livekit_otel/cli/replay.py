@@ -1,4 +1,4 @@
-"""``livekit-otel replay``: stored spans, sent on."""
+"""``livekit-otel replay``: sends stored spans to an endpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 class Encoding(str, Enum):
-    """Encodings of requests."""
+    """Request encodings."""
 
     protobuf = "protobuf"
     json = "json"
@@ -38,12 +38,14 @@ def replay(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A file of OTLP JSON, plain or gzip, or a directory of them.", show_default=False
+            metavar="SOURCE", help="An OTLP JSON file, plain or gzip, or a directory of such files.", show_default=False
         ),
     ],
     to: Annotated[
         str,
-        typer.Option("--to", metavar="URL", help="OTLP/HTTP endpoint, as in http://host:4318.", show_default=False),
+        typer.Option(
+            "--to", metavar="URL", help="OTLP/HTTP endpoint, for example http://host:4318.", show_default=False
+        ),
     ],
     header: Annotated[
         list[str] | None,
@@ -57,18 +59,21 @@ def replay(
     ] = None,
     state: Annotated[
         Path | None,
-        typer.Option("--state", help="Where to keep what was sent.  [default: beside the source]", show_default=False),
+        typer.Option("--state", help="Where to record progress.  [default: next to the source]", show_default=False),
     ] = None,
-    encoding: Annotated[Encoding, typer.Option("--encoding", help="How requests are encoded.")] = Encoding.protobuf,
+    encoding: Annotated[Encoding, typer.Option("--encoding", help="Encoding of the requests.")] = Encoding.protobuf,
     compress: Annotated[bool, typer.Option("--gzip", help="Compress the requests.")] = False,
-    batch: Annotated[int, typer.Option("--batch", min=1, max=100_000, help="Spans in one request, at most.")] = 512,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for one request.")] = 30.0,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, max=100_000, help="Maximum number of spans per request.")
+    ] = 512,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Timeout of one request, in seconds.")] = 30.0,
     retry_for: Annotated[
-        float, typer.Option("--retry-for", min=0.0, help="Seconds to try again while the endpoint does not answer.")
+        float,
+        typer.Option("--retry-for", min=0.0, help="How long to retry while the endpoint does not respond, in seconds."),
     ] = 60.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be sent.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the spans; send nothing.")] = False,
 ) -> None:
-    """Send stored spans, of every scope, to an OTLP endpoint. Run again, it goes on where it stopped."""
+    """Send stored spans of every scope to an OTLP endpoint. If interrupted, run it again to resume."""
     from ..replay import EndpointError, Replay
     from ..transport.address import environment_headers, parse_header, traces_url
     from ..transport.credentials import shown
@@ -118,7 +123,7 @@ def _usage(function: Callable[[str], _T], text: str, option: str) -> _T:
 
 
 class _Notes:
-    """What was passed over, on stderr; the first of it, and a count of the rest."""
+    """Prints skipped items on stderr: the first of them, and a count of the rest."""
 
     def __init__(self) -> None:
         self.console = InertConsole(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)

@@ -1,4 +1,4 @@
-"""``livekit-otel report``: one session's report."""
+"""``livekit-otel report``: prints the report of one session."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def report(
     source: Source,
     session: Session = None,
     latest: Latest = False,
-    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
+    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.text,
     full: Annotated[
         bool,
         typer.Option(
-            "--full", help="text: all words, however long. json: add verdict, turns and warnings to LiveKit's shape."
+            "--full", help="text: do not shorten texts. json: add verdict, turns and warnings to LiveKit's format."
         ),
     ] = False,
     slow: Slow = None,
@@ -52,22 +52,23 @@ def report(
         typer.Option(
             "--trace-url",
             metavar="TEMPLATE",
-            help="html: link to your backend, like https://jaeger.example/trace/{trace_id}; "
-            "{span_id} and {session_id} are filled in, too.",
+            help="html: link to your backend, for example https://jaeger.example/trace/{trace_id}. "
+            "{span_id} and {session_id} are replaced, too.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file instead.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", help="Write to this file instead of standard output.", show_default=False),
     ] = None,
 ) -> None:
-    """Print the report of a session, rebuilt from its trace: what went wrong, the conversation, its waits."""
+    """Print the report of a session, rebuilt from its trace: problems, conversation and waits."""
     if full and format is Format.html:
-        raise typer.BadParameter("the page has all words anyway", param_hint="--full")
+        raise typer.BadParameter("the page always contains the whole texts; leave it out", param_hint="--full")
     if trace_url is not None:
         _check_url(trace_url, format)
     if format is Format.html and output is None and stdout_on_terminal():
-        raise LiveKitOtelError("the page would flood this terminal; write it to a file with -o call.html")
+        raise LiveKitOtelError("the page is too long for a terminal; write it to a file with -o call.html")
     with opened(source) as spans:
         built = one_report(source, spans, session, latest=latest, thresholds=thresholds_of(slow, dead_air))
     if format is Format.json:
@@ -90,7 +91,7 @@ def _check_url(template: str, format: Format) -> None:
 
 
 def _print(built: SessionReport, output: Path | None, *, full: bool) -> None:
-    """Text: with colours on a terminal, plain in a pipe or a file."""
+    """Write the report as text: with colours on a terminal, plain to a pipe or a file."""
     blocks = output is not None or shows_blocks()
     if output is None and blocks and stdout_on_terminal():
         show(built, InertConsole(), full=full)

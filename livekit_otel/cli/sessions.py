@@ -1,4 +1,4 @@
-"""``livekit-otel sessions``: which sessions a source holds."""
+"""``livekit-otel sessions``: lists the sessions of a source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .table import Column, short_ids, table
 
 __all__ = ["register"]
 
-#: how a call ended, in a word
+#: short labels for how a call ended
 _ENDS = {
     "CR_ERROR": "error",
     "CR_JOB_SHUTDOWN": "shutdown",
@@ -43,7 +43,7 @@ class Format(str, Enum):
 
 
 class Sort(str, Enum):
-    """What the sessions are sorted by: the start, else the worst first."""
+    """Sort keys. ``start`` sorts by start time; the others put the worst sessions first."""
 
     start = "start"
     wait = "wait"
@@ -61,22 +61,24 @@ def register(app: typer.Typer) -> None:
 def sessions(
     source: Source,
     since: Annotated[
-        str | None, typer.Option("--since", help="Only sessions that had not ended by then: 2h, 3d, or a time.")
+        str | None, typer.Option("--since", help="Only sessions that ended after this: 2h or 3d ago, or a time.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", help="Only sessions that had begun before: 2h, 3d, or a time.")
+        str | None, typer.Option("--until", help="Only sessions that started before this: 2h or 3d ago, or a time.")
     ] = None,
-    sort: Annotated[Sort, typer.Option("--sort", help="By the start, or the worst first.")] = Sort.start,
+    sort: Annotated[
+        Sort, typer.Option("--sort", help="Sort by start time, or put the worst sessions first.")
+    ] = Sort.start,
     latest: Annotated[bool, typer.Option("--latest", help="Only the newest session.")] = False,
-    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
+    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.text,
     slow: Slow = None,
     dead_air: DeadAir = None,
 ) -> None:
-    """List the sessions of a trace: id, start, length, turns, worst wait, failures, how each ended, agent."""
+    """List the sessions of a trace: id, start, length, turns, worst wait, failures, end and agent."""
     source, first, last = between(source, since, until)
     thresholds = thresholds_of(slow, dead_air)
     with opened(source) as spans:
-        # a server counts the flags that its traces have; by other thresholds only reports can
+        # a server counts the flags stored in its traces; other thresholds require reports
         listed = None if thresholds else listed_sessions(source, spans)
         if listed is None:
             every = [_row(one) for one in build_reports(spans, thresholds=thresholds)]
@@ -84,11 +86,11 @@ def sessions(
             every = [_listed_row(one) for one in listed]
     if not every:
         raise SessionNotFoundError(
-            f"{shown(source)}: holds no session, neither of livekit_otel nor of LiveKit's own tracing"
+            f"{shown(source)}: contains no session from livekit_otel or from LiveKit's own tracing"
         )
     rows = [row for row in every if _within(row, first, last)]
     if not rows:
-        raise SessionNotFoundError(f"{shown(source)}: holds no session of that time, of {len(every)} that it holds")
+        raise SessionNotFoundError(f"{shown(source)}: no session is in that period; the source contains {len(every)}")
     rows.sort(key=lambda row: (row["started_at"] or 0.0, row["session_id"]))
     if latest:
         rows = rows[-1:]
@@ -101,7 +103,7 @@ def sessions(
 
 
 def _within(row: dict[str, Any], first: float | None, last: float | None) -> bool:
-    """Whether a session ran at some moment of a time, whose end is not part of it; unknown times are in it."""
+    """Whether a session overlaps a period that excludes its end. Unknown times count as inside."""
     started, duration = row["started_at"], row["duration"]
     if started is None:
         return True
@@ -121,14 +123,14 @@ def _listed_row(session: ListedSession) -> dict[str, Any]:
         "close_reason": name_of_reason(session.close_reason) if session.close_reason else None,
         "complete": session.complete,
         "flagged": dict(session.flagged),
-        # only a report has them, as the three above
+        # only a report has these, and the three values above
         "warnings": None,
         "error": None,
     }
 
 
 def _row(report: SessionReport) -> dict[str, Any]:
-    """What is said of a session; of one that fails here only that, and why."""
+    """The values of a session; if they cannot be computed, only its id and the error."""
     try:
         waits = [turn.latency.wait for turn in report.turns if turn.latency.wait is not None]
         return {
@@ -159,7 +161,7 @@ def _identity(report: SessionReport) -> dict[str, Any]:
 
 
 def _weight(row: dict[str, Any], sort: Sort) -> float:
-    """How bad a session is: one that fails is the worst."""
+    """How bad a session is. A session whose values cannot be computed is the worst."""
     if row["error"] is not None:
         return float("inf")
     values = {

@@ -1,4 +1,4 @@
-"""What the commands share: opening a source with progress and problems told on stderr, and writing results."""
+"""Shared by the commands: options, opening a source with progress and problems on stderr, and finding a report."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="An OTLP JSON file, a directory of them, a URL, or - for standard input.",
+        help="An OTLP JSON file, a directory of such files, a URL, or - for standard input.",
         show_default=False,
     ),
 ]
 Session = Annotated[
     str | None,
-    typer.Option("--session", "-s", help="Id of the session, or the beginning of it.", show_default=False),
+    typer.Option("--session", "-s", help="Session ID, or its first characters.", show_default=False),
 ]
-Latest = Annotated[bool, typer.Option("--latest", help="The newest session.")]
+Latest = Annotated[bool, typer.Option("--latest", help="Use the newest session.")]
 _SHOWN_PROBLEMS = 10
 
 
@@ -59,7 +59,7 @@ Slow = Annotated[
         "--slow",
         metavar="SECONDS",
         callback=_seconds,
-        help="Flag waits for the first words from here on; else as the session was traced, or 2.",
+        help="Minimum wait for the first words that is flagged. Default: the session's own threshold, or 2.",
         show_default=False,
     ),
 ]
@@ -69,21 +69,21 @@ DeadAir = Annotated[
         "--dead-air",
         metavar="SECONDS",
         callback=_seconds,
-        help="Flag later silences of a turn from here on; else as the session was traced, or 3.",
+        help="Minimum later silence in a turn that is flagged. Default: the session's own threshold, or 3.",
         show_default=False,
     ),
 ]
 
 
 def thresholds_of(slow: float | None, dead_air: float | None) -> dict[str, float]:
-    """The thresholds that were asked for."""
+    """The thresholds given as options, in seconds, by name."""
     given = {"slow": slow, "dead_air": dead_air}
     return {name: value for name, value in given.items() if value is not None}
 
 
 @contextmanager
 def opened(source: str) -> Iterator[SpanStream]:
-    """The spans of ``source``; progress is shown on a terminal, and what could not be read is told on stderr."""
+    """Open ``source``. Progress appears on a terminal; parts that could not be read are listed on stderr."""
     with Progress(
         TextColumn("reading"), BarColumn(), TaskProgressColumn(), DownloadColumn(),
         console=InertConsole(stderr=True), transient=True, disable=not on_terminal(),
@@ -103,7 +103,7 @@ def opened(source: str) -> Iterator[SpanStream]:
 def one_report(
     source: str, spans: SpanStream, session: str | None, *, latest: bool, thresholds: Mapping[str, float]
 ) -> SessionReport:
-    """The report of the session that was asked for; errors name the source, and what to do."""
+    """The report of the requested session. Errors name the source, and say what to do."""
     if latest and session is not None:
         raise typer.BadParameter("either --latest or --session", param_hint="--latest")
     try:
@@ -119,13 +119,13 @@ def one_report(
         raise SessionNotFoundError(f"{shown(source)}: {error}") from None
     if newest is None:
         raise SessionNotFoundError(
-            f"{shown(source)}: holds no livekit_otel session; was the call traced with livekit_otel?"
+            f"{shown(source)}: contains no livekit_otel session; check that the call was traced with livekit_otel"
         )
     return newest
 
 
 def _show_problems(stream: SpanStream) -> None:
-    """Warnings first: what is normal after a crash is said only where there is room."""
+    """Print warnings first; notes about what is normal after a crash only if there is room."""
     problems: list[Problem] = sorted(stream.problems, key=lambda problem: problem.level != "warning")
     for problem in problems[:_SHOWN_PROBLEMS]:
         say(f"{'warning' if problem.level == 'warning' else 'note'}: {problem}")
@@ -134,7 +134,7 @@ def _show_problems(stream: SpanStream) -> None:
 
 
 def rows_of(reports: Iterable[SessionReport], make: Callable[[SessionReport], _T], stream: SpanStream) -> Iterator[_T]:
-    """What ``make`` gives for each report; one that it fails for is a problem of the source, and the others follow."""
+    """Results of ``make`` for each report. Where ``make`` raises, the report becomes a problem of the source."""
     for report in reports:
         try:
             yield make(report)

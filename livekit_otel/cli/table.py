@@ -1,4 +1,4 @@
-"""Tables that fit into a terminal of 80 columns, whatever names and ids are in them."""
+"""Tables that fit into a terminal of 80 columns, however long their names and ids are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NARROWEST = 8
 
 @dataclass(frozen=True)
 class Column:
-    """A head and its cells. ``right``: figures. ``shrinks``: it is cut, with a mark, where the table is too wide."""
+    """A heading and its cells. ``right`` aligns figures. ``shrinks`` allows cutting cells, marked with ``…``."""
 
     head: str
     cells: Sequence[str]
@@ -25,12 +25,12 @@ class Column:
 
     @property
     def width(self) -> int:
-        """That of its longest cell."""
+        """The length of its longest cell or heading."""
         return max(map(len, (self.head, *self.cells)))
 
 
 def widths(columns: Sequence[Column], width: int = WIDTH) -> list[int]:
-    """That of each column, so that all of them fit if those that shrink can."""
+    """Column widths that fit into ``width``, as far as the columns that may shrink allow it."""
     found = [column.width for column in columns]
     over = sum(found) + 2 * (len(found) - 1) - width
     for number, column in enumerate(columns):
@@ -42,7 +42,7 @@ def widths(columns: Sequence[Column], width: int = WIDTH) -> list[int]:
 
 
 def table(columns: Sequence[Column], width: int = WIDTH) -> str:
-    """The lines."""
+    """The lines of the table, as one text."""
     wide = widths(columns, width)
     rows = zip(*((column.head, *column.cells) for column in columns), strict=True)
     lines = []
@@ -56,12 +56,12 @@ def table(columns: Sequence[Column], width: int = WIDTH) -> str:
 
 
 def short_ids(ids: set[str]) -> dict[str, str]:
-    """The beginnings of ids that still tell them apart."""
+    """The shortest prefixes that still distinguish the ids, by id."""
     shared = max((_shared(*pair) for pair in pairwise(sorted(ids))), default=0)
     length = 8 + 4 * max(0, -(-(shared - 7) // 4))
     return {one: one_line(one[:length]) for one in ids}
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters two texts begin with."""
+    """Length of the common prefix of two texts."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

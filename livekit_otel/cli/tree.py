@@ -1,4 +1,4 @@
-"""``livekit-otel tree``: the spans of a call."""
+"""``livekit-otel tree``: prints the spans of a call."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ def tree(
     turn: Annotated[
         int | None, typer.Option("--turn", "-t", metavar="INDEX", help="Only this turn.", show_default=False)
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Whole texts, and the spans that carry the journal.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Do not shorten texts; also show the spans that carry the journal.")
+    ] = False,
 ) -> None:
-    """Print the spans of a session as a tree: turns, and below each its stages, with start and length in seconds."""
+    """Print the spans of a session as a tree of turns and their stages, with start and duration in seconds."""
     with opened(source) as spans:
         report = one_report(source, spans, session, latest=latest, thresholds={})
     if turn is not None and all(one.index != turn for one in report.turns):

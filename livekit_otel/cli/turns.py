@@ -1,4 +1,4 @@
-"""``livekit-otel turns``: every turn's latencies, and where its silence went."""
+"""``livekit-otel turns``: lists the latencies of every turn, and the stages that its silence was spent in."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = ["COLUMNS", "Row", "register"]
 _WHOLE = "e2e_latency"
 _ALIASES = {"e2e": _WHOLE}
 _SORTABLE = ("index", *attr.DERIVED_LATENCIES, *attr.SILENCE_STAGES)
-#: of these a turn without an answer has none because it never came: nothing is worse
+#: latencies that an unanswered turn lacks because the answer never came: such turns sort as the worst
 _NEVER = frozenset({_WHOLE, "answer_latency", "wait"})
 _FACTS = ("session_id", "index", "started_at", "ended_at", "end_reason", "agent")
 _COUNTS = ("interruptions", "false_interruptions", "backchannels")
 _ANSWERED = ("answered", "why_not", "acknowledged")
-#: The csv's header: new columns are added at its end only.
+#: The CSV header. Add new columns at its end only.
 COLUMNS = (
     *_FACTS,
     *attr.REPORTED_METRICS,
@@ -57,7 +57,7 @@ class Format(str, Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """A turn, when its session began (unix seconds), and its dead air by stage (seconds)."""
+    """A turn, the start of its session (Unix time in seconds), and its dead air by stage (seconds)."""
 
     session_id: str
     started_at: float
@@ -65,18 +65,18 @@ class Row:
     gap_stages: Mapping[str, float]
 
     def value(self, name: str) -> float | None:
-        """A latency, or the silence of a stage."""
+        """A latency, or the silence spent in a stage, in seconds."""
         found: float | None = self.turn["silence" if name in attr.SILENCE_STAGES else "latency"].get(name)
         return found
 
     @property
     def flags(self) -> str:
-        """The names of its flags."""
+        """The names of its flags, separated by spaces."""
         return " ".join(flag["name"] for flag in self.turn["flags"])
 
     @property
     def failures(self) -> str:
-        """What failed in it, by stage, model, type and status: no words of anybody."""
+        """Its failures by stage, model, type and status, without any content."""
         return "; ".join(
             " ".join(part for part in (one["stage"], one["name"], one["reason"], one["status"], one["saved"]) if part)
             for one in self.turn["failures"]
@@ -87,7 +87,7 @@ class Row:
 def _column(name: str) -> str:
     chosen = _ALIASES.get(name, name)
     if chosen not in _SORTABLE:
-        raise typer.BadParameter(f"{name!r} is none of e2e, {', '.join(_SORTABLE)}")
+        raise typer.BadParameter(f"{name!r} is not one of e2e, {', '.join(_SORTABLE)}")
     return chosen
 
 
@@ -106,23 +106,24 @@ def turns(
             "--sort",
             metavar="NAME",
             callback=_column,
-            help="index, e2e, wait, or any latency or silence stage: the worst first, what never came before all.",
+            help="index, e2e, wait, or a latency or silence stage (worst first; answers that never came are worst).",
         ),
     ] = "index",
     desc: Annotated[
         bool | None,
-        typer.Option("--desc/--asc", help="The largest, or the smallest, first.", show_default=False),
+        typer.Option("--desc/--asc", help="Sort in descending or ascending order.", show_default=False),
     ] = None,
-    flagged: Annotated[bool, typer.Option("--flagged", help="Only turns that have a flag.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="text: all latencies and stages, as wide as they are.")] = False,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Only turns with a flag.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="text: all latencies and stages, however wide.")] = False,
     slow: Slow = None,
     dead_air: DeadAir = None,
-    format: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.text,
+    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.text,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file instead.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", help="Write to this file instead of standard output.", show_default=False),
     ] = None,
 ) -> None:
-    """List turns with their waits, what most of each wait was for, and flags, in seconds."""
+    """List turns with their waits in seconds, the main cause of each wait, and flags."""
     if full and format is not Format.text:
         raise typer.BadParameter("only with --format text", param_hint="--full")
     thresholds = thresholds_of(slow, dead_air)
@@ -137,7 +138,7 @@ def turns(
             rows += found
     if not sessions:
         raise SessionNotFoundError(
-            f"{shown(source)}: holds no session, neither of livekit_otel nor of LiveKit's own tracing"
+            f"{shown(source)}: contains no session from livekit_otel or from LiveKit's own tracing"
         )
     rows = _sorted([row for row in rows if row.turn["flags"] or not flagged], sort, desc)
     if format is Format.json:
@@ -156,7 +157,7 @@ def _rows(report: SessionReport) -> list[Row]:
 
 
 def _sorted(rows: list[Row], name: str, desc: bool | None) -> list[Row]:
-    """By the chosen column, the worst first: answers that never came, then the largest; what does not apply is last."""
+    """Sort by a column, worst first: answers that never came, then the largest values; rows without a value last."""
     ordered = sorted(rows, key=lambda row: (row.started_at, row.session_id, row.turn["index"]))
     if name == "index":
         return ordered[::-1] if desc else ordered

@@ -15,9 +15,9 @@ __all__ = ["full_table", "short_table"]
 
 _WHOLE = "e2e_latency"
 _DIGITS = 3
-#: how a turn ended, where that is longer than a word
+#: short labels for long end reasons
 _ENDS = {attr.END_SESSION_CLOSED: "closed", attr.END_NO_REPLY: "no reply"}
-#: letters for flags, where their names do not fit
+#: letters for flags, used when their names do not fit
 _LETTERS = {
     attr.FLAG_SLOW: "S",
     attr.FLAG_DEAD_AIR: "D",
@@ -39,7 +39,7 @@ _HEADS = {
 
 
 class Row(Protocol):
-    """What the tables read of a turn."""
+    """The values of a turn that the tables read."""
 
     @property
     def session_id(self) -> str: ...
@@ -55,7 +55,7 @@ class Row(Protocol):
 
 
 def short_table(rows: Sequence[Row]) -> str:
-    """A line per turn: its whole wait, the part before the first words, and the stage that most of it was for."""
+    """One line per turn: its whole wait, the part before the first words, and the stage that took most of it."""
     if not rows:
         return "no turns\n"
     ids = short_ids({row.session_id for row in rows})
@@ -96,14 +96,14 @@ def _end(turn: Mapping[str, Any]) -> str:
 
 
 def _mostly(row: Row) -> str:
-    """The stage that most of the whole wait was for, and its seconds."""
+    """The stage that took most of the whole wait, and its seconds."""
     sums = {stage: (row.value(stage) or 0.0) + row.gap_stages.get(stage, 0.0) for stage in attr.SILENCE_STAGES}
     stage = max(sums, key=lambda name: sums[name])
     return f"{'transcr' if stage == 'transcription' else stage} {sums[stage]:.2f}" if sums[stage] > 0 else "-"
 
 
 def full_table(rows: Sequence[Row]) -> str:
-    """What any turn has; the columns of a session and of stages that nobody waited for are left out."""
+    """All latencies and stages. Columns that no turn has a value for are left out."""
     if not rows:
         return "no turns\n"
     stages = [one for one in attr.SILENCE_STAGES if any(round(row.value(one) or 0.0, _DIGITS) for row in rows)]
@@ -131,7 +131,7 @@ def full_table(rows: Sequence[Row]) -> str:
 
 
 def _group_heads(groups: Sequence[tuple[str, int]], lines: Sequence[Sequence[str]]) -> str:
-    """The line above the heads: a title where its first column begins."""
+    """The line above the headings: each title starts at the first column of its group."""
     wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
     head = ""
     for title, column in groups:
@@ -140,7 +140,7 @@ def _group_heads(groups: Sequence[tuple[str, int]], lines: Sequence[Sequence[str
 
 
 def _says_more(rows: Sequence[Row], name: str) -> bool:
-    """Whether some user waited on after the agent's first words."""
+    """Whether a user waited again after the agent's first words, so that the column adds information."""
     if name == "dead_air":
         return any(row.value(name) for row in rows)
     return any((row.value(name) or 0.0) > (row.value(_WHOLE) or 0.0) for row in rows)

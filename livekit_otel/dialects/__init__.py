@@ -1,9 +1,9 @@
-"""LiveKit's own spans as records of the pipeline: reports of calls that ran without livekit_otel.
+"""Converts LiveKit's own spans into records of the pipeline, for reports of calls without livekit_otel.
 
-``names`` reads a span's attributes into the fields of a :class:`~.names.NativeSpan`, whichever release wrote them;
-``collect`` finds the sessions among spans in any order; ``session`` makes records of them, with ``exchanges`` (which
-turns there were), ``stages`` (what each span becomes) and ``history`` (what was said). What native spans do not carry
-is left out, never made up.
+``names`` reads the attributes of a span into the fields of a :class:`~.names.NativeSpan`, for all releases;
+``collect`` finds the sessions among spans in any order; ``session`` converts them into records, with ``exchanges``
+(the turns), ``stages`` (the stage of each span) and ``history`` (the chat history). Information that native spans do
+not carry is left out, never invented.
 """
 
 from .collect import NativeSpans, Session

@@ -1,4 +1,4 @@
-"""Native spans by session, collected from spans in any order."""
+"""Collects native spans by session, from spans in any order."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .names import NativeSpan, read
 
 __all__ = ["NativeSpans", "Session"]
 
-#: a trace with its session's span is whole when so many native spans of others came after its last one
+#: a trace with its session span is complete when this many native spans of other traces followed its last span
 _QUIET = 20_000
 _LOOK = 1_024
-#: of the requests of a session only the latest with each beginning keeps its context: contexts repeat one another
+#: only the latest of the requests whose contexts begin alike keeps its context, because contexts repeat one another
 _MAX_CONTEXTS, _BEGINNING = 16, 200
 _ITEM, _ID = '"item_', 24
 
 
 @dataclass
 class Session:
-    """The spans of one session; ``root`` is its own, None where that is missing."""
+    """The spans of one session. ``root`` is the session span; None if it is missing."""
 
     session_id: str
     root: NativeSpan | None
@@ -30,7 +30,7 @@ class Session:
 
     @property
     def room(self) -> str:
-        """The room's sid; empty where no span says it."""
+        """SID of the room; empty if no span carries it."""
         return _room(self.spans)
 
 
@@ -52,7 +52,7 @@ class _Trace:
         self.rooted = self.rooted or span.name == attr.NATIVE_SESSION
         context = span.fields.get("chat_ctx")
         if isinstance(context, str):
-            # agents differ in their instructions, sessions in the ids of their items
+            # the instructions distinguish agents, the IDs of items distinguish sessions
             at = context.find(_ITEM)
             begin = context[:_BEGINNING] + context[at : at + _ID if at >= 0 else at]
             known = self._contexts.get(begin)
@@ -67,31 +67,31 @@ class _Trace:
 
 
 class NativeSpans:
-    """Collects native spans, but those of traces that have pipeline spans: there the pipeline layer says it all.
+    """Collects native spans, except those of traces with pipeline spans, which carry the same information.
 
-    Memory follows the traces that are not whole yet. A trace whose session's span has come is taken for whole once
-    20,000 native spans of other traces followed its last one; all others are kept until the spans end.
+    Memory is proportional to the incomplete traces. A trace with its session span counts as complete once 20,000 native
+    spans of other traces followed its last span. All other traces are kept until the spans end.
     """
 
     def __init__(self) -> None:
         self._traces: dict[str, _Trace] = {}
-        #: hashes instead of ids: a long file may hold a million traces
+        #: hashes instead of ids, because a long file can contain a million traces
         self._done: set[int] = set()
         self._count = 0
 
     def wants(self, trace_id: str) -> bool:
-        """Whether native spans of a trace are of use."""
+        """Whether native spans of a trace are needed."""
         return hash(trace_id) not in self._done
 
     def leave(self, trace_id: str) -> None:
-        """The trace has pipeline spans."""
+        """Discard a trace, because it has pipeline spans."""
         key = hash(trace_id)
         if key not in self._done:
             self._done.add(key)
             self._traces.pop(trace_id, None)
 
     def add(self, record: SpanRecord) -> list[Session]:
-        """Take a span; returns the sessions that are whole now."""
+        """Add a span. Returns the sessions that are now complete."""
         if hash(record.trace_id) in self._done:
             return []
         span = read(record)
@@ -113,7 +113,7 @@ class NativeSpans:
             yield from _sessions(trace_id, trace.spans)
 
     def rest(self) -> Iterator[Session]:
-        """The sessions of all that was not returned yet."""
+        """The sessions that were not returned yet."""
         traces, self._traces = self._traces, {}
         _join(traces)
         while traces:
@@ -122,8 +122,8 @@ class NativeSpans:
 
 
 def _join(traces: dict[str, _Trace]) -> None:
-    """Where the session's span was never recorded, each of its children is a trace of its own: the room's id says that
-    they are of one call."""
+    """Join the traces of a call by the room's ID. If the session span was never recorded, each of its children is the
+    root of its own trace."""
     homes: dict[str, _Trace] = {}
     rootless: dict[str, list[str]] = {}
     for trace_id, trace in traces.items():
@@ -147,7 +147,7 @@ def _room(spans: Iterable[NativeSpan]) -> str:
 
 
 def _sessions(trace_id: str, spans: dict[str, NativeSpan]) -> Iterator[Session]:
-    """The sessions of one trace: what is below each session's span; what is below none goes by its time."""
+    """The sessions of one trace: the spans below each session span. Spans below none are assigned by time."""
     if not any(span.name in attr.NATIVE_EVIDENCE for span in spans.values()):
         return
     roots = sorted((one for one in spans.values() if one.name == attr.NATIVE_SESSION), key=lambda one: one.start_ns)
@@ -167,6 +167,6 @@ def _sessions(trace_id: str, spans: dict[str, NativeSpan]) -> Iterator[Session]:
         session.spans.append(span)
     jobs = [span for span in spans.values() if span.name == "job_entrypoint"]
     for one in found:
-        # what the job's span says is said of each of its sessions
+        # attributes of the job's span apply to each of its sessions
         one.spans += jobs
         yield one

@@ -1,4 +1,4 @@
-"""Which turns a session had, from ``user_turn`` and ``agent_turn`` spans and the times of what is below them."""
+"""Finds the turns of a session from ``user_turn`` and ``agent_turn`` spans and the times of the spans below them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .tree import BEFORE, Tree
 
 __all__ = ["Exchange", "exchanges", "is_committed"]
 
-#: nanoseconds: a speech that begins so soon after the one before goes on with its turn
+#: nanoseconds: a speech that starts within this time after the previous speech continues the turn
 _AT_ONCE = 50_000_000
-#: sounds of the user that are further apart are not one utterance, unless words came of both
+#: user sounds that are further apart are separate utterances, unless both produced words
 _APART = 1_000_000_000
-#: turns of the user before a speech that are looked at for the one that it answers
+#: number of user turns before a speech that are searched for the turn that it answers
 _MAX_USERS, _MAX_TURNS = 4, 4
-#: handoffs of one turn that are followed
+#: maximum number of handoffs followed in one turn
 _MAX_HANDOFFS = 16
-#: what LiveKit puts on a speech that answers the user
+#: attributes that LiveKit sets on a speech that answers the user
 _ANSWERS = ("e2e_latency", "end_of_turn_delay")
 
 
@@ -31,8 +31,8 @@ class Exchange:
     Attributes:
         user: the ``user_turn`` that it answers, if any.
         agents: its ``agent_turn`` spans, by start.
-        heard: when the user was heard: ``user_speaking`` spans.
-        typed: the user's side was written.
+        heard: its ``user_speaking`` spans.
+        typed: whether the user's input was text.
     """
 
     user: NativeSpan | None = None
@@ -42,12 +42,12 @@ class Exchange:
 
     @property
     def has_user(self) -> bool:
-        """Whether the user said something."""
+        """Whether the user took part in it."""
         return self.user is not None or self.typed or bool(self.heard)
 
     @property
     def start_ns(self) -> int:
-        """When it began."""
+        """Start, in Unix nanoseconds."""
         first = self.heard or ([self.user] if self.user is not None else self.agents)
         return min(one.start_ns for one in first)
 
@@ -60,7 +60,7 @@ def exchanges(tree: Tree) -> list[Exchange]:
     loose = [one for one in tree.by_name["user_speaking"] if tree.above(one, "user_turn") is None]
     found: list[Exchange] = []
     for agent in tree.by_name["agent_turn"]:
-        # a speech that was prepared for words that were never committed is used for the next ones
+        # LiveKit reuses a speech for the next words if the words that it was prepared for were never committed
         at = bisect_right(starts, agent.end_ns)
         before = [by_user[one.span_id] for one in users[max(0, at - _MAX_USERS) : at]]
         home = _home(agent, before, found, tree)
@@ -78,7 +78,7 @@ def exchanges(tree: Tree) -> list[Exchange]:
 
 
 def is_committed(user: NativeSpan, tree: Tree) -> bool:
-    """Whether the user's turn was taken for one: then the agent's hook ran. Older releases have no span for that."""
+    """Whether the user's turn was committed: then the agent's hook ran. Older releases have no span of the hook."""
     if tree.by_name["on_user_turn_completed"]:
         return bool(tree.below(user, "on_user_turn_completed"))
     return bool(user.text("user_text").strip()) or bool(
@@ -87,7 +87,7 @@ def is_committed(user: NativeSpan, tree: Tree) -> bool:
 
 
 def _utterance(user: NativeSpan, tree: Tree) -> list[NativeSpan]:
-    """When the user was heard in a turn: without noise before the words."""
+    """The user's sounds in a turn, without noise before the words."""
     heard = tree.below(user, "user_speaking")
     if len(heard) < 2:
         return heard
@@ -101,7 +101,7 @@ def _utterance(user: NativeSpan, tree: Tree) -> list[NativeSpan]:
 
 
 def _last(heard: Iterable[NativeSpan], words: Sequence[int] = ()) -> list[NativeSpan]:
-    """The latest sounds that are one utterance. ``words``: when there were words, unix nanoseconds."""
+    """The last sounds that form one utterance. ``words``: times of words, in Unix nanoseconds."""
     found: list[NativeSpan] = []
     for one in sorted(heard, key=lambda one: one.start_ns):
         apart = bool(found) and one.start_ns - found[-1].end_ns >= _APART
@@ -112,8 +112,8 @@ def _last(heard: Iterable[NativeSpan], words: Sequence[int] = ()) -> list[Native
 
 
 def _home(agent: NativeSpan, before: Sequence[Exchange], found: Sequence[Exchange], tree: Tree) -> Exchange | None:
-    """The turn of an agent's speech; None where it begins one of its own. ``before``: users who had begun to speak
-    before it was over."""
+    """The turn of an agent's speech; None if the speech starts its own turn. ``before``: turns in which the user began
+    to speak before the speech ended."""
     asked = agent.text("user_input").strip()
     over = [one for one in before if one.user is not None and agent.start_ns >= one.user.end_ns - BEFORE]
     if asked:
@@ -144,7 +144,7 @@ def _said(turn: Exchange) -> str:
 
 
 def _goes_on(turn: Exchange, agent: NativeSpan, tree: Tree) -> bool:
-    """Whether a speech that answers nobody is part of a turn: said during it, or right after an answer."""
+    """Whether a speech that is not an answer belongs to a turn: spoken during it, or right after an answer."""
     until = _active_until(turn, tree)
     last = turn.agents[-1] if turn.agents else None
     if last is not None and last.flag("interrupted") and last.end_ns <= agent.start_ns:
@@ -153,7 +153,7 @@ def _goes_on(turn: Exchange, agent: NativeSpan, tree: Tree) -> bool:
 
 
 def _active_until(turn: Exchange, tree: Tree) -> int:
-    """When what a turn does was over."""
+    """When the last activity of a turn ended."""
     until = [turn.user.end_ns] if turn.user is not None else [one.end_ns for one in turn.heard]
     for agent in turn.agents:
         until.append(agent.end_ns)
@@ -161,7 +161,7 @@ def _active_until(turn: Exchange, tree: Tree) -> int:
     handoffs = tree.by_name["update_agent"]
     first = bisect_left(handoffs, turn.start_ns, key=lambda one: one.start_ns)
     for handoff in handoffs[first : first + _MAX_HANDOFFS]:
-        # what an agent says when it begins is of the turn that called it
+        # what an agent says in on_enter belongs to the turn that handed over to it
         if not until or handoff.start_ns > max(until) + _AT_ONCE:
             break
         until += [one.end_ns for one in tree.entries(handoff)]

@@ -1,4 +1,4 @@
-"""What was said and done in a session, as items of a chat history."""
+"""Rebuilds the chat history of a session from its spans."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["history_of", "said_by_agent"]
 
 Item = dict[str, Any]
 _ONLY_THERE = frozenset({"function_call", "function_call_output", "agent_config_update"})
-#: nanoseconds, place among those of one moment, item
+#: nanoseconds, rank among items of the same time, item
 _Placed = tuple[int, int, Item]
 
 
 def history_of(root: NativeSpan | None, turns: Sequence[Exchange], tree: Tree) -> list[Item]:
-    """The items that the spans show, by time. Ids are LiveKit's where a request's context has the item; else absent."""
+    """The items that the spans show, by time. Items in a request's context have LiveKit's ID, others have none."""
     placed = [*_handoffs(root, tree)]
     for turn in turns:
         commit = None
         if turn.user is not None:
-            # the hook may keep a message out of the history, and then there is no answer
+            # the hook can keep a message out of the history; then there is no answer
             commit = turn.user.end_ns
             if turn.agents and (turn.user.text("user_text").strip() or not _is_realtime(turn, tree)):
                 placed.append(_words(turn.user.text("user_text"), commit, turn.user))
@@ -37,7 +37,7 @@ def history_of(root: NativeSpan | None, turns: Sequence[Exchange], tree: Tree) -
 
 
 def _is_realtime(turn: Exchange, tree: Tree) -> bool:
-    """Whether a model heard the user itself: then no span has the words."""
+    """Whether a realtime model received the user's audio. Then no span has the words."""
     return any(tree.responses(one) for one in turn.agents)
 
 
@@ -69,9 +69,9 @@ def _handoff(at_ns: int, old: str | None, new: str) -> Item:
 
 
 def said_by_agent(agent: NativeSpan, tree: Tree, commit: int | None) -> Iterator[tuple[int, str, bool]]:
-    """When, what, and whether it was cut off: the messages of one speech. A step that called tools may have words.
+    """The messages of one speech: time, text, and whether it was cut off. Steps with tool calls can also have text.
 
-    ``commit``: when the user's turn was over, before which nothing of the answer counts.
+    ``commit``: when the user's turn was committed. Parts of the answer before that time do not count.
     """
     unused = [one for one, _ in tree.discarded(agent, commit)]
     steps = [one for one in tree.below(agent, "llm_node") if one not in unused]
@@ -81,11 +81,11 @@ def said_by_agent(agent: NativeSpan, tree: Tree, commit: int | None) -> Iterator
     if not playouts:
         return
     if "response_text" not in agent.fields and not any("response_text" in one.fields for one in steps):
-        yield playouts[0].start_ns, "", cut  # its words were withheld
+        yield playouts[0].start_ns, "", cut  # its text was withheld
         return
     spoken = [one for one in steps if one.text("response_text").strip()]
     if not final.strip():
-        # nothing of the last step was said; steps before it were, as far as there are playouts
+        # the last step was not spoken; the steps before it were, as far as there are playouts
         spoken = spoken[: len(playouts)] if len(steps) > 1 else []
         yield from ((one.start_ns, one.text("response_text"), False) for one in spoken)
         return
@@ -110,7 +110,7 @@ def _of_agent(agent: NativeSpan, tree: Tree, commit: int | None) -> Iterator[_Pl
 
 
 def _with_ids(items: list[Item], tree: Tree) -> list[Item]:
-    """The items with the ids that the contexts of requests give them."""
+    """The items with their IDs from the contexts of requests."""
     ids: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
     seen: set[str] = set()
     contexts: list[list[Any]] = []
@@ -132,7 +132,7 @@ def _with_ids(items: list[Item], tree: Tree) -> list[Item]:
 
 
 def _as_sent(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]:
-    """The items in the order in which requests had them: a call that asked the user stands where its result came."""
+    """The items in the order of the requests: a call that asked the user is placed where its result arrived."""
     found = list(items)
     for context in contexts:
         sent = {one.get("id"): number for number, one in enumerate(context) if isinstance(one, Mapping)}
@@ -144,8 +144,8 @@ def _as_sent(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]
 
 
 def _with_others(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]:
-    """The same with what only contexts show, behind what stands before it there: calls that no span was made for (an
-    unknown tool, arguments that could not be read), results that came later, changes of an agent's instructions."""
+    """Add the items that only contexts have, after their predecessors there: calls without a span (unknown tools,
+    invalid arguments), results that arrived later, and changes of an agent's instructions."""
     places = {item["id"]: number for number, item in enumerate(items) if "id" in item}
     known = {_content(item) for item in items}
     behind: defaultdict[int, list[Item]] = defaultdict(list)
@@ -166,7 +166,7 @@ def _with_others(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[I
 
 
 def _before(place: int, items: Sequence[Item]) -> int:
-    """The handoff with which an agent began whose context goes as far back as this place."""
+    """The handoff to the agent whose context goes back to this position."""
     handoffs = (at for at in range(min(place, len(items) - 1), -1, -1) if items[at]["type"] == "agent_handoff")
     return next(handoffs, -1)
 
@@ -177,7 +177,7 @@ def _content(item: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _mark(item: Mapping[str, Any]) -> tuple[object, ...]:
-    """What makes an item of a context the same as one of the spans."""
+    """The key by which items of contexts and of spans are matched."""
     kind = item.get("type") or ("function_call" if "arguments" in item else "")
     if kind == "message":
         content = item.get("content")

@@ -1,4 +1,4 @@
-"""What a span of LiveKit's own instrumentation says, by fields that do not change with its release."""
+"""Reads spans of LiveKit's own instrumentation into fields that do not depend on its release."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..spans import SpanRecord, flag, number, text
 __all__ = ["NODE", "PYTHON", "NativeSpan", "decoded", "is_native", "read"]
 
 PYTHON, NODE = "native python", "native node"
-#: attribute -> field, of all dialects: no name means two things
+#: attribute -> field, for all dialects: no name has two meanings
 _FIELDS: dict[str, str] = {
     name: field
     for names in (attr.NATIVE_NODE, attr.NATIVE_PYTHON_OLDER, attr.NATIVE_PYTHON)
     for field, name in names.items()
 }
-#: a store that gives spans names of its own keeps what is on them
+#: attributes that identify a span if a backend renamed it
 _BY_FIELD = {
     "tool_call_id": "function_tool",
     "llm_metrics": "llm_request",
@@ -29,14 +29,14 @@ _LANGUAGE = "telemetry.sdk.language"
 
 
 class NativeSpan(msgspec.Struct, gc=False):
-    """One span of LiveKit's.
+    """One LiveKit span.
 
     Attributes:
         trace_id, span_id, parent_id, start_ns, end_ns: as in :class:`~livekit_otel.SpanRecord`.
         name: one of :data:`~livekit_otel.attributes.NATIVE_SPANS`.
-        failed: its status is an error.
-        fields: what it says, by the fields of :data:`~livekit_otel.attributes.NATIVE_PYTHON`.
-        node: it comes of the JavaScript SDK.
+        failed: whether its status is an error.
+        fields: its values, by the fields of :data:`~livekit_otel.attributes.NATIVE_PYTHON`.
+        node: whether the SDK for JavaScript recorded it.
     """
 
     trace_id: str
@@ -50,20 +50,20 @@ class NativeSpan(msgspec.Struct, gc=False):
     node: bool
 
     def text(self, field: str) -> str:
-        """A field as text; empty where it is absent."""
+        """A field as text; empty if absent."""
         return text(self.fields, field)
 
     def number(self, field: str) -> float | None:
-        """A field as a finite number."""
+        """A field as a finite number; None if it is absent or not one."""
         return number(self.fields, field)
 
     def flag(self, field: str) -> bool:
-        """A field as a boolean; absent is false."""
+        """A field as a boolean; false if absent."""
         return flag(self.fields, field)
 
 
 def is_native(span: SpanRecord) -> bool:
-    """Whether a span is of LiveKit's own instrumentation, also where a store lost its scope or its name."""
+    """Whether LiveKit's own instrumentation recorded a span, even if a backend lost its scope or its name."""
     if span.scope:
         return span.scope == attr.NATIVE_SCOPE
     return attr.KIND not in span.attributes and _name(span.name, span.attributes) in attr.NATIVE_SPANS
@@ -79,7 +79,7 @@ def _name(name: str, attributes: Mapping[str, Any]) -> str:
 
 
 def read(span: SpanRecord) -> NativeSpan | None:
-    """What a report needs of a span; None where that is nothing."""
+    """The values of a span that a report needs; None if it needs none."""
     name = span.name if span.name in attr.NATIVE_SPANS else _name(span.name, span.attributes)
     if name not in attr.NATIVE_SPANS:
         return None
@@ -98,7 +98,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def decoded(value: Any) -> Any:
-    """A value that is JSON text, or that a store has decoded already; None for what is neither."""
+    """Decode JSON text. A value that a backend has already decoded is returned unchanged, any other value as None."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,7 +1,7 @@
-"""What LiveKit's spans for Node.js say otherwise than those for Python, made the same.
+"""Converts LiveKit's spans of Node.js to the form of Python's.
 
-Delays of the user are milliseconds there, metrics have names like ``ttftMs``, each step of a speech is a span of its
-own (``agent_turn``), and a speech that code asked for with ``say()`` has none.
+On Node.js, delays of the user are in milliseconds, metrics have names like ``ttftMs``, each step of a speech has its
+own ``agent_turn`` span, and a speech requested with ``say()`` has no ``agent_turn`` span.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _METRICS = ("llm_metrics", "tts_metrics", "realtime_metrics")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _MILLI = "_ms"
 _MARK = '"durationMs"'
-#: ids of speeches are ``speech_0123abcd-456`` there, and without a dash in Python
+#: speech IDs look like ``speech_0123abcd-456`` on Node.js; in Python they have no dash
 _SPEECH = re.compile(r"speech_[0-9a-f]+-[0-9a-f]+")
-#: nanoseconds between the first audio as a context has it and as the span has it
+#: nanoseconds by which the time of the first audio can differ between a context and the span
 _SAME_MOMENT = 100_000_000
 
 
 def is_node(spans: Iterable[NativeSpan]) -> bool:
-    """Whether a session ran on Node.js, also where a store lost the resource that says so."""
+    """Whether a session ran on Node.js, even if a backend lost the resource with that information."""
     return any(one.node or _looks_so(one) for one in spans)
 
 
@@ -45,7 +45,7 @@ def _looks_so(span: NativeSpan) -> bool:
 
 
 def as_python(spans: Sequence[NativeSpan]) -> list[NativeSpan]:
-    """The spans of a session as Python would have written them."""
+    """The spans of a session in the form of the SDK for Python."""
     return _with_speeches(_with_calls(_joined([_converted(one) for one in spans])))
 
 
@@ -55,7 +55,7 @@ def _converted(span: NativeSpan) -> NativeSpan:
         if (value := finite(fields.get(name))) is not None:
             fields[name] = value / 1e3
     if span.name == "user_turn":
-        # they repeat the recognizer's label
+        # they repeat the label of the STT
         for name in (attr.REQUEST_MODEL, attr.PROVIDER_NAME):
             fields.pop(name, None)
     for name in _METRICS:
@@ -67,7 +67,7 @@ def _converted(span: NativeSpan) -> NativeSpan:
 
 
 def _metrics(value: Any) -> Any:
-    """Metrics in seconds, under Python's names; -1 stands for none there."""
+    """Metrics in seconds, under Python's names. Node.js uses -1 for absent values."""
     if not isinstance(value, Mapping):
         return value
     found: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def _metrics(value: Any) -> Any:
 
 
 def _joined(spans: Sequence[NativeSpan]) -> list[NativeSpan]:
-    """The steps of a speech as one ``agent_turn``."""
+    """Merge the steps of each speech into one ``agent_turn``."""
     steps: defaultdict[str, list[NativeSpan]] = defaultdict(list)
     for one in spans:
         if one.name == "agent_turn" and (speech := one.text("speech_id")):
@@ -106,13 +106,13 @@ def _merged(steps: Sequence[NativeSpan]) -> NativeSpan:
     for one in steps:
         fields |= {name: value for name, value in one.fields.items() if name != "e2e_latency" or name not in fields}
     if "response_text" not in steps[-1].fields:
-        fields.pop("response_text", None)  # the last step had no words: those before it stand on their own
+        fields.pop("response_text", None)  # the last step had no text, and earlier texts belong to their steps
     end = max(one.end_ns for one in steps)
     return msgspec.structs.replace(steps[0], fields=fields, end_ns=end, failed=any(one.failed for one in steps))
 
 
 def _with_calls(spans: list[NativeSpan]) -> list[NativeSpan]:
-    """With the ids of calls, which spans of tools did not have before 1.8: the request of the same speech says them."""
+    """Add the IDs of calls, which tool spans lack before 1.8, from the request of the same speech."""
     asked: defaultdict[tuple[str | None, str, str], list[str]] = defaultdict(list)
     ordered = sorted(spans, key=lambda one: one.start_ns)
     for one in ordered:
@@ -134,7 +134,7 @@ def _with_calls(spans: list[NativeSpan]) -> list[NativeSpan]:
 
 
 def _with_speeches(spans: list[NativeSpan]) -> list[NativeSpan]:
-    """With an ``agent_turn`` for each speech that code asked for: what is spoken outside of any is one."""
+    """Add an ``agent_turn`` for each speech that code requested: for each playout outside of an ``agent_turn``."""
     by_id = {one.span_id: one for one in spans}
     loose = [
         one for one in spans if one.name in ("agent_speaking", "tts_node") and not _above(one, by_id, "agent_turn")
@@ -166,7 +166,7 @@ def _above(span: NativeSpan, by_id: Mapping[str, NativeSpan], name: str) -> bool
 
 
 def _unexplained(spans: Sequence[NativeSpan], said: Sequence[NativeSpan]) -> dict[str, str]:
-    """The words of speeches that no span has: the contexts of later requests do, with when they were heard."""
+    """Texts of speeches that no span has, from the contexts of later requests, which have them with their times."""
     found: dict[str, str] = {}
     for moment, text in _heard(spans):
         for one in said:

@@ -1,6 +1,6 @@
-"""An agent's own ``llm_node``, ``on_enter`` and ``on_exit``, where they worked themselves.
+"""Own work of an agent's ``llm_node``, ``on_enter`` and ``on_exit``.
 
-Of a ``tts_node`` only its failure is known: no span says when the text that it waits for came.
+For a ``tts_node``, only failures are known, because no span has the arrival times of its input text.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .tree import Tree
 
 __all__ = ["failed_voice", "hooks_of", "node_of"]
 
-#: nanoseconds; less own work than this is none: a request's span begins some milliseconds after its node's
+#: nanoseconds; less own work is ignored, because a request's span starts some milliseconds after its node's span
 _SHORTEST = 50_000_000
 
 
 def node_of(node: NativeSpan, tree: Tree, speech: Attributes) -> Iterator[Stage]:
-    """A run of ``llm_node`` that worked itself, or failed itself."""
+    """The stage of an ``llm_node`` run that did work of its own, or that failed by itself."""
     requests = [one for one in tree.inside(node) if one.name == "llm_request"]
     offset = nanoseconds(node.fields, "ttft")
     output = None if offset is None else node.start_ns + offset
@@ -36,7 +36,7 @@ def node_of(node: NativeSpan, tree: Tree, speech: Attributes) -> Iterator[Stage]
 
 
 def failed_voice(node: NativeSpan, requests: list[NativeSpan], tree: Tree, speech: Attributes) -> Iterator[Stage]:
-    """A run of ``tts_node`` that failed itself. ``requests``: the syntheses of its speech."""
+    """The stage of a ``tts_node`` run that failed by itself. ``requests``: the TTS requests of its speech."""
     own = [one for one in requests if node.start_ns <= one.start_ns <= node.end_ns]
     if node.failed and not any(one.failed or tree.failed(one) for one in own):
         found = {attr.NODE_NAME: "tts_node", **speech, **_error(node)}
@@ -49,7 +49,8 @@ def _error(node: NativeSpan) -> Attributes:
 
 
 def _between(node: NativeSpan, requests: list[NativeSpan], output: int | None) -> Iterator[tuple[int, int]]:
-    """When the node ran without a request, until its first output; one without requests writes all of it itself."""
+    """Periods in which the node ran without a request, until its first output. A node without requests produces all of
+    its output itself."""
     at, until = node.start_ns, output if output is not None and requests else node.end_ns
     for one in requests:
         if one.start_ns >= until:
@@ -60,7 +61,7 @@ def _between(node: NativeSpan, requests: list[NativeSpan], output: int | None) -
 
 
 def hooks_of(tree: Tree) -> Iterator[Stage]:
-    """``on_enter`` and ``on_exit`` of agents, until they made the agent speak."""
+    """The stages of the agents' ``on_enter`` and ``on_exit``, until they made the agent speak."""
     turns = iter(tree.by_name["agent_turn"])
     spoke = next(turns, None)
     for one in sorted((*tree.by_name["on_enter"], *tree.by_name["on_exit"]), key=lambda one: one.start_ns):

@@ -1,4 +1,4 @@
-"""Requests to models: native spans with LiveKit's metrics on them, as stages of the pipeline."""
+"""Converts requests to models, native spans with LiveKit's metrics, into stages of the pipeline."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _KEPT = (
     *(attr.PROVIDER_NAME, attr.REQUEST_MODEL, attr.RESPONSE_MODEL, attr.RESPONSE_ID, attr.RESPONSE_FINISH_REASONS),
     *(attr.TIME_TO_FIRST_CHUNK, attr.ERROR_TYPE),
 )
-#: what LiveKit's metrics hold besides their fields
+#: keys of LiveKit's metrics that are not fields
 _NOT_FIELDS = frozenset({"type"})
-#: nanoseconds by which the first audio of a synthesis may be later than the playout that began with it
+#: nanoseconds by which the first audio of a TTS request can be later than the playout that it started
 _FIRST_BYTE_LATE = 5_000_000
 
 
 def metrics_of(span: NativeSpan, field: str, stage: str) -> Attributes:
-    """The metrics on a span, one attribute for each field."""
+    """The metrics on a span, as one attribute per field."""
     found: Attributes = {}
     _flatten(decoded(span.fields.get(field)), stage, "", found)
     for name, own in ((attr.PROVIDER_NAME, "model_provider"), (attr.REQUEST_MODEL, "model_name")):
@@ -51,7 +51,7 @@ def _kept(span: NativeSpan) -> Attributes:
 
 
 def _outcome(span: NativeSpan, runs: Sequence[NativeSpan], found: Attributes, cancelled: object) -> None:
-    """How a request ended: its last attempt says that it failed, its metrics that it was cancelled."""
+    """Add the outcome of a request: error from its last attempt, cancelled from its metrics."""
     last = runs[-1] if runs else span
     if span.failed or last.failed:
         found[attr.OUTCOME] = attr.OUTCOME_ERROR
@@ -65,7 +65,7 @@ def request(span: NativeSpan, tree: Tree, speech: Attributes) -> Iterator[Stage]
     runs = tree.runs(span)
     found = _kept(span) | metrics_of(span, "llm_metrics", "llm") | speech
     if not runs and attr.metric("llm", "timestamp") not in found and tree.has_inner(span):
-        return  # an adapter's: the requests below it are the ones that were made
+        return  # the span of an adapter: the actual requests are below it
     if tree.above(span, "function_tool", "on_user_turn_completed", "agent_turn") is not tree.above(span, "agent_turn"):
         found[attr.LLM_OWN] = True
         found.pop(attr.SPEECH_ID, None)
@@ -75,7 +75,7 @@ def request(span: NativeSpan, tree: Tree, speech: Attributes) -> Iterator[Stage]
 
 
 def beside(span: NativeSpan, tree: Tree) -> Iterator[Stage]:
-    """A request outside of any speech. One that code makes with a model of its own is none of the session's."""
+    """The stage of a request outside of any speech. Requests of code to its own model are not the session's."""
     model = span.fields.get(attr.PROVIDER_NAME), span.fields.get(attr.REQUEST_MODEL)
     for stage in request(span, tree, {}):
         if model not in tree.models or tree.above(span, "on_user_turn_completed") is not None:
@@ -104,7 +104,7 @@ def synthesis(span: NativeSpan, tree: Tree, speech: Attributes, playouts: Sequen
         found[attr.TTS_TEXT] = span.fields["tts_text"]
     sent, lasted, ttfb = (nanoseconds(found, attr.metric("tts", name)) for name in ("timestamp", "duration", "ttfb"))
     if sent is not None and lasted is not None and ttfb is not None:
-        # the clock of the metrics begins with the first text that reached the provider
+        # the times of the metrics count from the first text that reached the provider
         text = max(sent - lasted - span.start_ns, 0)
         if not found.get(attr.metric("tts", "streamed")):
             text = 0

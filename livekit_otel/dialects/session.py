@@ -1,4 +1,4 @@
-"""A session of native spans as records of the pipeline."""
+"""Converts a session of native spans into records of the pipeline."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from .turns import bare_record, parts_of, turn_record
 
 __all__ = ["NativeSession", "convert"]
 
-#: latencies whose seconds stand on the spans; the others are the distance of two moments
+#: latencies that spans carry as attributes; the others are differences of two times
 _REPORTED = ("transcription_delay", "end_of_turn_delay", "llm_node_ttft", "llm_node_tps", "tts_node_ttfb")
 
 
 class NativeSession(msgspec.Struct, kw_only=True):
-    """One session, made of LiveKit's own spans.
+    """One session, converted from LiveKit's own spans.
 
     Attributes:
-        session_id: the trace's id, with the session's span's where a trace has several sessions.
-        conversation_id: the room's sid; empty where the spans do not say it.
+        session_id: the trace ID; with the ID of the session span if the trace has several sessions.
+        conversation_id: the room's SID; empty if unknown.
         provenance: ``native python`` or ``native node``.
-        job_id, room_id, room, agent_name: empty where the spans do not say it.
-        started_ns, ended_ns: unix nanoseconds.
-        close_reason: LiveKit's word for it; empty where the close is in no span.
-        rooted: the session's own span is here: it was exported when the session had ended.
-        basis: of each latency, whether it was ``derived`` from the times of spans or ``reported`` by LiveKit on them.
-        history: items of the chat history; without an ``id`` where no span has it.
+        job_id, room_id, room, agent_name: empty if unknown.
+        started_ns, ended_ns: Unix nanoseconds.
+        close_reason: LiveKit's reason; empty if no span has it.
+        rooted: whether the session span is present. It is exported when the session has ended.
+        basis: for each latency, whether it was ``derived`` from the times of spans or ``reported`` by LiveKit on them.
+        history: items of the chat history; without an ``id`` if no span has it.
         spans: the records.
     """
 
@@ -58,7 +58,7 @@ class NativeSession(msgspec.Struct, kw_only=True):
 
 
 def convert(session: Session) -> NativeSession:
-    """The session as the pipeline would have recorded it, as far as its spans say."""
+    """Convert a session into the records that the pipeline would have made, as far as its spans allow."""
     node = is_node(session.spans)
     tree, root = Tree(as_python(session.spans) if node else session.spans), session.root
     own = [one for one in tree.spans if one.name != "job_entrypoint"]
@@ -122,7 +122,7 @@ def _records(
 
 
 def _beside(tree: Tree, used: set[str]) -> Iterator[Stage]:
-    """Speech that was no turn, and requests outside of any."""
+    """Stages outside of turns: speech that did not become a turn, and requests."""
     for one in tree.by_name["user_speaking"]:
         if one.span_id not in used:
             yield attr.KIND_VAD, one, one.start_ns, one.end_ns, {}

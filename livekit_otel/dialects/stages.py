@@ -1,4 +1,4 @@
-"""What each native span becomes: the stage of the pipeline that it shows."""
+"""Converts native spans into stages of the pipeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .tree import BEFORE, Tree
 __all__ = ["stages_of", "to_record"]
 
 _HOOK = attr.metric("eou", "on_user_turn_completed_delay")
-#: nanoseconds: what follows so soon follows at once
+#: nanoseconds: an event within this time counts as immediate
 _AT_ONCE = 20_000_000
 _DETECTOR = {attr.EOU_PROBABILITY: "eou_probability", attr.EOU_THRESHOLD: "eou_threshold", attr.EOU_DELAY: "eou_delay"}
 _USERS = frozenset({"audio_activity", "user_turn"})
@@ -52,15 +52,15 @@ def _users(exchange: Exchange, user: NativeSpan, tree: Tree) -> Iterator[Stage]:
     end = min(commit.end_ns, user.end_ns) if commit is not None else user.end_ns
     first = exchange.agents[0] if exchange.agents else None
     if first is not None and first.start_ns < end <= first.start_ns + BEFORE:
-        end = first.start_ns  # clocks of two kinds: what was asked for at the commit did not begin before it
+        end = first.start_ns  # two different clocks: work requested by the commit cannot start before it
     if first is not None and first.start_ns < end and tree.responses(first):
-        end = first.start_ns  # a model that hears for itself does not wait for the words
+        end = first.start_ns  # a realtime model does not wait for the transcript
         delay = None
     stopped = None if delay is None else end - delay
     if exchange.heard and (stopped is None or user.node):
         stopped = exchange.heard[-1].end_ns
         if user.node and delay is not None:
-            end = stopped + delay  # its span ends some milliseconds after the commit
+            end = stopped + delay  # the span ends some milliseconds after the commit
     final = _final(user, stopped)
     if final is not None and user.text("user_text").strip():
         said: Attributes = {attr.STT_TEXT: user.text("user_text"), **own}
@@ -74,7 +74,7 @@ def _users(exchange: Exchange, user: NativeSpan, tree: Tree) -> Iterator[Stage]:
             yield attr.KIND_EOU, one, one.start_ns, one.end_ns, outcome
     decision = _decision(user, commit, tree, end) | own
     if stopped is None or (delay is None and not exchange.heard):
-        # a recognizer that hears more than VAD: nobody knows when the user stopped
+        # the STT detected speech that VAD did not: the end of the user's speech is unknown
         decision[attr.EOU_SOURCE] = "unknown"
         stopped = end
     yield attr.KIND_EOU, commit or user, stopped, end, decision
@@ -116,7 +116,7 @@ def _decision(user: NativeSpan, commit: NativeSpan | None, tree: Tree, end: int)
 
 
 def _detector(user: NativeSpan, tree: Tree) -> Attributes:
-    """What a detector of turn ends said last, and how long it made LiveKit wait."""
+    """The last result of the end-of-turn detector, and the delay that LiveKit chose because of it."""
     asked = tree.below(user, "eou_detection")
     values = ((name, asked[-1].number(field)) for name, field in _DETECTOR.items()) if asked else ()
     return {name: value for name, value in values if value is not None}
@@ -149,7 +149,7 @@ def _agents(agent: NativeSpan, tree: Tree) -> Iterator[Stage]:
             found[attr.PLAYBACK_PAUSES] = _pauses(said)
         yield attr.KIND_PLAYBACK, start, start.start_ns, last.end_ns, found
         for before, after in pairwise(said):
-            # LiveKit pauses a speech for a sound of the user, and goes on where that was no interruption
+            # LiveKit pauses a speech when the user makes a sound, and resumes it if that was not an interruption
             verdict = {attr.INTERRUPTION_VERDICT: attr.VERDICT_FALSE_INTERRUPTION, attr.INTERRUPTION_RESUMED: True}
             yield attr.KIND_INTERRUPTION, after, before.end_ns, after.start_ns, verdict | speech
     close = next(iter(tree.by_name["session_close"]), None)
@@ -162,7 +162,7 @@ def _agents(agent: NativeSpan, tree: Tree) -> Iterator[Stage]:
 
 
 def _resumed(playouts: Sequence[NativeSpan], agent: NativeSpan, tree: Tree) -> list[list[NativeSpan]]:
-    """The playouts of a speech, those together between which no step was worked on: it was paused and went on."""
+    """The playouts of a speech. Those without a step between them are one group: the speech was paused and resumed."""
     found: list[list[NativeSpan]] = []
     work = tree.below(agent, "llm_node", "tts_node", "function_tool", "realtime_inference")
     for one in playouts:
@@ -204,7 +204,7 @@ def _tool(span: NativeSpan) -> Attributes:
 
 
 def to_record(stage: Stage, parent: str, common: Mapping[str, Any], taken: set[str]) -> SpanRecord:
-    """The stage as a record of the pipeline; a span that gives two stages has its own id on the first only."""
+    """The stage as a record of the pipeline. If a span becomes two stages, only the first has the span's ID."""
     kind, span, start, end, found = stage
     span_id = span.span_id
     if span_id in taken:

@@ -1,4 +1,4 @@
-"""The native spans of a session as a tree, and the questions that are asked of it."""
+"""The native spans of a session as a tree, with queries."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .names import NativeSpan
 
 __all__ = ["BEFORE", "Tree"]
 
-#: nanoseconds: what follows a user's turn begins so long before its end at most
+#: nanoseconds by which the spans that follow a user's turn can start before its end, at most
 BEFORE = 2_000_000
-#: nanoseconds: what follows so soon follows at once
+#: nanoseconds: an event within this time counts as immediate
 _AT_ONCE = 20_000_000
 
 
 class Tree:
-    """The spans of a session, and what stands above and below each."""
+    """The spans of a session, with the parents and children of each."""
 
     def __init__(self, spans: Iterable[NativeSpan]) -> None:
         self.spans = sorted(spans, key=lambda one: (one.start_ns, one.end_ns, one.span_id))
@@ -28,9 +28,9 @@ class Tree:
         self._below: defaultdict[str, list[NativeSpan]] = defaultdict(list)
         for one in self.spans:
             self.by_name[one.name].append(one)
-        #: what is asked for by the span directly above it
+        #: spans with a name of _CHILDREN, by their parent
         self._children: defaultdict[str, list[NativeSpan]] = defaultdict(list)
-        #: provider and name of the models that the session answers with
+        #: provider and name of the models that generate the session's answers
         self.models = {
             (one.fields.get(attr.PROVIDER_NAME), one.fields.get(attr.REQUEST_MODEL))
             for name in ("llm_node", "realtime_inference")
@@ -45,7 +45,7 @@ class Tree:
                 self._children[one.parent_id].append(one)
 
     def above(self, span: NativeSpan, *names: str) -> NativeSpan | None:
-        """The nearest span above one that has one of these names."""
+        """The nearest ancestor of a span with one of these names."""
         last, at, steps = span, self._by_id.get(span.parent_id or ""), 0
         while at is not None and at.name not in names and steps < 64:
             last, at, steps = at, self._by_id.get(at.parent_id or ""), steps + 1
@@ -56,24 +56,24 @@ class Tree:
         return None
 
     def _during(self, span: NativeSpan) -> NativeSpan | None:
-        """The agent's turn in whose time a span lies that is below the span of somebody else."""
+        """The agent's turn during which a span ran that is below a span of other code."""
         for turn in reversed(self._turns[: bisect_right(self._starts, span.start_ns)][-8:]):
             if span.start_ns <= turn.end_ns:
                 return turn
         return None
 
     def below(self, span: NativeSpan, *names: str) -> list[NativeSpan]:
-        """The spans of these names whose turn this is, by start."""
+        """The spans with these names that belong to this turn, by start."""
         return [one for one in self._below.get(span.span_id, ()) if one.name in names]
 
     def responses(self, agent: NativeSpan) -> list[NativeSpan]:
-        """The responses of a realtime model in a speech: before 1.8 the speech's own span is its response's, too."""
+        """The realtime model's responses in a speech. Before 1.8, the speech's own span is also its response's."""
         if "realtime_metrics" in agent.fields:
             return [agent]
         return self.below(agent, "realtime_inference")
 
     def handoffs(self) -> list[tuple[int, str, str]]:
-        """When an agent took over, from whom, and who: before 1.8 only the beginnings of agents say so."""
+        """Handoffs: time, previous agent, new agent. Before 1.8, only the start spans of agents have this."""
         found = [
             (self.began(one), one.text("previous_agent_label"), one.text("agent_label"))
             for one in self.by_name["update_agent"]
@@ -82,20 +82,20 @@ class Tree:
             return _chained(found)
         began = [*self.by_name["start_agent_activity"], *self.by_name["resume_agent_activity"]]
         labels = sorted((one.start_ns, one.text("agent_label")) for one in began if one.text("agent_label"))
-        # on Node.js an agent begins once, whatever its name
+        # on Node.js an agent starts once, whatever its name
         node = any(one.node for one in began)
         return [(at, old, new) for (_, old), (at, new) in pairwise(labels) if node or old != new]
 
     def playouts(self, agent: NativeSpan) -> list[NativeSpan]:
-        """When an agent's speech was heard: not at all where its answer was written, and no voice made of it."""
+        """The playouts of an agent's speech; none if the answer was text that was not synthesised."""
         made = ("tts_node", "tts_request", "realtime_inference")
         if self.below(agent, "llm_node") and not self.below(agent, *made):
             return []
         return self.below(agent, "agent_speaking")
 
     def discarded(self, agent: NativeSpan, committed: int | None) -> list[tuple[NativeSpan, int]]:
-        """Answers that were made before the user's turn was over, and thrown away for another: the steps, and when the
-        next one began."""
+        """Answers that were generated before the user's turn was committed, and then discarded for another: each step,
+        and when the next step started."""
         steps = self.below(agent, "llm_node")
         if committed is None or len(steps) < 2:
             return []
@@ -111,16 +111,16 @@ class Tree:
         return [one for one in self._children.get(span.span_id, ()) if one.name.endswith("_run")]
 
     def late(self, span: NativeSpan) -> NativeSpan | None:
-        """The metrics of a response that came when its span had ended."""
+        """The metrics of a response that arrived after its span had ended."""
         return next((one for one in self._children.get(span.span_id, ()) if one.name == "realtime_metrics"), None)
 
     def began(self, handoff: NativeSpan) -> int:
-        """When the agent that took over began, or went on."""
+        """When the agent that took over started or resumed."""
         started = [one for one in self._children.get(handoff.span_id, ()) if one.name in _BEGINNINGS]
         return max((one.start_ns for one in started), default=handoff.start_ns)
 
     def agent(self, at_ns: int) -> str:
-        """The agent that was in charge at a moment; empty where no span says it."""
+        """The active agent at a time; empty if no span has it."""
         started = (*self.by_name[attr.NATIVE_SESSION], *self.by_name["start_agent_activity"])
         labels = [(one.start_ns, one.text("agent_label")) for one in started if one.text("agent_label")]
         labels += [(self.began(one), one.text("agent_label")) for one in self.by_name["update_agent"]]
@@ -132,7 +132,7 @@ class Tree:
         return [one for above in started for one in self._children.get(above.span_id, ()) if one.name == "on_enter"]
 
     def inside(self, node: NativeSpan) -> list[NativeSpan]:
-        """The requests that stand directly below a node, by start."""
+        """The requests directly below a node, by start."""
         return [one for one in self._children.get(node.span_id, ()) if one.name == "llm_request"]
 
     def failed(self, request: NativeSpan) -> bool:
@@ -140,22 +140,22 @@ class Tree:
         return any(one.failed for one in self.runs(request)[-1:])
 
     def released(self, agent: NativeSpan, at_ns: int) -> tuple[str, int] | None:
-        """What a speech waited for that was said the moment that was over, and when: another speech, or the detection
-        of answering machines; None where it waited for neither."""
+        """The event that released a waiting speech, and its time: the end of another speech or of answering machine
+        detection. None if the speech waited for neither."""
         before = self._turns[: bisect_right(self._starts, agent.start_ns)][-8:]
         others = [("speech", one.end_ns) for one in before if one is not agent and self.playouts(one)]
         found = [*others, *(("amd", one.end_ns) for one in self.by_name["amd"])]
         return next(((what, end) for what, end in found if agent.start_ns < end <= at_ns <= end + _AT_ONCE), None)
 
     def has_inner(self, span: NativeSpan) -> bool:
-        """Whether a request has requests below it: a fallback adapter's."""
+        """Whether a request has requests below it, as a fallback adapter's does."""
         below = self._children.get(span.span_id, [])
         inner = [two for one in below for two in self._children.get(one.span_id, [])]
         return any(one.name == span.name for one in (*below, *inner))
 
 
 def _chained(handoffs: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
-    """Handoffs of one moment in the order in which they can have happened."""
+    """Handoffs of the same time in the order in which they must have happened."""
     found = sorted(handoffs, key=lambda one: one[0])
     for at in range(1, len(found) - 1):
         one, two = found[at : at + 2]

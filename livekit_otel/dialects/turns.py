@@ -1,4 +1,4 @@
-"""Turns of native spans: what belongs to each, how it ended, and its record."""
+"""Turns from native spans: their parts, how they ended, and their records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tree import Tree
 
 __all__ = ["Part", "bare_record", "parts_of", "turn_record"]
 
-#: stages that were heard, and those that a speech goes through step by step
+#: audible stages, and the stages of each step of a speech
 _VOICED = frozenset({attr.KIND_PLAYBACK})
 _STEPS = frozenset({attr.KIND_NODE, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_REALTIME, attr.KIND_PLAYBACK})
 _DELAYS = ("transcription_delay", "end_of_turn_delay", "on_user_turn_completed_delay", "e2e_latency")
@@ -26,7 +26,7 @@ _DELAYS = ("transcription_delay", "end_of_turn_delay", "on_user_turn_completed_d
 
 @dataclass
 class Part:
-    """A turn with its stages, and what the agent said in it: when, what, whether it was cut off."""
+    """A turn with its stages and the agent's messages: time, text, whether it was cut off."""
 
     turn: Exchange
     stages: list[Stage]
@@ -34,8 +34,8 @@ class Part:
 
 
 def parts_of(turns: list[Exchange], tree: Tree) -> list[Part]:
-    """Each turn with its own. Steps of a speech that answers what the user said meanwhile go to that turn: an agent
-    that was asked within a tool answers when the tool has ended."""
+    """The parts of each turn. If a step of a speech answers words that the user said meanwhile, it goes to the turn of
+    those words: an agent asked during a tool call answers after the tool has ended."""
     parts = []
     for turn in turns:
         commit = turn.user.end_ns if turn.user is not None else None
@@ -53,7 +53,7 @@ def parts_of(turns: list[Exchange], tree: Tree) -> list[Part]:
             after.said += [one for one in part.said if one[0] >= since]
             part.said = [one for one in part.said if one[0] < since]
     for hook in hooks_of(tree):
-        # what an agent does as it begins or leaves is of the turn that called it; before the first turn of none
+        # work in on_enter and on_exit belongs to the turn that caused it; before the first turn, to no turn
         called = next((part for part in reversed(parts) if part.turn.start_ns <= hook[2]), None)
         if called is not None:
             called.stages.append(hook)
@@ -110,7 +110,7 @@ def _models(stages: list[Stage]) -> list[str]:
 
 
 def _reported(turn: Exchange, tree: Tree) -> dict[str, float]:
-    """LiveKit's own numbers: of the first speech that says them."""
+    """LiveKit's own latencies, from the first speech that has them."""
     found: dict[str, float] = {}
     for name in _DELAYS:
         for one in (*((turn.user,) if turn.user is not None else ()), *turn.agents):
@@ -133,13 +133,13 @@ def _end_reason(part: Part, later: list[Part], close: NativeSpan | None) -> str:
     spoke = bool(voiced) or any(text.strip() for _, text, _ in part.said)
     failed = any(stage[4].get(attr.OUTCOME) == attr.OUTCOME_ERROR for stage in stages if stage[0] in _STEPS)
     failed = failed or any(one.failed for one in turn.agents)
-    # of speeches that began at once the one with words counts
+    # of speeches that started at the same time, the one with text counts
     last = max(turn.agents, key=lambda one: (one.start_ns, "response_text" in one.fields), default=None)
     cut = last is not None and last.flag("interrupted")
     until = max((one.end_ns for one in (*turn.agents, *((turn.user,) if turn.user is not None else ()))), default=0)
     if failed and (not spoke or any(one.failed for one in turn.agents)):
         return attr.END_FAILED
-    # a tool that ran on when the last words began owed an answer that never came
+    # a tool still ran when the last words began, so an answer is missing
     tools = [stage[3] for stage in stages if stage[0] == attr.KIND_TOOL]
     owed = bool(tools) and (not voiced or max(tools) > max(voiced))
     if close is not None and until >= close.start_ns and (cut or owed or not spoke):

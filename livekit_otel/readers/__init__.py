@@ -1,7 +1,7 @@
-"""Readers: one module per kind of source, each a ``read`` function that yields span records and knows no meaning.
+"""Readers of trace sources. Each module reads one kind of source with a ``read`` function that yields span records.
 
-To add a backend, write ``readers/<name>.py`` with ``read(source, context)`` (see :class:`~.base.Reader`) and name its
-URL scheme in ``SCHEMES``.
+Readers do not interpret the spans. To add a backend, write ``readers/<name>.py`` with ``read(source, context)`` (see
+:class:`~.base.Reader`) and add its URL scheme to ``SCHEMES``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .remote import moment, with_time
 
 __all__ = ["SCHEMES", "ListedSession", "Problem", "SpanStream", "between", "listed_sessions", "read_spans"]
 
-#: URL scheme -> module of this package; servers also take ``+http`` and ``+https`` behind it, or ``s`` for TLS
+#: URL scheme -> module of this package. Schemes of servers also accept the suffixes ``+http``, ``+https`` and ``s``
 SCHEMES = {
     "clickhouse": "clickhouse",
     "file": "files",
@@ -29,51 +29,51 @@ SCHEMES = {
     "langfuse": "langfuse",
     "phoenix": "phoenix",
 }
-#: readers that list sessions without reading them -> the module that does
+#: readers that can list sessions without reading their spans -> the module that lists them
 LISTS = {"clickhouse": "clickhouse_sessions"}
 
 
 def read_spans(
     source: str | os.PathLike[str], *, all_scopes: bool = False, on_problem: OnProblem | None = None
 ) -> SpanStream:
-    """Span records from ``source``, one after the other, in the order of storage; duplicates are not removed.
+    """Read span records from ``source``, in the order of storage. Duplicates are not removed.
 
     Args:
-        source: a file or a directory of files of OTLP JSON (plain or gzip), ``-`` for standard input, or a URL:
+        source: an OTLP JSON file (plain or gzip), a directory of such files, ``-`` for standard input, or a URL:
             ``clickhouse://``, ``jaeger://``, ``langfuse://`` or ``phoenix://``, with ``service``, ``session``,
             ``trace``, ``since``, ``until`` and ``limit`` as parameters.
-        all_scopes: also yield spans that livekit_otel did not make.
-        on_problem: called with each :class:`Problem` (a damaged line, say) when it is met. Reading continues after it.
+        all_scopes: also yield spans that livekit_otel did not record.
+        on_problem: called with each :class:`Problem`, for example a damaged line. Reading continues afterwards.
 
     Returns:
-        An iterator whose ``problems`` lists what could not be read so far; reports built from it repeat them.
+        An iterator. Its ``problems`` list what could not be read so far; reports built from it repeat them.
 
     Raises:
-        SourceError: the source is missing, unreadable or not a trace: here, or from the iterator once that is known.
-        PartialReadError: a server stopped answering in the middle.
+        SourceError: the source is missing, unreadable or not a trace. Raised here, or by the iterator once it is known.
+        PartialReadError: a server failed after it had returned spans.
     """
     text = os.fspath(source)
     reader = _reader(text)
-    # what callers may print holds no credentials
+    # callers may print this, so it contains no credentials
     return SpanStream(
         lambda _, context: reader(text, context), shown(text), all_scopes=all_scopes, on_problem=on_problem
     )
 
 
 def listed_sessions(source: str, context: Context) -> Iterator[ListedSession] | None:
-    """The sessions of a server that lists them without their spans; None where their reports have to be built."""
+    """The sessions of a server that can list them without their spans; None if reports are needed for the list."""
     module = LISTS.get(_module(source))
     return importlib.import_module(f".{module}", __package__).sessions(source, context) if module else None
 
 
 def between(source: str, since: str | None, until: str | None) -> tuple[str, float | None, float | None]:
-    """A source with the time that it is asked for, and the two moments in unix seconds.
+    """The source limited to a period, and the two limits in Unix seconds.
 
-    Servers get them as parameters of the address. ``since`` and ``until`` are times like ``2026-01-31T14:00:00Z``, or
-    ``30m``, ``2h``, ``3d`` for so long ago.
+    Servers get the limits as parameters of the address. ``since`` and ``until`` are times like
+    ``2026-01-31T14:00:00Z``, or durations before now: ``30m``, ``2h``, ``3d``.
 
     Raises:
-        SourceError: one of them is no time, or stands in the address as well.
+        SourceError: a value is not a time, or the address already has that parameter.
     """
     now = time.time_ns()
     asked = {name: one.strip() for name, one in (("since", since), ("until", until)) if one is not None}

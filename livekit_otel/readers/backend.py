@@ -1,4 +1,4 @@
-"""A server that readers ask: its answers decoded, and every failure in one line that names no credentials."""
+"""HTTP requests to a backend: decoded responses, and errors in one line without credentials."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST_LINE = 128 << 20
 
 
 class NotFound(Exception):
-    """404 where the caller said that it means something. ``body`` is what came with it."""
+    """A 404 response to a request for which the caller allows it. ``body`` is the body of the response."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__("not found")
@@ -35,13 +35,13 @@ class NotFound(Exception):
 
 
 class Backend:
-    """Asks one server. After the first answer with spans in it (``partial = True``) a failure is a PartialReadError.
+    """Client of one server. Once spans were read (``partial = True``), failures are PartialReadErrors.
 
     Args:
-        shown: the source as it may be printed.
-        base: address, without a slash at its end.
-        what: name of the server.
-        keys: what to check when it refuses the credentials.
+        shown_source: the source without credentials, for messages.
+        base: address of the server, without a trailing slash.
+        what: name of the server, for messages.
+        keys: what to check if the server rejects the credentials, for messages.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Backend:
         )
 
     def get(self, path: str, parameters: Parameters | None = None, *, missing: bool = False) -> bytes:
-        """The body of a 200 answer.
+        """The body of a 200 response.
 
         Raises:
-            NotFound: it is 404, and ``missing`` says that this is an answer.
-            SourceError: there is none, after retries.
+            NotFound: the status is 404, and ``missing`` allows that.
+            SourceError: there was no successful response after retries.
         """
         try:
             answer = self._client.send("GET", self._base + path, parameters=parameters)
@@ -79,20 +79,20 @@ class Backend:
             raise self.error(f"{self._reason(answer)}; {self._advice(answer.status)}")
         if answer.cut:
             size = f"{_LONGEST_ANSWER >> 20} MiB"
-            raise self.error(f"{self.what} answers with more than {size}; ask for less with limit=, since= or until=")
+            raise self.error(f"the response of {self.what} exceeds {size}; reduce it with limit=, since= or until=")
         return answer.body
 
     def json(self, path: str, parameters: Parameters | None, type: type[T], *, missing: bool = False) -> T:
-        """The body of a 200 answer, decoded."""
+        """The decoded body of a 200 response."""
         return self.decode(
             self.get(path, parameters, missing=missing), lambda data: msgspec.json.decode(data, type=type)
         )
 
     def lines(self, path: str, parameters: Parameters) -> Iterator[bytes]:
-        """The lines of a 200 answer, as they come: of memory it needs the longest one.
+        """Yield the lines of a 200 response as they arrive. Needs memory for the longest line only.
 
         Raises:
-            SourceError: there is none, after retries; or it broke off.
+            SourceError: there was no successful response after retries, or it broke off.
         """
         try:
             answer = self._client.stream(self._base + path, parameters=parameters)
@@ -110,14 +110,14 @@ class Backend:
                     yield from whole
                     rest = bytearray(last)
                 if len(rest) > _LONGEST_LINE:
-                    raise self.error(f"{self.what} answers with a row of more than {_LONGEST_LINE >> 20} MiB")
+                    raise self.error(f"a row in the response of {self.what} exceeds {_LONGEST_LINE >> 20} MiB")
         except Unanswered as broken:
-            raise self.error(self._failed(broken.failure) if broken.failure else "no answer") from None
+            raise self.error(self._failed(broken.failure) if broken.failure else "no response") from None
         if rest:
             yield bytes(rest)
 
     def decode(self, data: bytes, decode: Callable[[bytes], T]) -> T:
-        """Decode an answer; SourceError when it is not what this server answers."""
+        """Decode a response. Raises SourceError if it does not have the form of this server's responses."""
         try:
             try:
                 return decode(data)
@@ -127,11 +127,11 @@ class Backend:
             page = data.lstrip()[:1] == b"<"
             found = "a web page" if page else f"something else ({error})"
             raise self.error(
-                f"this is not what {self.what} answers, but {found}; check the address, port and path"
+                f"this is not a response of {self.what}, but {found}; check the address, port and path"
             ) from None
 
     def error(self, reason: str) -> SourceError:
-        """The error for ``reason``, which is partial when spans were read before."""
+        """The error for ``reason``: a PartialReadError if spans were read before."""
         if not self.partial:
             return SourceError(f"{self.shown}: {reason}")
         return PartialReadError(
@@ -139,7 +139,7 @@ class Backend:
         )
 
     def _why(self, unanswered: Unanswered) -> str:
-        """Why there is no answer, and what to do."""
+        """Why there is no successful response, and what to do."""
         if unanswered.failure is not None:
             reason = self._failed(unanswered.failure)
         elif unanswered.answer is not None:
@@ -152,40 +152,40 @@ class Backend:
     def _failed(self, failure: Failure) -> str:
         where, detail = self._where, self._client.redact(failure.detail)
         if failure.kind in ("tls", "certificate"):
-            return f"no secure connection to {where} ({detail}); is it plain http (scheme ending in +http)?"
+            return f"no secure connection to {where} ({detail}); if it is plain HTTP, use a scheme that ends in +http"
         if failure.kind == "proxy":
-            return f"the proxy for {where} does not answer ({detail}); check HTTP_PROXY and NO_PROXY"
+            return f"the proxy for {where} does not respond ({detail}); check HTTP_PROXY and NO_PROXY"
         if failure.kind == "connect-timeout":
-            return f"{where} does not answer; check host and port"
+            return f"{where} does not respond; check host and port"
         if failure.kind == "timeout":
-            return f"{self.what} at {where} did not answer within {_READ_SECONDS:.0f} s"
+            return f"{self.what} at {where} did not respond within {_READ_SECONDS:.0f} s"
         if failure.kind == "broken":
             return f"the connection to {where} broke off ({detail})"
         if failure.kind == "hung-up":
-            hint = f"is it the port of {self.what}'s pages, and not one for gRPC or TLS?"
-            return f"{where} hangs up instead of answering ({detail}); {hint}"
+            hint = f"check that this is the port of {self.what}'s web interface, and not one for gRPC or TLS"
+            return f"{where} closed the connection without responding ({detail}); {hint}"
         if failure.kind == "refused":
-            return f"cannot connect to {where} ({detail}); is {self.what} running there?"
+            return f"cannot connect to {where} ({detail}); check that {self.what} is running there"
         if failure.kind == "damaged":
             return f"{where} sent damaged data"
-        return f"{where} cannot be asked ({detail}); check the address"
+        return f"the request to {where} failed ({detail}); check the address"
 
     def _advice(self, status: int) -> str:
         if status == 401:
             return f"it does not accept the credentials: check {self._keys}"
         if status == 403:
-            return f"it does not allow this: check {self._keys}, and what they may read"
+            return f"access is denied: check {self._keys}, and their permissions to read"
         if status in (404, 405, 410):
             return f"is this the address of {self.what}? check host, port and path"
         return "check the parameters of the address"
 
     def _reason(self, answer: Answer) -> str:
-        """What the server says of it, in one line."""
+        """The status and the server's message, in one line."""
         text = answer.reason
         try:
             text = self._client.redact(_message(msgspec.json.decode(answer.body)))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if answer.body.startswith(b"Code: "):  # how ClickHouse begins
+            if answer.body.startswith(b"Code: "):  # the start of ClickHouse's error messages
                 text = self._client.redact(answer.body[:4_000].decode("utf-8", "replace"))
         text = " ".join(text.split())[:200]
         return f"{self.what} answered {answer.status}" + (f" ({text})" if text else "")

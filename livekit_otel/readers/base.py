@@ -1,4 +1,4 @@
-"""What readers share: the protocol, the problems they tell of, and the stream that callers iterate."""
+"""Shared by all readers: their protocol, the problems that they report, and the stream that callers iterate."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _KEPT_PROBLEMS = 100
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something in a source that could not be read, and was skipped.
+    """A part of a source that could not be read and was skipped.
 
     Attributes:
-        where: the file, or another name of the place.
-        line: line number from 1, where there are lines.
-        reason: what is wrong, and what became of it.
-        level: ``info`` for what is normal after a crash or in a mixed directory, else ``warning``.
+        where: the file or address.
+        line: line number from 1; None for sources without lines.
+        reason: what is wrong, and how it was handled.
+        level: ``info`` for problems that are normal after a crash or in a mixed directory, else ``warning``.
     """
 
     where: str
@@ -38,29 +38,29 @@ OnProblem = Callable[[Problem], None]
 
 
 class Context(Protocol):
-    """What a reader is told, and what it tells."""
+    """Passed to a reader: its settings, and callbacks for problems and progress."""
 
     all_scopes: bool
     native: Callable[[str], bool] | None
     bytes_total: int | None
 
     def problem(self, problem: Problem) -> None:
-        """Something was passed over."""
+        """Report that something was skipped."""
 
     def advance(self, size: int) -> None:
-        """So many bytes more of the source were read."""
+        """Report that ``size`` more bytes of the source were read."""
 
 
 class ListedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as a server lists it, without its report.
+    """A session in a server's list, without its report.
 
     Attributes:
-        session_id, conversation_id: as a report has them.
-        started_at, ended_at: unix time in seconds.
-        turns: how many; None where that is not known.
-        close_reason: LiveKit's reason as the trace has it (``user_initiated``); empty when the call broke off.
-        complete: whether it was closed, and all spans that it counted are there.
-        flagged: how many of its turns have a flag, by the flag, as the session's close says it.
+        session_id, conversation_id: as in a report.
+        started_at, ended_at: Unix time in seconds.
+        turns: number of turns; None if unknown.
+        close_reason: LiveKit's reason as recorded in the trace (``user_initiated``); empty if the call broke off.
+        complete: whether the session was closed, and all spans that it counted are stored.
+        flagged: number of flagged turns by flag, as recorded when the session closed.
     """
 
     session_id: str
@@ -76,22 +76,23 @@ class ListedSession(msgspec.Struct, frozen=True, kw_only=True):
 class Reader(Protocol):
     """Reads one kind of source.
 
-    Checks what it can at once (is it there?), and returns an iterator for the rest. Foreign errors become SourceError.
+    The call checks immediately what it can, such as whether the source exists, and returns an iterator for the rest.
+    Errors of other libraries become SourceError.
     """
 
     def __call__(self, source: str, context: Context, /) -> Iterator[SpanRecord]: ...
 
 
 class SpanStream(Iterator[SpanRecord]):
-    """The span records of one source, with what went wrong on the way.
+    """The span records of one source, and the problems found while reading it.
 
     Attributes:
-        problems: what was skipped so far, the first hundred of them.
-        problem_count: how many there were.
-        bytes_read, bytes_total: progress; the total is None where it is not known.
-        native: of which traces, by their id, LiveKit's own spans are wanted, too; whoever builds reports sets it before
-            the first span is read.
-        on_advance: called with the number of bytes when some more were read.
+        problems: the first hundred problems so far.
+        problem_count: number of all problems so far.
+        bytes_read, bytes_total: progress; the total is None if unknown.
+        native: whether to also yield LiveKit's own spans of a trace, by its ID. Code that builds reports sets this
+            before it reads the first span.
+        on_advance: called with the number of bytes each time more were read.
     """
 
     def __init__(self, reader: Reader, source: str, *, all_scopes: bool, on_problem: OnProblem | None) -> None:
@@ -113,7 +114,7 @@ class SpanStream(Iterator[SpanRecord]):
         return next(self._records)
 
     def problem(self, problem: Problem) -> None:
-        """For the reader: something could not be read, and was left out."""
+        """Called by the reader: something could not be read and was left out."""
         self.problem_count += 1
         if len(self.problems) < _KEPT_PROBLEMS:
             self.problems.append(problem)
@@ -121,7 +122,7 @@ class SpanStream(Iterator[SpanRecord]):
             self._on_problem(problem)
 
     def advance(self, size: int) -> None:
-        """For the reader: ``size`` bytes more of the source were read."""
+        """Called by the reader: ``size`` more bytes of the source were read."""
         self.bytes_read += size
         if self.on_advance is not None:
             self.on_advance(size)

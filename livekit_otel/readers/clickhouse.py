@@ -1,9 +1,9 @@
-"""ClickHouse, as the collector's exporter fills it: ``clickhouse://host:8123/database/table?since=2h``.
+"""ClickHouse tables written by the collector's exporter: ``clickhouse://host:8123/database/table?since=2h``.
 
-``clickhouses://`` is for TLS (port 8443 unless it says another). The database is ``otel`` and the table ``otel_traces``
-unless the URL names others. User and password come from the URL (``clickhouse://user:password@host``), or from
-``CLICKHOUSE_USER`` and ``CLICKHOUSE_PASSWORD``. Every request is a GET, which the server runs read-only; no setting is
-changed. Of the rows' nested events and links nothing is read, as a record holds none.
+``clickhouses://`` uses TLS, by default on port 8443. The default database is ``otel``, the default table
+``otel_traces``. User and password come from the URL (``clickhouse://user:password@host``), or from
+``CLICKHOUSE_USER`` and ``CLICKHOUSE_PASSWORD``. Every request is a GET, which the server runs read-only, and changes
+no setting. Nested events and links of the rows are not read, because records do not contain them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .remote import Remote, parse
 
 __all__ = ["SIGNS", "connected", "picked", "read"]
 
-#: Spans by which sessions are found: any of them may be lost in a crash, hardly all.
+#: Spans that sessions are found by. A crash can lose any of them, but hardly all.
 _KINDS = (attr.KIND_SESSION, attr.KIND_SESSION_START, attr.KIND_TURN, attr.KIND_SESSION_END)
 SIGNS = "SpanName IN (" + ", ".join(f"'{kind}'" for kind in _KINDS) + ")"
 _WITHIN = "Timestamp >= fromUnixTimestamp64Nano({since:Int64}) AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
-#: The fewest of them: in a Map the attributes of each such row are read.
+#: The fewest of these spans, because ClickHouse reads all attributes of each such row from a Map.
 _FIRST_SIGNS = f"SpanName IN ('{attr.KIND_SESSION}', '{attr.KIND_SESSION_START}')"
 _OURS = f"ScopeName = '{attr.SCOPE}'"
 _NATIVE = f"ScopeName = '{attr.NATIVE_SCOPE}'"
@@ -46,10 +46,10 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
 
 
 def connected(source: str, context: Context, **defaults: int) -> tuple[Remote, Backend, Table]:
-    """What an address names. ``defaults`` go to :func:`.remote.parse`.
+    """Parse an address into its server and table. ``defaults`` go to :func:`.remote.parse`.
 
     Raises:
-        SourceError: it names no table.
+        SourceError: the address is invalid.
     """
     remote = parse(source, host="localhost", port=8123, secure=False, secure_port=8443, **defaults)
     if len(remote.path) > 2:
@@ -64,9 +64,9 @@ def connected(source: str, context: Context, **defaults: int) -> tuple[Remote, B
 
 
 def _found_traces(remote: Remote, table: Table, context: Context) -> list[str]:
-    """Ids of the newest traces with sessions that match; they are picked on the server."""
+    """IDs of the newest traces with matching sessions, selected on the server."""
     ours = f"({_OURS} OR {_NATIVE})" if context.all_scopes else f"{SIGNS} AND {_OURS}"
-    # where spans were renamed on the way, any span of the session says which trace it is
+    # spans may have been renamed in a pipeline, so the last search accepts any span of the session
     searches = [_FIRST_SIGNS, SIGNS, "true"] if remote.session else [ours]
     parameters: dict[str, str | int] = {
         "since": remote.since_ns,
@@ -86,7 +86,7 @@ def _found_traces(remote: Remote, table: Table, context: Context) -> list[str]:
 
 
 def picked(remote: Remote, table: Table, condition: str) -> str:
-    """SQL for the ids of the newest traces that have, in the time, a span of a session that matches.
+    """SQL for the IDs of the newest traces that have a span of a matching session in the period.
 
     Its parameters are ``since``, ``until``, ``limit``, ``session`` and ``service``.
     """
@@ -118,7 +118,7 @@ class _Search:
         bounds = table.bounds(traces)
         for trace_id in traces:
             for record in rows.records(self._rows(trace_id, bounds.get(trace_id))):
-                # a trace of several sessions; to have the server look at each row's attributes takes longer
+                # a trace can have several sessions; filtering by attributes on the server takes longer
                 if remote.wants(record):
                     backend.spans += 1
                     backend.partial = True
@@ -131,7 +131,7 @@ class _Search:
         start, end = bounds or (0, 0)
         conditions = ["TraceId = {trace:String}"]
         if bounds:
-            # compared with times to the second, ClickHouse 26.9 skips rows of the last second by its index
+            # with bounds of whole seconds, the index of ClickHouse 26.9 skips rows of the last second
             conditions.append("Timestamp >= fromUnixTimestamp64Nano({start:Int64})")
             conditions.append("Timestamp < fromUnixTimestamp64Nano({end:Int64})")
         if not self._context.all_scopes:

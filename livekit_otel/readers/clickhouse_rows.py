@@ -1,4 +1,4 @@
-"""Rows of the collector's ClickHouse table as span records: attributes get back the types that the columns lose."""
+"""Converts rows of the collector's ClickHouse table into span records, and restores the types of attributes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["Row", "Rows"]
 _ID = re.compile(r"[0-9a-f]+")
 _NAMED = 10
 _MAP: msgspec.json.Decoder[dict[str, str]] = msgspec.json.Decoder(dict[str, str])
-#: Texts that numbers, booleans and lists become in a Map.
+#: The text form of numbers, booleans and lists in a Map.
 _TYPED = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?|true|false|NaN|[+-]?Inf|\[.*\]", re.DOTALL)
 _COLUMNS = (
     "TraceId AS trace, SpanId AS span, ParentSpanId AS parent, SpanName AS name, "
     "toUnixTimestamp64Nano(Timestamp) AS start, toInt64(Duration) AS duration, StatusCode AS status, "
     "StatusMessage AS message, ScopeName AS scope, ResourceAttributes AS resource, SpanAttributes AS attributes"
 )
-#: The server takes texts that look like times for times, and writes them its own way.
+#: The server stores texts that look like times as times, and returns them in its own format.
 _TIMES = ", mapKeys(mapFilter((path, type) -> type LIKE 'DateTime%', JSONAllPathsWithTypes(SpanAttributes))) AS times"
 
 
 class Row(msgspec.Struct):
-    """What is read of a row; the server may write 64-bit integers as texts."""
+    """The columns that are read. The server may return 64-bit integers as text."""
 
     trace: str
     span: str
@@ -48,11 +48,11 @@ class Row(msgspec.Struct):
 
 
 class Rows:
-    """Makes records of rows, and notes which attributes came back other than they were.
+    """Converts rows into records, and collects the names of attributes whose values the server changed.
 
     Args:
-        table: where the rows come from.
-        complain: called with the reason why a row was skipped, and with what :meth:`report` says.
+        table: the table of the rows.
+        complain: called with the reason when a row is skipped, and with the problems that :meth:`report` finds.
     """
 
     def __init__(self, table: Table, complain: Callable[[str], None]) -> None:
@@ -66,11 +66,11 @@ class Rows:
 
     @staticmethod
     def columns(table: Table) -> str:
-        """What to select."""
+        """The SELECT list."""
         return _COLUMNS + (_TIMES if table.is_json("SpanAttributes") else "")
 
     def records(self, rows: Iterable[Row]) -> Iterator[SpanRecord]:
-        """The records of rows; rows that are no spans are skipped."""
+        """The records of rows. Rows that are not valid spans are skipped."""
         for row in rows:
             try:
                 yield self._record(row)
@@ -78,10 +78,10 @@ class Rows:
                 self._complain(f"a row was skipped: {error}")
 
     def report(self) -> None:
-        """Complains about attributes that came back other than they were, once for each name."""
+        """Report attributes whose values the server changed, once per name."""
         for names, what in (
-            (self._texts, "came back as text, as the table's Map keeps no types"),
-            (self._times, "look like times, and came back as ClickHouse writes those"),
+            (self._texts, "came back as text, because the table's Map column does not store types"),
+            (self._times, "look like times, and came back in ClickHouse's format"),
         ):
             fresh = [name for name in names if name not in self._said]
             self._said.update(fresh)
@@ -92,7 +92,7 @@ class Rows:
     def _record(self, row: Row) -> SpanRecord:
         trace_id, span_id = row.trace.lower(), row.span.lower()
         if len(trace_id) != 32 or len(span_id) != 16 or not _ID.fullmatch(trace_id + span_id):
-            raise ValueError(f"its ids ({row.trace[:40]!r}, {row.span[:20]!r}) are none of OpenTelemetry")
+            raise ValueError(f"its ids ({row.trace[:40]!r}, {row.span[:20]!r}) are not valid in OpenTelemetry")
         start = int(row.start)
         return SpanRecord(
             trace_id=trace_id,
@@ -120,7 +120,7 @@ class Rows:
         return restored(found)
 
     def _resource_of(self, row: Row) -> dict[str, AttributeValue]:
-        """Shared by the spans that follow each other with the same resource."""
+        """The attributes of the resource. Consecutive spans with the same resource share them."""
         data = bytes(row.resource)
         if data != self._resource[0]:
             self._resource = data, restored(_values(row.resource, self._json_resource))
@@ -133,12 +133,12 @@ def _status(code: str) -> SpanStatus:
 
 
 def _values(raw: msgspec.Raw, is_json: bool) -> dict[str, Any]:
-    """Attributes by their full names: JSON columns nest them at dots, and may repeat a name that others nest in."""
+    """Attributes by full name. JSON columns nest names at dots; a name can have a value and nested names."""
     if not is_json:
         return _MAP.decode(raw)
     found = json.loads(bytes(raw), object_pairs_hook=_flat)
     if not isinstance(found, dict):
-        raise ValueError("its attributes are no object")
+        raise ValueError("its attributes are not an object")
     return found
 
 

@@ -1,8 +1,8 @@
-"""The sessions of a ClickHouse table, counted and listed by the server: of attributes only those that a list shows.
+"""Lists the sessions of a ClickHouse table. The server aggregates, and only the attributes of the list are read.
 
-Whether a session is complete follows from its own counts (spans, lost entries) and its close; the journal, in which a
-report finds the rest, is not read. In Map columns a server reads all attributes of a row for one of them: so only rows
-of session spans are asked for attributes, and turns only where no session.end has their number.
+Whether a session is complete follows from its counts (spans, lost entries) and its close. The journal, which reports
+also use, is not read. To read one attribute from a Map column, the server reads all attributes of the row. Therefore
+the queries read attributes from rows of session spans only, and count turns only if there is no session.end.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .remote import Remote
 
 __all__ = ["sessions"]
 
-#: Sessions that are listed where the address does not say how many.
+#: Default number of sessions in a list.
 _LIMIT = 10_000
 _DAY = 86_400_000_000_000
 _KINDS = ", ".join(f"'{kind}'" for kind in (attr.KIND_SESSION, attr.KIND_SESSION_START, attr.KIND_SESSION_END))
 _END = "max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) AS end"
-#: Of a session: its attributes, as the list needs them.
+#: column of the result -> attribute of a session
 _SHOWN = {
     "conversation": attr.BACKEND_SESSION_ID,
     "started": attr.SESSION_STARTED_AT,
@@ -73,10 +73,10 @@ class _Turns(msgspec.Struct):
 
 
 def sessions(source: str, context: Context) -> Iterator[ListedSession]:
-    """The sessions that the address asks for, newest last.
+    """The sessions that match the address, newest last.
 
     Raises:
-        SourceError: there are none, or the server does not say.
+        SourceError: there are none, or the server failed.
     """
     remote, backend, table = connected(source, context, limit=_LIMIT)
     return _List(remote, backend, table, context).sessions()
@@ -109,7 +109,7 @@ class _List:
         for one in sorted(found, key=lambda one: (int(one.start), one.session)):
             trace = traces.get(one.trace)
             whole = trace is not None and counted[one.trace] == int(trace.spans)
-            # where several sessions are in one trace, its end is not that of each
+            # if a trace has several sessions, its end is not the end of each
             end = int(trace.end) if trace is not None and several[one.trace] == 1 else int(one.end)
             number = turns.get((one.trace, one.session), 0) if not int(one.ended) else _number(one.turns)
             yield _listed(one, end / 1e9, number, whole)
@@ -141,7 +141,7 @@ class _List:
         return {one.trace: one for one in self._table.rows(_Trace, sql, self._parameters)}
 
     def _turns(self) -> dict[tuple[str, str], int]:
-        """Numbers of turn spans, which count where no session.end does."""
+        """Number of turn spans of sessions without a session.end, by trace and session."""
         session = self._table.attribute(attr.SESSION_ID)
         sql = (
             f"SELECT TraceId AS trace, {session} AS session, uniqExact(SpanId) AS turns "
@@ -153,7 +153,7 @@ class _List:
         return {(one.trace, one.session): int(one.turns) for one in found}
 
     def _range(self) -> str:
-        """A day more on both sides: of a call that reaches into the time, all spans count."""
+        """The period, extended by a day on both sides to count all spans of calls that overlap it."""
         since, until = (f"fromUnixTimestamp64Nano({{{name}:Int64}})" for name in ("earliest", "latest"))
         return f"Timestamp >= {since} AND Timestamp < {until} AND ScopeName = '{attr.SCOPE}'"
 

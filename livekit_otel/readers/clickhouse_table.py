@@ -1,8 +1,8 @@
-"""A table that the collector's clickhouseexporter writes, asked over HTTP: what its columns are, and its rows.
+"""Queries a table of the collector's clickhouseexporter over HTTP: its columns and its rows.
 
-Answers are JSONEachRow: one row a line, read as it comes; the binary formats would need a decoder for each type that a
-column of attributes may have (JSON holds any), and are not faster to read in Python. What is looked for goes to the
-server as query parameters, names of tables as identifiers, so nothing of an address is ever read as SQL.
+Responses use JSONEachRow: one row per line, read as it arrives. Binary formats would need a decoder for each type that
+an attribute column can have (JSON columns can have any), and are not faster to read in Python. Values are sent as
+query parameters and table names as identifiers, so no part of an address is interpreted as SQL.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEEDED = (
     "Timestamp", "TraceId", "SpanId", "ParentSpanId", "SpanName", "ServiceName", "ResourceAttributes", "ScopeName",
     "SpanAttributes", "Duration", "StatusCode", "StatusMessage",
 )  # fmt: skip
-#: Of the text form that the server reads parameters in.
+#: Escapes of the text format in which the server reads parameters.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "'": "\\'"})
 _SECOND = 1_000_000_000
 _INDEX = "_trace_id_ts"
@@ -42,7 +42,7 @@ class _Engine(msgspec.Struct):
 
 
 class Table:
-    """One table of spans. Its columns are asked for when the first of them is needed.
+    """A table of spans. Its columns are queried when first needed.
 
     Args:
         backend: the server.
@@ -55,10 +55,10 @@ class Table:
         self._columns: dict[str, str] = {}
 
     def rows(self, type: type[T], sql: str, parameters: Mapping[str, str | int] | None = None) -> Iterator[T]:
-        """The rows of a query, in which ``{table}`` stands for the table and ``{index}`` for its index of traces.
+        """The rows of a query. ``{table}`` in it is the table, ``{index}`` the exporter's index of traces.
 
         Raises:
-            SourceError: the server refuses the query, or stopped in the middle of the answer.
+            SourceError: the server rejected the query, or failed in the middle of the response.
         """
         given = {**self._names, **(parameters or {})}
         text = sql.replace("{table}", "{database:Identifier}.{table:Identifier}")
@@ -72,7 +72,7 @@ class Table:
                 yield self._backend.decode(_utf8(line), decoder.decode)
 
     def _check(self, line: bytes) -> None:
-        """A query that fails in the middle of its answer says so where a row would be."""
+        """Raise the error that the server writes in place of a row if a query fails in the middle of its response."""
         start = line.lstrip()[:64]
         if start.startswith((b"Code: ", b"__exception__")) or b'{"exception":' in start.replace(b" ", b""):
             text = line.decode("utf-8", "replace").strip()
@@ -86,28 +86,28 @@ class Table:
             missing = [name for name in _NEEDED if name not in found]
             if missing:
                 raise self._backend.error(
-                    f"the table {self._names['table']!r} has no column {missing[0]}: is it one of the collector's "
-                    "clickhouseexporter? name it as in clickhouse://host/database/table"
+                    f"the table {self._names['table']!r} has no column {missing[0]}: give a table of the collector's "
+                    "clickhouseexporter, as in clickhouse://host/database/table"
                 )
             self._columns = found
         return self._columns
 
     def is_json(self, column: str) -> bool:
-        """Whether a column of attributes is JSON, which keeps types; else it is a Map of texts."""
+        """Whether a column of attributes is JSON, which stores types. Otherwise it is a Map of texts."""
         type = self.columns[column]
         if type.startswith(("JSON", "Object(")):
             return True
         if type.startswith("Map("):
             return False
-        raise self._backend.error(f"the column {column} is {type[:80]}, and neither a Map nor JSON")
+        raise self._backend.error(f"the column {column} has the type {type[:80]}, which is neither a Map nor JSON")
 
     def attribute(self, name: str) -> str:
-        """SQL for an attribute of a span as text, empty where it is not there. ``name`` is one of ours."""
-        # a typed read of a JSON path misses values that are stored as another type (0.0 is an integer there)
+        """SQL for a span attribute as text, empty if it is absent. ``name`` must be a name of our schema."""
+        # a typed read of a JSON path misses values stored as another type (0.0 is stored as an integer)
         return f"SpanAttributes.`{name}`::String" if self.is_json("SpanAttributes") else f"SpanAttributes['{name}']"
 
     def bounds(self, trace_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Unix nanoseconds between which the spans of traces begin, of those that are in the exporter's index."""
+        """First and last possible start of the spans, in Unix nanoseconds, for each trace in the exporter's index."""
         if not trace_ids or not self._has_index:
             return {}
         ids = "[" + ",".join(f"'{one}'" for one in trace_ids if re.fullmatch(r"[0-9A-Fa-f]{1,64}", one)) + "]"
@@ -124,7 +124,7 @@ class Table:
         return any(True for _ in self.rows(dict, sql))
 
     def kept_for(self) -> str:
-        """How long the table keeps rows, in words; empty when that is for ever, or it may not be asked."""
+        """How long the table keeps rows, in words; empty if forever, or if the user may not query it."""
         sql = "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}"
         try:
             engines = [one.engine_full for one in self.rows(_Engine, sql)]
@@ -135,7 +135,7 @@ class Table:
 
 
 def _utf8(line: bytes) -> bytes:
-    """The line with a sign for bytes that are no UTF-8, which the server stores and writes as they are."""
+    """The line with a replacement character for invalid UTF-8, which the server stores and returns unchanged."""
     try:
         line.decode()
     except UnicodeDecodeError:

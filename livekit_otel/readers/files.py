@@ -1,4 +1,4 @@
-"""Files of OTLP JSON: what the SDK's and the collector's file exporters write, and what Jaeger and Tempo answer."""
+"""OTLP JSON files, as written by file exporters of the SDK and the collector, and responses of Jaeger and Tempo."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _read_directory(source: str, found: Found, context: Context) -> Iterator[Spa
 
 
 def _read_file(path: Path | None, context: Context) -> Iterator[SpanRecord]:
-    """The spans of a file; SourceError when it turns out to be something else."""
+    """The spans of a file. Raises SourceError if it is something else."""
     with closing(LineFile(path, context.advance)) as file:
 
         def report(line: Line | None, reason: str, level: Level = "warning") -> None:

@@ -1,8 +1,8 @@
 """Jaeger's query API, version 3: ``jaeger://host:16686?service=agent&since=2h``; ``jaegers://`` for TLS.
 
-Credentials for a proxy before it come from the URL (``jaeger://user:password@host``) or ``JAEGER_TOKEN`` (bearer).
-Jaeger answers a search with whole traces, the newest ``limit`` of a service. Releases before 2.19 overlook attributes
-in it; there the API of version 1, which later releases give up, finds the traces.
+Credentials for a proxy in front of Jaeger come from the URL (``jaeger://user:password@host``) or ``JAEGER_TOKEN``
+(bearer). A search returns whole traces, the newest ``limit`` of a service. Releases before 2.19 ignore attributes in a
+search; for them, the reader searches with the API of version 1, which later releases remove.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .remote import Remote, parse, restored, rfc3339
 __all__ = ["read"]
 
 _WHAT = "Jaeger"
-#: Jaeger's own spans, where it traces itself.
+#: The service name under which Jaeger traces itself.
 _OWN_SERVICE = "jaeger"
 
 
@@ -56,7 +56,7 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
 
 
 def _nothing(reason: str) -> None:
-    """Problems are those of the reading that follows a search."""
+    """Ignore problems of a search: reading the traces reports them again."""
 
 
 class _Search:
@@ -109,7 +109,7 @@ class _Search:
             yield from self._native(services)
 
     def _native(self, services: list[str]) -> Iterator[Message]:
-        """The traces of calls that LiveKit alone traced, which only the names of their spans tell from others."""
+        """Traces of calls that only LiveKit traced, found by the names of their spans."""
         attributes = {attr.CONVERSATION_ID: self._remote.session} if self._remote.session else {}
         for service in services:
             for name in attr.NATIVE_SIGNS:
@@ -121,7 +121,7 @@ class _Search:
                     break
 
     def _of_service(self, service: str, name: str, value: str) -> Iterator[Message]:
-        """The traces of a service that have a span with this attribute."""
+        """Traces of a service that have a span with this attribute."""
         message = self._search(service, {name: value})
         if message is None:
             return
@@ -145,7 +145,7 @@ class _Search:
             self._context.problem(Problem(self._remote.shown, None, reason))
 
     def _search_v1(self, service: str, attributes: dict[str, str]) -> list[str]:
-        """Ids of traces, from an API that old releases have."""
+        """IDs of traces, from the API of old releases."""
         remote = self._remote
         parameters: dict[str, str | int] = {
             "service": service,
@@ -167,7 +167,7 @@ class _Search:
             "query.searchDepth": str(remote.limit),
             "query.rawTraces": "true",
             "query.attributes": msgspec.json.encode(attributes).decode(),
-            # what releases before 2.19 call them
+            # the name in releases before 2.19
             "query.service_name": service,
             "query.start_time_min": since,
             "query.start_time_max": until,
@@ -188,11 +188,11 @@ class _Search:
     def _decode(self, data: bytes) -> Message:
         message = self._backend.decode(data, decode_message)
         if not isinstance(message, Message) or not message.known:
-            raise self._backend.error(f"this is not what {_WHAT} answers; check the address, port and path")
+            raise self._backend.error(f"this is not a response of {_WHAT}; check the address, port and path")
         return message
 
     def _check_missing(self, answer: NotFound) -> None:
-        """Jaeger says that nothing was found with 404; others mean that there is no such page."""
+        """Raise an error unless the 404 is Jaeger's response for an empty result."""
         try:
             msgspec.json.decode(answer.body, type=_Error)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,8 +1,8 @@
 """Langfuse's public API: ``langfuse://cloud.langfuse.com?since=2h``; ``langfuse+http://`` for a server without TLS.
 
-Keys come from ``LANGFUSE_PUBLIC_KEY`` and ``LANGFUSE_SECRET_KEY``, or from the URL (``langfuse://PUBLIC:SECRET@host``),
-and the host, where the URL has none, from ``LANGFUSE_BASE_URL`` or ``LANGFUSE_HOST``. Langfuse stores what it accepted
-a moment later. Version 4 answers at ``/v2/observations``, version 3 at ``/observations``.
+Keys come from ``LANGFUSE_PUBLIC_KEY`` and ``LANGFUSE_SECRET_KEY``, or from the URL (``langfuse://PUBLIC:SECRET@host``).
+If the URL has no host, it comes from ``LANGFUSE_BASE_URL`` or ``LANGFUSE_HOST``. Langfuse stores spans a moment after
+it has accepted them. Version 4 serves ``/v2/observations``, version 3 ``/observations``.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _V2 = "/api/public/v2/observations"
 _V1 = "/api/public/observations"
 _TRACES_V1 = "/api/public/traces"
 _PAGE, _PAGE_V1 = 500, 100
-#: Without ``io`` the metadata, where our attributes are, is cut at 200 characters.
+#: Without ``io``, Langfuse cuts the metadata, which contains our attributes, at 200 characters.
 _ALL = "core,basic,time,io,metadata,model,usage,trace_context"
 _SOME = "core,basic,metadata"
-#: Spans by which sessions are found: any of them may be lost in a crash, hardly all.
+#: Spans that sessions are found by. A crash can lose any of them, but hardly all.
 _SIGNS = (attr.KIND_SESSION_START, attr.KIND_TURN, attr.KIND_SESSION_END)
 
 
@@ -59,7 +59,7 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
             f"{remote.shown}: no keys for Langfuse; set LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or give them as "
             "langfuse://PUBLIC:SECRET@host"
         )
-    keys = "LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that they are of this server"
+    keys = "LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, and that they belong to this server"
     base = "/".join((remote.base, *remote.path))
     backend = Backend(remote.shown, base, _WHAT, context, keys=keys, auth=basic(public, secret))
     return _Search(remote, backend, context).records()
@@ -80,7 +80,9 @@ class _Search:
                     backend.partial = True
                     yield record
         if not backend.spans:
-            hint = "check that the keys are of the right project, and wait a moment after a call: Langfuse stores late"
+            hint = (
+                "check that the keys belong to the right project, and wait a moment after a call: Langfuse stores late"
+            )
             raise remote.nothing(_WHAT, hint)
 
     def _record(self, observation: Observation) -> SpanRecord | None:
@@ -93,7 +95,7 @@ class _Search:
         return record if others or attr.KIND in record.attributes else None
 
     def _traces(self) -> list[str]:
-        """Ids of the newest traces with sessions that match."""
+        """IDs of the newest traces with matching sessions."""
         remote = self._remote
         window = {"fromStartTime": rfc3339(remote.since_ns), "toStartTime": rfc3339(remote.until_ns)}
         if not remote.session:
@@ -103,14 +105,14 @@ class _Search:
         )
 
     def _native(self, window: dict[str, str]) -> list[str]:
-        """The same of calls that LiveKit alone traced: the first name that is known."""
+        """IDs of the newest traces of calls that only LiveKit traced, by the first span name that is found."""
         if self._context.native is None:
             return []
         searches = ([{**window, "name": name}] for name in attr.NATIVE_SIGNS)
         return next(filter(None, map(self._newest, searches)), [])
 
     def _of_session(self, window: dict[str, str]) -> list[str]:
-        """Traces whose ``session.id`` it is, which Langfuse knows as the session."""
+        """Traces with this ``session.id``, which Langfuse stores as its session."""
         remote = self._remote
         try:
             searches = [{**window, "sessionId": remote.session, "name": name} for name in _SIGNS]
@@ -120,7 +122,7 @@ class _Search:
             return list(dict.fromkeys(trace.id for trace in traces))
 
     def _filter(self, name: str) -> str:
-        """Spans of a session by our own id, which is in the metadata."""
+        """A filter for the spans of a session by our own ID, which is in the metadata."""
         remote = self._remote
         in_v2 = {"key": f"attributes.{attr.SESSION_ID}", "operator": "="}
         in_v1 = {"key": "attributes", "operator": "contains"}
@@ -154,14 +156,14 @@ class _Search:
         return not self._remote.service or record.resource.get(attr.SERVICE_NAME) == self._remote.service
 
     def _observations(self, search: dict[str, Any], fields: str, *, v1: bool = True) -> Iterator[Observation]:
-        """All observations that match, of whichever API is there. NotFound without the newer one, if not ``v1``."""
+        """All matching observations, from the API that exists. Raises NotFound if it is the old one and not ``v1``."""
         if self._v2 is not False:
             try:
                 yield from self._pages(_V2, {**search, "fields": fields, "limit": _PAGE})
                 return
             except NotFound:
                 if self._v2:
-                    raise self._backend.error("Langfuse answered 404 in the middle; try again") from None
+                    raise self._backend.error("Langfuse answered 404 in the middle of the pages; try again") from None
                 self._v2 = False
         if not v1:
             raise NotFound(b"")
@@ -184,5 +186,5 @@ class _Search:
                 return
             mark = str(page.meta.cursor or page.meta.page)
             if mark in asked:
-                raise self._backend.error("Langfuse answers the same page again and again; try again, or report it")
+                raise self._backend.error("Langfuse returns the same page repeatedly; try again, or report it")
             asked.add(mark)

@@ -1,4 +1,4 @@
-"""Langfuse's observations as span records: attributes found in metadata, and given back the types they had."""
+"""Converts Langfuse's observations into span records, and restores the types of attributes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ATTRIBUTES, _RESOURCE = "attributes", "resourceAttributes"
 
 
 class Observation(msgspec.Struct):
-    """What is read of an observation, of both versions of the API (or of a trace: its id)."""
+    """The fields that are read from an observation, in both versions of the API; from a trace only its ID."""
 
     id: str
     traceId: str | None = None
@@ -37,10 +37,10 @@ class Observation(msgspec.Struct):
 
 
 def to_record(observation: Observation) -> SpanRecord:
-    """The record of an observation.
+    """Convert an observation into a record.
 
     Raises:
-        ValueError: it is no span: its ids or its times are of another kind.
+        ValueError: the observation is not a span: its IDs or times have another form.
     """
     trace_id, span_id = (observation.traceId or "").lower(), observation.id.lower()
     if not re.fullmatch(r"[0-9a-f]{32}", trace_id) or not re.fullmatch(r"[0-9a-f]{16}", span_id):
@@ -57,7 +57,7 @@ def to_record(observation: Observation) -> SpanRecord:
         trace_id=trace_id,
         span_id=span_id,
         parent_id=observation.parentObservationId or None,
-        # tools are renamed to what they are
+        # our preset names spans of tools after the tool
         name=kind or observation.name or "",
         start_ns=start,
         end_ns=end,
@@ -86,7 +86,7 @@ def _part(metadata: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _words(kind: str, observation: Observation) -> dict[str, AttributeValue]:
-    """What Langfuse took out of the metadata, or read as JSON there, because it is input or output."""
+    """Input and output, which Langfuse moves out of the metadata or parses as JSON."""
     found: dict[str, AttributeValue] = {}
     name_in, name_out = attr.LANGFUSE_WORDS.get(kind, (None, None))
     if name_in == attr.INPUT_MESSAGES and observation.input:
@@ -103,7 +103,7 @@ def _text(value: Any) -> str:
 
 
 def _request(value: Any) -> dict[str, AttributeValue]:
-    """Messages of a request; a leading system message is the instructions, put there by us or by Langfuse."""
+    """Messages of a request. A leading system message is the instructions, inserted by our exporter or by Langfuse."""
     try:
         messages = msgspec.json.decode(without_lone_surrogates(value.encode())) if isinstance(value, str) else value
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
@@ -121,7 +121,7 @@ def _request(value: Any) -> dict[str, AttributeValue]:
 
 
 def _times(observation: Observation, found: Mapping[str, Any]) -> tuple[int, int]:
-    """Start and end in unix nanoseconds; exact where our preset sent the span, else to the millisecond."""
+    """Start and end in Unix nanoseconds; exact if our preset exported the span, else to the millisecond."""
     exact = _EXACT.fullmatch(str(found.get(attr.LANGFUSE_EXACT, "")))
     if exact:
         return int(exact[1]), int(exact[2])
@@ -137,7 +137,7 @@ def _moment(text: str) -> int:
 
 
 def _message(observation: Observation, attributes: Mapping[str, AttributeValue]) -> str:
-    """The status message of the span, unless it is what our preset made of the error's attributes."""
+    """The status message of the span; empty if our preset built it from the error's attributes."""
     message = observation.statusMessage or ""
     kind = str(attributes.get(attr.ERROR_TYPE, ""))
     return "" if kind and (message == kind or message.startswith(f"{kind}: ")) else message

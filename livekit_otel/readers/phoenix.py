@@ -1,7 +1,7 @@
 """Phoenix's spans API: ``phoenix://host:6006/project?since=2h``; ``phoenixs://`` for TLS.
 
-The key comes from ``PHOENIX_API_KEY`` or the URL (``phoenix://:KEY@host/project``). Phoenix stores what it acknowledged
-a moment later, keeps no resource and no scope, and has its own spelling of OTLP.
+The key comes from ``PHOENIX_API_KEY`` or the URL (``phoenix://:KEY@host/project``). Phoenix stores spans a moment after
+it has accepted them, does not store resources and scopes, and uses its own spelling of OTLP.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["read"]
 
 _WHAT = "Phoenix"
 _PAGE = 1_000
-#: Spans by which sessions are found: any of them may be lost in a crash, hardly all.
+#: Spans that sessions are found by. A crash can lose any of them, but hardly all.
 _SIGNS = (attr.KIND_SESSION_START, attr.KIND_TURN, attr.KIND_SESSION_END)
 
 
@@ -40,7 +40,9 @@ def read(source: str, context: Context) -> Iterator[SpanRecord]:
     """Span records of the sessions that the URL asks for; see :mod:`.remote` for its parameters."""
     remote = parse(source, host="localhost", port=6006, secure=False)
     if remote.service:
-        raise SourceError(f"{remote.shown}: Phoenix keeps no service names; leave service= out, and name the project")
+        raise SourceError(
+            f"{remote.shown}: Phoenix does not store service names; leave service= out, and name the project"
+        )
     key = remote.password or remote.user or os.environ.get("PHOENIX_API_KEY", "")
     base = "/".join((remote.base, *remote.path[:-1]))
     keys = "PHOENIX_API_KEY"
@@ -67,7 +69,7 @@ class _Search:
             raise remote.nothing(_WHAT, hint)
 
     def _traces(self) -> list[str]:
-        """Ids of the newest traces with sessions that match."""
+        """IDs of the newest traces with matching sessions."""
         remote = self._remote
         window = {"start_time": rfc3339(remote.since_ns), "end_time": rfc3339(remote.until_ns)}
         if not remote.session:
@@ -79,7 +81,7 @@ class _Search:
         return own or self._native({**window, "attribute": [f"{attr.CONVERSATION_ID}:{value}"]})
 
     def _native(self, search: Mapping[str, Any]) -> list[str]:
-        """The same of calls that LiveKit alone traced."""
+        """IDs of the newest traces of calls that only LiveKit traced."""
         if self._context.native is None:
             return []
         return self._newest({**search, "name": list(attr.NATIVE_SIGNS)}, ours=False)
@@ -104,7 +106,7 @@ class _Search:
             if not page.next_cursor:
                 return
             if page.next_cursor in cursors:
-                raise self._backend.error("Phoenix answers the same page again and again; try again, or report it")
+                raise self._backend.error("Phoenix returns the same page repeatedly; try again, or report it")
             cursors.add(page.next_cursor)
             parameters["cursor"] = page.next_cursor
 
@@ -114,11 +116,11 @@ class _Search:
         except NotFound as answer:
             known = b'"detail"' in answer.body or b"roject" in answer.body
             reason = f"Phoenix has no project {self._project!r}; give it as the last part of the path"
-            other = "no Phoenix of a version with this API at that address; check host and port"
+            other = "no Phoenix with this API at that address; check host, port and version"
             raise self._backend.error(reason if known and b"Not Found" not in answer.body else other) from None
 
     def _records(self, spans: list[dict[str, Any]]) -> Iterator[SpanRecord]:
-        """Rewritten as OTLP JSON, so that one decoder knows what a span is."""
+        """Rewrite the spans as OTLP JSON, so that the shared decoder can read them."""
 
         def complain(reason: str) -> None:
             self._context.problem(Problem(self._remote.shown, None, reason))
@@ -132,7 +134,7 @@ class _Search:
         for record in records(message, all_scopes=context.all_scopes, complain=complain, native=context.native):
             yield msgspec.structs.replace(
                 record,
-                # stored to the microsecond, and sent as a float that is a little off
+                # stored to the microsecond, and returned as a slightly inexact float
                 start_ns=round(record.start_ns, -3),
                 end_ns=round(record.end_ns, -3),
                 attributes=restored(record.attributes),
@@ -140,7 +142,7 @@ class _Search:
 
 
 def _scopes(spans: list[dict[str, Any]], complain: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Our spans, and the others, which Phoenix keeps without their scopes."""
+    """Group the spans into ours and others, because Phoenix does not store scopes."""
     ours: list[Any] = []
     others: list[Any] = []
     for span in spans:
@@ -149,12 +151,12 @@ def _scopes(spans: list[dict[str, Any]], complain: Callable[[str], None]) -> lis
         try:
             (ours if attr.KIND in names else others).append(_camel(span))
         except RecursionError:
-            complain("a span was skipped: its values are nested too deep")
+            complain("a span was skipped: its values are nested too deeply")
     return [{"scope": {"name": attr.SCOPE}, "spans": ours}, {"scope": {"name": ""}, "spans": others}]
 
 
 def _camel(value: Any) -> Any:
-    """Keys of protobuf fields in the spelling of JSON: ``start_time_unix_nano`` → ``startTimeUnixNano``."""
+    """Convert the keys of protobuf fields to their JSON spelling: ``start_time_unix_nano`` → ``startTimeUnixNano``."""
     if isinstance(value, dict):
         return {_name(key): _camel(one) for key, one in value.items()}
     return [_camel(one) for one in value] if isinstance(value, list) else value

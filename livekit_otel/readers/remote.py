@@ -1,4 +1,4 @@
-"""What readers of servers share: sources as URLs with query parameters, and attribute types that stores lose."""
+"""Shared by readers of servers: parsing URLs with query parameters, and restoring attribute types."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _PARAMETERS = ("service", "session", "trace", "since", "until", "limit")
 _LIMIT = 100
 _MAX_LIMIT = 100_000
 _WINDOW = 86_400
-#: Looking for one session goes back further: its id tells nothing about when it was.
+#: A search for one session covers a longer period, because its ID does not tell its time.
 _SESSION_WINDOW = 7 * 86_400
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A source on a server, as its URL says it.
+    """A source on a server, parsed from its URL.
 
     Attributes:
-        shown: the URL as it may be printed: without credentials.
+        shown: the URL without credentials, for messages.
         base: address of the server, ``http(s)://host:port``.
         path: path segments of the URL.
-        user, password: from the URL; empty when there are none.
-        service, session, trace: what to look for; empty when not asked for.
-        since_ns, until_ns: unix nanoseconds, in which a session must have spans.
-        bounded: whether the URL names a time.
-        limit: how many traces at most.
+        user, password: from the URL; empty if absent.
+        service, session, trace: search criteria; empty if absent.
+        since_ns, until_ns: the period in which a session must have spans, in Unix nanoseconds.
+        bounded: whether the URL specifies a period.
+        limit: maximum number of traces.
     """
 
     shown: str
@@ -59,7 +59,7 @@ class Remote:
     limit: int
 
     def wants(self, record: SpanRecord) -> bool:
-        """Whether the record belongs to the session that was asked for (any, when none was)."""
+        """Whether the record belongs to the requested session, or no session was requested."""
         found = record.attributes
         names = (attr.SESSION_ID, attr.BACKEND_SESSION_ID, attr.CONVERSATION_ID)
         return not self.session or self.session in (found.get(name) for name in names)
@@ -77,12 +77,13 @@ class Remote:
 def parse(
     source: str, *, host: str, port: int | None, secure: bool, secure_port: int | None = None, limit: int = _LIMIT
 ) -> Remote:
-    """Read a URL. ``host``, ``port``, ``secure`` and ``limit`` are what holds when it does not say; a scheme may end in
-    ``+http``, ``+https`` or ``s``. ``host`` is a whole address where it begins with a scheme, ``secure_port`` the port
-    with TLS, where that is not the one of HTTPS.
+    """Parse a URL. Its scheme may end in ``+http``, ``+https`` or ``s``.
+
+    ``host``, ``port``, ``secure`` and ``limit`` are defaults. ``host`` may be a complete address with a scheme.
+    ``secure_port`` is the default port with TLS, if it is not 443.
 
     Raises:
-        SourceError: it cannot be read.
+        SourceError: the URL is invalid.
     """
     visible = shown(source)
     if is_ambiguous(source):
@@ -91,7 +92,7 @@ def parse(
         parts = urlsplit(source)
         named, number = parts.hostname, parts.port
     except ValueError:
-        # what the error says may repeat a password
+        # the error's message can repeat a password
         raise SourceError(f"{visible}: not an address; give one like {source.split(':')[0]}://host:port") from None
     scheme = parts.scheme.lower()
     if scheme.endswith(("+http", "+https")):
@@ -127,12 +128,12 @@ def rfc3339(ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
-#: what the items of a list are
+#: type of a list -> type of its items
 _ITEMS: dict[str | None, Callable[[Any], Any]] = {"string[]": str, "double[]": float, "int[]": int}
 
 
 def restored(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """Attributes with the types that the schema gives them; what does not fit, and other names, stay as they are."""
+    """Attributes with the types that the schema declares. Values that do not fit, and other names, stay unchanged."""
     return {name: _typed(attr.type_of(name), value) for name, value in attributes.items() if value is not None}
 
 
@@ -180,10 +181,10 @@ def _base(named: str | None, number: int | None, host: str, port: int | None, se
 
 
 def with_time(source: str, moments: Mapping[str, int]) -> str:
-    """The address with times (unix nanoseconds by ``since`` and ``until``) as its parameters.
+    """The address with times as parameters. ``moments``: Unix nanoseconds by ``since`` and ``until``.
 
     Raises:
-        SourceError: it has one of them already.
+        SourceError: the address already has one of them.
     """
     base, _, query = source.partition("?")
     for name, ns in moments.items():
@@ -194,17 +195,21 @@ def with_time(source: str, moments: Mapping[str, int]) -> str:
 
 
 def moment(text: str, now: int, visible: str) -> int:
-    """Unix nanoseconds of a time, or of so long before ``now``; ``visible`` is named in the SourceError for others."""
+    """Parse a time, or a duration before ``now``, into Unix nanoseconds.
+
+    Raises:
+        SourceError: ``text`` is neither. The message names ``visible`` as the source.
+    """
     if relative := _RELATIVE.fullmatch(text):
         return now - round(float(relative[1]) * _UNITS[relative[2]] * 1e9)
-    # a plus sign in a query is a space
+    # a plus sign in a query is decoded as a space
     plain = re.sub(r"(T[\d:.]+) (\d\d:?\d\d)$", r"\1+\2", text).replace("Z", "+00:00").replace("z", "+00:00")
     plain = re.sub(r"\.(\d{1,6})\d*", lambda digits: "." + digits[1].ljust(6, "0"), plain)
     try:
         found = datetime.fromisoformat(plain)
     except ValueError:
         raise SourceError(
-            f"{visible}: {text!r} is no time; give one like 2026-01-31T14:00:00Z, or 30m, 2h, 3d for so long ago"
+            f"{visible}: {text!r} is not a time; give one like 2026-01-31T14:00:00Z, or how long ago: 30m, 2h, 3d"
         ) from None
     aware = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
     return round(aware.timestamp() * 1e6) * 1_000
@@ -212,7 +217,7 @@ def moment(text: str, now: int, visible: str) -> int:
 
 def _trace(text: str, visible: str) -> str:
     if text and not re.fullmatch(r"[0-9a-fA-F]{32}", text):
-        raise SourceError(f"{visible}: trace {text!r} is no trace id; those have 32 hex digits")
+        raise SourceError(f"{visible}: trace {text!r} is not a trace ID; those have 32 hex digits")
     return text.lower()
 
 

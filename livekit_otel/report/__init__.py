@@ -1,4 +1,4 @@
-"""SessionReport: model, building it from spans, and renderers. Works without LiveKit."""
+"""SessionReport: its model, its construction from spans, and its renderers. Works without LiveKit."""
 
 from .build import build_report, build_reports
 from .missing import ReportWarning

@@ -1,4 +1,4 @@
-"""What a report's header says of the time before the call, of its room and of who called."""
+"""Header facts about the startup, the room and the caller."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from .model import SessionReport
 
 __all__ = ["of_the_room", "offset", "start_up"]
 
-#: how a call ends anyway
+#: disconnect reasons of a normal end
 _ORDINARY = frozenset({"client_initiated", "room_closed", "room_deleted"})
 
 
 def offset(at: float | None, started_at: float | None) -> str:
-    """Minutes and seconds since the call began, from an hour on with the hours; at least six characters."""
+    """Minutes and seconds since the start of the call, with hours from one hour on; at least six characters."""
     if at is None or started_at is None:
         return " " * 6
     minutes, rest = divmod(int(max(0.0, at - started_at)), 60)
@@ -20,7 +20,7 @@ def offset(at: float | None, started_at: float | None) -> str:
 
 
 def of_the_room(report: SessionReport) -> dict[str, str]:
-    """Facts by name; empty where they do not apply."""
+    """Facts by name; empty if they do not apply."""
     room, caller = report.room_info, report.caller
     return {
         "dispatch": _joined(room.dispatch_id, room.dispatch_metadata),
@@ -58,7 +58,7 @@ def _outages(report: SessionReport) -> str:
 
 
 def start_up(report: SessionReport) -> str:
-    """How long the first word took, and where that went; empty where nothing was heard."""
+    """The time to the agent's first audio, and its stages; empty if there was no audio."""
     startup = report.startup
     if startup is None or startup.total is None:
         return ""

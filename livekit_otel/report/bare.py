@@ -1,4 +1,4 @@
-"""The report of a session whose report could not be made."""
+"""A substitute report, for sessions whose report cannot be built."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def bare_report(
     spans: list[SpanRecord],
     provenance: str = PIPELINE,
 ) -> SessionReport:
-    """A report that holds the spans and the reason why it holds no more. Times are unix nanoseconds."""
+    """A report that contains only the spans and the error. Times are Unix nanoseconds."""
     return SessionReport(
         session_id=session_id,
         conversation_id=conversation_id,

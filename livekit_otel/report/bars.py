@@ -1,4 +1,4 @@
-"""Silence as bars of characters: one scale for all turns of a report, so that long waits look long."""
+"""Bars of characters that show silence. All turns of a report share one scale, so bars can be compared."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from .turns import Turn
 
 __all__ = ["LETTERS", "SHADES", "Scale", "parts"]
 
-#: a character per stage, which tells stages apart without colours
+#: one character per stage, which distinguishes stages without colours
 SHADES = dict(zip(attr.SILENCE_STAGES, "░▒╳◆█▚▓▄·", strict=True))
-#: where the output has no such characters
+#: for outputs that cannot encode these characters
 LETTERS = dict(zip(attr.SILENCE_STAGES, "rehnltsp.", strict=True))
-#: a bar this many times as long as the median's is cut, so that one long wait does not flatten all others
+#: bars longer than this multiple of the median are cut, so that one long wait does not flatten all others
 _OUTLIER = 3.0
 
 
 class Scale:
-    """How many seconds a column stands for.
+    """The scale of the bars.
 
     Attributes:
         columns: width of the longest bar.
-        limit: seconds that fill it; longer waits are cut.
+        limit: its length in seconds; longer waits are cut.
     """
 
     def __init__(self, turns: Iterable[Turn], columns: int) -> None:
@@ -34,17 +34,17 @@ class Scale:
 
     @property
     def seconds(self) -> float:
-        """What one column stands for."""
+        """Seconds per column."""
         return self.limit / self.columns
 
     def cells(self, turn: Turn) -> list[tuple[str, int]]:
-        """Stages in the order in which the answer waited for them, and their columns."""
+        """The stages that the answer waited for, in order, each with its number of columns."""
         found: list[tuple[str, int]] = []
         if not turn.path or not self.limit:
             return found
         begin, done = turn.path[0].start_ns, 0
         for segment in turn.path:
-            # the ends are rounded, not the lengths: the bar's length is right as a whole
+            # round the ends, not the lengths, so that the length of the whole bar is right
             end = min(self.columns, round((segment.end_ns - begin) / 1e9 / self.limit * self.columns))
             if end > done:
                 found.append((segment.stage, end - done))
@@ -57,5 +57,5 @@ class Scale:
 
 
 def parts(silence: Mapping[str, float], digits: int = 2) -> Sequence[tuple[str, str]]:
-    """The stages that took time, with their seconds."""
+    """The stages that took time, with their seconds as text."""
     return [(stage, f"{value:.{digits}f}") for stage, value in silence.items() if round(value, digits) > 0]

@@ -1,4 +1,4 @@
-"""Reports from spans, wherever they come from. Pure: no files, no network, no LiveKit."""
+"""Builds reports from spans of any source. Pure: no files, no network, no LiveKit."""
 
 from __future__ import annotations
 
@@ -26,31 +26,30 @@ _Open: TypeAlias = OpenSession | OpenNative
 def build_reports(
     spans: Iterable[SpanRecord], *, thresholds: Mapping[str, float] | None = None
 ) -> Iterator[SessionReport]:
-    """The reports of all sessions among ``spans``; each as soon as it is whole, the others at the end.
+    """Yield the reports of all sessions among ``spans``: complete sessions immediately, the others at the end.
 
-    Spans may come in any order, interleaved, more than once. Memory follows the sessions that are not whole yet:
-    one that crashed is kept until the spans end, as no span says that none of its session will follow (files are read
-    in any order, a session may say nothing for an hour). Sessions whose ids were masked or removed on the way are
-    distinguished by trace and session span, and come last. Spans of a session that was already yielded (duplicates) are
-    dropped.
+    Spans may be in any order, interleaved and duplicated. Memory is proportional to the incomplete sessions. A session
+    that crashed is kept until the spans end, because no span marks its end: files are read in any order, and a session
+    can be silent for an hour. Sessions whose IDs were masked or removed are distinguished by trace and session span,
+    and come last. Spans of a session that was already yielded (duplicates) are dropped.
 
-    Traces without pipeline spans give the reports that LiveKit's own spans allow (see ``SessionReport.provenance``); in
-    those that have both, only the pipeline's count. Such a session is taken for whole when its own span has come and
-    20,000 native spans of other traces followed its last one.
+    Traces without pipeline spans give reports as far as LiveKit's own spans allow (see ``SessionReport.provenance``).
+    In traces with both, only pipeline spans are used. A native session counts as complete when its session span was
+    read, and 20,000 native spans of other traces followed its last span.
 
     Args:
         spans: span records.
-        thresholds: from how many seconds on waits are flagged: ``slow`` and ``dead_air``. What is not said here, each
-            session says itself, as it was traced; else the defaults hold.
+        thresholds: minimum waits that are flagged, in seconds: ``slow`` and ``dead_air``. The default for each is the
+            session's own threshold from its trace, else the library's.
 
     Raises:
-        OptionError: ``thresholds`` are none.
+        OptionError: ``thresholds`` are invalid.
     """
     return _reports(spans, check(thresholds))
 
 
 def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[SessionReport]:
-    # a session is one trace: ids that a redaction rule made equal do not make two calls one
+    # a session is one trace, so that two calls stay separate if a redaction rule made their IDs equal
     opened: dict[_Key, OpenSession] = {}
     done: set[int] = set()
     masked = MaskedSpans()
@@ -68,7 +67,7 @@ def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[Se
         key = session_id, span.trace_id
         session = opened.get(key)
         if session is None:
-            # hashes instead of ids: a long file may hold a million sessions
+            # hashes instead of IDs, because a long file can contain a million sessions
             if hash(key) in done:
                 continue
             session = opened[key] = OpenSession(session_id, thresholds)
@@ -77,7 +76,7 @@ def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[Se
             done.add(hash(key))
             yield _report_of(session)
     _gather(opened, masked, thresholds)
-    # only now is it known which problems the reader had; sessions that were whole lost nothing to them
+    # the reader's problems are only known now; complete sessions lost nothing to them
     problems = list(getattr(spans, "problems", ()))
     while opened:
         yield _report_of(opened.pop(next(iter(opened))), problems)
@@ -86,7 +85,7 @@ def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[Se
 
 
 def _natives(spans: Iterable[SpanRecord]) -> NativeSpans:
-    """Where LiveKit's own spans are collected; a stream of a reader is asked for them."""
+    """The collector of LiveKit's own spans. A reader's stream is configured to yield them."""
     natives = NativeSpans()
     if hasattr(spans, "native"):
         spans.native = natives.wants
@@ -94,7 +93,7 @@ def _natives(spans: Iterable[SpanRecord]) -> NativeSpans:
 
 
 def _report_of(session: _Open, problems: Iterable[object] = ()) -> SessionReport:
-    """Its report; where making it fails, one that says so: a damaged session takes no other one along."""
+    """The report of a session. If building it fails, a report with the error, so that other sessions are unaffected."""
     try:
         return session.report(problems)
     except Exception as error:
@@ -102,7 +101,7 @@ def _report_of(session: _Open, problems: Iterable[object] = ()) -> SessionReport
 
 
 def _gather(opened: dict[_Key, OpenSession], masked: MaskedSpans, thresholds: Thresholds) -> None:
-    """Once all spans are read: spans of a session outside of its trace, and those without an id, find their session."""
+    """After all spans are read, assign spans outside of their session's trace, and spans without an ID, to sessions."""
     rooted = {session_id: session for (session_id, _), session in opened.items() if session.rooted}
     for key, session in list(opened.items()):
         if not session.rooted and (own := rooted.get(key[0])) is not None:
@@ -122,14 +121,14 @@ def build_report(
 
     Args:
         spans: span records in any order; duplicates and other sessions are harmless.
-        session_id: the session's id, its conversation id, or a unique beginning of one; needed only to choose among
-            several sessions.
-        thresholds: as of :func:`build_reports`.
+        session_id: session ID or conversation ID, or a unique prefix of one; required only if there are several
+            sessions.
+        thresholds: as in :func:`build_reports`.
 
     Raises:
-        SessionNotFoundError: there is no such session, or none at all.
+        SessionNotFoundError: there is no such session, or no session.
         AmbiguousSessionError: several sessions match.
-        OptionError: ``thresholds`` are none.
+        OptionError: ``thresholds`` are invalid.
     """
     flagged_by = check(thresholds)
     wanted = session_id or ""
@@ -162,14 +161,14 @@ def build_report(
             return session.report(getattr(spans, "problems", ()))
     _gather(opened, masked, flagged_by)
     native += _wanted((OpenNative(one, flagged_by) for one in natives.rest()), wanted, others)
-    # where livekit_otel traced a call, others beside it that it did not trace are not what was asked for
+    # if livekit_otel traced a call, calls without it are not candidates
     found = [session for session in opened.values() if _is(session, wanted)] or native
     others.update(dict.fromkeys(session.session_id for session in opened.values() if session not in found))
     return _choose(found, wanted, list(others)).report(getattr(spans, "problems", ()))
 
 
 def _wanted(sessions: Iterable[OpenNative], wanted: str, others: dict[str, None]) -> Iterator[OpenNative]:
-    """Those that were asked for; the ids of some others are noted."""
+    """The sessions that match. The IDs of some others are added to ``others``."""
     for session in sessions:
         if _is(session, wanted):
             yield session
@@ -201,7 +200,7 @@ def _choose(opened: Sequence[_Open], wanted: str, others: list[str]) -> _Open:
 
 
 def _starts(found: Iterable[_Open], rest: Iterable[SpanRecord]) -> dict[str, int]:
-    """Ids and start times, also of the sessions that are only in ``rest``, whose spans are not kept."""
+    """IDs and start times of sessions, including those in ``rest``, whose spans are not kept."""
     starts = {session.session_id: session.start_ns for session in found}
     for span in rest:
         if own := own_session(span):

@@ -1,7 +1,7 @@
-"""The conversation of a call: what was said, done and waited for, in the order in which it happened.
+"""The conversation of a call: speech, tools, waits and failures, in order.
 
-All renderers show these entries, at one clock: words stand at the moment at which they began to be heard, tools and
-silences at their beginning, failures and interruptions at the moment at which they happened.
+All renderers show these entries. Words have the time at which they became audible, tools and silences the time of
+their start, failures and interruptions the time at which they happened.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ __all__ = ["Entry", "Kind", "Part", "conversation"]
 
 Kind = Literal["user", "agent", "tool", "wait", "gap", "handoff", "failure", "interruption", "unheard"]
 Item = Mapping[str, Any]
-#: characters by which words that were heard are found again
+#: number of characters by which spoken words are matched with the generated text
 _BEGINNING = 20
 _UNSAID = "not heard (not in the conversation)"
 _PERHAPS = "perhaps heard (the trace breaks off)"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened.
+    """One event of the conversation.
 
     Attributes:
-        kind: what it is; ``unheard`` are words that a model made and nobody is known to have heard.
-        at: when, unix seconds; None where nobody knows.
-        text: words, or the agent that was handed over to. Content; it may have many lines and any character.
-        turn: the turn whose first silence a ``wait`` is.
-        gap: the later silence that a ``gap`` is.
-        tool: the call that a ``tool`` is.
-        failure: what a ``failure`` is.
-        interrupted: the agent was cut off in these words.
-        heard: of words that were cut off, seconds of them that were heard; None where nobody knows.
-        unheard: of words that were cut off, the rest that nobody heard, as far as the trace has it.
-        note: of an ``interruption`` its verdict, of ``unheard`` words whether and why, of words in which the trace
-            broke off ``unfinished``.
-        withheld: there were words, and they were not recorded.
+        kind: kind of the event. ``unheard``: words that a model generated, and that probably nobody heard.
+        at: Unix time in seconds; None if unknown.
+        text: words, or the agent that took over. Content, of any length and with any character.
+        turn: for a ``wait``, the turn whose first silence it is.
+        gap: for a ``gap``, the later silence.
+        tool: for a ``tool``, the call.
+        failure: for a ``failure``, the failure.
+        interrupted: whether the agent was interrupted in these words.
+        heard: for interrupted words, how many seconds of them were heard; None if unknown.
+        unheard: for interrupted words, the rest that was not heard, as far as the trace has it.
+        note: for an ``interruption`` its verdict; for ``unheard`` words whether and why they were not heard; for words
+            in which the trace broke off ``unfinished``.
+        withheld: whether there were words that were not recorded.
     """
 
     kind: Kind
@@ -67,18 +67,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What belongs to one turn, or stands between two: its entries by time."""
+    """The entries of one turn, or between two turns, by time."""
 
     turn: Turn | None
     entries: tuple[Entry, ...]
 
 
 def conversation(report: SessionReport, failures: Sequence[Failure]) -> Iterator[Part]:
-    """The turns in order, and what happened outside of them where it did.
+    """The turns in order, with the events between them.
 
     Args:
         report: the call.
-        failures: those of the call; each has one entry, but for failed tools, which say it themselves.
+        failures: the failures of the call. Each gets one entry, except failed tools, whose own entry shows it.
     """
     turns = sorted(report.turns, key=lambda turn: turn.start_ns)
     starts = [turn.start_ns / 1e9 for turn in turns]
@@ -103,11 +103,11 @@ def conversation(report: SessionReport, failures: Sequence[Failure]) -> Iterator
 
 
 def _groups(history: Iterable[Item], starts: Sequence[float]) -> list[list[Item]]:
-    """The items before the first turn, and those of each."""
+    """The items before the first turn, and the items of each turn."""
     groups: list[list[Item]] = [[] for _ in range(len(starts) + 1)]
     at = 0.0
     for item in history:
-        # the history's order counts: an item without a time, or back in time, stays behind the one before it
+        # keep the order of the history: an item without a time, or with an earlier one, stays after its predecessor
         at = max(at, number(item, "created_at") or 0.0)
         groups[bisect_right(starts, at)].append(item)
     return groups
@@ -139,13 +139,13 @@ def _turn(turn: Turn, items: Sequence[Item], calls: dict[str, ToolCall], report:
             verdict = text(span.attributes, attr.INTERRUPTION_VERDICT) or attr.VERDICT_UNKNOWN
             yield Entry(kind="interruption", at=span.start_ns / 1e9, note=verdict)
         elif span.kind == attr.KIND_TOOL and (call := calls.pop(span.span_id, None)) is not None:
-            # no item of the history says it: the call broke off, or the item was taken out
+            # no history item has it: the call broke off, or the item was removed
             yield Entry(kind="tool", at=call.at, tool=call)
     heard = " ".join(word for entry in said if entry.kind == "agent" for word in entry.text.split())
     for one in made:
-        # whole, or the beginning that was heard of them
+        # all words, or the first words that were heard
         if one.why or " ".join(one.text[:_BEGINNING].split()) not in heard:
-            # without the turn's end nobody knows what of it was still heard
+            # without the end of the turn it is unknown how much of this was heard
             why = one.why or (_PERHAPS if turn.span is None else _UNSAID)
             yield Entry(kind="unheard", at=one.at, text=one.text, note=why)
 
@@ -169,7 +169,7 @@ def _item(item: Item, calls: dict[str, ToolCall], redacted: bool) -> Entry | Non
 
 
 def _words(turn: Turn) -> Iterator[Entry]:
-    """The words of a turn that no item of the history tells."""
+    """The words of a turn that no history item contains."""
     if turn.user_text:
         yield Entry(kind="user", at=turn.start_ns / 1e9, text=turn.user_text)
     if turn.agent_text:
@@ -179,7 +179,7 @@ def _words(turn: Turn) -> Iterator[Entry]:
 
 
 def _at_their_times(turn: Turn, said: Iterable[Entry], made: Sequence[Any]) -> Iterator[Entry]:
-    """The user's first words from when they spoke, the agent's from when they were heard."""
+    """Move the user's first words to the start of their speech, and the agent's words to the start of their playout."""
     playouts = [one for one in turn.stages if one.kind == attr.KIND_PLAYBACK and is_playout(one.attributes)]
     asked = False
     for entry in said:
@@ -204,7 +204,7 @@ def _moved(entry: Entry, at: float) -> Entry:
 
 
 def _next(playouts: list[SpanRecord], entry: Entry) -> SpanRecord | None:
-    """The playout of a message: the next one that had not ended when the message was made."""
+    """The playout of a message: the next one that had not ended when the message was created."""
     while playouts:
         one = playouts.pop(0)
         if entry.at is None or one.end_ns / 1e9 >= entry.at:
@@ -213,7 +213,7 @@ def _next(playouts: list[SpanRecord], entry: Entry) -> SpanRecord | None:
 
 
 def _rest(heard: str, made: Iterable[Any]) -> str:
-    """What was to follow the words that were heard."""
+    """The generated words after the words that were heard."""
     start = heard.rstrip(" …—-")
     whole = next((one.text for one in made if start and one.text.startswith(start) and len(one.text) > len(start)), "")
     return whole[len(start) :].strip()

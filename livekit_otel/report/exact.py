@@ -1,4 +1,4 @@
-"""Percentiles that are exact at any length, where all turns are at hand."""
+"""Exact percentiles over all turns of a call of any length."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..turns import Percentiles, TurnDerivation
 __all__ = ["exact_latency"]
 
 _POINTS = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
-#: seconds; what is longer are times of a damaged span
+#: seconds; longer times come from damaged spans
 _LONGEST = 9.2e9
 
 
 def exact_latency(turns: Iterable[TurnDerivation]) -> dict[str, Percentiles]:
-    """By the names of ``MetricsReport``, without those that no turn has: values that occurred (nearest rank)."""
+    """Percentiles by the names of ``MetricsReport``, as observed values (nearest rank). Unused names are absent."""
     all_turns = list(turns)
     found = {}
     for name in attr.SUMMARY_LATENCIES:

@@ -1,4 +1,4 @@
-"""What failed in a call, from its stage spans: where, with which reason, and whether something saved the answer."""
+"""The failures of a call, from its stage spans: place, reason, and whether a retry or fallback answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["REASON_UNKNOWN", "Failure", "failures", "failures_of", "reason_of"]
 
 REASON_UNKNOWN = "reason not recorded"
 _MODELS = frozenset({attr.KIND_LLM, attr.KIND_STT, attr.KIND_TTS, attr.KIND_REALTIME})
-#: what works for an answer; where none was asked for, the user's hook came first
+#: stages that work on an answer; if a failed turn has none, the user's hook failed
 _ANSWERS = frozenset({attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL})
 _ATTEMPTS = {attr.KIND_LLM: attr.LLM_ATTEMPTS, attr.KIND_TTS: attr.TTS_ATTEMPTS}
 _RETRIED = {
@@ -29,28 +29,28 @@ _RETRIED = {
 }
 #: seconds after the end of a stage within which LiveKit emits the error event of its failure
 _EVENT_LAG = 0.5
-#: of a damaged trace; no request is tried more often
+#: limit for damaged traces; real requests have fewer attempts
 _MOST_ATTEMPTS = 100
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that failed.
+    """One failure.
 
     Attributes:
-        at: when, unix seconds; None where nobody knows.
+        at: Unix time in seconds; None if unknown.
         stage: ``llm``, ``stt``, ``tts``, ``realtime``, ``tool``, ``node``, ``eou``, ``hook``,
-            ``turn`` (code between stages) or what LiveKit calls it.
-        name: provider and model, the tool, or the node; empty where the trace does not say.
-        reason: the class of the exception (``error.type``); empty where nothing was raised or it was not recorded.
-        status: how the provider refused it, like ``HTTP 429``; else empty.
-        message: that of the exception; content. Empty where it is withheld.
-        told: of a tool, what the model was given instead of a result; content.
+            ``turn`` (code between stages) or LiveKit's name of the stage.
+        name: provider and model, the tool, or the node; empty if unknown.
+        reason: class of the exception (``error.type``); empty if nothing was raised or it was not recorded.
+        status: the provider's status, such as ``HTTP 429``; else empty.
+        message: message of the exception; content. Empty if it is withheld.
+        told: for a tool, the text that the model received instead of a result; content.
         turn: index of its turn; None outside of turns.
-        attempts: how often it was tried in all.
-        retried_for: the reasons of the attempts that were repeated.
-        saved: ``retry`` or ``fallback`` where an answer came all the same, else empty.
+        attempts: total number of attempts.
+        retried_for: reasons of the attempts that were retried.
+        saved: ``retry`` or ``fallback`` if that produced an answer, else empty.
         by: the model of that fallback.
-        span_id: the span that says it; empty for an event of LiveKit's that no span explains.
+        span_id: ID of the failed span; empty for an error event of LiveKit that matches no span.
     """
 
     at: float | None
@@ -69,12 +69,12 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_retry(self) -> bool:
-        """Whether the stage itself worked in the end."""
+        """Whether the stage succeeded in a later attempt."""
         return self.saved == "retry"
 
 
 def reason_of(failure: Failure) -> str:
-    """The reason in one phrase: type, status and message, as far as they are known and differ."""
+    """The reason as one phrase: type, status and message, as far as they are known and differ."""
     reason = "" if failure.reason == attr.OTHER else failure.reason
     if failure.is_retry and not reason:
         reason = ", ".join(dict.fromkeys(failure.retried_for))
@@ -84,7 +84,7 @@ def reason_of(failure: Failure) -> str:
 
 
 def failures(report: SessionReport) -> list[Failure]:
-    """All failures of the call by time; retries that worked are among them."""
+    """All failures of the call by time, including attempts whose retry succeeded."""
     outputs = _outputs(report)
     found: list[Failure] = []
     inside: set[str] = set()
@@ -104,7 +104,7 @@ def failures(report: SessionReport) -> list[Failure]:
 
 
 def failures_of(turn: Turn) -> list[Failure]:
-    """Those of one turn, without what the chat history says of its tools."""
+    """The failures of one turn, without the tool outputs of the chat history."""
     return _of_turn(turn, {})
 
 
@@ -117,7 +117,7 @@ def _of_turn(turn: Turn, outputs: Mapping[str, str]) -> list[Failure]:
         and has_failed(span)
         and not any(one.stage != attr.KIND_TOOL and not one.saved for one in found)
     ):
-        # a hook has no span of its own, nor has code between stages: the turn says what it raised
+        # a hook and code between stages have no spans of their own: their exceptions are on the turn
         asked = any(one.kind in _ANSWERS for one in turn.stages)
         stage = attr.KIND_TURN if asked else attr.SILENCE_HOOK
         found.append(msgspec.structs.replace(_plain(span, stage), turn=turn.index))
@@ -171,13 +171,13 @@ def _name(span: SpanRecord) -> str:
 
 
 def _outputs(report: SessionReport) -> dict[str, str]:
-    """What the model was given of each tool call, by the call's id."""
+    """The output that the model received for each tool call, by call ID."""
     found = (item for item in report.history if item.get("type") == "function_call_output")
     return {str(item.get("call_id")): str(item.get("output") or "") for item in found}
 
 
 def _told(report: SessionReport) -> Iterator[Failure]:
-    """Failed tools that only the chat history tells of."""
+    """Failed tools that only the chat history has."""
     known = {text(span.attributes, attr.TOOL_CALL_ID) for span in report.spans if span.kind == attr.KIND_TOOL}
     for item in report.history:
         if item.get("type") == "function_call_output" and item.get("is_error") and item.get("call_id") not in known:
@@ -186,8 +186,8 @@ def _told(report: SessionReport) -> Iterator[Failure]:
 
 
 def _events(report: SessionReport, known: Sequence[Failure]) -> Iterator[Failure]:
-    """LiveKit's error events that no span explains: each failure explains as many as it had attempts."""
-    # a recognizer says with its next transcript that it connected again: a retry explains events of any time
+    """LiveKit's error events that match no failed span. A failure matches as many events as it had attempts."""
+    # an STT records its reconnection with its next transcript, so a retry matches events of any time
     room: dict[str, list[float]] = {}
     for one in known:
         end = inf if one.is_retry else (one.at or 0.0) + _EVENT_LAG

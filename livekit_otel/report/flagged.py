@@ -1,4 +1,4 @@
-"""Flags as people read them. Numbers are to be seen with what they are held against."""
+"""Flags in words. Values are shown with their thresholds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["flagged_turns", "in_words", "sums"]
 
 
 def in_words(flag: Flag) -> str:
-    """The flag as a phrase: what happened, and what the user waited for."""
+    """The flag as a phrase: the problem, and the stage that the user waited for."""
     value = "an unknown time" if flag.value is None else f"{flag.value:.2f} s"
     mostly = f", mostly {flag.stage}" if flag.stage else ""
     if flag.name == attr.FLAG_NEVER_ANSWERED:
@@ -29,14 +29,14 @@ def in_words(flag: Flag) -> str:
 
 
 def flagged_turns(report: SessionReport) -> Iterator[tuple[float, int, str]]:
-    """Start in unix seconds, index and flags of each turn that has any, in order."""
+    """Start in Unix seconds, index and flags of each flagged turn, in order."""
     for turn in report.turns:
         if turn.flags:
             yield turn.start_ns / 1e9, turn.index, "; ".join(in_words(flag) for flag in turn.flags)
 
 
 def sums(report: SessionReport) -> str:
-    """How many turns have each flag; empty without any."""
+    """The number of turns with each flag, as text; empty without flags."""
     counts = report.flagged.items()
     return ", ".join(f"{_name(name)} in {count} turn{'s' if count > 1 else ''}" for name, count in counts)
 

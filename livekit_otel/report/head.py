@@ -1,4 +1,4 @@
-"""The report's own fields: LiveKit's where the journal has its final word, else worked out from what is there."""
+"""The report's own fields: LiveKit's final values if the journal has them, else computed from the available data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["KEYS", "close_reason", "complete_head", "name_of_reason"]
 
 Dict = dict[str, Any]
 
-#: The keys of LiveKit 1.8.9, for a journal whose beginning is missing.
+#: The keys of LiveKit 1.8.9, for journals whose beginning is missing.
 KEYS = (
     "job_id", "room_id", "room", "events", "audio_recording_path", "audio_recording_started_at", "options",
     "chat_history", "timestamp", "usage", "sdk_version", "agent_name", "tags", "duration_ms", "user_turns", "errors",
@@ -39,14 +39,14 @@ _REASONS = {
 def complete_head(restored: RestoredSession, start: Mapping[str, Any], started_at: float, ended_at: float) -> Dict:
     """All keys of the report in LiveKit's order.
 
-    ``start`` are the attributes of session.start; the times are unix seconds, used where the journal has no final head.
+    ``start``: attributes of session.start. The times are Unix seconds, used if the journal has no final head.
     """
     head = dict(restored.head) if restored.head is not None else _from_span(start)
     if not restored.closed:
-        # the head that was written at the start says how long the session had lasted by then
+        # the head that was written at the start has the duration at that time
         head |= {name: one for name, one in _times(started_at, ended_at).items() if name in head}
         if "usage" in head:
-            # the kind of each usage is in LiveKit's report since the release that added agent_name
+            # LiveKit's report has the type of each usage since the release that added agent_name
             kept = ("type", "provider", "model") if "agent_name" in head else ("provider", "model")
             head["usage"] = [_without_defaults(one, kept) for one in restored.usage if one] or None
     if "user_turns" in head:
@@ -59,7 +59,7 @@ def complete_head(restored: RestoredSession, start: Mapping[str, Any], started_a
 
 
 def close_reason(events: Iterable[Dict]) -> str | None:
-    """Name of the reason of the last close event, as LiveKit's protocol spells it."""
+    """The reason of the last close event, in the spelling of LiveKit's protocol."""
     found = None
     for event in events:
         if event.get("type") == "close":
@@ -68,7 +68,7 @@ def close_reason(events: Iterable[Dict]) -> str | None:
 
 
 def name_of_reason(reason: str) -> str:
-    """How LiveKit's protocol spells the reason of a close."""
+    """A close reason in the spelling of LiveKit's protocol."""
     return _REASONS.get(reason, "CR_UNKNOWN")
 
 

@@ -1,4 +1,4 @@
-"""Words that models made in a turn: what was to be said, also where nobody heard it."""
+"""The words that models generated in a turn, whether or not they were heard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DISCARDED = "not heard (made ahead, and thrown away)"
 
 
 class Made(msgspec.Struct, frozen=True):
-    """Words of one request. ``why`` nobody heard them, where its outcome says so; ``at`` is unix seconds."""
+    """Words of one request. ``why``: why they were not heard, if the outcome shows that. ``at``: Unix seconds."""
 
     at: float
     text: str
@@ -24,7 +24,7 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def made_by(turn: Turn) -> list[Made]:
-    """The words of the turn's requests, by start; not those of requests beside the conversation."""
+    """The words of the turn's requests, by start, without requests outside the conversation."""
     found = []
     for span in turn.stages:
         if span.kind in (attr.KIND_LLM, attr.KIND_REALTIME) and attr.LLM_OWN not in span.attributes:

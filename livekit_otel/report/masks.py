@@ -1,4 +1,4 @@
-"""Sessions whose ids were masked or removed on the way: distinguished by trace and by session span."""
+"""Sessions whose IDs were masked or removed before storage: distinguished by trace and session span."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _IDENTITY = (attr.SESSION_ID, attr.BACKEND_SESSION_ID, attr.CONVERSATION_ID, att
 
 
 def is_mask(value: object) -> bool:
-    """Whether a value is what a redaction rule leaves: ``[Scrubbed due to 'session']``, ``****``, ``<redacted>``."""
-    # a mask is short; on a long text of blanks the pattern takes the square of its length
+    """Whether a value is the mask of a redaction rule: ``[Scrubbed due to 'session']``, ``****``, ``<redacted>``."""
+    # masks are short; on a long text of blanks, the pattern takes quadratic time
     return isinstance(value, str) and len(value) <= _LONGEST and _MASK.fullmatch(value) is not None
 
 
 def own_session(span: SpanRecord) -> str | None:
-    """The id of the session that a span of ours belongs to: empty if it was masked or removed; None for other spans."""
+    """The session ID of one of our spans: empty if it was masked or removed; None for other spans."""
     attributes = span.attributes
     session_id = attributes.get(attr.SESSION_ID)
     if session_id is not None:
@@ -45,7 +45,7 @@ def masks_of(attributes: Mapping[str, object]) -> dict[str, str]:
 
 
 def warnings_of(masks: Mapping[str, Iterable[str]], *, no_id: bool) -> list[str]:
-    """What was masked, and by what. ``masks``: attribute names by mask; ``no_id``: no span says its session."""
+    """Warnings about masked attributes. ``masks``: attribute names by mask. ``no_id``: no span has a session ID."""
     found = [
         f"{', '.join(sorted(names))} {'was' if len(set(names)) == 1 else 'were'} masked by {_who(mask)}: "
         "docs/redaction.md says how to keep reports whole"
@@ -67,27 +67,27 @@ def _who(mask: str) -> str:
 
 
 def unmasked(span: SpanRecord) -> SpanRecord:
-    """The span with the kind that its name says, if its kind was masked: our spans are named by their kind."""
+    """The span, with its kind restored from its name if the kind was masked: our spans are named by their kind."""
     if span.name in _KINDS and is_mask(span.attributes.get(attr.KIND)):
         return msgspec.structs.replace(span, attributes={**span.attributes, attr.KIND: span.name})
     return span
 
 
 class MaskedSpans:
-    """Spans of ours without a session id, kept until all spans are read."""
+    """Our spans without a session ID, kept until all spans are read."""
 
     def __init__(self) -> None:
         self._traces: dict[str, dict[str, SpanRecord]] = {}
 
     def add(self, span: SpanRecord) -> None:
-        """Take a span; one that is there already is left alone."""
+        """Add a span, unless it is a duplicate."""
         self._traces.setdefault(span.trace_id, {}).setdefault(span.span_id, span)
 
     def sessions(self, known: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str, list[SpanRecord]]]:
-        """Session ids, their traces, and their spans. ``known``: ids of the sessions of each trace that have one.
+        """Session IDs with their traces and spans. ``known``: session IDs found in each trace.
 
-        In a trace with one known session the spans are that session's. Else each session span of the trace has what
-        is below it, and its id is the trace's (with the span's, if there are several).
+        In a trace with one known session, the spans belong to that session. Otherwise each session span of the trace
+        gets the spans below it, and its ID is the trace ID (with the span ID, if there are several).
         """
         while self._traces:
             trace_id, spans = self._traces.popitem()
@@ -101,11 +101,11 @@ class MaskedSpans:
 
 
 def _by_session_span(spans: dict[str, SpanRecord]) -> dict[str, list[SpanRecord]]:
-    """The spans by the session span above them; those below none go with the session that began before them."""
+    """The spans by the session span above them. Spans below none go to the session that started before them."""
     roots = sorted((span for span in spans.values() if span.name == attr.KIND_SESSION), key=lambda span: span.start_ns)
     parents = {root.span_id for root in roots}
     if not parents:
-        # a session that was killed: its span was never exported, its children name it
+        # a killed session: its span was never exported, but its children have its ID
         parents = {s.parent_id for s in spans.values() if s.parent_id and s.name == attr.KIND_SESSION_START}
     if len(parents) <= 1:
         return {next(iter(parents), ""): list(spans.values())}
@@ -122,7 +122,7 @@ def _by_session_span(spans: dict[str, SpanRecord]) -> dict[str, list[SpanRecord]
 
 
 def _starts(spans: Mapping[str, SpanRecord], parents: Collection[str]) -> Iterator[tuple[int, str]]:
-    """When the session began that is below each of these spans, or is the span itself."""
+    """For each parent, the earliest start of the parent and its children, with the parent's ID."""
     starts: dict[str, int] = {}
     for span in spans.values():
         for parent in {span.span_id, span.parent_id or ""}.intersection(parents):

@@ -1,4 +1,4 @@
-"""What a report lacks, and why: the one place from which ``SessionReport.warnings`` and ``complete`` come."""
+"""Finds missing parts of a report and their causes: the source of ``SessionReport.warnings`` and ``complete``."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _ENDED_BY = {
 
 
 class ReportWarning(msgspec.Struct, frozen=True):
-    """One line about a report.
+    """One finding about a report.
 
     Attributes:
-        message: what is the matter.
-        loss: whether it says that something of the session is missing or unknown. Notes (redaction, masked ids, a step
-            of the clock, parts of a file that were skipped while the session is whole) do not.
+        message: the finding, in one line.
+        loss: whether part of the session is missing or unknown. False for notes: redaction, masked IDs, a clock step,
+            or skipped parts of a file if the session is complete.
     """
 
     message: str
@@ -40,30 +40,30 @@ class ReportWarning(msgspec.Struct, frozen=True):
 
 
 def loss(message: str) -> ReportWarning:
-    """A warning that something is missing."""
+    """A warning about missing data."""
     return ReportWarning(message, loss=True)
 
 
 def note(message: str) -> ReportWarning:
-    """A warning that nothing is missing for."""
+    """A warning without missing data."""
     return ReportWarning(message, loss=False)
 
 
 @dataclass
 class Seen:
-    """All that was found of a session.
+    """The data of a session.
 
     Attributes:
         spans: its spans, by start.
         end: its session.end.
-        count: how many spans it counted.
-        journal, restored: its journal, read and played.
-        ended_at: end of the last span, unix seconds.
-        withheld: content was withheld, or removed on the way.
-        in_part: content went through the user's ``redact``.
-        masks: names of masked identity attributes, by mask; ``nameless``: no span says its session.
-        problems: what the reader of the spans reported.
-        report_missing: session.end says that a session.report of LiveKit's follows, and none is here.
+        count: the number of spans that session.end recorded.
+        journal, restored: its journal, and the state restored from it.
+        ended_at: end of the last span, Unix seconds.
+        withheld: whether content was withheld, or removed before storage.
+        in_part: whether the user's ``redact`` processed content.
+        masks: names of masked identity attributes, by mask; ``nameless``: whether no span has a session ID.
+        problems: problems that the reader of the spans reported.
+        report_missing: whether session.end announces a session.report that is missing.
     """
 
     spans: Sequence[SpanRecord]
@@ -81,12 +81,12 @@ class Seen:
 
     @property
     def counted(self) -> int:
-        """How many of those spans are here that session.end counts: reports are made later."""
+        """The number of spans present, without session.report, which session.end does not count."""
         return sum(span.kind != attr.KIND_SESSION_REPORT for span in self.spans)
 
     @property
     def dropped(self) -> int:
-        """Attributes that limits of the SDK took from the spans."""
+        """Number of attributes that the SDK dropped because of its limits."""
         return sum(span.dropped_attributes for span in self.spans)
 
     @property
@@ -96,7 +96,7 @@ class Seen:
 
 
 def warnings(seen: Seen) -> list[ReportWarning]:
-    """What is missing of a session, and what else its reader should know."""
+    """The missing parts of a session, and notes for its reader."""
     found = [
         *_schema(seen),
         *_spans(seen),
@@ -109,7 +109,7 @@ def warnings(seen: Seen) -> list[ReportWarning]:
         *_clock(seen),
     ]
     incomplete = any(one.loss for one in found)
-    # what a reader skipped is no loss of a session whose own counts say that all of it is here
+    # skipped parts of a source are no loss if the session's own counts show that it is complete
     return [*found, *(note(str(one)) for one in seen.problems if incomplete or not _is_info(one))]
 
 
@@ -159,13 +159,13 @@ def _dropped(seen: Seen) -> list[ReportWarning]:
 
 
 def _close(seen: Seen) -> list[ReportWarning]:
-    """A session.end is no close: the trace may have ended before the session did."""
+    """A session.end does not imply a close: the trace can end before the session does."""
     restored, end = seen.restored, seen.of_the_end
     if seen.end is None:
         return []
     ended_by = text(end, attr.SESSION_ENDED_BY)
     closed = bool(text(end, attr.SESSION_CLOSE_REASON))
-    if ended_by in ("", attr.ENDED_CLOSE):  # an older version did not say it, the reason may have been dropped
+    if ended_by in ("", attr.ENDED_CLOSE):  # older versions did not record it, or the attribute was dropped
         closed = closed or close_reason(restored.events) is not None
     if not closed or ended_by == attr.ENDED_FAILED_START:
         why = f": {_ENDED_BY[ended_by]}" if ended_by in _ENDED_BY else ""
@@ -183,7 +183,7 @@ def _close(seen: Seen) -> list[ReportWarning]:
 
 
 def _differences(seen: Seen) -> list[ReportWarning]:
-    """What the session counted and the journal does not hold."""
+    """Data that the session counted and the journal lacks."""
     restored, found = seen.restored, list[ReportWarning]()
     if restored.head is None:
         found.append(loss("the report's head is missing: options, tags and the like are unknown"))
@@ -206,7 +206,7 @@ def _lost_entries(end: Mapping[str, object]) -> list[ReportWarning]:
     lost, failed = whole(end, attr.SESSION_LOST) or 0, whole(end, attr.SESSION_FAILED)
     causes = (
         (lost, "they were too large, or could not be written as JSON")
-        if failed is None  # an older version did not say which
+        if failed is None  # older versions did not record which
         else (lost - failed, "they were too large"),
         (failed or 0, "they could not be written as JSON"),
     )

@@ -1,4 +1,4 @@
-"""SessionReport: one call, as far as the trace tells."""
+"""SessionReport: the data of one call, as far as the trace contains it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["PIPELINE", "SessionReport"]
 
 PIPELINE = "pipeline"
 
-#: live sessions keep so many values of a latency; above that they estimate
+#: number of values of a latency that live sessions keep; above it, they estimate
 _ESTIMATED_ABOVE = 512
 
 
@@ -37,37 +37,37 @@ class SessionReport:
     """One session, rebuilt from its spans.
 
     Attributes:
-        session_id: unique id of the session (``livekit_otel.session.id``).
-        conversation_id: what backends group by (``session.id``): the room's sid where there is a job.
-        started_at, ended_at: unix time in seconds; the end is that of the last span when the call broke off.
-        job_id, room_id, room, agent_name: as in LiveKit's report; empty where there is no job.
-        close_reason: name of LiveKit's reason, like ``CR_USER_INITIATED``; None when the call broke off.
-        redacted: content was not recorded, or was removed on the way; texts are empty then.
-        redacted_in_part: content went through the user's ``redact`` before it was recorded.
-        findings: what is missing or damaged, and what else a reader should know.
+        session_id: unique ID of the session (``livekit_otel.session.id``).
+        conversation_id: the ID that backends group by (``session.id``): the room's SID if there is a job.
+        started_at, ended_at: Unix time in seconds; the end is that of the last span if the call broke off.
+        job_id, room_id, room, agent_name: as in LiveKit's report; empty without a job.
+        close_reason: name of LiveKit's reason, such as ``CR_USER_INITIATED``; None if the call broke off.
+        redacted: whether content was not recorded, or was removed before storage. Texts are then empty.
+        redacted_in_part: whether the user's ``redact`` processed content before it was recorded.
+        findings: missing or damaged data, and notes for the reader.
         events: the session's events, as in LiveKit's report.
         history: the items of the chat history, as in LiveKit's report.
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
-        provenance: whose spans it was made of: ``pipeline`` (livekit_otel), ``native python`` or ``native node``
-            (LiveKit's own, where the call was traced without it).
-        basis: of such a trace, whether each latency was ``derived`` from the times of spans or ``reported`` by LiveKit
-            on them; empty for ``pipeline``, where all are derived, and LiveKit's own stand in ``Turn.reported``.
-        thresholds: from how many seconds on waits are flagged, by name.
-        under_way: a record of the playback that the agent was at when the trace broke off, as the journal says it (its
-            span was never exported); mostly empty.
-        tags: metadata of each tag of the job's tagger; empty for a tag without any.
-        outcome: ``success`` or ``fail``, as the job's tagger had it; None where nobody said.
-        outcome_reason: the reason that was given for it.
-        evaluations: judges' verdicts, as ``tagger.evaluations`` has them: ``name``, ``tag``, ``verdict``, ``reasoning``
+        provenance: origin of the spans: ``pipeline`` (livekit_otel), or ``native python`` or ``native node``
+            (LiveKit's own, if the call was traced without livekit_otel).
+        basis: for native traces, whether each latency was ``derived`` from the times of spans or ``reported`` by
+            LiveKit on them. Empty for ``pipeline``: all latencies are derived, and LiveKit's are in ``Turn.reported``.
+        thresholds: minimum waits that are flagged, in seconds, by name.
+        under_way: a record of the playback that was in progress when the trace broke off, from the journal (its span
+            was never exported); usually empty.
+        tags: metadata of each tag of the job's tagger; empty for a tag without metadata.
+        outcome: ``success`` or ``fail``, as set on the job's tagger; None if it was not set.
+        outcome_reason: the reason given for that outcome.
+        evaluations: verdicts of judges, as in ``tagger.evaluations``: ``name``, ``tag``, ``verdict``, ``reasoning``
             and ``instructions``.
 
-    Tags, outcome and verdicts are those of the last report that LiveKit made, else of the session's end.
+    Tags, outcome and verdicts come from the last report that LiveKit made, else from the session's end.
 
-    ``turns`` and all that is derived from the spans (``latency``, ``silence``, ``discarded``, what became of
-    interruptions) is computed when it is first read.
+    ``turns`` and all values derived from the spans (``latency``, ``silence``, ``discarded``, interruptions) are
+    computed when first read.
 
-    The lists and dictionaries are shared with what :meth:`to_dict` returns: copy before you change them.
+    :meth:`to_dict` returns the same lists and dictionaries: copy them before you change them.
     """
 
     session_id: str
@@ -108,14 +108,14 @@ class SessionReport:
 
     @property
     def ended_for_unknown_reason(self) -> bool:
-        """Whether the session is known to have ended, and nothing says why: LiveKit's own spans may not."""
+        """Whether the session ended for a reason that the trace does not have, as LiveKit's own spans can lack it."""
         native = self.provenance != PIPELINE and self.head.get("duration_ms") is not None
         return native and self.close_reason is None
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in the shape of LiveKit's ``SessionReport.to_dict()``, keys in its order."""
+        """The report in the format of LiveKit's ``SessionReport.to_dict()``, with its keys in the same order."""
         report = dict(self.head)
-        # native spans hold none: unknown is null
+        # native spans contain none: unknown is null
         report["events"] = self.events if self.provenance == PIPELINE else None
         report["chat_history"] = {"items": self.history}
         return report
@@ -128,22 +128,22 @@ class SessionReport:
 
     @cached_property
     def room_info(self) -> Room:
-        """Who was in the room, when its connection was lost, and the dispatch that the job came of."""
+        """The participants of the room, its connection losses, and the dispatch that created the job."""
         return room_of(self.spans)
 
     @property
     def caller(self) -> Participant | None:
-        """The participant that the session listened to; None where there was none."""
+        """The participant that the session listened to; None if there was none."""
         return self.room_info.caller
 
     @cached_property
     def startup(self) -> Startup | None:
-        """How the session came to its first word, by stage; None where its spans do not say."""
+        """The time to the agent's first audio, by stage; None if the spans do not have it."""
         return startup_of(self.spans)
 
     @cached_property
     def derivation(self) -> SessionDerivation:
-        """All that is derived from the spans."""
+        """All values derived from the spans."""
         return derive_session([*self.spans, *self.under_way], self.thresholds)
 
     @cached_property
@@ -155,9 +155,9 @@ class SessionReport:
 
     @cached_property
     def latency(self) -> Mapping[str, Percentiles]:
-        """Percentiles over the turns, by the names of LiveKit's ``MetricsReport``; without those that no turn has.
+        """Exact percentiles over the turns, by the names of LiveKit's ``MetricsReport``.
 
-        They are exact at any length.
+        Names without a value in any turn are absent.
         """
         derived = self.derivation
         exact = len(derived.turns) == derived.turn_count and derived.turn_count > _ESTIMATED_ABOVE
@@ -165,55 +165,55 @@ class SessionReport:
 
     @property
     def silence(self) -> Mapping[str, float]:
-        """Seconds by stage, summed over the turns; empty where no turn answered the user by voice."""
+        """Seconds by stage, summed over the turns; empty if no turn answered the user by voice."""
         return self.derivation.silence
 
     @property
     def gap_stages(self) -> Mapping[str, float]:
-        """Seconds by stage of the dead air of all turns, of those stages that were waited for."""
+        """The dead air of all turns, in seconds by stage, for stages with a value above 0."""
         return self.derivation.gap_stages
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """Of each flag that a turn has, the worst, by name; ``turn`` says which turn that is."""
+        """The worst occurrence of each flag, by name. ``turn`` is the index of its turn."""
         return self.derivation.flags
 
     @property
     def flagged(self) -> Mapping[str, int]:
-        """How many turns have each flag; without flags that no turn has."""
+        """Number of turns with each flag, without flags that no turn has."""
         return self.derivation.flagged
 
     @property
     def discarded(self) -> tuple[ModelUsage, ...]:
-        """The part of ``usage`` that went to preemptive generations which were thrown away."""
+        """The part of ``usage`` that was spent on discarded preemptive generations."""
         return self.derivation.discarded
 
     @property
     def interruptions(self) -> int:
-        """How often the agent was interrupted."""
+        """Number of interruptions of the agent."""
         return self.derivation.interruptions
 
     @property
     def false_interruptions(self) -> int:
-        """How often it stopped for what was no interruption."""
+        """Number of times the agent stopped for something that was not an interruption."""
         return self.derivation.false_interruptions
 
     @property
     def false_cutoffs(self) -> int:
-        """How many turns were committed while the user only paused, and spoke on."""
+        """Number of turns that were committed while the user only paused."""
         return self.derivation.false_cutoffs
 
     @property
     def backchannels(self) -> int | None:
-        """How often the user only said "mhm" while the agent spoke; None where that was not recorded."""
+        """Number of times the user only said "mhm" or similar while the agent spoke; None if not recorded."""
         return self.derivation.backchannels if self.provenance == PIPELINE else None
 
     @property
     def interruption_rate(self) -> float | None:
-        """Share of the turns with agent speech in which it was interrupted; None without any."""
+        """Share of the turns with agent speech that were interrupted; None without such turns."""
         return self.derivation.interruption_rate
 
     @property
     def duration(self) -> float | None:
-        """Length in seconds."""
+        """Duration in seconds."""
         return None if self.started_at is None or self.ended_at is None else max(0.0, self.ended_at - self.started_at)

@@ -1,4 +1,4 @@
-"""Reports of sessions that only LiveKit's own spans show."""
+"""Builds reports of sessions that only have LiveKit's own spans."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LACKS = (
     "usage of STT, VAD and interruption metrics, backchannels, events, options, tags, errors, the recording, some item "
     "ids and what a realtime model heard are unknown"
 )
-#: who does: there is no livekit_otel for Node.js
+#: what records them: there is no livekit_otel for Node.js
 _PLUGIN = {PYTHON: "set_tracer_provider of livekit_otel in the agent", NODE: "livekit_otel in an agent in Python"}
 
 
 def _report(session: NativeSession, thresholds: Thresholds, problems: Iterable[object] = ()) -> SessionReport:
-    """The report of what the spans show; what they cannot is null, and one warning names it."""
+    """The report, as far as the spans allow. Unknown values are null, and one warning lists them."""
     derived = derive_session([one for one in session.spans if attr.LLM_OWN not in one.attributes])
     usage = list(derived.usage)
     reason = _close_reason(session)
@@ -56,7 +56,7 @@ def _report(session: NativeSession, thresholds: Thresholds, problems: Iterable[o
 
 
 class OpenNative:
-    """A session of native spans, until its report is asked for."""
+    """A session of native spans whose report is not yet built."""
 
     def __init__(self, session: Session, thresholds: Thresholds | None = None) -> None:
         self._session = session
@@ -66,11 +66,11 @@ class OpenNative:
         self.start_ns = min(span.start_ns for span in (session.root, *session.spans) if span is not None)
 
     def report(self, problems: Iterable[object] = ()) -> SessionReport:
-        """The report of what is there."""
+        """Build the report."""
         return _report(convert(self._session), self._thresholds, problems)
 
     def bare_report(self, error: Exception) -> SessionReport:
-        """A report that says why there is no more in it."""
+        """A report that contains only the error."""
         end_ns = max((span.end_ns for span in self._session.spans), default=self.start_ns)
         return bare_report(
             self.session_id, self.conversation_id, self.start_ns, end_ns, error, spans=[], provenance=PYTHON
@@ -84,7 +84,7 @@ def _close_reason(session: NativeSession) -> str | None:
 
 
 def _head(session: NativeSession, usage: list[ModelUsage], reason: str | None) -> dict[str, Any]:
-    """LiveKit's keys in its order; null for what native spans do not say."""
+    """LiveKit's keys in its order; null for values that native spans do not have."""
     head: dict[str, Any] = dict.fromkeys(KEYS)
     head |= {
         "job_id": session.job_id or None,
@@ -97,7 +97,7 @@ def _head(session: NativeSession, usage: list[ModelUsage], reason: str | None) -
     if session.rooted:
         head["duration_ms"] = (session.ended_ns - session.started_ns) // 1_000_000
         if not any(one.kind == attr.KIND_REALTIME for one in session.spans):
-            # what a model heard for itself is in no span
+            # no span has the words that a realtime model heard
             head["user_turns"] = sum(one.get("role") == "user" for one in session.history)
     return head
 
@@ -107,7 +107,7 @@ def _turns(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
 
 
 def _is_redacted(session: NativeSession) -> bool:
-    """Whether there are turns and no words at all."""
+    """Whether there are turns, but no words at all."""
     words = (attr.TURN_USER_TEXT, attr.TURN_AGENT_TEXT)
     turns = _turns(session.spans)
     said = any(name in one.attributes for one in turns for name in words)

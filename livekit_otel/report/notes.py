@@ -1,4 +1,4 @@
-"""Where LiveKit's own numbers differ from those of the spans: which one is right, and whether it matters."""
+"""Explains differences between LiveKit's own latencies and those derived from the spans."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from .turns import Turn
 
 __all__ = ["notes_of"]
 
-#: seconds; a shorter difference nobody hears
+#: seconds; shorter differences are inaudible
 _AUDIBLE = 0.05
-#: seconds by which two numbers that mean the same may differ
+#: seconds by which two measurements of the same value can differ
 _SAME = 0.02
 
 
 def notes_of(turn: Turn, *, small: bool = False) -> Iterator[str]:
-    """A sentence for each latency in ``turn.notes`` that differs by what somebody can hear.
+    """A sentence for each latency in ``turn.notes`` that differs audibly.
 
-    ``small``: one more sentence for all others together.
+    ``small``: add one sentence for all other differences.
     """
     little: list[tuple[float, str]] = []
     for note in turn.notes:

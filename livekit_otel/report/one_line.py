@@ -1,4 +1,4 @@
-"""Any text on one line that a terminal shows and does not obey, whatever a caller or a tool said."""
+"""Makes any text of callers or tools a single line without control characters, safe for a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONG = 300
 
 
 def one_line(value: Any, limit: int | None = LONG) -> str:
-    """``value`` on one line. What is longer than ``limit`` characters ends with how many more there are."""
+    """``value`` on one line. Texts are cut at ``limit`` characters, and then end with the number of cut characters."""
     try:
         text = " ".join(visible(value or "").split())
     except RecursionError:

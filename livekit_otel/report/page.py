@@ -1,6 +1,6 @@
-"""The data of the page: what its script shows, in milliseconds since the call began; short keys keep a long call small.
+"""The data for the script of the HTML page, in milliseconds since the start of the call, with short keys to save space.
 
-``html/README.md`` has the form.
+``html/README.md`` describes the format.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .words import GLOSSARY
 
 __all__ = ["KINDS", "page_data"]
 
-#: lanes of the time line, from top to bottom
+#: lanes of the timeline, from top to bottom
 KINDS = (
     attr.KIND_VAD,
     attr.KIND_STT,
@@ -43,7 +43,7 @@ _ENTRIES = ("user", "agent", "tool", "wait", "gap", "handoff", "failure", "inter
 
 
 def page_data(report: SessionReport, found: Verdict, url: TraceUrl | None) -> dict[str, Any]:
-    """The whole call."""
+    """The data of the whole call."""
     return {
         "begin": _begin(report) // 1_000_000,
         "length": _ms(max((span.end_ns for span in report.spans), default=0) - _begin(report)),
@@ -62,7 +62,7 @@ def _begin(report: SessionReport) -> int:
 
 
 class _Parts:
-    """Turns, and what stands between them, in order."""
+    """Turns, and the entries between them, in order."""
 
     def __init__(self, report: SessionReport, found: Verdict, url: TraceUrl | None) -> None:
         self._report, self._found = report, found
@@ -153,7 +153,7 @@ _ROWS: dict[str, Callable[[Entry], list[Any]]] = {
 
 
 def _path(path: Iterable[Segment]) -> list[list[int]]:
-    """Stages in the order in which they were waited for; neighbours of one stage are one."""
+    """Stages in the order of the wait. Adjacent segments of the same stage are merged."""
     rows: list[list[int]] = []
     for one in path:
         stage, length = attr.SILENCE_STAGES.index(one.stage), one.end_ns - one.start_ns

@@ -1,8 +1,7 @@
-"""A report as one HTML file that needs nothing else: no network, no fonts, no other file.
+"""Renders a report as one self-contained HTML file: no network, no fonts, no other files.
 
-Everything that people said is data (JSON in a script block that the page reads with ``JSON.parse`` and shows with
-``textContent``) or text that jinja2 escapes; a Content-Security-Policy allows the page's own script and style, by
-hash, and nothing more.
+All content is either data (JSON in a script block, read with ``JSON.parse`` and shown with ``textContent``) or text
+that jinja2 escapes. A Content-Security-Policy allows only the page's own script and style, by hash.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ __all__ = ["to_html"]
 
 _STYLES = ("colours.css", "page.css", "conversation.css")
 _SCRIPTS = ("base.js", "bars.js", "entries.js", "turns.js", "timeline.js", "find.js", "main.js")
-#: links of a sentence that are shown at once; the others unfold
+#: number of links of a sentence that are visible; the others can be expanded
 _PLACES = 8
 
 
 def to_html(report: SessionReport, *, trace_url: str | None = None) -> str:
-    """The page.
+    """Render the page.
 
     Args:
-        report: what to show.
+        report: the report.
         trace_url: template of links to a backend (:class:`TraceUrl`).
 
     Raises:
         MissingDependencyError: jinja2 is not installed (extra ``html``).
-        OptionError: ``trace_url`` is no such template.
+        OptionError: ``trace_url`` is not a valid template.
     """
     template = _template()
     url = None if trace_url is None else TraceUrl(trace_url)
@@ -74,7 +73,7 @@ def to_html(report: SessionReport, *, trace_url: str | None = None) -> str:
 
 
 def _title(report: SessionReport, found: Verdict) -> str:
-    """What tells tabs and printed files apart."""
+    """The title, which distinguishes tabs and printed files."""
     failed = sum(not one.saved for one in found.failures)
     parts = [
         f"Call {one_line(report.session_id)[:8]}",
@@ -103,7 +102,7 @@ def _link(place: Place, started_at: float | None) -> tuple[str, str]:
 
 
 def _silence(report: SessionReport) -> list[tuple[str, str, str, str]]:
-    """Stage, seconds before the first words, of later silences, and both; the sums come last."""
+    """Rows of stage, seconds before the first words, seconds of later silences, and their sum. The last has totals."""
     first, later = report.silence, report.gap_stages
     rows = [(stage, first.get(stage, 0.0), later.get(stage, 0.0)) for stage in attr.SILENCE_STAGES]
     shown = [row for row in rows if row[1] + row[2] >= 0.005]
@@ -118,7 +117,7 @@ def _seconds(value: float) -> str:
 
 
 def _embedded(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script block that it stands in, nor begin a comment."""
+    """JSON that cannot end its script block or start a comment."""
     text = json.dumps(_inert(data, lines=True), separators=(",", ":"), ensure_ascii=False)
     for raw, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(raw, escaped)
@@ -126,9 +125,9 @@ def _embedded(data: dict[str, Any]) -> str:
 
 
 def _inert(value: Any, *, lines: bool = False) -> Any:
-    """Browsers obey bidirectional controls, and what is copied from a page may be pasted into a terminal."""
+    """Escape control characters: browsers apply bidirectional ones, and copied text can be pasted into a terminal."""
     if isinstance(value, str):
-        # the page's own script and style are marked as safe
+        # the template marks the page's own script and style as safe
         return value if hasattr(value, "__html__") else visible(value, lines=lines)
     if isinstance(value, Mapping):
         return {name: _inert(one, lines=lines) for name, one in value.items()}
@@ -137,7 +136,7 @@ def _inert(value: Any, *, lines: bool = False) -> Any:
 
 @cache
 def _template() -> jinja2.Template:
-    """Compiled once: a source can hold thousands of sessions."""
+    """The template, compiled once because a source can contain thousands of sessions."""
     try:
         import jinja2
     except ImportError as error:
@@ -148,7 +147,7 @@ def _template() -> jinja2.Template:
 
 @cache
 def _files(names: tuple[str, ...]) -> str:
-    """Files of one language as one: a script is a function of its own, so that nothing of it is global."""
+    """Join files of one language. Scripts are wrapped in one function, so that they define no globals."""
     text = "\n".join(_file(name) for name in names)
     return f'"use strict";\n(() => {{\n{text}\n}})();' if names[0].endswith(".js") else text
 
@@ -160,5 +159,5 @@ def _file(name: str) -> str:
 
 @cache
 def _hash(text: str) -> str:
-    """The page's own script or style, as its Content-Security-Policy names it."""
+    """The hash of a script or style, in the format of a Content-Security-Policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

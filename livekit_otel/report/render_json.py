@@ -1,4 +1,4 @@
-"""A report as plain data for JSON."""
+"""Converts a report to plain data for JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ended", "to_document", "turn_document"]
 
 
 def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
-    """LiveKit's shape; ``full`` adds the key ``livekit_otel`` with what LiveKit's report does not have."""
+    """The report in LiveKit's format. ``full`` adds a key ``livekit_otel`` with data that LiveKit's report lacks."""
     document = report.to_dict()
     if full:
         document["livekit_otel"] = {
@@ -58,14 +58,14 @@ def to_document(report: SessionReport, *, full: bool = False) -> dict[str, Any]:
 
 
 def _provenance(report: SessionReport) -> dict[str, Any]:
-    """Of a trace that LiveKit alone wrote: whose it is, and which latencies are its own words."""
+    """For a trace that only LiveKit wrote: its origin, and the basis of its latencies."""
     if report.provenance == PIPELINE:
         return {}
     return {"provenance": report.provenance, "basis": report.basis}
 
 
 def _room(report: SessionReport) -> dict[str, Any]:
-    """The fields of :class:`~livekit_otel.Room`, and of what is in it."""
+    """The fields of :class:`~livekit_otel.Room`, including its participants and outages."""
     found = msgspec.structs.asdict(report.room_info)
     return {
         **found,
@@ -90,14 +90,14 @@ def _failure(one: Failure) -> dict[str, Any]:
 
 
 def ended(turn: Turn) -> str | None:
-    """How the turn ended; one that was never answered did not complete, whatever its span says."""
+    """How the turn ended. A turn that was never answered is not completed, even if its span has that end reason."""
     return turn.why_not if turn.answered == "no" and turn.end_reason == attr.END_COMPLETED else turn.end_reason
 
 
 def turn_document(turn: Turn) -> dict[str, Any]:
-    """A turn in numbers and words: times in unix seconds, lengths in seconds, null where a latency does not apply.
+    """The data of a turn: times in Unix seconds, durations in seconds, null if a latency does not apply.
 
-    A flag has the fields of :class:`~livekit_otel.Flag`; a failure says what failed and why (``explanation``).
+    A flag has the fields of :class:`~livekit_otel.Flag`; a failure has its cause in words (``explanation``).
     """
     return {
         "index": turn.index,

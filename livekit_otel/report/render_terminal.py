@@ -1,4 +1,4 @@
-"""A report for a terminal: the same sections as the plain text, with colours and tables as wide as the window."""
+"""Renders a report for a terminal: the sections of the plain text, with colours and tables that fit the window."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .view import Line, facts, latencies, lines, offset, sentence
 
 __all__ = ["COLOURS", "show"]
 
-#: a colour per stage, apart from each other on dark and on light ground
+#: one colour per stage, distinguishable on dark and light backgrounds
 COLOURS = dict(
     zip(
         attr.SILENCE_STAGES,
@@ -43,7 +43,7 @@ _BLOCK = "█"
 
 
 def show(report: SessionReport, console: Console, *, full: bool = False) -> None:
-    """Print the report; ``full`` shows all words, else long texts are cut, and say by how much."""
+    """Print the report. Unless ``full`` is set, long texts are cut, and show how much was cut."""
     found, limit = verdict(report), None if full else LONG
     sections: list[tuple[str, RenderableType | None]] = [
         ("Verdict", _verdict(report, found, full)),
@@ -86,7 +86,7 @@ def _verdict(report: SessionReport, found: Verdict, full: bool) -> Table:
 
 def _conversation(report: SessionReport, found: Verdict, console: Console, limit: int | None) -> RenderableType | None:
     scale = Scale(report.turns, max(16, min(48, console.width - 80)))
-    # without colours, characters must tell the stages apart
+    # without colours, characters distinguish the stages
     plain = console.no_color or console.color_system is None
     shades = SHADES if plain else dict.fromkeys(SHADES, _BLOCK)
     grid = Table.grid(padding=(0, 2))

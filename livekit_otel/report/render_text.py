@@ -1,4 +1,4 @@
-"""A report as plain text: what was said and when, where the silence went, latencies, usage, and what is missing."""
+"""Renders a report as plain text: conversation, silences by stage, latencies, usage, and warnings."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _BAR = 24
 
 
 def to_text(report: SessionReport, *, width: int = 100, ascii: bool = False, full: bool = False) -> str:
-    """Lines without colours.
+    """Render the report as lines without colours.
 
     Args:
-        report: what to show.
-        width: longer lines are wrapped.
-        ascii: draw with letters, for outputs that cannot show blocks.
-        full: show all words; else long texts are cut, and say by how much.
+        report: the report.
+        width: columns; longer lines are wrapped.
+        ascii: draw bars with letters, for outputs that cannot encode block characters.
+        full: do not cut long texts. Otherwise cut texts show how much was cut.
     """
     found, limit = verdict(report), None if full else LONG
     sections = [
@@ -106,7 +106,7 @@ def _usage(report: SessionReport, width: int) -> Iterator[str]:
 
 
 def align(rows: Sequence[Sequence[str]], left: int, indent: str = "  ") -> list[str]:
-    """Columns as wide as they must be; the first ``left`` to the left, figures to the right."""
+    """Lines of aligned columns: the first ``left`` columns to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         indent

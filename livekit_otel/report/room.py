@@ -1,4 +1,4 @@
-"""Who was in a call's room, and when its connection was lost, from the session's spans."""
+"""The participants of a call's room and its connection losses, from the session's spans."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _PLAIN = {name: key for key, name in attr.SIP.items()}
 
 
 class Participant(msgspec.Struct, kw_only=True):
-    """Somebody who was in the room.
+    """A participant of the room.
 
     Attributes:
-        sid: LiveKit's id of the participant.
+        sid: LiveKit's ID of the participant.
         kind: ``standard``, ``sip``, ``agent`` and so on.
-        caller: the session listened to this one.
-        identity, name, metadata: as LiveKit has them; empty where there is none, or where content is withheld.
-        attributes: the participant's attributes, the last ones, as far as they were recorded.
-        sip: of a caller by telephone: LiveKit's names (``sip.callID``) and their values, numbers only with content.
-        joined_at: unix seconds; when the session began, of who was there before it.
-        left_at: unix seconds; None for who was still there when the session ended.
-        disconnect_reason: why they left, like ``client_initiated``; empty where that is unknown.
+        caller: whether the session listened to this participant.
+        identity, name, metadata: as in LiveKit; empty if absent, or if content is withheld.
+        attributes: the participant's last attributes, as far as they were recorded.
+        sip: for a telephone caller, LiveKit's attributes (``sip.callID``); telephone numbers only with content.
+        joined_at: Unix seconds; the start of the session, if the participant was already present.
+        left_at: Unix seconds; None if the participant was still present at the end of the session.
+        disconnect_reason: why the participant left, such as ``client_initiated``; empty if unknown.
     """
 
     sid: str
@@ -45,12 +45,12 @@ class Participant(msgspec.Struct, kw_only=True):
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
-    """The connection to the room was lost.
+    """A loss of the connection to the room.
 
     Attributes:
-        started_at, ended_at: unix seconds.
-        event: ``reconnected``, ``disconnected`` (for good) or ``session_ended``.
-        reason: why the room was left for good; else empty.
+        started_at, ended_at: Unix seconds.
+        event: ``reconnected``, ``disconnected`` (permanently) or ``session_ended``.
+        reason: reason of a permanent disconnection; else empty.
     """
 
     started_at: float
@@ -60,14 +60,14 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
-    """The room of a call, and the dispatch that brought the agent there.
+    """The room of a call, and the dispatch of its job.
 
     Attributes:
-        participants: who was there, by the order in which they came.
-        outages: when the connection was lost.
-        metadata: the room's; empty where there is none, or where content is withheld.
-        dispatch_id, dispatch_metadata, worker_id: of the job; empty where there is none.
-        answered_by: who answered, by LiveKit's answering machine detection; empty where there was none.
+        participants: the participants, in the order in which they joined.
+        outages: the connection losses.
+        metadata: metadata of the room; empty if there is none, or if content is withheld.
+        dispatch_id, dispatch_metadata, worker_id: of the job; empty without a job.
+        answered_by: who answered, according to LiveKit's answering machine detection; empty without detection.
     """
 
     participants: tuple[Participant, ...] = ()
@@ -85,7 +85,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def room_of(spans: Iterable[SpanRecord]) -> Room:
-    """The room, as the spans of one session (by start) say it."""
+    """The room, from the spans of one session, by start."""
     people: dict[str, Participant] = {}
     outages: list[Outage] = []
     said: dict[str, Any] = {}
@@ -123,7 +123,7 @@ _CALLERS = ("standard", "sip", "connector")
 
 
 def _find_caller(people: dict[str, Participant], sid: str) -> None:
-    """Mark the caller; where the session's own span is missing, the first who can be one."""
+    """Mark the caller; if the session span is missing, the first participant who can be the caller."""
     if sid in people:
         people[sid].caller = True
     elif not any(one.caller for one in people.values()):

@@ -1,4 +1,4 @@
-"""What the history says of texts that were cut on turn spans."""
+"""Completes texts that were cut on turn spans from the chat history."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from .. import attributes as attr
 
 __all__ = ["Said", "message_text"]
 
-#: Texts on turn spans are cut at 1,900 bytes; near that length the history knows better.
+#: Texts on turn spans are cut at 1,900 bytes; near that length, the history is used.
 _CUT_BYTES = attr.PIECE_BYTES - 20
-#: characters; a text of that many bytes has more
+#: characters; a text of that many bytes has at least as many
 _BEGINNING = 400
 
 
 class Said:
-    """What the history says of texts that were cut."""
+    """The long texts of a history, for completing cut texts."""
 
     def __init__(self, history: Sequence[Mapping[str, Any]]) -> None:
         self._history = history
         self._found: dict[tuple[str, str], list[str]] | None = None
 
     def whole(self, value: Any, role: str) -> str:
-        """A text as it was before it was cut."""
+        """The complete text of a text that may be cut."""
         if value is None:
             return ""
         text = str(value)
@@ -34,7 +34,7 @@ class Said:
         return next((one for one in found if one.startswith(start)), text)
 
     def _beginnings(self) -> dict[tuple[str, str], list[str]]:
-        """The long texts by role and beginning: a call may have thousands of them."""
+        """The long texts by role and beginning, because a call can have thousands of them."""
         if self._found is None:
             self._found = {}
             for item in self._history:

@@ -1,4 +1,4 @@
-"""The spans of one session, collected until it is whole, and made into its report."""
+"""Collects the spans of one session until it is complete, and builds its report."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _ROOTS = frozenset({attr.KIND_SESSION, attr.KIND_SESSION_START, attr.KIND_SESSIO
 
 
 class OpenSession:
-    """Collects the spans of one session; they come in any order, and more than once."""
+    """Collects the spans of one session, in any order and with duplicates."""
 
     def __init__(self, session_id: str, thresholds: Thresholds | None = None) -> None:
-        """``thresholds``: those of the reader, which win over those that the session was traced with."""
+        """``thresholds``: the caller's, which take precedence over the thresholds in the trace."""
         self.session_id = session_id
         self._thresholds = thresholds
         self._spans: dict[str, SpanRecord] = {}
@@ -36,16 +36,16 @@ class OpenSession:
         self._end: SpanRecord | None = None
         self._count: int | None = None
         self._reports = 0
-        #: session.end says that LiveKit's own report follows, and that is not here
+        #: session.end announces LiveKit's own report, and that is missing
         self._awaits_report = False
         self._reported = False
         self._masks: dict[str, set[str]] = {}
         self._nameless = True
-        #: Whether a span is here that only a session has: its own, its first or its last.
+        #: Whether a span that only sessions have is present: the session span, session.start or session.end.
         self.rooted = False
 
     def add(self, span: SpanRecord) -> bool:
-        """Take a span; returns whether all that the session counted is now there."""
+        """Add a span. Returns whether all spans that the session counted are now present."""
         spans = self._spans
         if span.span_id not in spans:
             for name, mask in masks_of(span.attributes).items():
@@ -61,7 +61,7 @@ class OpenSession:
                 self._count = whole(attributes, attr.SESSION_SPAN_COUNT)
                 self._awaits_report = flag(attributes, attr.SESSION_REPORT_FOLLOWS)
             elif span.kind == attr.KIND_SESSION_REPORT:
-                # made when session.end had counted
+                # recorded after session.end counted the spans
                 self._reports += 1
                 self._reported = self._reported or flag(attributes, attr.REPORT_FINAL)
         return self._is_whole
@@ -77,24 +77,24 @@ class OpenSession:
         return list(self._spans.values())
 
     def take(self, spans: Iterable[SpanRecord]) -> None:
-        """Take spans of which another rule than their session's id says that they belong here."""
+        """Add spans that belong to this session by another rule than their session ID."""
         for span in spans:
             self.add(span)
 
     @property
     def start_ns(self) -> int:
-        """Start of the earliest span so far, unix nanoseconds."""
+        """Start of the earliest span so far, Unix nanoseconds."""
         return min(span.start_ns for span in self._spans.values())
 
     @property
     def conversation_id(self) -> str:
-        """What backends group by."""
+        """The ID that backends group by."""
         names = (attr.BACKEND_SESSION_ID, attr.CONVERSATION_ID)
         said = (s.attributes.get(name) for name in names for s in self._spans.values())
         return next((str(one) for one in said if one and not is_mask(one)), "")
 
     def report(self, problems: Iterable[object] = ()) -> SessionReport:
-        """The report of what is there. Call it once; ``problems`` are what the reader of the spans told of."""
+        """Build the report from the present spans. Call it once. ``problems``: those of the reader of the spans."""
         spans = sorted(self._spans.values(), key=lambda span: (span.start_ns, span.end_ns, span.span_id))
         end = self._end.attributes if self._end is not None else {}
         start = next((span.attributes for span in spans if span.kind == attr.KIND_SESSION_START), {})
@@ -142,13 +142,13 @@ class OpenSession:
         return over(self._thresholds, recorded)
 
     def bare_report(self, error: Exception) -> SessionReport:
-        """A report that holds the spans and the reason why it holds no more."""
+        """A report that contains only the spans and the error."""
         end_ns = max(span.end_ns for span in self._spans.values())
         return bare_report(self.session_id, self.conversation_id, self.start_ns, end_ns, error, spans=self.spans)
 
 
 def _usage(restored: RestoredSession) -> list[dict[str, Any]]:
-    """The last usage state; after a gap the head knows which model a figure belongs to."""
+    """The last usage state. After a gap in the journal, the head tells which model a value belongs to."""
     usage, final = restored.usage, (restored.head or {}).get("usage") if restored.closed else None
     if isinstance(final, list) and len(final) == len(usage):
         models = [one if isinstance(one, dict) else {} for one in final]

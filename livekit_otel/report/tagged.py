@@ -1,4 +1,4 @@
-"""What a job was tagged with, read from the journal; from the report's own list of tags where that is all there is."""
+"""Reads the tags of a job from the journal, or from the report's own list of tags if the journal has none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Tagged", "tagged"]
 
 
 class Tagged(NamedTuple):
-    """A job's tags with their metadata, its outcome with the reason, and judges' verdicts."""
+    """A job's tags with their metadata, its outcome with the reason, and the verdicts of judges."""
 
     tags: dict[str, dict[str, Any]]
     outcome: str | None
@@ -22,7 +22,7 @@ class Tagged(NamedTuple):
 
 
 def tagged(restored: RestoredSession, head: Mapping[str, Any]) -> Tagged:
-    """What a session's journal says of its job's tags."""
+    """The tags of a session's job, from its journal."""
     state = restored.tagger or {}
     tags: dict[str, dict[str, Any]] = {}
     for one in _objects(state.get("tags")):

@@ -1,4 +1,4 @@
-"""Tool calls: what was asked, what the tool raised, and what the model was given."""
+"""Tool calls: their arguments, exceptions and results."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """One call.
 
     Attributes:
-        name: the tool's name; of one that the model made up, content.
-        at: when it began, unix seconds; None where nobody knows.
-        seconds: how long it ran; None where no span says it.
+        name: the tool's name; content if the model made it up.
+        at: start, Unix seconds; None if unknown.
+        seconds: duration; None if no span has it.
         arguments: as the model wrote them; content.
-        given: what the model was given; content.
-        raised: type and message of the exception; the message is content. Empty where it raised nothing.
-        returned: what it returned, where that is not what the model was given; content.
-        failed: it failed, or the model was told so.
-        status: what LiveKit says of how it ended: ``done``, ``error`` or ``cancelled``; empty where it does not.
-        span_id: its span; empty without one.
+        given: the output that the model received; content.
+        raised: type and message of the exception; the message is content. Empty if it raised nothing.
+        returned: the return value, if it differs from the output that the model received; content.
+        failed: whether it failed, or the model received an error.
+        status: LiveKit's status: ``done``, ``error`` or ``cancelled``; empty if unknown.
+        span_id: ID of its span; empty without a span.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tool_calls(report: SessionReport) -> dict[str, ToolCall]:
-    """Each call by its id and, where it has a span, by that span's id, too."""
+    """Each call by its ID and, if it has a span, also by the span's ID."""
     spans = [span for span in report.spans if span.kind == attr.KIND_TOOL]
     by_call = {text(span.attributes, attr.TOOL_CALL_ID): span for span in spans}
     items: dict[str, dict[str, dict[str, Any]]] = {"function_call": {}, "function_call_output": {}}
@@ -67,7 +67,7 @@ def _call(span: SpanRecord | None, asked: Mapping[str, Any], answer: Mapping[str
     given, returned = _plain(answer.get("output")), text(values, attr.TOOL_CALL_RESULT)
     message = text(values, attr.ERROR_MESSAGE)
     reason = text(values, attr.ERROR_TYPE)
-    # without an exception LiveKit itself refused the call: what it says is what the model was given
+    # without an exception, LiveKit itself rejected the call, and the model received its message
     raised = "" if reason in ("", attr.OTHER) else f"{reason}: {message}" if message else reason
     if not answer:
         given, returned = ("", returned) if raised else (returned, "")

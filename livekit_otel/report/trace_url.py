@@ -1,4 +1,4 @@
-"""Links from a page into the backend that has the trace."""
+"""Links from the HTML page into the backend that has the trace."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _FIELD = re.compile(r"\{(\w*)\}")
 
 
 class TraceUrl:
-    """A template of addresses.
+    """A template for the addresses of spans.
 
     Args:
-        template: an address of http or https, with any of ``{trace_id}``, ``{span_id}`` and ``{session_id}``.
+        template: an HTTP or HTTPS address with any of ``{trace_id}``, ``{span_id}`` and ``{session_id}``.
 
     Raises:
-        OptionError: it is none; the message says why.
+        OptionError: the template is invalid. The message says why.
     """
 
     def __init__(self, template: str) -> None:
@@ -37,5 +37,5 @@ class TraceUrl:
         self._template = template
 
     def of(self, **values: str) -> str:
-        """The address of a span; each value is quoted."""
+        """The address of a span. Each value is percent-encoded."""
         return _FIELD.sub(lambda field: quote(values.get(field[1], ""), safe=""), self._template)

@@ -1,4 +1,4 @@
-"""The spans of a call as a tree of lines: each with its start in the call, its length, and what people look for."""
+"""Prints the spans of a call as a tree: each with its start in the call, its duration, and its main attributes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .one_line import LONG, one_line
 
 __all__ = ["tree_lines"]
 
-#: kind -> what is shown of it; times in seconds
+#: kind -> attributes that are shown; times in seconds
 _SHOWN: dict[str, tuple[str, ...]] = {
     attr.KIND_SESSION: (attr.SESSION_CLOSE_REASON,),
     attr.KIND_TURN: (attr.TURN_INDEX, attr.latency("e2e_latency"), attr.latency("dead_air"), attr.END_REASON),
@@ -27,18 +27,18 @@ _SHOWN: dict[str, tuple[str, ...]] = {
     attr.KIND_INTERRUPTION: (attr.INTERRUPTION_VERDICT,),
 }
 _ERROR = (attr.ERROR_TYPE, attr.HTTP_STATUS, attr.ERROR_MESSAGE)
-#: carry the journal, and are nothing to look at
+#: spans that only carry the journal
 _HIDDEN = frozenset({attr.KIND_SESSION_START, attr.KIND_SESSION_CHECKPOINT, attr.KIND_SESSION_END})
 _NAME = 24
 
 
 def tree_lines(report: SessionReport, turn: int | None = None, *, full: bool = False) -> Iterator[str]:
-    """One line per span, in the order of time.
+    """One line per span, by time.
 
     Args:
         report: the call.
-        turn: only this turn's.
-        full: whole texts, and the spans that only carry the journal.
+        turn: index of a turn, to show only its spans.
+        full: do not cut texts, and include the spans that only carry the journal.
     """
     children: dict[str | None, list[SpanRecord]] = {}
     known = {span.span_id for span in report.spans}
@@ -52,7 +52,7 @@ def tree_lines(report: SessionReport, turn: int | None = None, *, full: bool = F
         roots = [one.span for one in of if one.span is not None] or [span for one in of for span in one.stages]
     limit = None if full else LONG // 3
     yield f"{'span':<{_NAME}}{'start':>8} {'length':>8}"
-    # a damaged file may hold circles: a span is shown once
+    # a damaged file can contain cycles, so each span is shown once
     shown: set[str] = set()
     level: list[tuple[int, SpanRecord]] = [(0, span) for span in reversed(roots)]
     while level:

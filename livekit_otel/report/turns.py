@@ -1,4 +1,4 @@
-"""The turns of a session, from its spans."""
+"""Builds the turns of a session from its spans."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ class Turn:
     """One exchange.
 
     Attributes:
-        index: number of the turn in its session, from 0.
-        span_id: id of the turn's span, also when that span itself is missing.
-        span: the turn's own span; None when it is missing (the call broke off within the turn).
-        speech_ids: LiveKit's ids of the agent's utterances.
-        user_text, agent_text: what was said; empty where nothing was, or where content is withheld.
-        end_reason: ``completed``, ``interrupted``, ``session_closed``, ``failed`` or
-            ``no_reply``; None when the turn's end is missing.
-        start_ns, end_ns: unix time in nanoseconds.
+        index: index of the turn in its session, from 0.
+        span_id: ID of the turn's span, even if the span itself is missing.
+        span: the turn's own span; None if it is missing because the call broke off within the turn.
+        speech_ids: LiveKit's IDs of the agent's speeches.
+        user_text, agent_text: the words; empty if there were none, or if content is withheld.
+        end_reason: ``completed``, ``interrupted``, ``session_closed``, ``failed`` or ``no_reply``; None if the turn's
+            end is missing.
+        start_ns, end_ns: Unix time in nanoseconds.
         stages: the stage spans of the turn, by start.
-        unfinished: the trace broke off while the agent spoke: ``agent_text`` is what its voice was given by then, of
-            which the user heard a part.
-        agent: id of the agent in charge.
+        unfinished: whether the trace broke off while the agent spoke. ``agent_text`` is then the text that was
+            synthesised by then, of which the user heard a part.
+        agent: ID of the active agent.
         models: ``provider/model`` of the models used.
         reported: latencies in seconds as LiveKit reported them, by the names of its ``MetricsReport``.
-        overlaps: whether speech over the agent's was judged and recorded; LiveKit's own spans do not say.
-        thresholds: from how many seconds on waits are flagged, by name.
+        overlaps: whether verdicts on speech over the agent's were recorded. LiveKit's own spans lack them.
+        thresholds: minimum waits that are flagged, in seconds, by name.
 
-    What is derived from the stages (``latency``, ``silence``, ``usage`` and so on) is computed when it is first read.
+    Values derived from the stages (``latency``, ``silence``, ``usage`` and so on) are computed when first read.
     """
 
     index: int
@@ -72,33 +72,33 @@ class Turn:
 
     @cached_property
     def derivation(self) -> TurnDerivation:
-        """All that is derived of the turn."""
+        """All derived values of the turn."""
         found = self.derivations().get(self.span_id)
         return found or derive_turn(self.stages, self.span, index=self.index, span_id=self.span_id)
 
     @property
     def latency(self) -> TurnLatency:
-        """The derived latencies, by the names of LiveKit's ``MetricsReport`` and three more; None where one does not
+        """The derived latencies: those of LiveKit's ``MetricsReport``, and three more. None for latencies that do not
         apply.
         """
         return self.derivation.latency
 
     @property
     def silence(self) -> Mapping[str, float]:
-        """Seconds by stage from the user's silence to the agent's voice, all stages present.
+        """Seconds of each stage between the end of the user's speech and the agent's voice, for all stages.
 
-        They sum to ``latency.e2e_latency``; empty where there is none.
+        They sum to ``latency.e2e_latency``. Empty if there is none.
         """
         return self.derivation.silence
 
     @property
     def path(self) -> tuple[Segment, ...]:
-        """The critical path: which stage the answer waited for, interval by interval, without gaps."""
+        """The critical path: the stages that the answer waited for, as consecutive intervals without gaps."""
         return self.derivation.path
 
     @property
     def answered(self) -> str | None:
-        """``yes``, ``text`` (in writing only) or ``no``; None where the user had said nothing."""
+        """``yes``, ``text`` (in writing only) or ``no``; None if the user said nothing."""
         return self.derivation.answered
 
     @property
@@ -108,7 +108,7 @@ class Turn:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the agent said something (a preamble, a filler) before its answer."""
+        """Whether the agent said a preamble or a filler while the user waited."""
         return self.derivation.acknowledged
 
     @property
@@ -118,42 +118,42 @@ class Turn:
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """Why the turn deserves a look, by name; empty where it does not."""
+        """The flags of the turn, by name; empty if it needs no attention."""
         return flags_of(self.derivation, self.thresholds)
 
     @property
     def usage(self) -> tuple[ModelUsage, ...]:
-        """Use of each model in this turn, discarded preemptive generations included."""
+        """Usage of each model in this turn, including discarded preemptive generations."""
         return self.derivation.usage
 
     @property
     def discarded(self) -> tuple[ModelUsage, ...]:
-        """The part of ``usage`` that went to preemptive generations which were thrown away."""
+        """The part of ``usage`` that was spent on discarded preemptive generations."""
         return self.derivation.discarded
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Where ``reported`` and ``latency`` differ by more than 5 ms, one line each."""
+        """One line for each latency of which ``reported`` and ``latency`` differ by more than 5 ms."""
         return self.derivation.notes
 
     @property
     def interruptions(self) -> int:
-        """How often the agent was interrupted."""
+        """Number of interruptions of the agent."""
         return self.derivation.interruptions
 
     @property
     def false_interruptions(self) -> int:
-        """How often it stopped for what was no interruption."""
+        """Number of times the agent stopped for something that was not an interruption."""
         return self.derivation.false_interruptions
 
     @property
     def false_cutoff(self) -> bool:
-        """Whether the turn was committed while the user only paused: they spoke on, which is no interruption."""
+        """Whether the turn was committed while the user only paused. The further speech is not an interruption."""
         return self.derivation.false_cutoff
 
     @property
     def backchannels(self) -> int | None:
-        """How often the user only said "mhm"; None where that was not recorded."""
+        """Number of times the user only said "mhm" or similar; None if not recorded."""
         return self.derivation.backchannels if self.overlaps else None
 
 
@@ -165,14 +165,14 @@ def build_turns(
     *,
     overlaps: bool = True,
 ) -> list[Turn]:
-    """The turns among ``spans`` (of one session, by start), in order.
+    """The turns among ``spans``, in order.
 
     Args:
-        spans: the records.
-        history: completes texts that were cut.
-        derivations: gives what is derived of each turn, by the id of its span; called when that is first read.
-        thresholds: from how many seconds on waits are flagged, by name.
-        overlaps: whether speech over the agent's was judged and recorded.
+        spans: the records of one session, by start.
+        history: the chat history, which completes texts that were cut.
+        derivations: returns the derived values of each turn, by the ID of its span; called when they are first read.
+        thresholds: minimum waits that are flagged, in seconds, by name.
+        overlaps: whether verdicts on speech over the agent's were recorded.
     """
     said = Said(history)
     found = [_turn(one, said) for one in turns_of(spans)]
@@ -230,7 +230,7 @@ def _spoken(stages: Sequence[SpanRecord]) -> list[SpanRecord]:
 
 
 def _late_words(turn: SpanRecord, stages: Sequence[SpanRecord]) -> str:
-    """What was transcribed when the turn was over."""
+    """Transcripts that arrived after the turn had ended."""
     return " ".join(_values([one for one in stages if one.parent_id != turn.span_id], attr.STT_TEXT))
 
 

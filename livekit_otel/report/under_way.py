@@ -1,4 +1,4 @@
-"""What was going on when a trace broke off, as far as the journal says it: a playback's span is exported at its end."""
+"""Restores the playback that was in progress when a trace broke off from the journal: its span was not exported yet."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .values import plain
 
 __all__ = ["playback_under_way"]
 
-#: in place of the id that the span had
+#: replaces the unknown span ID
 _NO_ID = "0" * 16
 
 
 def playback_under_way(spans: Sequence[SpanRecord], events: Iterable[Mapping[str, Any]]) -> SpanRecord | None:
-    """The playback that had begun and not ended, up to the end of the last span; None where the agent was silent.
+    """The playback in progress, up to the end of the last span; None if the agent was silent.
 
     Args:
-        spans: those of a session whose end is missing, by start.
-        events: the session's, as in LiveKit's report.
+        spans: the spans of a session whose end is missing, by start.
+        events: the events of the session, as in LiveKit's report.
     """
     began = _speaks_since(events)
     if began is None:
@@ -57,7 +57,7 @@ def _ended_since(span: SpanRecord, at_ns: int) -> bool:
 
 
 def _speaks_since(events: Iterable[Mapping[str, Any]]) -> int | None:
-    """When the agent began to speak, by its last change of state; None where it did something else."""
+    """When the agent began to speak, by its last state change; None if it did not speak."""
     since = None
     for event in events:
         if event.get("type") == "agent_state_changed":

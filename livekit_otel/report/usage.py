@@ -1,4 +1,4 @@
-"""What the models of a call used, as rows of words and figures with their units."""
+"""Usage of the models of a call, as rows of text with units."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .one_line import one_line
 
 __all__ = ["usage"]
 
-#: words behind a figure that is no token
+#: units of values that are not tokens
 _UNITS = {
     "characters_count": "characters",
     "audio_duration": "s of audio",
@@ -21,8 +21,8 @@ _UNITS = {
 
 
 def usage(report: SessionReport) -> list[tuple[str, str, str, str]]:
-    """Kind, model, figures, and the part of them that discarded preemptive generations had."""
-    # a call that broke off early may have nothing but its stage spans
+    """Rows of kind, model, usage, and the part of the usage by discarded preemptive generations."""
+    # a call that broke off early can have only its stage spans
     known = _objects(report.head.get("usage")) or report.usage or [one.to_dict() for one in report.derivation.usage]
     thrown: dict[tuple[str, str, str], ModelUsage] = {}
     for own in report.discarded:

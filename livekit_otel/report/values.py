@@ -1,4 +1,4 @@
-"""Values as people read them."""
+"""Formats values for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["clock", "plain"]
 
 
 def clock(seconds: float | None) -> str:
-    """A unix time for people, in UTC."""
+    """A Unix time as text, in UTC."""
     if seconds is None:
         return "unknown"
     try:
@@ -18,5 +18,5 @@ def clock(seconds: float | None) -> str:
 
 
 def plain(value: object) -> str:
-    """A word or a number as text; empty for what is neither."""
+    """A string or a number as text; empty for other types."""
     return str(value) if value and isinstance(value, str | int | float) else ""

@@ -1,4 +1,4 @@
-"""What went wrong in a call, in sentences made from its data. Text, JSON and the page show the same ones."""
+"""The verdict on a call: its problems in sentences. Text, JSON and HTML page show the same sentences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Level = Literal["bad", "warn", "info"]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where it is: a turn by its index, or a failure outside of turns by its number. ``at`` is unix seconds."""
+    """A place in the call: a turn by its index, or a failure outside of turns by its number. ``at``: Unix seconds."""
 
     turn: int | None = None
     failure: int | None = None
@@ -30,7 +30,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Sentence(msgspec.Struct, frozen=True):
-    """One sentence. ``kind`` says what about; ``text`` may hold what people or servers said."""
+    """One sentence. ``kind``: its subject. ``text`` can contain content and messages of servers."""
 
     kind: str
     level: Level
@@ -39,7 +39,7 @@ class Sentence(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The sentences, most important first, and the failures that they and their places speak of."""
+    """The sentences, most important first, and the failures that they and their places refer to."""
 
     sentences: tuple[Sentence, ...]
     failures: tuple[Failure, ...]
@@ -83,13 +83,13 @@ def _what(one: Failure) -> str:
 
 def _places(some: Iterable[Failure], all_: Sequence[Failure]) -> Iterator[Place]:
     for one in some:
-        # identity: two failures may be equal
+        # compare by identity, because two failures can be equal
         number = next(n for n, other in enumerate(all_) if other is one)
         yield Place(turn=one.turn, at=one.at) if one.turn is not None else Place(failure=number, at=one.at)
 
 
 def _failures(found: Sequence[Failure]) -> Iterator[Sentence]:
-    """A sentence for each kind of failure; what happened often is counted, and each of its places named."""
+    """A sentence for each kind of failure. Repeated failures are counted, and the sentence has all their places."""
     numbers = {id(one): number for number, one in enumerate(found)}
     groups: dict[tuple[Any, ...], list[Failure]] = {}
     for one in found:

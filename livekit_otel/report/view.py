@@ -1,6 +1,6 @@
-"""The view model of the text renderers: facts, the lines of the conversation, figures, before they are laid out.
+"""The view model of the text renderers: facts, lines of the conversation and figures, without layout.
 
-All strings are one line that a terminal shows and does not obey, whatever a caller or a tool said (:func:`one_line`).
+All strings are single lines without control characters, safe for a terminal (:func:`one_line`).
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from .words import STAGES, seconds
 
 __all__ = ["ENOUGH", "Line", "facts", "failure_line", "latencies", "lines", "offset", "places", "sentence"]
 
-#: from so many turns on percentiles say something
+#: minimum number of turns for percentiles
 ENOUGH = 10
 _PLACES = 8
-#: characters of a sentence of the verdict
+#: maximum length of a sentence of the verdict, in characters
 _REASON = 2_000
 Label = Literal["user", "agent", "tool", "wait", "gap", "", "failed", "retry"]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the conversation; without a time it goes on where the one before it ended.
+    """A line of the conversation. A line without a time continues the previous line.
 
     Attributes:
-        label: who or what.
-        at: unix seconds.
-        text: what stands behind it.
-        turn: the turn whose first silence it is.
-        quiet: it is of less weight.
+        label: the speaker, or the kind of the line.
+        at: Unix seconds.
+        text: the text after the label.
+        turn: the turn whose first silence the line shows.
+        quiet: whether the line is less important.
     """
 
     label: Label
@@ -53,7 +53,7 @@ class Line:
 
 
 def facts(report: SessionReport) -> dict[str, str]:
-    """The header: what the session is, and whether all of it is there."""
+    """The facts of the header: the identity of the session, and whether it is complete."""
     length = "" if report.duration is None else f", {_length(report.duration)}"
     found = {
         "started": f"{clock(report.started_at)}{length}",
@@ -82,14 +82,14 @@ def _length(value: float) -> str:
 
 
 def sentence(one: Sentence, started_at: float | None, *, full: bool = False) -> str:
-    """A sentence of the verdict with its places; the reason of a failure is longer than other texts may be."""
+    """A sentence of the verdict with its places. It can be longer than other texts, for reasons of failures."""
     where, limit = places(one, started_at), None if full else _REASON
     return one_line(one.text, limit) + (f" [{where}]" if where else "")
 
 
 def places(one: Sentence, started_at: float | None) -> str:
-    """The places of a sentence: turns with their time, and the times of failures outside of turns."""
-    # a turn that is named twice stands once
+    """The places of a sentence: turns with their times, and the times of failures outside of turns."""
+    # a turn is listed once, even if it has two places
     unique = list(dict.fromkeys((place.turn, place.failure) for place in one.places))
     first = {(place.turn, place.failure): place for place in reversed(one.places)}
     named = [_place(first[key], started_at) for key in unique[:_PLACES]]
@@ -105,7 +105,7 @@ def _place(place: Place, started_at: float | None) -> str:
 
 
 def lines(report: SessionReport, found: Verdict, limit: int | None = LONG) -> Iterator[Line]:
-    """What was said and done, each wait for an answer before that answer. ``limit``: characters of a text, or all."""
+    """The lines of the conversation. ``limit``: maximum characters of a text; None for all."""
     for part in conversation(report, found.failures):
         for entry in part.entries:
             yield from _lines(entry, limit)
@@ -152,7 +152,7 @@ def _words(entry: Entry, limit: int | None) -> Iterator[Line]:
 
 
 def failure_line(one: Failure, limit: int | None = LONG) -> str:
-    """A failure in one line: what failed, why, and what came of it."""
+    """A failure in one line: what failed, why, and how it ended."""
     what = one_line(" ".join(part for part in (STAGES.get(one.stage, one.stage), one.name) if part))
     outcome = ""
     if one.is_retry:
@@ -171,15 +171,15 @@ def _gap(turn: Turn | None, gap: Gap) -> str:
 
 
 def latencies(report: SessionReport) -> list[tuple[str, ...]]:
-    """Head and rows, in seconds; empty when no turn has a latency. The whole comes first.
+    """Heading and rows, in seconds, with the whole latency first; empty if no turn has a latency.
 
-    There are percentiles where a latency has at least ``ENOUGH`` turns; of fewer the longest says more.
+    Latencies with fewer than ``ENOUGH`` turns only have their maximum, because percentiles would mean little.
     """
     found = report.latency
     if not found:
         return []
     *parts, whole = attr.SUMMARY_LATENCIES
-    # where nobody waited after the first words, these say what e2e_latency says
+    # if nobody waited after the first words, these equal e2e_latency
     hidden = () if report.gap_stages else attr.WHOLE_WAIT
     named = [name for name in (whole, *parts) if name in found and name not in hidden]
     points = [one for one in attr.SUMMARY_POINTS if one == "max" or any(found[name].count >= ENOUGH for name in named)]

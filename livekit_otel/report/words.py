@@ -1,4 +1,4 @@
-"""Terms in plain words: stages, close reasons, flags and latencies, for sentences and for tooltips."""
+"""Plain words for stages, close reasons, flags and latencies, for sentences and tooltips."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .. import attributes as attr
 
 __all__ = ["CLOSED", "GLOSSARY", "STAGES", "UNANSWERED", "WAITED_FOR", "count", "seconds", "spoken_list"]
 
-#: what did the work, as a sentence names it
+#: names of stages in sentences
 STAGES = {
     attr.KIND_LLM: "LLM",
     attr.KIND_STT: "speech recognition",
@@ -51,46 +51,46 @@ UNANSWERED = {
     attr.END_NO_REPLY: "the agent's code wanted no reply, or the model gave none",
 }
 _TERMS = {
-    "turn": "What the user said and what the agent did about it, until it fell silent.",
-    "wait": "From when the user stopped speaking to the agent's first words, and all later silences of the turn.",
+    "turn": "One exchange: the user's words and the agent's response, until the agent is silent.",
+    "wait": "From the end of the user's speech to the agent's first words, and all later silences of the turn.",
     "dead air": "Silence after the agent's first words, while it still owed the user an answer.",
-    "e2e_latency": "From when the user stopped speaking to the agent's first words.",
-    "answer_latency": "From when the user stopped speaking to the answer itself; 'let me look' is none.",
+    "e2e_latency": "From the end of the user's speech to the agent's first words.",
+    "answer_latency": "From the end of the user's speech to the answer itself; 'let me look' is not an answer.",
     "dead_air": "Silence after the agent's first words, while it still owed the user an answer.",
-    "transcription_delay": "From when the user stopped speaking to the last transcript.",
-    "end_of_turn_delay": "From when the user stopped speaking to the decision that they were done.",
-    "on_user_turn_completed_delay": "How long the agent's on_user_turn_completed hook took after that.",
+    "transcription_delay": "From the end of the user's speech to the last transcript.",
+    "end_of_turn_delay": "From the end of the user's speech to the decision that the turn was over.",
+    "on_user_turn_completed_delay": "How long the agent's on_user_turn_completed hook ran after that decision.",
     "llm_node_ttft": "From the request to the LLM's first token.",
-    "llm_node_ttfs": "From the request to the first sentence that reached the voice.",
+    "llm_node_ttfs": "From the request to the first sentence that reached the speech synthesis.",
     "llm_node_tps": "Tokens per second of the LLM's answer.",
-    "tts_node_ttfb": "From that sentence to the voice's first audio.",
-    "playback_latency": "From the first audio to when it is heard.",
-    "vad": "Voice activity detection: hears whether somebody speaks.",
-    "stt": "Speech to text: the recognizer that writes down what the user said.",
-    "eou": "End of utterance: the decision that the user is done speaking.",
+    "tts_node_ttfb": "From that sentence to its first audio.",
+    "playback_latency": "From the first audio to the start of its playback.",
+    "vad": "Voice activity detection: detects whether somebody speaks.",
+    "stt": "Speech to text: transcribes the user's speech.",
+    "eou": "End of utterance: the decision that the user has finished speaking.",
     "llm": "The language model, which writes the answer.",
     "tts": "Text to speech: the agent's voice.",
-    "realtime": "A speech-to-speech model: it hears and speaks by itself.",
+    "realtime": "A speech-to-speech model: it listens and speaks without STT and TTS.",
     "tool": "A function of the agent that the model called.",
-    "node": "An overridden llm_node, tts_node, on_enter or on_exit of the agent, where it works itself.",
+    "node": "An overridden llm_node, tts_node, on_enter or on_exit of the agent that does work of its own.",
     "hook": "The agent's on_user_turn_completed, on_enter or on_exit.",
-    "transcription": "Waiting for the transcript of what the user said.",
-    "playback": "The agent's audio, from when it is heard to when it stops.",
-    "interruption": "The user spoke while the agent did.",
+    "transcription": "Waiting for the transcript of the user's speech.",
+    "playback": "The agent's audio, from its start to its end.",
+    "interruption": "The user spoke while the agent was speaking.",
     "other": "Waiting that no stage of the trace explains.",
     "slow": "The wait for the agent's first words reached the limit.",
     "never answered": "The user got no answer, whatever the reason.",
-    "failed": "A model, a hook or a node failed, and the turn ended by it.",
-    "false cutoff": "The agent took a pause of the user's for their end.",
-    "interrupted": "The agent was stopped while it spoke.",
+    "failed": "A model, a hook or a node failed, which ended the turn.",
+    "false cutoff": "The agent mistook a pause of the user for the end of the turn.",
+    "interrupted": "The agent was stopped while it was speaking.",
     "session closed": "The call was closed before the turn was over.",
     "no reply": "The agent's code wanted no reply, or the model gave none.",
     "end missing": "The trace breaks off before the turn was over.",
-    "discarded": "An answer that was made ahead and thrown away: it cost tokens, and nobody heard it.",
+    "discarded": "An answer that was generated in advance and not used: it cost tokens, and nobody heard it.",
     "p50": "Half of the turns are at most this long.",
-    "p90": "Nine turns of ten are at most this long.",
-    "p95": "19 turns of 20 are at most this long.",
-    "p99": "99 turns of 100 are at most this long.",
+    "p90": "90 % of the turns are at most this long.",
+    "p95": "95 % of the turns are at most this long.",
+    "p99": "99 % of the turns are at most this long.",
     "redacted": "Words were withheld before they were recorded.",
 }
 #: every term that a report shows, in plain words
@@ -103,7 +103,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def seconds(value: float) -> str:
-    """A length as people say it: seconds below two minutes, then minutes, then hours."""
+    """A duration in words: seconds below two minutes, then minutes, then hours."""
     if value < 120:
         return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)

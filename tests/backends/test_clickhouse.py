@@ -152,7 +152,7 @@ def test_types_of_users_attributes(filled: Filled) -> None:
     if filled.columns == "json":
         # the server takes a text that looks like a time for one
         assert found == {**USERS, "order.day": "2026-01-31 10:00:00"}
-        assert said == ["attributes look like times, and came back as ClickHouse writes those: order.day"]
+        assert said == ["attributes look like times, and came back in ClickHouse's format: order.day"]
     else:
         texts = ["order.count", "order.items", "order.none", "order.paid", "order.total"]
         assert {name: found[name] for name in texts} == {
@@ -163,7 +163,7 @@ def test_types_of_users_attributes(filled: Filled) -> None:
             "order.items": '["rose","lily"]',
         }
         assert said == [
-            f"attributes came back as text, as the table's Map keeps no types: {', '.join(texts)}",
+            f"attributes came back as text, because the table's Map column does not store types: {', '.join(texts)}",
         ]
     assert span.attributes[a.TURN_INDEX] == 0
 
@@ -232,7 +232,7 @@ def test_errors(filled: Filled) -> None:
     cases = {
         f"clickhouse://{filled.server.host}/nope": "Database nope does not exist",
         filled.address(WHEN, "/nope"): "is this the address of ClickHouse? check host, port and path",
-        filled.address(WHEN, "/otel_traces_trace_id_ts"): "has no column Timestamp: is it one of the collector's",
+        filled.address(WHEN, "/otel_traces_trace_id_ts"): "has no column Timestamp: give a table of the collector's",
         filled.address(WHEN, "/a/b"): "too many parts; the path is /database or /database/table",
         filled.address(f"trace={'0' * 31}1"): "ClickHouse holds no trace 00000000000000000000000000000001",
     }

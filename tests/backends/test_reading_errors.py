@@ -104,14 +104,20 @@ def test_wrong_address(own_jaeger: Jaeger, locked: Phoenix, capsys: pytest.Captu
     """Another port of the same server, another server, or none at all: what is there, and what to check."""
     cases = {
         source("jaeger", own_jaeger.otlp_http): "Jaeger answered 404 (Not Found); is this the address of Jaeger?",
-        source("jaeger", own_jaeger.otlp_grpc): "is it the port of Jaeger's pages, and not one for gRPC or TLS?",
-        source("phoenix", own_jaeger.otlp_grpc): "is it the port of Phoenix's pages, and not one for gRPC or TLS?",
-        source("phoenix", own_jaeger.otlp_http): "no Phoenix of a version with this API at that address; check host",
-        source("phoenix", own_jaeger.query): "this is not what Phoenix answers, but a web page; check the address",
-        source("jaeger", own_jaeger.query, "/ui"): "this is not what Jaeger answers, but a web page; check the address",
-        source("jaegers", own_jaeger.query): "is it plain http (scheme ending in +http)?",
-        source("langfuse+http", own_jaeger.query, user="a:b@"): "this is not what Langfuse answers, but a web page",
-        "jaeger://127.0.0.1:1": "cannot connect to http://127.0.0.1:1 (Connection refused); is Jaeger running there?",
+        source(
+            "jaeger", own_jaeger.otlp_grpc
+        ): "check that this is the port of Jaeger's web interface, and not one for gRPC or TLS",
+        source(
+            "phoenix", own_jaeger.otlp_grpc
+        ): "check that this is the port of Phoenix's web interface, and not one for gRPC or TLS",
+        source("phoenix", own_jaeger.otlp_http): "no Phoenix with this API at that address; check host",
+        source("phoenix", own_jaeger.query): "this is not a response of Phoenix, but a web page; check the address",
+        source(
+            "jaeger", own_jaeger.query, "/ui"
+        ): "this is not a response of Jaeger, but a web page; check the address",
+        source("jaegers", own_jaeger.query): "if it is plain HTTP, use a scheme that ends in +http",
+        source("langfuse+http", own_jaeger.query, user="a:b@"): "this is not a response of Langfuse, but a web page",
+        "jaeger://127.0.0.1:1": "cannot connect to http://127.0.0.1:1 (Connection refused); check that Jaeger is",
     }
     said = {address: failure(capsys, "report", address) for address in cases}
     assert [(address, said[address]) for address, says in cases.items() if says not in said[address]] == []

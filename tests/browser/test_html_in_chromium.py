@@ -207,7 +207,7 @@ def test_the_keyboard_reaches_everything(browser: Any, tmp_path: Path) -> None:
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.innerText || ''"))
     assert {"theme", "in", "out", "all", "timeline", "search", "order", "turn-0", "details", "copy"} <= set(reached)
-    assert any("Words on this page" in one for one in reached)
+    assert any("Glossary" in one for one in reached)
     page.focus("#turn-0")
     for wanted in ("turn-1", "turn-2"):
         page.keyboard.press("ArrowDown")

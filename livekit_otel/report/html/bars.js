@@ -1,4 +1,4 @@
-// Waits as bars: one scale for all of them, so that long waits look long; what is longer than it is cut, with a mark.
+// Waits as bars on one scale, so that they can be compared. Bars beyond the scale are cut, and marked.
 const lengths = turns.flatMap((turn) => [turn.w || 0, ...turn.gaps.map((entry) => entry[2])]).filter((ms) => ms > 0);
 lengths.sort((one, other) => one - other);
 const median = lengths.length ? lengths[Math.floor(lengths.length / 2)] : 1;
@@ -26,7 +26,7 @@ const bar = (path, whole) => {
   return track;
 };
 
-// a row between question and answer: what, how long, and the stages in words
+// a row between question and answer: label, duration, and the stages as text
 const waiting = (cls, what, whole, path, toggle) => {
   const row = button(`row ${cls}`, "", "", toggle);
   row.title = "Show the details of this turn";

@@ -1,11 +1,11 @@
-// What all parts of the page use: the data, nodes, times, tooltips.
+// Shared by all parts of the page: data, DOM nodes, times, tooltips.
 const data = JSON.parse(document.getElementById("data").textContent);
 const { parts, kinds, stages, latencies, glossary } = data;
 // kinds of entries, in the order of page.py
 const [USER, AGENT, TOOL, WAIT, GAP, HANDOFF, FAILURE, INTERRUPTION, UNHEARD] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 const turns = parts.filter((part) => part.i !== undefined);
 for (const turn of turns) {
-  // what the data leaves out is none
+  // defaults for values that the data omits
   turn.p ||= []; turn.l ||= []; turn.s ||= []; turn.n ||= []; turn.f ||= []; turn.m ||= [];
   turn.e ||= ""; turn.x ||= ""; turn.h ||= "";
   turn.gaps = turn.c.filter((entry) => entry[0] === GAP);
@@ -56,7 +56,7 @@ const never = (turn) => Boolean(turn.x);
 const ENDS = { session_closed: "session closed", no_reply: "no reply" };
 const END = (name) => ENDS[name] || name || "end missing";
 
-// a tooltip that the pointer and the keyboard can both ask for
+// a tooltip for pointer and keyboard
 const tip = $("tip");
 const showTip = (x, y, lines) => {
   tip.replaceChildren(...lines.map((line) => words("p", "", line)));

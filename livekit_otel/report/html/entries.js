@@ -1,7 +1,7 @@
-// Each entry of the conversation as a node, and as text.
+// Renders each entry of the conversation as a DOM node, and as text.
 const LONG = 1500;
 
-// a text that is long is folded, with a mark that says how much there is
+// long texts are folded, with a button that shows their length
 const foldable = (node, text) => {
   if (text.length <= LONG) return node;
   node.classList.add("folded");
@@ -39,7 +39,7 @@ const toolRow = (entry) => {
 };
 const failureRow = (entry) => {
   const [, at, text, saved, number, url] = entry;
-  const node = make("div", saved ? "row failure saved" : "row failure", make("b", "", saved ? "failed, and saved " : "failed "), time(at), " ");
+  const node = make("div", saved ? "row failure saved" : "row failure", make("b", "", saved ? "failed, then recovered " : "failed "), time(at), " ");
   node.append(words("span", "", text));
   node.id = `failure-${number}`;
   if (url) node.append(" ", traceLink(url));
@@ -55,8 +55,8 @@ const traceLink = (url) => {
 const noted = (at, ...children) => make("div", "row note", time(at), " ", ...children);
 const INTERRUPTIONS = {
   interruption: "the user interrupted the agent",
-  false_interruption: "what sounded like an interruption was none",
-  backchannel: "the user only said something like “mhm”, and the agent spoke on",
+  false_interruption: "a false interruption: the agent stopped, but was not interrupted",
+  backchannel: "the user only said something like “mhm”, and the agent continued",
 };
 
 const entryNode = (entry, turn, toggle) => {

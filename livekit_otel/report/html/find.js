@@ -1,4 +1,4 @@
-// Search, filters and order. The chosen turn keeps its place.
+// Search, filters and order. The selected turn keeps its position.
 const FILTERS = { slow: "slow", dead_air: "dead air", interrupted: "interrupted", failed: "failed", never_answered: "never answered", flagged: "flagged" };
 const chosen = new Set();
 let sought = "";
@@ -16,7 +16,7 @@ const has = (block, name) => {
 };
 const matches = (block) => (!chosen.size || [...chosen].some((name) => has(block, name))) && (!sought || wordsOf(block).includes(sought));
 
-// what was found is marked without changing the page
+// matches are highlighted without changing the DOM
 const markFound = (shown) => {
   if (!globalThis.CSS?.highlights) return;
   CSS.highlights.delete("found");
@@ -76,19 +76,19 @@ $("search").addEventListener("keydown", (event) => {
   if (event.key !== "Enter") return;
   event.preventDefault();
   const shown = shownBlocks();
-  // the first one, then with each Enter the next
+  // jump to the first match, then to the next with each Enter
   const next = shown[(shown.indexOf(current) + (current.sought === sought ? 1 : 0)) % Math.max(1, shown.length)];
   if (!next) return;
   next.sought = sought;
   reveal(next, { focus: false, details: false });
 });
 const ranked = () => {
-  // what never came is worse than any wait; what stands between turns is last
+  // answers that never came sort before any wait, parts between turns sort last
   for (const block of blocks) block.weight = block.turn ? (never(block.turn) ? 1e12 : 0) + (block.turn.k ?? -1) : -2;
   return [...blocks].sort((one, other) => other.weight - one.weight || one.number - other.number);
 };
 $("order").addEventListener("change", () => {
-  // moving the nodes themselves takes five times as long
+  // moving the nodes themselves would take five times as long
   ordered = $("order").value === "wait" ? ranked() : blocks;
   ordered.forEach((block, place) => { block.node.style.order = String(place); });
   if (current) scrollTo(current, "center");

@@ -1,4 +1,4 @@
-// Times, colours, links into the page; then it is ready.
+// Sets up times, theme and links within the page.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 $("theme").addEventListener("click", () => {
   const root = document.documentElement;
@@ -20,7 +20,7 @@ const follow = (focus = true) => {
 };
 addEventListener("hashchange", () => follow());
 document.addEventListener("click", (event) => {
-  // a link to where the page already is opens it again
+  // a link to the current position opens it again
   const link = event.target.closest('a[href^="#"]');
   if (link && link.getAttribute("href") === location.hash) { event.preventDefault(); follow(); }
 });

@@ -1,4 +1,4 @@
-// The time line: lanes of stages, or, where many turns are in view, a strip of waits over time.
+// The timeline: lanes of stages, or a strip of waits if many turns are in view.
 const canvas = $("timeline");
 const lanes = ["user", "agent", ...kinds.filter((kind) => turns.some((turn) => turn.s.some((one) => kinds[one[0]] === kind)))];
 const GUTTER = 84, FOOT = 22, MANY = 60;
@@ -18,7 +18,7 @@ const clamp = () => {
 };
 const inView = () => turns.filter((turn) => turn.b >= from && turn.a <= to);
 
-// asking for the size while the page changes would lay all of it out
+// reading the size while the page changes would force a layout
 let size = null;
 const measured = () => {
   if (!size) {
@@ -91,7 +91,7 @@ function drawLanes(pen, x, shown, width, height) {
 }
 function drawStrip(pen, x, shown, width, height) {
   const waits = shown.map((turn) => turn.k || 0).sort((one, other) => one - other);
-  // one wait that is far longer does not flatten all others
+  // a single very long wait must not flatten all others
   const most = Math.max(500, Math.min(waits[waits.length - 1], (waits[Math.floor(waits.length / 2)] || 500) * 6));
   const y = (ms) => height - 14 - (Math.min(ms, most) / most) * (height - 26);
   pen.fillStyle = colour("muted");
@@ -161,7 +161,7 @@ const describe = (turn, left, top) => {
   showTip(left, top, [...lines, ...turn.f.map(([, text]) => text)]);
 };
 
-// the keyboard: arrows choose the turn before or behind, Enter opens it ----------------------------------------------
+// the keyboard: arrows select the previous or next turn, Enter opens it ----------------------------------------------
 const step = (by) => {
   if (!turns.length) return;
   const now = turns.indexOf(current?.turn);

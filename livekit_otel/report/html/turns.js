@@ -1,4 +1,4 @@
-// The conversation: a block for each turn, and for what happened between turns.
+// The conversation: a block for each turn, and for the entries between turns.
 const blocks = [];
 const byIndex = new Map();
 let current = null;
@@ -100,7 +100,7 @@ const fill = (block) => {
   node.append(...shown);
   if (block !== current) for (const inner of node.querySelectorAll("button, a")) inner.tabIndex = -1;
 };
-// what is in view at once, the rest while nobody waits: the whole call is on the page, for the browser's own search too
+// blocks in view are filled immediately, the others when idle, so that the browser's own search finds the whole call
 const fillRest = (at = 0) => {
   const end = performance.now() + 12;
   while (at < blocks.length && performance.now() < end) { fill(blocks[at]); wordsOf(blocks[at]); at += 1; }
@@ -109,7 +109,7 @@ const fillRest = (at = 0) => {
 };
 const fillAll = () => blocks.forEach(fill);
 
-// Tab stops only at one turn and its buttons; arrows go from turn to turn
+// Tab stops only at one turn and its buttons; arrows move between turns
 const stops = (block, on) => {
   block.node.tabIndex = on ? 0 : -1;
   for (const node of block.node.querySelectorAll("button, a")) node.tabIndex = on ? 0 : -1;
@@ -127,7 +127,7 @@ const scrollTo = (block, where) => {
   ordered.slice(Math.max(0, at - 4), at + 8).forEach(fill);
   const place = () => block.node.scrollIntoView({ block: where });
   place();
-  // blocks have their real height only once they were seen
+  // blocks only get their real height once they have been in view
   requestAnimationFrame(() => { place(); requestAnimationFrame(place); });
 };
 const reveal = (block, { focus = true, details = true } = {}) => {
