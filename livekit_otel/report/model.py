@@ -49,8 +49,8 @@ class SessionReport:
         history: the items of the chat history, as in LiveKit's report.
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
-        provenance: whose spans it was made of: ``pipeline`` (livekit_otel), ``native python`` or ``native node``
-            (LiveKit's own, where the call was traced without it).
+        provenance: what it was made of: spans of ``pipeline`` (livekit_otel), ``native python`` or ``native node``
+            (LiveKit's own, where the call was traced without it), or a ``livekit report`` (LiveKit's own, no spans).
         basis: of such a trace, whether each latency was ``derived`` from the times of spans or ``reported`` by LiveKit
             on them; empty for ``pipeline``, where all are derived, and LiveKit's own stand in ``Turn.reported``.
         thresholds: from how many seconds on waits are flagged, by name.
