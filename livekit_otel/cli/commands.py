@@ -14,6 +14,7 @@ COMMANDS = {
     "report": "Print the report of a session: what went wrong, the conversation, its waits.",
     "turns": "List turns with their waits, what most of each was for, and flags.",
     "tree": "Print the spans of a session as a tree.",
+    "diff": "Compare two sources of one call, say a trace and LiveKit's own report.",
     "replay": "Send stored spans to an OTLP endpoint.",
     "doctor": "Say what is installed and configured, whether it works, and what to change.",
 }

@@ -32,6 +32,7 @@ class ReportedCall(msgspec.Struct, kw_only=True):
     Attributes:
         session_id: made of the report's content, as it has none.
         document: the report with the keys of LiveKit's Python SDK, in seconds.
+        known: keys of the document that the file says, or whose values follow from it.
         history, events: its items and events; ``events`` is None where the report was written without them.
         started_at, ended_at: unix seconds; None where nothing in it has a time.
         spans: a ``turn`` record for each exchange, and a ``playback`` record for each speech whose times it has.
@@ -39,6 +40,7 @@ class ReportedCall(msgspec.Struct, kw_only=True):
 
     session_id: str
     document: Dict
+    known: frozenset[str]
     history: list[Dict]
     events: list[Dict] | None
     started_at: float | None
@@ -78,6 +80,7 @@ def read_report(
     return ReportedCall(
         session_id=span.trace_id,
         document=document,
+        known=frozenset({*said, *(name for name in worked_out if document[name] is not None)}),
         history=items,
         events=events,
         started_at=started,

@@ -46,7 +46,13 @@ _WORKED_OUT = {"user_turns": _count_users, "errors": _count_errors, "close_reaso
 
 @dataclass
 class ReportedSession(SessionReport):
-    """A session of LiveKit's own report: its latencies are LiveKit's, its turns are made of the chat history."""
+    """A session of LiveKit's own report: its latencies are LiveKit's, its turns are made of the chat history.
+
+    Attributes:
+        known: keys of the document that the file says, or whose values follow from what it says.
+    """
+
+    known: frozenset[str] = frozenset()
 
     @property
     def ended_for_unknown_reason(self) -> bool:
@@ -158,6 +164,7 @@ class OpenReported:
             basis=dict.fromkeys(attr.REPORTED_METRICS, "reported"),
             thresholds=over(self._thresholds),
             tags={name: {} for name in tags},
+            known=call.known,
             outcome=next((attr.OUTCOME_TAGS[name] for name in tags if name in attr.OUTCOME_TAGS), None),
         )
 
