@@ -176,6 +176,7 @@ DAMAGED = {
     ),
     "no items": ('{"job_id": "x", "chat_history": {"items": 3}}', "chat_history holds no list of items"),
     "items of another type": ('{"chat_history": {"items": ["a"]}}', "chat_history holds no list of items"),
+    "an item without a type": ('{"chat_history": {"items": [{"type": 5}]}}', "chat_history holds no list of items"),
     "foreign": ('{"name": "x", "dependencies": {}}', "not a trace (line 1: JSON without resourceSpans"),
 }
 
@@ -203,7 +204,7 @@ def test_odd_values_are_no_crash(tmp_path: Path) -> None:
             "metrics": {"e2e_latency": "x"},
             "created_at": 1e300,
         },
-        {"type": 5},
+        {"type": "message", "role": ["x"], "id": {}, "metrics": {"llm_metadata": {"model_name": [1]}}},
     ]
     odd = {"events": "none", "options": 3, "usage": [1, {"type": "new_usage", "n": 1}], "tags": 1, "timestamp": None}
     found = read({"chat_history": {"items": items}, **odd}, tmp_path)

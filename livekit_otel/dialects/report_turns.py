@@ -113,8 +113,8 @@ def _reported(users: Sequence[Item], answers: Sequence[Item]) -> dict[str, float
 
 def _models(group: Sequence[Item]) -> Iterator[str]:
     named = (one for item in group for name in _MODELS if isinstance(one := _metrics(item).get(name), dict))
-    parts = ((one.get("model_provider"), one.get("model_name")) for one in named)
-    yield from dict.fromkeys("/".join(str(part) for part in two if part) for two in parts if any(two))
+    parts = ([str(one[name]) for name in ("model_provider", "model_name") if one.get(name)] for one in named)
+    yield from dict.fromkeys("/".join(some) for some in parts if some)
 
 
 def _end_reason(answers: Sequence[Item], *, last: bool) -> str:

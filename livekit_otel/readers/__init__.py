@@ -41,7 +41,8 @@ def read_spans(
     Args:
         source: a file or a directory of files of OTLP JSON (plain or gzip), ``-`` for standard input, or a URL:
             ``clickhouse://``, ``jaeger://``, ``langfuse://`` or ``phoenix://``, with ``service``, ``session``,
-            ``trace``, ``since``, ``until`` and ``limit`` as parameters.
+            ``trace``, ``since``, ``until`` and ``limit`` as parameters. A file may also hold a session report of
+            LiveKit's as JSON: it is one record, of which ``build_report`` makes the report.
         all_scopes: also yield spans that livekit_otel did not make.
         on_problem: called with each :class:`Problem` (a damaged line, say) when it is met. Reading continues after it.
 

@@ -43,7 +43,7 @@ def _report(data: bytes) -> SpanRecord | None:
         return None
     history = found[_HISTORY]
     items = history.get(_ITEMS) if isinstance(history, dict) else None
-    if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+    if not isinstance(items, list) or not all(isinstance(one, dict) and type(one.get("type")) is str for one in items):
         raise NotAMessage("a LiveKit session report whose chat_history holds no list of items")
     text = json.dumps(found)
     # a report has no id of its own: equal reports are one session, whatever their layout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -110,11 +110,11 @@ def _not_in_spans(item: Item, side: _Side) -> str:
     return "what a realtime model heard" if heard else ""
 
 
-def _identity(item: Item) -> Any:
-    return item.get("id") or _words(item)
+def _identity(item: Item) -> Hashable:
+    return str(item["id"]) if item.get("id") else _words(item)
 
 
-def _words(item: Item) -> Any:
+def _words(item: Item) -> Hashable:
     said = message_text(item) or str(item.get("call_id") or item.get("new_agent_id") or "")
     return str(item.get("type")), str(item.get("role")), said
 
@@ -123,7 +123,9 @@ def _kind(item: Item) -> tuple[str, str]:
     return str(item.get("type")), str(item.get("role"))
 
 
-def _aligned(one: Sequence[Item], two: Sequence[Item], key: Any) -> Iterator[tuple[int, Item | None, Item | None]]:
+def _aligned(
+    one: Sequence[Item], two: Sequence[Item], key: Callable[[Item], Hashable]
+) -> Iterator[tuple[int, Item | None, Item | None]]:
     """Pairs of what belongs together, each with its place; None where one of them lacks it."""
     keys = [key(item) for item in one], [key(item) for item in two]
     if keys[0] == keys[1]:
@@ -207,9 +209,9 @@ def _events(a: _Side, b: _Side, unknown: dict[str, None]) -> Iterator[Difference
             yield from differences(path, one, two)
 
 
-def _event(event: Item) -> Any:
+def _event(event: Item) -> Hashable:
     at = event.get("created_at")
-    return str(event.get("type")), round(at, 3) if isinstance(at, float) else at
+    return str(event.get("type")), round(at, 3) if isinstance(at, float) else str(at)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

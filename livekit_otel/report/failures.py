@@ -182,7 +182,11 @@ def _told(report: SessionReport) -> Iterator[Failure]:
     """Failed tools that only the chat history tells of."""
     known = {text(span.attributes, attr.TOOL_CALL_ID) for span in report.spans if span.kind == attr.KIND_TOOL}
     for item in report.history:
-        if item.get("type") == "function_call_output" and item.get("is_error") and item.get("call_id") not in known:
+        if (
+            item.get("type") == "function_call_output"
+            and item.get("is_error")
+            and str(item.get("call_id")) not in known
+        ):
             at, told = number(item, "created_at"), str(item.get("output") or "")
             yield Failure(at=at, stage=attr.KIND_TOOL, name=str(item.get("name") or ""), told=told)
 
