@@ -34,6 +34,9 @@ def decode_any(data: bytes) -> list[Message | list[Message]] | SpanRecord:
 
 def _report(data: bytes) -> SpanRecord | None:
     """The record of a session report; None for other JSON. Raises NotAMessage for a report that is damaged."""
+    # other JSON may be large, and decoded it takes a multiple of its size
+    if f'"{_HISTORY}"'.encode() not in data:
+        return None
     try:
         # Python's json writes NaN and lone surrogates, and reads them
         found: Any = json.loads(data.decode())
