@@ -26,6 +26,8 @@ PIECE_BYTES = 1_900
 #: except for the GenAI content keys, which other tools read as a whole.
 GENAI_VALUE_BYTES = 256_000
 NATIVE_SCOPE = "livekit-agents"
+#: of the one record that a reader makes of a session report of LiveKit's, and its attribute: the report as JSON
+REPORT_SCOPE, REPORT_DOCUMENT = "livekit.session_report", "document"
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,10 @@ def test_failures(one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     foreign.write_text("".join(kit.lines(ONE.spans, scope="other")))
     pair = tmp_path / "pair.jsonl"
     pair.write_text("".join(kit.lines(ONE.spans) + kit.lines(TWO.spans)))
-    reads = "livekit-otel reads OTLP JSON as file exporters write it (one message per line), plain or gzip"
+    reads = (
+        "livekit-otel reads OTLP JSON as file exporters write it (one message per line), plain or gzip, and LiveKit's "
+        "session reports"
+    )
     cases = {
         ("report", tmp_path / "none"): f"{tmp_path / 'none'}: no such file or directory; check the path",
         ("sessions", empty): f"{empty}: the file is empty; check that spans were exported and flushed",

@@ -109,6 +109,7 @@ COMMANDS = {
     "report": lambda address, trace: ["report", address],
     "sessions": lambda address, trace: ["sessions", address],
     "turns": lambda address, trace: ["turns", address],
+    "diff": lambda address, trace: ["diff", address, str(trace)],
     "replay to": lambda address, trace: ["replay", str(trace), "--to", address, "--retry-for", "0"],
     "replay from": lambda address, trace: ["replay", address, "--to", f"http://{HOST}", "--dry-run"],
     "doctor": lambda address, trace: ["doctor", "--to", address, "--timeout", "0.2"],

@@ -14,6 +14,7 @@ COMMANDS = {
     "report": "Print the report of a session: problems, conversation and waits.",
     "turns": "List turns with their waits, the main cause of each wait, and flags.",
     "tree": "Print the spans of a session as a tree.",
+    "diff": "Compare two sources of one call, say a trace and LiveKit's own report.",
     "replay": "Send stored spans to an OTLP endpoint.",
     "doctor": "Check the installation and configuration, and suggest fixes.",
 }

@@ -35,7 +35,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="An OTLP JSON file, a directory of such files, a URL, or - for standard input.",
+        help="An OTLP JSON file or LiveKit's session report, a directory of them, a URL, or - for standard input.",
         show_default=False,
     ),
 ]

@@ -79,11 +79,12 @@ def _columns(rows: Sequence[Row], ids: Mapping[str, str], flags: Sequence[str]) 
         Column("END", [_end(row.turn) for row in rows]),
         Column("WAIT", [_figure(row.value("wait")) for row in rows], right=True),
     ]
+    # LiveKit's own report says no more of a wait than the time to the first words
+    unknown = any(row.value("wait") is None and row.value(_WHOLE) is not None for row in rows)
+    if gaps or unknown:
+        found.append(Column("E2E", [_figure(row.value(_WHOLE)) for row in rows], right=True))
     if gaps:
-        found += [
-            Column("E2E", [_figure(row.value(_WHOLE)) for row in rows], right=True),
-            Column("DEAD", [_figure(row.value("dead_air")) for row in rows], right=True),
-        ]
+        found.append(Column("DEAD", [_figure(row.value("dead_air")) for row in rows], right=True))
     found.append(Column("MOSTLY", [_mostly(row) for row in rows]))
     if any(flags):
         found.append(Column("FLAGS", flags))

@@ -41,7 +41,8 @@ def read_spans(
     Args:
         source: an OTLP JSON file (plain or gzip), a directory of such files, ``-`` for standard input, or a URL:
             ``clickhouse://``, ``jaeger://``, ``langfuse://`` or ``phoenix://``, with ``service``, ``session``,
-            ``trace``, ``since``, ``until`` and ``limit`` as parameters.
+            ``trace``, ``since``, ``until`` and ``limit`` as parameters. A file may also hold a
+            session report of LiveKit as JSON: it becomes one record, from which ``build_report`` makes the report.
         all_scopes: also yield spans that livekit_otel did not record.
         on_problem: called with each :class:`Problem`, for example a damaged line. Reading continues afterwards.
 

@@ -1,4 +1,7 @@
-"""OTLP JSON files, as written by file exporters of the SDK and the collector, and responses of Jaeger and Tempo."""
+"""OTLP JSON files, as written by file exporters of the SDK and the collector, and responses of Jaeger and Tempo.
+
+LiveKit's session reports are read as well.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,18 @@ from ..otlp.decode import records
 from ..otlp.documents import Documents, Empty, Level, NotATrace
 from ..otlp.find import Found, find
 from ..otlp.lines import Line, LineFile
-from ..otlp.message import decode_file
 from ..spans import SpanRecord
 from ..transport.address import local_path
 from ..transport.credentials import shown
 from .base import Context, Problem
+from .session_report import decode_any
 
 __all__ = ["read"]
 
-_HINT = "livekit-otel reads OTLP JSON as file exporters write it (one message per line), plain or gzip"
+_HINT = (
+    "livekit-otel reads OTLP JSON as file exporters write it (one message per line), plain or gzip, and LiveKit's "
+    "session reports"
+)
 
 
 def read(source: str, context: Context) -> Iterator[SpanRecord]:
@@ -58,9 +64,12 @@ def _read_file(path: Path | None, context: Context) -> Iterator[SpanRecord]:
             context.problem(Problem(file.name, line.number if line else None, reason, level))
 
         try:
-            for document in Documents(file, decode_file, report).read():
+            for document in Documents(file, decode_any, report).read():
                 count = 0
                 complain = partial(report, document.line)
+                if isinstance(document.message, SpanRecord):
+                    yield document.message
+                    continue
                 found = document.message or ()
                 for record in records(found, all_scopes=context.all_scopes, complain=complain, native=context.native):
                     count += 1

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from .. import attributes as attr
-from ..dialects import NativeSpans, is_native
+from ..dialects import NativeSpans, is_native, is_report
 from ..errors import AmbiguousSessionError, SessionNotFoundError
 from ..spans import SpanRecord
 from ..thresholds import Thresholds, check
 from .masks import MaskedSpans, own_session
 from .model import SessionReport
 from .native import OpenNative
+from .reported import OpenReported
 from .session import OpenSession
 from .values import clock
 
@@ -20,7 +21,7 @@ __all__ = ["build_report", "build_reports"]
 
 _NAMED = 10
 _Key = tuple[str, str]
-_Open: TypeAlias = OpenSession | OpenNative
+_Open: TypeAlias = OpenSession | OpenNative | OpenReported
 
 
 def build_reports(
@@ -36,6 +37,8 @@ def build_reports(
     Traces without pipeline spans give reports as far as LiveKit's own spans allow (see ``SessionReport.provenance``).
     In traces with both, only pipeline spans are used. A native session counts as complete when its session span was
     read, and 20,000 native spans of other traces followed its last span.
+
+    A session report of LiveKit's (``read_spans`` of its file) gives the report of what it says, nothing derived.
 
     Args:
         spans: span records.
@@ -57,7 +60,11 @@ def _reports(spans: Iterable[SpanRecord], thresholds: Thresholds) -> Iterator[Se
     for span in spans:
         session_id = own_session(span)
         if session_id is None:
-            if is_native(span):
+            if is_report(span):
+                if hash(span.trace_id) not in done:
+                    done.add(hash(span.trace_id))
+                    yield _report_of(OpenReported(span, thresholds))
+            elif is_native(span):
                 yield from (_report_of(OpenNative(one, thresholds)) for one in natives.add(span))
             continue
         natives.leave(span.trace_id)
@@ -135,12 +142,14 @@ def build_report(
     opened: dict[_Key, OpenSession] = {}
     others: dict[str, None] = {}
     masked, natives = MaskedSpans(), _natives(spans)
-    native: list[OpenNative] = []
+    native: list[OpenNative | OpenReported] = []
     rest = iter(spans)
     for span in rest:
         own = own_session(span)
         if own is None:
-            if is_native(span):
+            if is_report(span) and all(one.session_id != span.trace_id for one in native):
+                native += _wanted([OpenReported(span, flagged_by)], wanted, others)
+            elif is_native(span):
                 native += _wanted((OpenNative(one, flagged_by) for one in natives.add(span)), wanted, others)
             continue
         natives.leave(span.trace_id)
@@ -167,7 +176,9 @@ def build_report(
     return _choose(found, wanted, list(others)).report(getattr(spans, "problems", ()))
 
 
-def _wanted(sessions: Iterable[OpenNative], wanted: str, others: dict[str, None]) -> Iterator[OpenNative]:
+def _wanted(
+    sessions: Iterable[OpenNative | OpenReported], wanted: str, others: dict[str, None]
+) -> Iterator[OpenNative | OpenReported]:
     """The sessions that match. The IDs of some others are added to ``others``."""
     for session in sessions:
         if _is(session, wanted):

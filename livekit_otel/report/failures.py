@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from ..dialects import REPORT
 from ..spans import SpanRecord, number, text, texts, whole
 from .fallbacks import Answered, has_failed, model_of
 from .model import SessionReport
@@ -95,7 +96,8 @@ def failures(report: SessionReport) -> list[Failure]:
     answered = Answered(outside)
     found += [one for span in outside if (one := _of_span(span, None, outputs, answered)) is not None]
     found += _told(report)
-    found += _events(report, found)
+    told = list(_events(report, found))
+    found += _attempts(told, report.turns) if report.provenance == REPORT else told
     if not found:
         found += [
             _plain(span, "session") for span in report.spans if span.kind == attr.KIND_SESSION and has_failed(span)
@@ -180,7 +182,11 @@ def _told(report: SessionReport) -> Iterator[Failure]:
     """Failed tools that only the chat history has."""
     known = {text(span.attributes, attr.TOOL_CALL_ID) for span in report.spans if span.kind == attr.KIND_TOOL}
     for item in report.history:
-        if item.get("type") == "function_call_output" and item.get("is_error") and item.get("call_id") not in known:
+        if (
+            item.get("type") == "function_call_output"
+            and item.get("is_error")
+            and str(item.get("call_id")) not in known
+        ):
             at, told = number(item, "created_at"), str(item.get("output") or "")
             yield Failure(at=at, stage=attr.KIND_TOOL, name=str(item.get("name") or ""), told=told)
 
@@ -210,3 +216,20 @@ def _events(report: SessionReport, known: Sequence[Failure]) -> Iterator[Failure
         saved = "retry" if values.get("recoverable") else ""
         message = str(values.get("error") or "")
         yield Failure(at=when, stage=stage, name=name or str(values.get("label") or ""), message=message, saved=saved)
+
+
+def _attempts(events: Sequence[Failure], turns: Sequence[Turn]) -> Iterator[Failure]:
+    """Error events of a session without spans: those of one model in one turn are attempts of one request, up to the
+    event that says that it failed for good."""
+    starts = [turn.start_ns / 1e9 for turn in turns]
+    tried: dict[tuple[str, str, int | None], list[Failure]] = {}
+    for one in events:
+        place = bisect_right(starts, one.at or 0.0) - 1
+        turn = turns[place].index if place >= 0 else None
+        key = (one.stage, one.name, turn)
+        tried.setdefault(key, []).append(msgspec.structs.replace(one, turn=turn))
+        if not one.saved:
+            attempts = tried.pop(key)
+            yield msgspec.structs.replace(attempts[-1], attempts=len(attempts))
+    for rest in tried.values():
+        yield msgspec.structs.replace(rest[-1], attempts=len(rest) + 1)

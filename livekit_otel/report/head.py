@@ -10,7 +10,7 @@ from ..journal import RestoredSession
 from ..spans import text
 from .values import plain
 
-__all__ = ["KEYS", "close_reason", "complete_head", "name_of_reason"]
+__all__ = ["KEYS", "close_reason", "complete_head", "error_counts", "name_of_reason"]
 
 Dict = dict[str, Any]
 
@@ -52,7 +52,7 @@ def complete_head(restored: RestoredSession, start: Mapping[str, Any], started_a
     if "user_turns" in head:
         head["user_turns"] = sum(i.get("type") == "message" and i.get("role") == "user" for i in restored.items)
     if "errors" in head:
-        head["errors"] = _errors(restored.events)
+        head["errors"] = error_counts(restored.events)
     if "close_reason" in head:
         head["close_reason"] = close_reason(restored.events)
     return head
@@ -72,7 +72,8 @@ def name_of_reason(reason: str) -> str:
     return _REASONS.get(reason, "CR_UNKNOWN")
 
 
-def _errors(events: Iterable[Dict]) -> dict[str, int]:
+def error_counts(events: Iterable[Dict]) -> dict[str, int]:
+    """The number of error events by kind, as LiveKit counts them."""
     counts = dict.fromkeys(_ERRORS.values(), 0)
     for event in events:
         if event.get("type") == "error" and isinstance(error := event.get("error"), dict):

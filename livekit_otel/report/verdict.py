@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from .. import attributes as attr
+from ..dialects import REPORT
 from ..turns.flags import largest
 from ..turns.model import by_stage
 from .failures import Failure, failures, reason_of
@@ -66,7 +67,8 @@ def _end(report: SessionReport, found: Sequence[Failure]) -> Sentence:
     length = "" if report.duration is None else f" after {seconds(report.duration)}"
     turns = count(len(report.turns), "turn")
     if report.ended_for_unknown_reason:
-        return Sentence("end", "info", f"The call ended{length} and {turns}; its spans do not say why.")
+        who = "LiveKit's report does" if report.provenance == REPORT else "its spans do"
+        return Sentence("end", "info", f"The call ended{length} and {turns}; {who} not say why.")
     if report.close_reason is None:
         return Sentence("end", "bad", f"The trace breaks off{length} and {turns}: how the call ended is unknown.")
     why = CLOSED.get(report.close_reason, CLOSED["CR_UNKNOWN"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .. import attributes as attr
+from ..dialects import REPORT
 from ..turns import Gap
 from .around_call import of_the_room, offset, start_up
 from .conversation import Entry, conversation
@@ -67,10 +68,16 @@ def facts(report: SessionReport) -> dict[str, str]:
         "outcome": ": ".join(part for part in (report.outcome, report.outcome_reason) if part),
         "flags": sums(report),
         "complete": "yes" if report.complete else "no (see the warnings)",
-        "traced by": "" if report.provenance == PIPELINE else f"LiveKit alone ({report.provenance})",
+        **_source(report),
         "content": "redacted" if report.redacted else "redacted in part" if report.redacted_in_part else "",
     }
     return {name: one_line(value) for name, value in found.items() if value}
+
+
+def _source(report: SessionReport) -> dict[str, str]:
+    if report.provenance == REPORT:
+        return {"source": "LiveKit's own report, no trace"}
+    return {"traced by": "" if report.provenance == PIPELINE else f"LiveKit alone ({report.provenance})"}
 
 
 def _length(value: float) -> str:

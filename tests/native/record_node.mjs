@@ -1,10 +1,11 @@
 // Records what LiveKit's own tracing for Node.js writes of scripted calls, and agents-js's own reports of them.
 //
 //     npm i @livekit/agents@1.9.0 @livekit/rtc-node zod      (in an empty directory)
-//     node /path/to/tests/native/record_node.mjs [OUTPUT]    (in that directory)
+//     node /path/to/tests/native/record_node.mjs [OUTPUT [SCENARIO ...] [--whole]]    (in that directory)
 //
 // It writes OUTPUT (node-VERSION.jsonl.gz): a line of OTLP JSON for each call, with two keys of its own, scenario and
-// reports, which readers of OTLP ignore. The models are stand-ins on the package's base classes; there is no server
+// reports, which readers of OTLP ignore: of the reports what the tests compare, or with --whole all that agents-js
+// writes. The models are stand-ins on the package's base classes; there is no server
 // and no network. Times are real: a call takes some seconds.
 import { createRequire } from 'node:module';
 import { writeFileSync } from 'node:fs';
@@ -22,7 +23,8 @@ const { initializeLogger, JobContext, JobProcess, llm, runWithJobContextAsync, s
 
 const VERSION = agents.version;
 const OUTPUT = process.argv[2] ?? `node-${VERSION}.jsonl.gz`;
-const ONLY = process.argv.slice(3);
+const WHOLE = process.argv.includes('--whole');
+const ONLY = process.argv.slice(3).filter((one) => one !== '--whole');
 const RATE = 24000;
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 const frame = (seconds) => new AudioFrame(new Int16Array(RATE * seconds), RATE, 1, Math.round(RATE * seconds));
@@ -654,7 +656,7 @@ async function main() {
     }
     await sleep(0.3);
     const request = JSON.parse(new TextDecoder().decode(JsonTraceSerializer.serializeRequest(kept.spans)));
-    lines.push(JSON.stringify({ scenario: name, reports: call.reports.map(slim), ...withoutTraces(request) }));
+    lines.push(JSON.stringify({ scenario: name, reports: WHOLE ? call.reports : call.reports.map(slim), ...withoutTraces(request) }));
     console.log(`${name}: ${kept.spans.length} spans, ${call.reports.length} reports`);
   }
   writeFileSync(OUTPUT, gzipSync(`${lines.join('\n')}\n`, { level: 9 }));
