@@ -50,8 +50,8 @@ class SessionReport:
         usage: the last usage state, one dictionary per model with all its fields.
         spans: the records of the session's spans, by start.
         provenance: origin of the spans: ``pipeline`` (livekit_otel), or ``native python`` or ``native node``
-            (LiveKit's own, if the call was traced without livekit_otel), or ``livekit report`` (LiveKit's own report, no
-            spans).
+            (LiveKit's own, if the call was traced without livekit_otel), or ``livekit report`` (LiveKit's own report,
+            without spans).
         basis: for native traces, whether each latency was ``derived`` from the times of spans or ``reported`` by
             LiveKit on them. Empty for ``pipeline``: all latencies are derived, and LiveKit's are in ``Turn.reported``.
         thresholds: minimum waits that are flagged, in seconds, by name.
