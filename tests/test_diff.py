@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from livekit_otel import attributes as attr
+from livekit_otel import build_report
 from livekit_otel.cli import main
+from livekit_otel.report.diff import compare
 
 from .kit.trace import open_names, record
 from .test_livekit_report import NODE, node, sample
@@ -172,6 +175,18 @@ def test_a_trace_of_node_equals_its_report(release: str, tmp_path: Path, capsys:
     code, document = outcome(capsys, report, trace)
     assert code == 1
     assert "conversation[4].content[0]" in [one["path"] for one in document["differences"]]
+
+
+def test_the_layers_of_a_call_are_compared() -> None:
+    """LiveKit's own spans of a call beside the pipeline's: equal in all that both hold, and the rest is named."""
+    for name in ("one_tool", "handoff", "barge_in", "realtime_conversation"):
+        spans = record(name, native_spans=True).records
+        layers = [[span for span in spans if (span.scope == attr.SCOPE) is ours] for ours in (True, False)]
+        pipeline, native = map(build_report, layers)
+        found = compare(pipeline, native)
+        assert found.differences == (), name
+        assert {"events", "options", "tags"} <= set(found.not_compared)
+        assert compare(native, pipeline).differences == ()
 
 
 def test_a_latency_of_a_native_trace_that_differs(tmp_path: Path, capsys: Capture) -> None:
