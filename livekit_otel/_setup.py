@@ -137,28 +137,29 @@ def set_tracer_provider(
     in the entrypoint. Sessions that are already running keep their options.
 
     Args:
-        provider: an OpenTelemetry ``TracerProvider``; its exporters are yours.
+        provider: an OpenTelemetry ``TracerProvider`` with your exporters.
         metadata: attributes for every span of this process.
-        allow_pii: whether exporters receive content: words, payloads, job tags, names of rooms and people, and of
-            tools that a model made up. None means the environment variable ``LIVEKIT_TELEMETRY_ALLOW_PII``, else
-            True. LiveKit's redaction always wins.
-        native_spans: whether LiveKit's own spans go to the provider, too. None means True, and False where there is
-            ``redact``, which does not reach them. False keeps them from it, also where it is OpenTelemetry's global
-            one, and your own spans nest below ours; another provider that LiveKit's tracer was given (LiveKit Cloud's)
-            stays.
+        allow_pii: whether exporters receive content: speech, payloads, job tags, names of rooms and people, and tool
+            names that a model made up. None reads the environment variable ``LIVEKIT_TELEMETRY_ALLOW_PII``, with
+            True as the default. LiveKit's redaction always takes precedence.
+        native_spans: whether LiveKit's own spans also go to the provider. None means True, or False with ``redact``,
+            which does not apply to them. False keeps them from the provider, also if it is OpenTelemetry's global
+            provider; your own spans then nest below those of livekit_otel. If LiveKit's tracer was given another
+            provider (LiveKit Cloud's), it keeps that one.
         session_attributes: ``(job_context_or_None, agent_session) -> attributes`` for every span of that session,
-            called once per session, with the room connected where ``session.start(room=...)`` connects it; may replace
-            ``session.id`` and add ``user.id``, tags and the like.
-        llm_input: what an ``llm`` span records of its request: ``"delta"`` (messages since the agent's last
-            request), ``"full"`` or ``"none"``.
-        flush_timeout: seconds that the end of a process may wait for the exporters, so that the last spans of a job
-            arrive although nobody flushes; 0 leaves that to you.
-        redact: partial redaction: ``(text, kind) -> text``, called for each whole text of content before it is
-            recorded; what it raises on is withheld, and so are pieces of texts (interim transcripts, input of the
-            synthesis). ``livekit_otel.PatternRedactor`` is a ready-made one; docs/privacy.md has the kinds.
-        thresholds: from how many seconds on waits are flagged, like ``{"slow": 1.5, "dead_air": 4}``; defaults are
-            2.0 seconds of ``e2e_latency`` for ``slow`` and 3.0 for ``dead_air``. They make flags, and change no
-            number; docs/latency.md has the flags.
+            called once per session, with the room connected if ``session.start(room=...)`` connects it; may replace
+            ``session.id`` and add ``user.id``, tags and so on.
+        llm_input: the messages that an ``llm`` span records: ``"delta"`` (messages since the agent's last request),
+            ``"full"`` or ``"none"``.
+        flush_timeout: maximum seconds that a process waits for the exporters before it ends, so that the last spans
+            of a job are exported without an explicit flush; 0 turns this off.
+        redact: partial redaction: ``(text, kind) -> text``, called for each complete text of content before it is
+            recorded. A text is withheld if the function raises; fragments of texts (interim transcripts, TTS input)
+            are always withheld. ``livekit_otel.PatternRedactor`` is a ready-made function; docs/privacy.md lists the
+            kinds.
+        thresholds: seconds from which waits are flagged, like ``{"slow": 1.5, "dead_air": 4}``; the defaults are
+            2.0 seconds of ``e2e_latency`` for ``slow`` and 3.0 for ``dead_air``. They set flags and do not change
+            any measurement; docs/latency.md describes the flags.
 
     Raises:
         MissingDependencyError: livekit-agents is not installed, or its version is not supported.

@@ -78,57 +78,59 @@ class Option:
 #: The options by name, in the order in which they are documented.
 OPTIONS: dict[str, Option] = {
     "tracer_provider": Option(
-        "an OpenTelemetry `TracerProvider`; its exporters are yours", "a TracerProvider", _is_provider
+        "an OpenTelemetry `TracerProvider` with your exporters", "a TracerProvider", _is_provider
     ),
     "metadata": Option("attributes for every span of this process", "a mapping of attributes", _is_mapping),
     "allow_pii": Option(
-        "whether exporters receive content: words, payloads, job tags, names of rooms and people, and of tools that a "
-        "model made up. None means the environment variable `LIVEKIT_TELEMETRY_ALLOW_PII`, else True. LiveKit's "
-        "redaction always wins",
+        "whether exporters receive content: speech, payloads, job tags, names of rooms and people, and tool names "
+        "that a model made up. None reads the environment variable `LIVEKIT_TELEMETRY_ALLOW_PII`, with True as the"
+        " default. LiveKit's redaction always takes precedence",
         "True, False or None",
         _is_switch,
         plain=True,
     ),
     "native_spans": Option(
-        "whether LiveKit's own spans go to the provider, too. None means True, and False where there is `redact`, "
-        "which does not reach them. False keeps them from it, also where it is OpenTelemetry's global one, and your "
-        "own spans nest below ours; another provider that LiveKit's tracer was given (LiveKit Cloud's) stays",
+        "whether LiveKit's own spans also go to the provider. None means True, or False with `redact`, which does "
+        "not apply to them. False keeps them from the provider, also if it is OpenTelemetry's global provider; "
+        "your own spans then nest below those of livekit_otel. If LiveKit's tracer was given another provider "
+        "(LiveKit Cloud's), it keeps that one",
         "True, False or None",
         _is_switch,
         plain=True,
     ),
     "session_attributes": Option(
-        "`(job_context_or_None, agent_session) -> attributes` for every span of that session, called once per session, "
-        "with the room connected where `session.start(room=...)` connects it; may replace `session.id` and add "
-        "`user.id`, tags and the like",
+        "`(job_context_or_None, agent_session) -> attributes` for every span of that session, called once per "
+        "session, with the room connected if `session.start(room=...)` connects it; may replace `session.id` and "
+        "add `user.id`, tags and so on",
         "a callable (job_context, agent_session) -> mapping",
         _is_function,
     ),
     "llm_input": Option(
-        'what an `llm` span records of its request: `"delta"` (messages since the agent\'s last request), `"full"` or '
-        '`"none"`',
+        'the messages that an `llm` span records: `"delta"` (messages since the agent\'s last request), `"full"` or'
+        ' `"none"`',
         f"one of {', '.join(_LLM_INPUTS)}",
         _is_llm_input,
         plain=True,
     ),
     "flush_timeout": Option(
-        "seconds that the end of a process may wait for the exporters, so that the last spans of a job arrive although "
-        "nobody flushes; 0 leaves that to you",
+        "maximum seconds that a process waits for the exporters before it ends, so that the last spans of a job "
+        "are exported without an explicit flush; 0 turns this off",
         "a number of seconds, 0 or more",
         _is_seconds,
         plain=True,
     ),
     "redact": Option(
-        "partial redaction: `(text, kind) -> text`, called for each whole text of content before it is recorded; what "
-        "it raises on is withheld, and so are pieces of texts (interim transcripts, input of the synthesis). "
-        "`livekit_otel.PatternRedactor` is a ready-made one; docs/privacy.md has the kinds",
+        "partial redaction: `(text, kind) -> text`, called for each complete text of content before it is "
+        "recorded. A text is withheld if the function raises; fragments of texts (interim transcripts, TTS input) "
+        "are always withheld. `livekit_otel.PatternRedactor` is a ready-made function; docs/privacy.md lists the "
+        "kinds",
         "a callable (text, kind) -> text that is not async",
         _is_plain_function,
     ),
     "thresholds": Option(
-        'from how many seconds on waits are flagged, like `{"slow": 1.5, "dead_air": 4}`; defaults are 2.0 seconds of '
-        "`e2e_latency` for `slow` and 3.0 for `dead_air`. They make flags, and change no number; docs/latency.md has "
-        "the flags",
+        'seconds from which waits are flagged, like `{"slow": 1.5, "dead_air": 4}`; the defaults are 2.0 seconds '
+        "of `e2e_latency` for `slow` and 3.0 for `dead_air`. They set flags and do not change any measurement; "
+        "docs/latency.md describes the flags",
         "a mapping of names to seconds",
         _is_mapping,
     ),

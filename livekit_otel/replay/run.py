@@ -74,14 +74,12 @@ class Replay:
         if source == "-":
             raise SourceError("-: standard input cannot be replayed: a replay must be able to resume; give a file")
         if scheme_of(source) not in ("", "file"):
-            raise SourceError(
-                f"{shown(source)}: a replay reads files, not servers; give the file or the directory "
-                "that an exporter wrote"
-            )
+            hint = "give the file or the directory that an exporter wrote"
+            raise SourceError(f"{shown(source)}: a replay reads files, not servers; {hint}")
         path = local_path(source)
         found = find(path, shown(source))
-        self.source, self.summary = source, Summary()
-        self._directory, self._skipped, self.bytes_total = found.directory, found.skipped, found.size or 0
+        self.source, self.summary, self.bytes_total = source, Summary(), found.size or 0
+        self._directory, self._skipped = found.directory, found.skipped
         self._paths = [path for path in found.paths if path is not None]
         self._root = (path if path and self._directory else self._paths[0].parent).resolve()
         self._url, self._batch = url, batch
