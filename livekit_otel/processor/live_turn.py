@@ -14,6 +14,7 @@ from ..turns.encode import Attributes, turn_attributes
 from ..turns.flags import flags_of
 from ..turns.intervals import Interval
 from ..turns.model import Flag, TurnDerivation
+from ..turns.silence import AT_ONCE
 from ..turns.usage import Use, use_of
 from .corrections import Corrections
 from .records import TURN_ATTRIBUTES, number_of, plain, reduced_record
@@ -150,8 +151,15 @@ class LiveTurn:
         return True
 
     def tool_ended(self, at_ns: int) -> bool:
-        """A tool of the session has ended: a wait that its result ended was for it. Returns whether that may be."""
-        if self._derived is None or at_ns < self.turn.start_ns:
+        """A tool of another turn has ended: a step of this turn may have waited for it, if one began right then.
+
+        Returns True if the turn has to be derived again.
+        """
+        if self._derived is None or not self.turn.start_ns <= at_ns:
+            return False
+        if self.span is None and at_ns > self.turn.end_ns:
+            return False
+        if not any(at_ns <= one.start_ns <= at_ns + AT_ONCE for one in self.stages):
             return False
         self._derived = None
         return True

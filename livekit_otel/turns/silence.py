@@ -35,12 +35,12 @@ from .stages import (
 )
 from .wait import Wait, asked_ns
 
-__all__ = ["CriticalPath", "critical_path"]
+__all__ = ["AT_ONCE", "CriticalPath", "critical_path"]
 
 #: nanoseconds; an event within this time after another follows it directly
 _SAME = 1_000_000
 #: nanoseconds; a reply follows the tool whose result it speaks within this time
-_AT_ONCE = 50_000_000
+AT_ONCE = 50_000_000
 _TRANSCRIPTION, _EOU, _HOOK, _NODE, _LLM, _TOOL, _TTS = attr.SILENCE_STAGES[:-2]
 
 
@@ -169,7 +169,7 @@ class CriticalPath(WalkedPath):
         """Add a tool of another turn whose result led to this step, after the step had waited for its own stages."""
         tools = self._stages.all_tools
         last = bisect_right(tools, (self.at, self.at), key=by_end) - 1
-        if last < 0 or tools[last][1] < max(self.at - _AT_ONCE, known_ns + 1):
+        if last < 0 or tools[last][1] < max(self.at - AT_ONCE, known_ns + 1):
             return
         if tools[last] not in {(one.start_ns, one.end_ns) for one in self._stages.tool}:
             start, end = tools[last]
