@@ -166,6 +166,7 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     pieces = scope.spans.pieces(attr.KIND_SESSION_END, len(said) + (2 if scope.redaction is None else 3))
     # if the SDK drops attributes, it drops the first ones: the counts come last
     attributes: dict[str, AttributeValue] = {**state.journal.take(pieces), **said}
+    state.journal.stop()
     if scope.redaction is not None and scope.redaction.failed:
         attributes[attr.SESSION_REDACT_FAILED] = scope.redaction.failed
     attributes[attr.JOURNAL_BATCHES] = writer.batches

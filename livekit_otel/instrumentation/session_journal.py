@@ -25,6 +25,7 @@ class SessionJournal:
         self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         #: when the pending data must be sent, in the loop's time
         self._due: float | None = None
         #: time and attributes of session.start until it is sent
@@ -64,8 +65,9 @@ class SessionJournal:
             return  # data is sent once the session's identity is settled
         if self.writer.full or at_once:
             self.checkpoint()
-        elif self._due is not None and (self._timer is None or self._due < self._timer.when()):
-            self._stop_timer()
+        elif self._due is not None and (self._timer is None or self._due < self._timer_at):
+            self.stop()
+            self._timer_at = self._due
             self._timer = self._loop.call_at(self._due, self._on_timer)
 
     def take(self, pieces: int = attr.MAX_JOURNAL_PIECES) -> Attributes:
@@ -80,13 +82,14 @@ class SessionJournal:
         pieces = self._scope.spans.pieces(attr.KIND_SESSION_START, len(attributes))
         self._scope.spans.point(attr.KIND_SESSION_START, self._scope, at_ns, {**attributes, **self._take(pieces)})
 
-    def _stop_timer(self) -> None:
+    def stop(self) -> None:
+        """Stop the timer: the session is over."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _take(self, pieces: int) -> Attributes:
-        self._stop_timer()
+        # the timer stays: the next event mostly needs one no earlier
         self._due = None
         first, *rest = self.writer.take(pieces, self._pieces()) or [{}]
         point = partial(self._scope.spans.point, attr.KIND_SESSION_CHECKPOINT, self._scope)
@@ -109,4 +112,7 @@ class SessionJournal:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.checkpoint()
+        if self._due is not None and self._due > self._loop.time():
+            self.keep_up(at_once=False)
+        elif self._due is not None:
+            self.checkpoint()

@@ -113,10 +113,13 @@ class LiveSession:
     def _share(self, span: ReadableSpan) -> None:
         """Apply a sound or a tool run to other turns as well: their silences must not contain sound."""
         sounds = self._shared.take(span)
-        tool_ns = (span.end_time or 0) if span.name == attr.KIND_TOOL else None
-        for turn in (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS)):
-            changed = [turn.heard(sound) for sound in sounds] if tool_ns is None else [turn.tool_ended(tool_ns)]
-            if any(changed) and turn.span is None:
+        turns = (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS))
+        if span.name == attr.KIND_TOOL:
+            changed = [turn for turn in turns if turn.tool_ended(span.end_time or 0)]
+        else:
+            changed = [turn for sound in sounds for turn in turns if turn.heard(sound)]
+        for turn in changed:
+            if turn.span is None:
                 turn.correct(self.corrections)
 
     # --- stages ------------------------------------------------------------------------------------
