@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 __all__ = ["SessionEvents"]
 
 
+class _Kinds(dict[str, str]):
+    """Names of faults by the type of an event, each made once."""
+
+    def __missing__(self, kind: str) -> str:
+        self[kind] = name = f"event.{kind}"
+        return name
+
+
+_CONTAINED = _Kinds()
+
+
 class SessionEvents:
     """Dispatches a session's events to its trackers."""
 
@@ -70,9 +81,10 @@ class SessionEvents:
 
     def dispatch(self, event: Any) -> None:
         """Dispatch one event of the session."""
-        handler = self._events.get(getattr(event, "type", ""))
+        kind = getattr(event, "type", "")
+        handler = self._events.get(kind)
         if handler is not None:
-            with contained(f"event.{event.type}"):
+            with contained(_CONTAINED[kind]):
                 handler(event)
 
     def _on_metrics(self, event: MetricsCollectedEvent) -> None:

@@ -93,7 +93,8 @@ class SessionState:
         """Record one event of the session before its handlers receive it."""
         if self.over:
             return
-        self.announce(session)
+        if not self._announced:
+            self.announce(session)
         self.journal.event(event, session.history)
         if getattr(event, "type", "") == "close":
             self.close_reason = str(getattr(event.reason, "value", event.reason))

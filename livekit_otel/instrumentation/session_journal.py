@@ -26,6 +26,8 @@ class SessionJournal:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        #: the session's identity is settled, for good
+        self._settled = False
         #: when the pending data must be sent, in the loop's time
         self._due: float | None = None
         #: time and attributes of session.start until it is sent
@@ -61,8 +63,10 @@ class SessionJournal:
 
     def keep_up(self, *, at_once: bool) -> None:
         """Send recorded data: now if ``at_once`` or if there is much of it, otherwise when it is due."""
-        if not self._scope.spans.settled:
-            return  # data is sent once the session's identity is settled
+        if not self._settled:
+            self._settled = self._scope.spans.settled
+            if not self._settled:
+                return  # data is sent once the session's identity is settled
         if self.writer.full or at_once:
             self.checkpoint()
         elif self._due is not None and (self._timer is None or self._due < self._timer_at):

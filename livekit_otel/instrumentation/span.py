@@ -134,6 +134,8 @@ class PipelineSpan:
             self.otel.set_attributes(last)
             with contained("span.ending"):
                 ending(self)
+            if self._known is None:  # else the last attributes are set again, so that they survive a small limit
+                last = {}
         if self._journal is not None and self.otel.is_recording():
             with contained("journal.carry"):
                 last.update(self._journal(self._budget.pieces_beside(self.otel, last)))
