@@ -47,12 +47,13 @@ SPAN_ATTRIBUTES = 128
 class LiveSession:
     """One session. Its size is bounded by the limits above and does not grow with the length of the call.
 
-    ``thresholds``: the values from which its turns are flagged.
+    ``thresholds``: the values from which its turns are flagged. ``ends_announced``: :meth:`turn_ending` is called.
     """
 
-    def __init__(self, thresholds: Thresholds = DEFAULTS) -> None:
+    def __init__(self, thresholds: Thresholds = DEFAULTS, *, ends_announced: bool = False) -> None:
         self.span: Span | None = None
         self._thresholds = thresholds
+        self._ends_announced = ends_announced
         #: by the numeric id of their span
         self.open: OrderedDict[int, LiveTurn] = OrderedDict()
         self.kept: OrderedDict[int, LiveTurn] = OrderedDict()
@@ -114,13 +115,11 @@ class LiveSession:
         """Apply a sound or a tool run to other turns as well: their silences must not contain sound."""
         sounds = self._shared.take(span)
         turns = (*self.open.values(), *islice(reversed(self.kept.values()), RECENT_TURNS))
+        changed = [turn for sound in sounds for turn in turns if turn.heard(sound)]
         if span.name == attr.KIND_TOOL:
             changed = [turn for turn in turns if turn.tool_ended(span.end_time or 0)]
-        else:
-            changed = [turn for sound in sounds for turn in turns if turn.heard(sound)]
-        for turn in changed:
-            if turn.span is None:
-                turn.correct(self.corrections)
+        for turn in (one for one in changed if one.span is None):
+            turn.correct(self.corrections)
 
     # --- stages ------------------------------------------------------------------------------------
 
@@ -163,6 +162,8 @@ class LiveSession:
         if turn.span is None:
             turn.correct(self.corrections)
             return
+        if self._ends_announced:
+            return  # nobody sees the span before its end, which writes all of it
         kind = span.name
         turn.asked = turn.asked or kind == attr.KIND_EOU
         if turn.speaking or (kind in _BEFORE_ASKING and not turn.asked):

@@ -68,6 +68,7 @@ class TurnSpanProcessor(SpanProcessor):
     ) -> None:
         self._thresholds: Thresholds = check(thresholds)
         self._configured: Thresholds = {}
+        self._ends_announced = False
         self._lock = threading.RLock()
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
         self._metrics = TurnMetrics(meter_provider)
@@ -82,8 +83,11 @@ class TurnSpanProcessor(SpanProcessor):
             self._contained("turn processor, on_end", self._ended, span)
 
     def configure(self, thresholds: Thresholds) -> None:
-        """Set thresholds that take precedence over its own, for sessions that start from now on."""
-        self._configured = thresholds
+        """Set thresholds that take precedence over its own, for sessions that start from now on.
+
+        Whoever calls this also calls :meth:`turn_ending`.
+        """
+        self._configured, self._ends_announced = thresholds, True
 
     def turn_ending(self, span: Span, end_ns: int) -> None:
         """Complete a turn's span, which is still recording, with the values that depend on its end."""
@@ -159,7 +163,7 @@ class TurnSpanProcessor(SpanProcessor):
     def _open(self, span: Span) -> None:
         session_id = session_of(span)
         if session_id:
-            session = LiveSession(over(self._configured, self._thresholds))
+            session = LiveSession(over(self._configured, self._thresholds), ends_announced=self._ends_announced)
             session.span = span
             session.say_thresholds(span)
             self._sessions[session_id] = session
