@@ -67,16 +67,17 @@ def _prepare(provider: TracerProvider, thresholds: Mapping[str, float] | None) -
             proxies.add_processor(provider, TurnSpanProcessor())
         added = _processor_of(provider)
         if added is not None:
-            _configure(added, thresholds)
+            _configure(added, thresholds, ends_announced=True)
         return None
     processor = _made_beside(provider)
-    _configure(processor, thresholds)
+    # the spans of such a provider may be of any class, which turn_ending does not reach
+    _configure(processor, thresholds, ends_announced=False)
     return processor
 
 
 @contain("processor.configure")
-def _configure(processor: TurnSpanProcessor, thresholds: Mapping[str, float] | None) -> None:
-    processor.configure(thresholds or {})
+def _configure(processor: TurnSpanProcessor, thresholds: Mapping[str, float] | None, *, ends_announced: bool) -> None:
+    processor.configure(thresholds or {}, ends_announced=ends_announced)
 
 
 def _processor_of(provider: TracerProvider) -> TurnSpanProcessor | None:

@@ -82,12 +82,12 @@ class TurnSpanProcessor(SpanProcessor):
         if span.name in _ENDS and is_ours(span):
             self._contained("turn processor, on_end", self._ended, span)
 
-    def configure(self, thresholds: Thresholds) -> None:
+    def configure(self, thresholds: Thresholds, *, ends_announced: bool = False) -> None:
         """Set thresholds that take precedence over its own, for sessions that start from now on.
 
-        Whoever calls this also calls :meth:`turn_ending`.
+        ``ends_announced``: :meth:`turn_ending` is called for every turn.
         """
-        self._configured, self._ends_announced = thresholds, True
+        self._configured, self._ends_announced = thresholds, ends_announced
 
     def turn_ending(self, span: Span, end_ns: int) -> None:
         """Complete a turn's span, which is still recording, with the values that depend on its end."""
