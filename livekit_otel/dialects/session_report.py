@@ -1,4 +1,4 @@
-"""LiveKit's own session report as a session: its document in the form of the Python SDK, and the turns it tells of.
+"""LiveKit's own session report as a session: its document in the form of the Python SDK, and the turns in it.
 
 agents-js writes the same document with milliseconds for times and options, camelCase in places, and without some keys.
 Keys that a release lacks are worked out from events and history as LiveKit does it; else they are null.

@@ -28,17 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["SessionEvents"]
 
 
-class _Kinds(dict[str, str]):
-    """Names of faults by the type of an event, each made once."""
-
-    def __missing__(self, kind: str) -> str:
-        self[kind] = name = f"event.{kind}"
-        return name
-
-
-_CONTAINED = _Kinds()
-
-
 class SessionEvents:
     """Dispatches a session's events to its trackers."""
 
@@ -61,7 +50,7 @@ class SessionEvents:
             "avatar_metrics": to.playback.avatar,
             "decision_metrics": to.llm.decision,
         }
-        self._events: dict[str, Callable[[Any], None]] = {
+        events: dict[str, Callable[[Any], None]] = {
             "metrics_collected": self._on_metrics,
             "user_state_changed": self._on_user_state,
             "agent_state_changed": self._on_agent_state,
@@ -74,6 +63,7 @@ class SessionEvents:
             "agent_false_interruption": lambda event: to.interruptions.false_interruption(event, to.playback.turn),
             "error": self._on_error,
         }
+        self._events = {kind: (contained(f"event.{kind}"), handler) for kind, handler in events.items()}
 
     def listen(self, kind: str, handler: Callable[[Any], None]) -> None:
         """Send metrics of this kind to ``handler``, for a hook that knows the stream they come from."""
@@ -81,10 +71,10 @@ class SessionEvents:
 
     def dispatch(self, event: Any) -> None:
         """Dispatch one event of the session."""
-        kind = getattr(event, "type", "")
-        handler = self._events.get(kind)
-        if handler is not None:
-            with contained(_CONTAINED[kind]):
+        found = self._events.get(getattr(event, "type", ""))
+        if found is not None:
+            guard, handler = found
+            with guard:
                 handler(event)
 
     def _on_metrics(self, event: MetricsCollectedEvent) -> None:

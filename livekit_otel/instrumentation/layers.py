@@ -68,11 +68,6 @@ class Layers:
         self._adopt_orphans = adopt_orphans
 
     @property
-    def native_recorded(self) -> bool:
-        """Whether LiveKit's own spans are recorded by any provider."""
-        return proxies.records(livekit_telemetry.native_provider())
-
-    @property
     def native_shared(self) -> bool:
         """Whether LiveKit's own spans reach the session's provider."""
         native = livekit_telemetry.native_provider()

@@ -25,7 +25,6 @@ class SessionJournal:
         self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         #: the session's identity is settled, for good
         self._settled = False
         #: when the pending data must be sent, in the loop's time
@@ -69,9 +68,8 @@ class SessionJournal:
                 return  # data is sent once the session's identity is settled
         if self.writer.full or at_once:
             self.checkpoint()
-        elif self._due is not None and (self._timer is None or self._due < self._timer_at):
+        elif self._due is not None and (self._timer is None or self._due < self._timer.when()):
             self.stop()
-            self._timer_at = self._due
             self._timer = self._loop.call_at(self._due, self._on_timer)
 
     def take(self, pieces: int = attr.MAX_JOURNAL_PIECES) -> Attributes:

@@ -27,7 +27,6 @@ MAX_RECORD_BYTES = 128 << 20
 SAMPLE_BYTES = 4096
 _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
-_DAMAGE = (EOFError, OSError, zlib.error)
 
 
 class Line(msgspec.Struct, gc=False):

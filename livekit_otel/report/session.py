@@ -148,7 +148,7 @@ class OpenSession:
 
 
 def _usage(restored: RestoredSession) -> list[dict[str, Any]]:
-    """The last usage state. After a gap in the journal, the head tells which model a value belongs to."""
+    """The last usage state. After a gap in the journal, the head identifies the model of each value."""
     usage, final = restored.usage, (restored.head or {}).get("usage") if restored.closed else None
     if isinstance(final, list) and len(final) == len(usage):
         models = [one if isinstance(one, dict) else {} for one in final]

@@ -65,7 +65,7 @@ async def _two(server: LiveKitServer) -> None:
 
 
 async def story(server: LiveKitServer, room: str, act: Callable[[], Awaitable[None]]) -> None:
-    """The agent tells its long story; ``act`` in the middle of it."""
+    """The agent speaks its long story; ``act`` in the middle of it."""
     await open_room(server, room)
     async with Caller(server, room) as caller:
         await caller.listen(1)
@@ -130,8 +130,8 @@ def test_two_callers_in_one_room(calls: dict[str, SessionReport]) -> None:
 
 @pytest.mark.parametrize("how", ["drained", "twice", "group"])
 def test_a_worker_that_is_told_to_end(how: str, livekit: LiveKitServer, worker: Callable[..., Worker]) -> None:
-    """SIGTERM once: the call goes on to its end, and is complete. Twice, or to the whole group: the job dies while the
-    agent speaks, and the trace has what it said, and is not complete."""
+    """SIGTERM once: the call continues to its end, and is complete. Twice, or to the whole group: the job dies while
+    the agent speaks, and the trace has what it said, and is not complete."""
     running = worker()
     parent = running.pid
 

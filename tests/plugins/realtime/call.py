@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, RunContext, function_tool
 from livekit.agents.testing import fake_job_context
+
+from tests.kit.run import quiet
 
 from .devices import Captions, Loudspeaker, Microphone
 from .gemini_server import GeminiServer
@@ -88,7 +90,7 @@ class Call:
 
     async def _start(self, llm: Any, agent: Agent | None, rate: int, options: dict[str, Any]) -> None:
         self.session = session = AgentSession(llm=llm, aec_warmup_duration=None, **options)
-        with _quiet_deprecation():
+        with quiet():
             session.on("metrics_collected", lambda event: self.metrics.append(event.metrics))
         self.microphone = Microphone(rate)
         session.input.audio, session.output.audio = self.microphone, self.speaker
@@ -158,16 +160,3 @@ async def play(name: str, tls: Any) -> Call:
         report = context.make_session_report(one.session).to_dict()
         one.report = json.loads(json.dumps(report, default=lambda _: None))
     return one
-
-
-@contextlib.contextmanager
-def _quiet_deprecation() -> Iterator[None]:
-    import logging
-
-    logger = logging.getLogger("livekit.agents")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import uuid
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from .hearing import Ear, beginning, words_of
-from .world import World, refused, struck, world_of
+from .hearing import beginning, words_of
+from .listening import Listener, serve
+from .world import World, struck
 
 #: from the speech to ``SpeechStarted``
 _NOTICED = 0.25
@@ -19,36 +18,27 @@ _NOTICED = 0.25
 
 async def listen(request: web.Request) -> web.StreamResponse:
     """One connection."""
-    if (refusal := await refused(request, "stt.connect")) is not None:
-        return refusal
-    world, socket = world_of(request), web.WebSocketResponse()
-    await socket.prepare(request)
-    stream = _Stream(world, socket, int(request.query["sample_rate"]))
-    world.note("stt connected", id=stream.id)
-    await socket.send_json({"type": "Begin", "id": stream.id, "expires_at": int(time.time()) + 3600})
-    try:
-        async for message in socket:
-            if message.type != WSMsgType.TEXT:
-                if not await stream.audio(message.data):
-                    break
-            elif json.loads(message.data)["type"] == "Terminate":
-                seconds = {"audio_duration_seconds": stream.ear.now, "session_duration_seconds": stream.ear.now}
-                await socket.send_json({"type": "Termination", **seconds})
-                break
-    finally:
-        world.note("stt disconnected", id=stream.id)
-    return socket
+    return await serve(request, _Stream)
 
 
-class _Stream:
+class _Stream(Listener):
+    name = "assembly"
+
     def __init__(self, world: World, socket: web.WebSocketResponse, rate: int) -> None:
-        self.id = f"assembly-{uuid.uuid4().hex[:8]}"
-        self.ear = Ear(world, rate)
-        self._world = world
-        self._socket = socket
+        super().__init__(world, socket, rate)
         self._order = 0
         self._noticed = False
         self._update_at = 0.0
+
+    async def begins(self) -> None:
+        await self._socket.send_json({"type": "Begin", "id": self.id, "expires_at": int(time.time()) + 3600})
+
+    async def ends(self, message: dict[str, Any]) -> bool:
+        if message["type"] != "Terminate":
+            return False
+        seconds = {"audio_duration_seconds": self.ear.now, "session_duration_seconds": self.ear.now}
+        await self._socket.send_json({"type": "Termination", **seconds})
+        return True
 
     async def audio(self, data: bytes) -> bool:
         """The next samples; False when the connection is over."""

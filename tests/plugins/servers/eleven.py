@@ -65,7 +65,7 @@ class _Context:
                 return
 
     async def _speak(self, text: str) -> bool:
-        """Whether the context goes on."""
+        """Whether the context continues."""
         error = {"error": "quota_exceeded", "message": "no more", "code": 1008, "contextId": self._name}
         if await struck(self._socket, self._world.strikes("tts.request"), error):
             return False

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import uuid
+from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from .hearing import Ear, beginning, words_of
-from .world import World, refused, struck, world_of
+from .hearing import beginning, words_of
+from .listening import Listener, serve
+from .world import World, struck
 
 #: an utterance with a slash in its text gives its first part as a final after so many seconds
 _PIECE = 1.2
@@ -17,34 +17,23 @@ _PIECE = 1.2
 
 async def listen(request: web.Request) -> web.StreamResponse:
     """One connection."""
-    if (refusal := await refused(request, "stt.connect")) is not None:
-        return refusal
-    world, socket = world_of(request), web.WebSocketResponse()
-    await socket.prepare(request)
-    stream = _Stream(world, socket, int(request.query["sample_rate"]))
-    world.note("stt connected", id=stream.id, model=request.query["model"])
-    try:
-        async for message in socket:
-            if message.type != WSMsgType.TEXT:
-                if not await stream.audio(message.data):
-                    break
-            elif json.loads(message.data)["type"] == "CloseStream":
-                await socket.send_json({"type": "Metadata", "request_id": stream.id, "duration": stream.ear.now})
-                break
-    finally:
-        world.note("stt disconnected", id=stream.id)
-    return socket
+    return await serve(request, _Stream)
 
 
-class _Stream:
+class _Stream(Listener):
+    name = "nova"
+
     def __init__(self, world: World, socket: web.WebSocketResponse, rate: int) -> None:
-        self.id = f"nova-{uuid.uuid4().hex[:8]}"
-        self.ear = Ear(world, rate)
-        self._world = world
-        self._socket = socket
+        super().__init__(world, socket, rate)
         self._interim_at = 0.0
         #: where the next transcript begins, once a first part of the utterance was final
         self._since: float | None = None
+
+    async def ends(self, message: dict[str, Any]) -> bool:
+        if message["type"] != "CloseStream":
+            return False
+        await self._socket.send_json({"type": "Metadata", "request_id": self.id, "duration": self.ear.now})
+        return True
 
     async def audio(self, data: bytes) -> bool:
         """The next samples; False when the connection is over."""

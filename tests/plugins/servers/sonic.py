@@ -62,7 +62,7 @@ class _Context:
                 return
 
     async def _speak(self, text: str, rate: int) -> bool:
-        """Whether the context goes on."""
+        """Whether the context continues."""
         error = {"type": "error", "error": "synthesis failed", "status_code": 500, "done": False}
         if await struck(self._socket, self._world.strikes("tts.request"), {**error, "context_id": self._name}):
             return False

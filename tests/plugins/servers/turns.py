@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from .hearing import Ear, beginning, words_of
-from .world import World, refused, struck, world_of
+from .hearing import beginning, words_of
+from .listening import Listener, serve
+from .world import World, struck
 
 _CARTESIA = {
     "StartOfTurn": "turn.start",
@@ -22,47 +21,31 @@ _CARTESIA = {
 
 async def flux(request: web.Request) -> web.StreamResponse:
     """One connection of Deepgram's."""
-    return await _listen(request, _Flux)
+    return await serve(request, _Flux)
 
 
 async def ink(request: web.Request) -> web.StreamResponse:
     """One connection of Cartesia's."""
-    return await _listen(request, _Ink)
+    return await serve(request, _Ink)
 
 
-async def _listen(request: web.Request, kind: type[_Stream]) -> web.StreamResponse:
-    if (refusal := await refused(request, "stt.connect")) is not None:
-        return refusal
-    world, socket = world_of(request), web.WebSocketResponse()
-    await socket.prepare(request)
-    stream = kind(world, socket, int(request.query["sample_rate"]))
-    world.note("stt connected", id=stream.id, model=request.query.get("model", ""))
-    await socket.send_json({"type": stream.connected, "request_id": stream.id, "sequence_id": 0})
-    try:
-        async for message in socket:
-            if message.type == WSMsgType.TEXT:
-                if "close" in json.loads(message.data).get("type", "").lower():
-                    break
-            elif not await stream.audio(message.data):
-                break
-    finally:
-        world.note("stt disconnected", id=stream.id)
-    return socket
-
-
-class _Stream:
+class _Stream(Listener):
+    name = "turns"
     connected = "Connected"
 
     def __init__(self, world: World, socket: web.WebSocketResponse, rate: int) -> None:
-        self.id = f"turns-{uuid.uuid4().hex[:8]}"
-        self.ear = Ear(world, rate)
-        self._world = world
-        self._socket = socket
+        super().__init__(world, socket, rate)
         self._turn = 0
         self._open = False
         self._eager = False
         self._said: list[str] = []
         self._onset = self._update_at = 0.0
+
+    async def begins(self) -> None:
+        await self._socket.send_json({"type": self.connected, "request_id": self.id, "sequence_id": 0})
+
+    async def ends(self, message: dict[str, Any]) -> bool:
+        return "close" in message.get("type", "").lower()
 
     async def audio(self, data: bytes) -> bool:
         """The next samples; False when the connection is over."""
