@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 import msgspec
 
 from . import attributes as attr
+from ._json import NOT_JSON
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -209,7 +210,7 @@ def texts(attributes: Values, name: str) -> list[str]:
     if isinstance(value, str):
         try:
             return msgspec.json.decode(value, type=list[str])
-        except (msgspec.DecodeError, UnicodeEncodeError):
+        except NOT_JSON:
             return [value]
     return [str(one) for one in value] if isinstance(value, list | tuple) else []
 
@@ -220,7 +221,7 @@ def numbers(attributes: Values, name: str) -> list[float]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        except NOT_JSON:
             return []
     if not isinstance(value, list | tuple):
         return []

@@ -14,7 +14,7 @@ from livekit_otel._install_hint import install_hint
 from .source_tree import MODULES, arrows, body_lines, cycles, functions, imported, parameters, tree, unit
 
 #: small things of every package: what may be shown, how files are made, how this copy was installed, containment
-EVERYWHERE = {"_display", "_install_hint", "_private_files", "containment", "privacy"}
+EVERYWHERE = {"_display", "_json", "_install_hint", "_private_files", "containment", "privacy"}
 #: what every package may import, besides those
 BASE = {"attributes", "errors", "spans", "thresholds"}
 #: package or top-level module -> what of ours it may import besides itself. Rooms that are planned have their row, too.

@@ -235,6 +235,7 @@ def test_an_empty_result_says_what_was_looked_for(query: str, says: str) -> None
         ),
         (Reply({"data": 1}), "this is not a response of Jaeger; check the address, port and path"),
         (Reply(b"404 page not found", 404), "Jaeger answered 404; is this the address of its query service?"),
+        (Reply(b'{"error":' * 20_000, 404), "Jaeger answered 404; is this the address of its query service?"),
         (
             Reply({"error": {"httpCode": 400, "message": "malformed\nparameter"}}, 400),
             "Jaeger answered 400 (malformed parameter); check the parameters of the address",

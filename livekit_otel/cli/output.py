@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .._display import InertFormatter, escape_json, visible
+from .._json import NOT_JSON
 from .._private_files import write_private
 from ..errors import LiveKitOtelError
 
@@ -43,7 +44,7 @@ def to_json(value: Any) -> str:
     indent = None if _is_deep(value) else 2
     try:
         text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    except (ValueError, RecursionError):
+    except NOT_JSON:
         text = json.dumps(_finite(value, _DEEPEST), indent=indent, ensure_ascii=False)
     return escape_json(text) + "\n"
 

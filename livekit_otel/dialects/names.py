@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..spans import SpanRecord, flag, number, text
 
 __all__ = ["NODE", "PYTHON", "NativeSpan", "decoded", "is_native", "read"]
@@ -103,5 +104,5 @@ def decoded(value: Any) -> Any:
         return value
     try:
         return _decode(value)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except NOT_JSON:
         return None

@@ -33,6 +33,8 @@ from zlib import crc32
 
 import msgspec
 
+from .._json import NOT_JSON
+
 #: number of slots for digests: of events, by number, and of items, by :func:`slot_of` of the item's id
 EVENT_SLOTS, ITEM_SLOTS = 1_024, 256
 #: maximum number of repetitions in an entry for unchanged usage, and of fields in such a usage event
@@ -192,7 +194,7 @@ def decode_entries(text: str) -> list[Entry | Unknown] | None:
     """Return the entries of a main stream; None if it is not a JSON array."""
     try:
         return _decode_entries(text)  # type: ignore[return-value]
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except NOT_JSON:
         found = decode_array(text)
         return None if found is None else [to_entry(one) for one in found]
 
@@ -201,11 +203,11 @@ def decode_array(text: str) -> list[Any] | None:
     """Return a JSON array; None if the text is not one. Lone surrogates are kept."""
     try:
         return _decode_array(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except NOT_JSON:
         pass
     try:
         found = LENIENT.decode(text)
-    except (ValueError, RecursionError):
+    except NOT_JSON:
         return None
     return found if isinstance(found, list) else None
 
@@ -214,7 +216,7 @@ def to_entry(value: Any) -> Entry | Unknown:
     """Convert a decoded array to an entry."""
     try:
         return msgspec.convert(value, Entry)  # type: ignore[no-any-return]
-    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
+    except NOT_JSON:
         return Unknown(value)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from .format import (
     LENIENT,
     Batch,
@@ -167,7 +168,7 @@ def _elements(text: str) -> list[Any]:
     while at < len(text):
         try:
             element, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
+        except NOT_JSON:
             break
         found.append(element)
         at += 1  # the comma

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..spans import AttributeValue, SpanRecord, SpanStatus, finite
 from .message import NO_COUNT, KeyValue, Message, PartialMessage, ResourceSpans, Span, Value
-from .parse import FAULTS
 from .repair import without_lone_surrogates
 
 __all__ = ["Messages", "records"]
@@ -86,20 +86,20 @@ def _decoded(data: msgspec.Raw, complain: Complain) -> Iterator[Span]:
     try:
         yield from _spans.decode(data) or ()
         return
-    except FAULTS:
+    except NOT_JSON:
         pass
     try:
         each = _raw_spans.decode(data)
-    except FAULTS as error:
+    except NOT_JSON as error:
         complain(f"the spans of a scope were skipped: {error}")
         return
     for raw in each:
         try:
             yield _span.decode(raw)
-        except FAULTS as error:
+        except NOT_JSON as error:
             try:
                 yield _span.decode(without_lone_surrogates(bytes(raw)))
-            except FAULTS:
+            except NOT_JSON:
                 complain(f"a span was skipped: {error}")
 
 

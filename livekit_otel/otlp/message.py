@@ -11,7 +11,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from .parse import FAULTS, SHAPE, NotAMessage, parse
+from .._json import NOT_JSON
+from .parse import SHAPE, NotAMessage, parse
 
 __all__ = [
     "NO_COUNT",
@@ -142,7 +143,7 @@ def decode_message(data: bytes) -> Message | list[Message]:
     except msgspec.ValidationError:
         try:
             message = _loose(data)
-        except FAULTS:
+        except NOT_JSON:
             message = PartialMessage()
         if message.resourceSpans or message.result or message.trace:
             return message
@@ -193,6 +194,6 @@ def _loose_part(raw: msgspec.Raw, problems: list[str]) -> ResourceSpans | None:
 def _tried(decode: Callable[[msgspec.Raw], _T], raw: msgspec.Raw, what: str, problems: list[str]) -> _T | None:
     try:
         return decode(raw)
-    except FAULTS as error:
+    except NOT_JSON as error:
         problems.append(f"{what} skipped: {error}")
         return None

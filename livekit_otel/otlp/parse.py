@@ -1,4 +1,4 @@
-"""Parses JSON documents into messages, and defines the ways in which that can fail."""
+"""Parses JSON documents into messages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TypeVar
 
 import msgspec
 
+from .._json import NOT_JSON
 from .repair import concatenated, without_lone_surrogates
 
-__all__ = ["FAULTS", "SHAPE", "Malformed", "NotAMessage", "parse"]
+__all__ = ["SHAPE", "Malformed", "NotAMessage", "parse"]
 
 T = TypeVar("T")
-#: Exceptions that decoding JSON can raise.
-FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SHAPE = "JSON without resourceSpans"
 
 
@@ -45,5 +44,5 @@ def parse(decode: Callable[[bytes], T], data: bytes) -> list[T]:
             return [decode(piece) for piece in pieces]
     except msgspec.ValidationError as error:
         raise NotAMessage(str(error)) from None
-    except FAULTS as error:
+    except NOT_JSON as error:
         raise Malformed(str(error)) from None

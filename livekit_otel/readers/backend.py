@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from requests.auth import AuthBase
 
+from .._json import NOT_JSON
 from ..errors import PartialReadError, SourceError
 from ..otlp.repair import without_lone_surrogates
 from ..transport.client import Answer, Client, Parameters, Unanswered
@@ -123,7 +124,7 @@ class Backend:
                 return decode(data)
             except msgspec.DecodeError:
                 return decode(without_lone_surrogates(data))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        except NOT_JSON as error:
             page = data.lstrip()[:1] == b"<"
             found = "a web page" if page else f"something else ({error})"
             raise self.error(
@@ -184,7 +185,7 @@ class Backend:
         text = answer.reason
         try:
             text = self._client.redact(_message(msgspec.json.decode(answer.body)))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_JSON:
             if answer.body.startswith(b"Code: "):  # the start of ClickHouse's error messages
                 text = self._client.redact(answer.body[:4_000].decode("utf-8", "replace"))
         text = " ".join(text.split())[:200]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..spans import AttributeValue, SpanRecord, SpanStatus
 from .clickhouse_table import Table
 from .remote import restored
@@ -74,7 +75,7 @@ class Rows:
         for row in rows:
             try:
                 yield self._record(row)
-            except (ValueError, RecursionError) as error:
+            except NOT_JSON as error:
                 self._complain(f"a row was skipped: {error}")
 
     def report(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..errors import SourceError
 from ..otlp.decode import records
 from ..otlp.message import Message, decode_message
@@ -195,7 +196,7 @@ class _Search:
         """Raise an error unless the 404 is Jaeger's response for an empty result."""
         try:
             msgspec.json.decode(answer.body, type=_Error)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_JSON:
             raise self._backend.error(
                 f"{_WHAT} answered 404; is this the address of its query service? check host, port and path"
             ) from None

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..otlp.repair import without_lone_surrogates
 from ..spans import AttributeValue, SpanRecord
 from .remote import restored
@@ -73,7 +74,7 @@ def _dict(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        except NOT_JSON:
             return {}
     return value if isinstance(value, dict) else {}
 
@@ -106,7 +107,7 @@ def _request(value: Any) -> dict[str, AttributeValue]:
     """Messages of a request. A leading system message is the instructions, inserted by our exporter or by Langfuse."""
     try:
         messages = msgspec.json.decode(without_lone_surrogates(value.encode())) if isinstance(value, str) else value
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except NOT_JSON:
         return {attr.INPUT_MESSAGES: str(value)}
     if not isinstance(messages, list) or not messages:
         return {}

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..otlp.message import Message, decode_file
 from ..otlp.parse import Malformed, NotAMessage
 from ..spans import SpanRecord
@@ -40,7 +41,7 @@ def _report(data: bytes) -> SpanRecord | None:
     try:
         # Python's json writes NaN and lone surrogates, and reads them
         found: Any = json.loads(data.decode())
-    except (ValueError, RecursionError):
+    except NOT_JSON:
         return None
     if not isinstance(found, dict) or _HISTORY not in found:
         return None

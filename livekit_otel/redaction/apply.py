@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from .._json import NOT_JSON
 from ..containment import report
 from .kinds import AGENT, ERROR, USER
 
@@ -192,6 +193,6 @@ def _is_json(text: str) -> bool:
         return False
     try:
         json.loads(text)
-    except (ValueError, RecursionError):
+    except NOT_JSON:
         return False
     return True

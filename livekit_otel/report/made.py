@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..spans import SpanRecord
 from .turns import Turn
 
@@ -42,7 +43,7 @@ def _words(span: SpanRecord) -> Iterator[str]:
         return
     try:
         messages = msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except NOT_JSON:
         return
     for message in messages if isinstance(messages, list) else ():
         parts = message.get("parts") if isinstance(message, dict) else None

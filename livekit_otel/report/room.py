@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..spans import SpanRecord, flag, text
 
 __all__ = ["Outage", "Participant", "Room", "room_of"]
@@ -150,6 +151,6 @@ def _take(people: dict[str, Participant], values: Any, at: float) -> None:
 def _object(value: str) -> dict[str, str]:
     try:
         found = json.loads(value) if value else {}
-    except (ValueError, RecursionError):
+    except NOT_JSON:
         return {}
     return {str(key): str(one) for key, one in found.items()} if isinstance(found, dict) else {}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 
 __all__ = [
     "SECONDS",
@@ -109,7 +110,7 @@ def usage_from(fields: Mapping[str, Any]) -> ModelUsage | None:
         return None
     try:
         return msgspec.convert(fields, usage_type)
-    except (msgspec.ValidationError, UnicodeEncodeError):
+    except NOT_JSON:
         return None
 
 

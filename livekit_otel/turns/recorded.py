@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from .. import attributes as attr
+from .._json import NOT_JSON
 from ..spans import SpanRecord, flag, number, text, whole
 from .latency import notes_of
 from .model import Gap, Incident, Segment, TurnDerivation, TurnLatency
@@ -40,7 +41,7 @@ def read_corrections(spans: Iterable[SpanRecord]) -> dict[int, Values]:
         for name in sorted(name for name in span.attributes if name.startswith(attr.TURN_LATE_PREFIX)):
             try:
                 changes = _pieces.decode(text(span.attributes, name))
-            except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            except NOT_JSON:
                 continue
             for index, short, value in changes:
                 prefix = "" if short.startswith(attr.OWN_PREFIX) else attr.TURN_PREFIX
@@ -112,7 +113,7 @@ def _count(values: Values, name: str) -> int:
 def _gaps(said: str) -> Iterator[Gap]:
     try:
         gaps = _silences.decode(said) if said else []
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except NOT_JSON:
         return
     for start, parts in gaps:
         if not abs(start) < LONGEST or not all(0 <= length < LONGEST for _, length in parts):
@@ -128,7 +129,7 @@ def _gaps(said: str) -> Iterator[Gap]:
 def _usage(by_model: str) -> Iterator[ModelUsage]:
     try:
         models = _models.decode(by_model) if by_model else []
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except NOT_JSON:
         return
     for one in models:
         usage = usage_from(one)

@@ -12,6 +12,7 @@ from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from ..._json import NOT_JSON
 
 __all__ = ["Attributes", "exact", "first_token", "level", "request", "size_of", "text", "transportable"]
 
@@ -56,7 +57,7 @@ def request(attributes: Attributes) -> str | None:
         return messages
     try:
         parts, rest = json.loads(instructions), json.loads(messages) if messages else []
-    except ValueError:
+    except NOT_JSON:
         return "\n".join(filter(None, (instructions, messages)))
     whole = [{"role": "system", "parts": parts}, *rest]
     plain = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
