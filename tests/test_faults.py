@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import logging
@@ -106,6 +107,12 @@ ELSEWHERE = {
     "SpanFactory.unsettled",
     "closing.reported",
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_of_others() -> None:
+    # a session that another file's test never closed ends when it is collected: here that would reach a hook
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
