@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .exchanges import Exchange
-from .names import NativeSpan, decoded
+from .names import NativeSpan, objects
 from .tree import Tree
 
 __all__ = ["history_of", "said_by_agent"]
@@ -113,15 +113,12 @@ def _with_ids(items: list[Item], tree: Tree) -> list[Item]:
     """The items with their IDs from the contexts of requests."""
     ids: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
     seen: set[str] = set()
-    contexts: list[list[Any]] = []
+    contexts: list[list[Mapping[str, Any]]] = []
     for node in tree.by_name["llm_node"]:
-        context = None if node.flag("input_delta") else decoded(node.fields.get("chat_ctx"))
-        calls = decoded(node.fields.get("function_calls"))
-        listed = context.get("items") if isinstance(context, Mapping) else None
-        if isinstance(listed, list):
-            contexts.append(listed)
-        for one in (*(listed if isinstance(listed, list) else ()), *(calls if isinstance(calls, list) else ())):
-            if isinstance(one, Mapping) and isinstance(own := one.get("id"), str) and own not in seen:
+        context = [] if node.flag("input_delta") else objects(node.fields.get("chat_ctx"))
+        contexts.append(context)
+        for one in (*context, *objects(node.fields.get("function_calls"))):
+            if (own := one.get("id")) is not None and own not in seen:
                 seen.add(own)
                 ids[_mark(one)].append(own)
     found = []
@@ -131,11 +128,11 @@ def _with_ids(items: list[Item], tree: Tree) -> list[Item]:
     return _with_others(_as_sent(found, contexts), contexts)
 
 
-def _as_sent(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]:
+def _as_sent(items: list[Item], contexts: Sequence[Sequence[Mapping[str, Any]]]) -> list[Item]:
     """The items in the order of the requests: a call that asked the user is placed where its result arrived."""
     found = list(items)
     for context in contexts:
-        sent = {one.get("id"): number for number, one in enumerate(context) if isinstance(one, Mapping)}
+        sent = {one.get("id"): number for number, one in enumerate(context)}
         places = [at for at, item in enumerate(found) if item.get("id") in sent and "id" in item]
         ordered = sorted((found[at] for at in places), key=lambda item: sent[item["id"]])
         for at, item in zip(places, ordered, strict=True):
@@ -143,14 +140,14 @@ def _as_sent(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]
     return found
 
 
-def _with_others(items: list[Item], contexts: Sequence[Sequence[Any]]) -> list[Item]:
+def _with_others(items: list[Item], contexts: Sequence[Sequence[Mapping[str, Any]]]) -> list[Item]:
     """Add the items that only contexts have, after their predecessors there: calls without a span (unknown tools,
     invalid arguments), results that arrived later, and changes of an agent's instructions."""
     places = {item["id"]: number for number, item in enumerate(items) if "id" in item}
     known = {_content(item) for item in items}
     behind: defaultdict[int, list[Item]] = defaultdict(list)
     for context in contexts:
-        listed = [one for one in context if isinstance(one, Mapping) and isinstance(one.get("id"), str)]
+        listed = [one for one in context if "id" in one]
         at = _before(next((places[one["id"]] for one in listed if one["id"] in places), 0), items)
         for one in listed:
             if one["id"] in places:

@@ -11,7 +11,7 @@ from .. import attributes as attr
 from .._json import NOT_JSON
 from ..spans import SpanRecord, flag, number, text
 
-__all__ = ["NODE", "PYTHON", "NativeSpan", "decoded", "is_native", "read"]
+__all__ = ["NODE", "PYTHON", "NativeSpan", "decoded", "is_native", "objects", "read"]
 
 PYTHON, NODE = "native python", "native node"
 #: attribute -> field, for all dialects: no name has two meanings
@@ -49,6 +49,11 @@ class NativeSpan(msgspec.Struct, gc=False):
     failed: bool
     fields: dict[str, Any]
     node: bool
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """Provider and name of its model; empty if absent."""
+        return self.text(attr.PROVIDER_NAME), self.text(attr.REQUEST_MODEL)
 
     def text(self, field: str) -> str:
         """A field as text; empty if absent."""
@@ -106,3 +111,15 @@ def decoded(value: Any) -> Any:
         return _decode(value)
     except NOT_JSON:
         return None
+
+
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """The items of a chat context, or a list of calls, from its JSON text or decoded. Objects whose ID or type is not a
+    text are left out."""
+    found = decoded(value)
+    listed = found.get("items") if isinstance(found, Mapping) else found
+    return [one for one in listed if _is_item(one)] if isinstance(listed, list) else []
+
+
+def _is_item(one: Any) -> bool:
+    return isinstance(one, Mapping) and all(isinstance(one.get(name), str | None) for name in ("id", "type"))

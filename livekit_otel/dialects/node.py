@@ -15,7 +15,7 @@ import msgspec
 
 from .. import attributes as attr
 from ..spans import finite
-from .names import NativeSpan, decoded
+from .names import NativeSpan, decoded, objects
 
 __all__ = ["as_python", "is_node"]
 
@@ -116,9 +116,8 @@ def _with_calls(spans: list[NativeSpan]) -> list[NativeSpan]:
     asked: defaultdict[tuple[str | None, str, str], list[str]] = defaultdict(list)
     ordered = sorted(spans, key=lambda one: one.start_ns)
     for one in ordered:
-        calls = decoded(one.fields.get("function_calls"))
-        for call in calls if isinstance(calls, list) else ():
-            if isinstance(call, Mapping) and isinstance(own := call.get("call_id"), str):
+        for call in objects(one.fields.get("function_calls")):
+            if isinstance(own := call.get("call_id"), str):
                 asked[one.parent_id, str(call.get("name")), str(call.get("arguments"))].append(own)
     named: dict[str, str] = {}
     for one in ordered:
@@ -177,10 +176,8 @@ def _unexplained(spans: Sequence[NativeSpan], said: Sequence[NativeSpan]) -> dic
 
 def _heard(spans: Sequence[NativeSpan]) -> Iterator[tuple[float, str]]:
     for one in spans:
-        context = decoded(one.fields.get("chat_ctx"))
-        items = context.get("items") if isinstance(context, Mapping) else None
-        for item in items if isinstance(items, list) else ():
-            if not isinstance(item, Mapping) or item.get("role") != "assistant":
+        for item in objects(one.fields.get("chat_ctx")):
+            if item.get("role") != "assistant":
                 continue
             metrics, content = item.get("metrics"), item.get("content")
             at = finite(metrics.get("started_speaking_at")) if isinstance(metrics, Mapping) else None

@@ -31,11 +31,7 @@ class Tree:
         #: spans with a name of _CHILDREN, by their parent
         self._children: defaultdict[str, list[NativeSpan]] = defaultdict(list)
         #: provider and name of the models that generate the session's answers
-        self.models = {
-            (one.fields.get(attr.PROVIDER_NAME), one.fields.get(attr.REQUEST_MODEL))
-            for name in ("llm_node", "realtime_inference")
-            for one in self.by_name[name]
-        }
+        self.models = {one.model for name in ("llm_node", "realtime_inference") for one in self.by_name[name]}
         self._turns = self.by_name["agent_turn"]
         self._starts = [one.start_ns for one in self._turns]
         for one in self.spans:

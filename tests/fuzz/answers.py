@@ -1,4 +1,4 @@
-"""Servers on the loopback interface that answer as Jaeger, Langfuse and Phoenix do, until an answer is damaged."""
+"""Servers on the loopback interface that answer as the backends do, until an answer is damaged."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import livekit_otel
 from livekit_otel.otlp import protobuf
 from livekit_otel.transport import client
+from tests.clickhouse_double import ClickHouse
 from tests.jaeger_double import Jaeger
 from tests.json_server import Asked, JsonServer, Reply, serving
 from tests.langfuse_double import PUBLIC, SECRET, Langfuse
@@ -57,6 +58,10 @@ def _allowed(asked: Asked) -> Asked:
     return asked
 
 
+def _clickhouse(name: str) -> Answer:
+    return ClickHouse("map" if len(name) % 2 else "json")
+
+
 def _otlp(name: str) -> Answer:
     return lambda asked: Reply({"partialSuccess": {"rejectedSpans": "1", "errorMessage": name}})
 
@@ -66,6 +71,7 @@ BACKENDS: dict[str, Callable[[str], Answer]] = {
     "phoenix": _phoenix,
     "langfuse": lambda name: _langfuse(name, 4),
     "langfuse3": lambda name: _langfuse(name, 3),
+    "clickhouse": _clickhouse,
     "otlp": _otlp,
 }
 _URLS = {
@@ -73,6 +79,7 @@ _URLS = {
     "phoenix": "phoenix://127.0.0.1:{port}/default?" + _QUERY,
     "langfuse": "langfuse+http://127.0.0.1:{port}?" + _QUERY,
     "langfuse3": "langfuse+http://127.0.0.1:{port}?" + _QUERY,
+    "clickhouse": "clickhouse://127.0.0.1:{port}?" + _QUERY,
     "otlp": "http://127.0.0.1:{port}",
 }
 

@@ -318,3 +318,12 @@ def of_trace(name: str, chance: Random) -> bytes:
     else:
         of_meaning(messages, chance)
     return packed(corpus.encode(messages), chance)
+
+
+def of_document(data: bytes, chance: Random) -> bytes:
+    """A JSON document, damaged in its bytes or in its values."""
+    if chance.randrange(3) == 0:
+        return packed(of_bytes(data, chance), chance)
+    return packed(
+        corpus.raw_numbers(json.dumps(of_json(json.loads(data), chance))).encode("utf-8", "surrogatepass"), chance
+    )

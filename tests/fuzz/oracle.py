@@ -116,10 +116,12 @@ def _output(kind: str) -> _Stream | None:
     return _Stream("ascii" if kind == "ascii" else "utf-8", terminal=kind == "terminal", error=error)
 
 
-def command(arguments: list[str], *, size: int, output: str = "pipe", stdin: bytes = b"") -> str | None:
+def command(
+    arguments: list[str], *, size: int, output: str = "pipe", stdin: bytes = b"", failure: int = 1
+) -> str | None:
     """Run a command in this process and hold its output against its format; returns what it printed, if it worked.
 
-    ``size`` is the number of bytes that it reads.
+    ``size`` is the number of bytes that it reads, ``failure`` its exit code if it could not do its work.
     """
     out, err = _output(output), _Stream(terminal=output == "terminal")
     kept = sys.stdout, sys.stderr, sys.stdin
@@ -129,10 +131,10 @@ def command(arguments: list[str], *, size: int, output: str = "pipe", stdin: byt
     finally:
         sys.stdout, sys.stderr, sys.stdin = kept
     said = err.text()
-    if "a bug in livekit_otel" in said or code not in (0, 1):
+    if "a bug in livekit_otel" in said or code not in range(failure + 1):
         raise Wrong(f"exit code {code}: {said}")
-    if code == 1 and "livekit-otel: " not in said:
-        raise Wrong(f"exit code 1 and nothing said of it: {said!r}")
+    if code == failure and "livekit-otel: " not in said:
+        raise Wrong(f"exit code {code} and nothing said of it: {said!r}")
     if output in ("full", "closed") and code == 0:
         raise Wrong("exit code 0, and nothing could be written")
     if output in ("full", "broken", "closed"):
@@ -143,9 +145,9 @@ def command(arguments: list[str], *, size: int, output: str = "pipe", stdin: byt
         raise Wrong(f"printed {len(text):,} characters for {size:,} bytes")
     if output == "pipe" and _OBEYED.search(text + said):
         raise Wrong("a terminal would obey something of it")
-    if code == 0 and output == "pipe":
+    if code != failure and output == "pipe":
         _check(arguments, text)
-    return text if code == 0 else None
+    return text if code != failure else None
 
 
 def _check(arguments: list[str], text: str) -> None:

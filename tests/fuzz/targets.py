@@ -35,7 +35,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sessions",), ("sessions", "-f", "json"), ("report",), ("report", "-f", "json"),
     ("report", "-f", "json", "--full"),
     ("report", "-f", "html"), ("turns",), ("turns", "-f", "json"), ("turns", "-f", "csv"),
-    ("turns", "--sort", "e2e", "--desc"), ("replay", "--dry-run", "--to", NOWHERE),
+    ("turns", "--sort", "e2e", "--desc"), ("tree",), ("replay", "--dry-run", "--to", NOWHERE),
 )  # fmt: skip
 
 
@@ -58,13 +58,15 @@ def file(run: Run) -> None:
     )
 
 
-def _command(run: Run, data: bytes, arguments: tuple[str, ...], output: str, piped: bool) -> None:
-    path = run.folder / "trace.jsonl"
+def _command(
+    run: Run, data: bytes, arguments: tuple[str, ...], output: str, piped: bool, name: str = "trace.jsonl"
+) -> None:
+    path = run.folder / name
     path.write_bytes(data)
-    name, *options = arguments
-    stdin = piped and name != "replay"
+    command, *options = arguments
+    stdin = piped and command != "replay"
     with oracle.limits(_unpacked(data)):
-        whole = [name, "-" if stdin else str(path), *options]
+        whole = [command, "-" if stdin else str(path), *options]
         oracle.command(whole, size=_unpacked(data), output=output, stdin=data if stdin else b"")
 
 
@@ -77,6 +79,38 @@ def _unpacked(data: bytes) -> int:
     except zlib.error:
         # what comes before the damage counts, too
         return len(data) * 1_000
+
+
+def native(run: Run) -> None:
+    """A trace of LiveKit's own spans, by a command or by the functions that people call."""
+    run.kept = damage.of_trace(run.chance.choice(corpus.natives()), run.chance)
+    if run.chance.randrange(2):
+        _command(run, run.kept, run.chance.choice(COMMANDS), "pipe", piped=False)
+    else:
+        _everything(run, run.kept)
+
+
+def document(run: Run) -> None:
+    """LiveKit's own report as a source."""
+    run.kept, run.suffix = damage.of_document(run.chance.choice(corpus.documents()), run.chance), ".json"
+    _command(run, run.kept, run.chance.choice(COMMANDS), "pipe", piped=False, name="report.json")
+
+
+def diff(run: Run) -> None:
+    """Two sources of one call, of which one is damaged."""
+    name = run.chance.choice((*corpus.names(), *corpus.natives()))
+    run.kept = damage.of_trace(name, run.chance)
+    _diff(run, run.kept, corpus.data(name), run.chance.choice((("diff",), ("diff", "-f", "json"))))
+
+
+def _diff(run: Run, data: bytes, other: bytes, arguments: tuple[str, ...]) -> None:
+    paths = [run.folder / "damaged.jsonl", run.folder / "whole.jsonl"]
+    for path, content in zip(paths, (data, other), strict=True):
+        path.write_bytes(content)
+    command, *options = arguments
+    size = _unpacked(data) + len(other)
+    with oracle.limits(size):
+        oracle.command([command, *map(str, paths), *options], size=size, failure=2)
 
 
 def everything(run: Run) -> None:
@@ -192,6 +226,9 @@ TARGETS: dict[str, tuple[Callable[[Run], None], int]] = {
     "everything": (everything, 6),
     "directory": (directory, 2),
     "request": (request, 2),
+    "native": (native, 5),
+    "document": (document, 2),
+    "diff": (diff, 2),
     **{name: (_of_server(name), 2) for name in answers.BACKENDS},
 }
 
@@ -205,6 +242,11 @@ def replay_seed(run: Run, path: Path) -> None:
         number = int(path.name.split(".")[-2])
         for name in answers.NAMES:
             _ask(run, target, name, number, lambda reply: Reply(data, reply.status, reply.headers))
+    elif target == "diff":
+        _diff(run, data, corpus.data("question_and_answer"), ("diff",))
+    elif target == "document":
+        for arguments in COMMANDS:
+            _command(run, data, arguments, "pipe", piped=False, name="report.json")
     else:
         for arguments in COMMANDS:
             _command(run, data, arguments, "pipe", piped=False)
