@@ -38,6 +38,8 @@ _LABELS = {
     "failed": Text("failed", "bold red"),
     "retry": Text("retry", "yellow"),
 }
+#: between columns, and before each section
+_GAP, _INDENT = 2, 2
 _LEVELS = {"bad": ("!", "bold red"), "warn": ("*", "yellow"), "info": ("-", "")}
 _BLOCK = "█"
 
@@ -56,12 +58,12 @@ def show(report: SessionReport, console: Console, *, full: bool = False) -> None
         ("Warnings", _lines([one_line(warning, 1_000) for warning in report.warnings], "yellow")),
     ]
     console.print(Text.assemble(("Session ", "bold"), (one_line(report.session_id), "bold")))
-    console.print(Padding(_facts(report), (0, 0, 0, 2)))
+    console.print(Padding(_facts(report), (0, 0, 0, _INDENT)))
     for title, body in sections:
         if body is not None:
             console.print()
             console.print(Text(title, "bold"))
-            console.print(Padding(body, (0, 0, 0, 2)))
+            console.print(Padding(body, (0, 0, 0, _INDENT)))
 
 
 def _facts(report: SessionReport) -> Table:
@@ -89,13 +91,18 @@ def _conversation(report: SessionReport, found: Verdict, console: Console, limit
     # without colours, characters distinguish the stages
     plain = console.no_color or console.color_system is None
     shades = SHADES if plain else dict.fromkeys(SHADES, _BLOCK)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bright_black", no_wrap=True, min_width=6)
-    grid.add_column(no_wrap=True, min_width=5)
-    grid.add_column(overflow="fold")
-    for line in lines(report, found, limit):
+    rows = [(offset(one.at, report.started_at), one) for one in lines(report, found, limit)]
+    first = max([6, *(len(at) for at, _ in rows)])
+    label = max([5, *(len(one.label) for _, one in rows)])
+    # with fixed widths that include the gaps, the table need neither measure nor pad each of its cells: there can be
+    # many thousands
+    grid = Table.grid(padding=0)
+    grid.add_column(style="bright_black", no_wrap=True, width=first + _GAP)
+    grid.add_column(no_wrap=True, width=label + _GAP)
+    grid.add_column(overflow="fold", width=max(1, console.width - _INDENT - first - label - 2 * _GAP))
+    for at, line in rows:
         body = _wait(line.turn, scale, shades) if line.turn is not None else _said(line)
-        grid.add_row(offset(line.at, report.started_at), _LABELS.get(line.label, Text()), body)
+        grid.add_row(at, _LABELS.get(line.label, Text()), body)
     if not grid.rows:
         return None
     if not scale.limit:
