@@ -15,7 +15,8 @@ import msgspec
 from .. import attributes as attr
 from .backend import Backend
 from .base import Context, ListedSession, Problem
-from .clickhouse import SIGNS, connected, picked
+from .clickhouse import connected
+from .clickhouse_search import SIGNS, picked
 from .clickhouse_table import WHAT, Table
 from .remote import Remote
 
