@@ -17,7 +17,22 @@ from .base import Context, Problem
 from .clickhouse_table import Table, ids_in, is_id
 from .remote import Remote
 
-__all__ = ["NATIVE", "OURS", "SIGNS", "Found", "Search", "batches", "names_in", "picked", "picked_native", "siblings"]
+__all__ = [
+    "AROUND",
+    "JOB",
+    "NATIVE",
+    "OURS",
+    "SIGNS",
+    "TOPS",
+    "Found",
+    "Search",
+    "batches",
+    "list_parameters",
+    "names_in",
+    "picked",
+    "picked_native",
+    "siblings",
+]
 
 T = TypeVar("T")
 
@@ -41,8 +56,10 @@ _FIRST_SIGNS = names_in((attr.KIND_SESSION, attr.KIND_SESSION_START))
 _NATIVE_SIGNS = names_in(attr.NATIVE_EVIDENCE)
 _HEADS = (attr.NATIVE_SESSION, JOB)
 _WITHIN = "Timestamp >= fromUnixTimestamp64Nano({since:Int64}) AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
+#: The period, extended by a day on both sides to have all spans of calls that overlap it.
+AROUND = _WITHIN.replace("{since:", "{earliest:").replace("{until:", "{latest:")
 #: How the traces of a call without a session span are recognised: its spans have no parent.
-_TOPS = f"countIf(ParentSpanId = '' AND NOT {names_in(_HEADS)}) * (countIf(SpanName = '{attr.NATIVE_SESSION}') = 0)"
+TOPS = f"countIf(ParentSpanId = '' AND NOT {names_in(_HEADS)}) * (countIf(SpanName = '{attr.NATIVE_SESSION}') = 0)"
 _NEWEST = "GROUP BY TraceId ORDER BY max(Timestamp) DESC, TraceId LIMIT {limit:UInt64}"
 #: Session IDs of native traces: the trace's ID, followed by that of the session span if the trace has several.
 _NATIVE_ID = re.compile(r"([0-9a-f]{32})(-[0-9a-f]{16})?")
@@ -63,11 +80,23 @@ def batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def picked(remote: Remote, table: Table, condition: str) -> str:
-    """SQL for the IDs of the newest traces that have a span of a matching session in the period.
+def list_parameters(remote: Remote) -> dict[str, str | int]:
+    """The parameters of all queries of this module."""
+    return {
+        "since": remote.since_ns,
+        "until": remote.until_ns,
+        "earliest": remote.since_ns - _DAY,
+        "latest": remote.until_ns + _DAY,
+        "limit": remote.limit + 1,
+        "session": remote.session,
+        "service": remote.service,
+        "trace": remote.trace,
+        "home": home_of(remote.session),
+    }
 
-    Its parameters are ``since``, ``until``, ``limit``, ``session`` and ``service``.
-    """
+
+def picked(remote: Remote, table: Table, condition: str) -> str:
+    """SQL for the IDs of the newest traces that have a span of a matching session in the period."""
     conditions = [_WITHIN, condition, *_service(remote)]
     if remote.session:
         names = (attr.SESSION_ID, attr.BACKEND_SESSION_ID)
@@ -76,10 +105,7 @@ def picked(remote: Remote, table: Table, condition: str) -> str:
 
 
 def picked_native(remote: Remote, table: Table) -> str:
-    """SQL for the IDs of the newest traces that have native spans in the period, and none of livekit_otel.
-
-    Its parameters are those of :func:`picked`, and ``home`` (:func:`home_of`).
-    """
+    """SQL for the IDs of the newest traces that have native spans in the period, and none of livekit_otel."""
     if remote.session:
         return _of_session(table, remote, _NATIVE_SIGNS, "TraceId")
     theirs = f"{NATIVE} AND {_NATIVE_SIGNS}"
@@ -115,8 +141,8 @@ def siblings(table: Table, trace_ids: Sequence[str], since_ns: int, until_ns: in
     If the session span was never recorded, each of its children is the root of its own trace.
     """
     room = table.attribute(attr.CONVERSATION_ID)
-    about = f"{_WITHIN} AND {NATIVE} AND {names_in(attr.NATIVE_SPANS)} AND {room} != ''"
-    asked = {"since": since_ns - _DAY, "until": until_ns + _DAY}
+    about = f"{AROUND} AND {NATIVE} AND {names_in(attr.NATIVE_SPANS)} AND {room} != ''"
+    asked = {"earliest": since_ns - _DAY, "latest": until_ns + _DAY}
     found: dict[str, None] = {}
     for ids in map(ids_in, batches(trace_ids)):
         rooms = f"SELECT {room} FROM {{table}} WHERE {about} AND TraceId IN {ids}"
@@ -130,14 +156,7 @@ class Search:
 
     def __init__(self, remote: Remote, table: Table, context: Context) -> None:
         self._remote, self._table, self._context = remote, table, context
-        self._parameters: dict[str, str | int] = {
-            "since": remote.since_ns,
-            "until": remote.until_ns,
-            "limit": remote.limit + 1,
-            "session": remote.session,
-            "service": remote.service,
-            "home": home_of(remote.session),
-        }
+        self._parameters = list_parameters(remote)
 
     def results(self) -> Iterator[list[Found]]:
         """The results of searches that are worth trying in this order, until one of them yields spans."""
@@ -152,7 +171,7 @@ class Search:
                 yield self._newest(picked(remote, self._table, condition))
             if native or self._context.all_scopes:
                 for names in (_HEADS, attr.NATIVE_SPANS):
-                    columns = f"TraceId, 0 AS own, {_TOPS} AS tops"
+                    columns = f"TraceId, 0 AS own, {TOPS} AS tops"
                     found = self._newest(_of_session(self._table, remote, names_in(names), columns))
                     yield self._with_siblings(found)
         elif self._context.all_scopes:
@@ -161,7 +180,7 @@ class Search:
             where = " AND ".join(
                 (_WITHIN, f"(({OURS} AND {SIGNS}) OR ({NATIVE} AND {_NATIVE_SIGNS}))", *_service(remote))
             )
-            columns = f"TraceId, countIf({OURS}) AS own, {_TOPS} AS tops"
+            columns = f"TraceId, countIf({OURS}) AS own, {TOPS} AS tops"
             yield self._with_siblings(self._newest(f"SELECT {columns} FROM {{table}} WHERE {where} {_NEWEST}"))
         else:
             yield self._newest(picked(remote, self._table, f"{SIGNS} AND {OURS}"))
