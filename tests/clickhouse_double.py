@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,12 @@ class ClickHouse:
             return [{"name": "otel_traces_trace_id_ts"}] if self.index else []
         if query.startswith("SELECT engine_full"):
             return [{"engine_full": "MergeTree TTL toDateTime(Timestamp) + toIntervalHour(72) SETTINGS a = 1"}]
-        if query.startswith("SELECT TraceId FROM"):
+        if query.startswith(("SELECT TraceId FROM", "SELECT TraceId, ")):
             found = self.session is None or asked.one("param_session") in ("", self.session)
             return [{"TraceId": row["trace"]} for row in self.bounds] if found else []
         if "toUnixTimestamp(min(Start))" in query:
             return self.bounds
         if query.startswith("SELECT TraceId AS trace, SpanId"):
-            trace, ours = asked.one("param_trace"), "ScopeName = 'livekit_otel'" in query
-            return [r for r in self.rows if r["trace"] == trace and (not ours or r["scope"] == "livekit_otel")]
+            traces, scopes = re.findall(r"TraceId IN \['(\w+)'", query), re.findall(r"ScopeName = '([^']+)'", query)
+            return [r for r in self.rows if r["trace"] in traces and (not scopes or r["scope"] in scopes)]
         raise AssertionError(f"not a query of the reader: {query}")

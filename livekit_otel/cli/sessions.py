@@ -78,8 +78,8 @@ def sessions(
     source, first, last = between(source, since, until)
     thresholds = thresholds_of(slow, dead_air)
     with opened(source) as spans:
-        # a server counts the flags stored in its traces; other thresholds require reports
-        listed = None if thresholds else listed_sessions(source, spans)
+        # a server counts the flags stored in its traces; other thresholds, waits and failures require reports
+        listed = None if thresholds or sort in (Sort.wait, Sort.failures) else listed_sessions(source, spans)
         if listed is None:
             every = [_row(one) for one in build_reports(spans, thresholds=thresholds)]
         else:
@@ -122,7 +122,7 @@ def _listed_row(session: ListedSession) -> dict[str, Any]:
         "failures": None,
         "close_reason": name_of_reason(session.close_reason) if session.close_reason else None,
         "complete": session.complete,
-        "flagged": dict(session.flagged),
+        "flagged": None if session.flagged is None else dict(session.flagged),
         # only a report has these, and the three values above
         "warnings": None,
         "error": None,
@@ -167,7 +167,7 @@ def _weight(row: dict[str, Any], sort: Sort) -> float:
     values = {
         Sort.wait: row["worst_wait"],
         Sort.failures: row["failures"],
-        Sort.flags: sum(row["flagged"].values()),
+        Sort.flags: sum((row["flagged"] or {}).values()),
         Sort.turns: row["turns"],
         Sort.length: row["duration"],
     }

@@ -55,14 +55,16 @@ class ListedSession(msgspec.Struct, frozen=True, kw_only=True):
     """A session in a server's list, without its report.
 
     Attributes:
+        trace_id: the trace, or the first one.
         session_id, conversation_id: as in a report.
         started_at, ended_at: Unix time in seconds.
         turns: number of turns; None if unknown.
         close_reason: LiveKit's reason as recorded in the trace (``user_initiated``); empty if the call broke off.
         complete: whether the session was closed, and all spans that it counted are stored.
-        flagged: number of flagged turns by flag, as recorded when the session closed.
+        flagged: number of flagged turns by flag; None if unknown.
     """
 
+    trace_id: str
     session_id: str
     conversation_id: str
     started_at: float
@@ -70,7 +72,7 @@ class ListedSession(msgspec.Struct, frozen=True, kw_only=True):
     turns: int | None
     close_reason: str
     complete: bool
-    flagged: Mapping[str, int] = {}
+    flagged: Mapping[str, int] | None
 
 
 class Reader(Protocol):

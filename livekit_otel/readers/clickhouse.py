@@ -9,40 +9,25 @@ no setting. Nested events and links of the rows are not read, because records do
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
-
-from .. import attributes as attr
 from ..errors import SourceError
 from ..spans import SpanRecord
 from ..transport.auth import basic
 from .backend import Backend
 from .base import Context, Problem
 from .clickhouse_rows import Row, Rows
-from .clickhouse_table import WHAT, Table
+from .clickhouse_search import NATIVE, OURS, Found, Search, batches
+from .clickhouse_table import WHAT, Table, ids_in
 from .remote import Remote, parse
 
-__all__ = ["SIGNS", "connected", "picked", "read"]
-
-#: Spans that sessions are found by. A crash can lose any of them, but hardly all.
-_KINDS = (attr.KIND_SESSION, attr.KIND_SESSION_START, attr.KIND_TURN, attr.KIND_SESSION_END)
-SIGNS = "SpanName IN (" + ", ".join(f"'{kind}'" for kind in _KINDS) + ")"
-_WITHIN = "Timestamp >= fromUnixTimestamp64Nano({since:Int64}) AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
-#: The fewest of these spans, because ClickHouse reads all attributes of each such row from a Map.
-_FIRST_SIGNS = f"SpanName IN ('{attr.KIND_SESSION}', '{attr.KIND_SESSION_START}')"
-_OURS = f"ScopeName = '{attr.SCOPE}'"
-_NATIVE = f"ScopeName = '{attr.NATIVE_SCOPE}'"
-
-
-class _Trace(msgspec.Struct):
-    TraceId: str
+__all__ = ["connected", "read"]
 
 
 def read(source: str, context: Context) -> Iterator[SpanRecord]:
     """Span records of the sessions that the URL asks for; see :mod:`.remote` for its parameters."""
     remote, backend, table = connected(source, context)
-    return _Search(remote, backend, table, context).records()
+    return _Records(remote, backend, table, context).records()
 
 
 def connected(source: str, context: Context, **defaults: int) -> tuple[Remote, Backend, Table]:
@@ -63,82 +48,51 @@ def connected(source: str, context: Context, **defaults: int) -> tuple[Remote, B
     return remote, backend, Table(backend, database, table)
 
 
-def _found_traces(remote: Remote, table: Table, context: Context) -> list[str]:
-    """IDs of the newest traces with matching sessions, selected on the server."""
-    ours = f"({_OURS} OR {_NATIVE})" if context.all_scopes else f"{SIGNS} AND {_OURS}"
-    # spans may have been renamed in a pipeline, so the last search accepts any span of the session
-    searches = [_FIRST_SIGNS, SIGNS, "true"] if remote.session else [ours]
-    parameters: dict[str, str | int] = {
-        "since": remote.since_ns,
-        "until": remote.until_ns,
-        "limit": remote.limit + 1,
-        "session": remote.session,
-        "service": remote.service,
-    }
-    for condition in searches:
-        sql = picked(remote, table, condition)
-        if found := [one.TraceId for one in table.rows(_Trace, sql, parameters) if one.TraceId]:
-            if len(found) > remote.limit:
-                reason = f"only the newest {remote.limit} traces were read; for others raise limit= or set until="
-                context.problem(Problem(remote.shown, None, reason))
-            return found[: remote.limit]
-    return []
-
-
-def picked(remote: Remote, table: Table, condition: str) -> str:
-    """SQL for the IDs of the newest traces that have a span of a matching session in the period.
-
-    Its parameters are ``since``, ``until``, ``limit``, ``session`` and ``service``.
-    """
-    conditions = [_WITHIN, condition]
-    if remote.service:
-        conditions.append("ServiceName = {service:String}")
-    if remote.session:
-        conditions.append(_session(table))
-    return (
-        f"SELECT TraceId FROM {{table}} WHERE {' AND '.join(conditions)} "
-        "GROUP BY TraceId ORDER BY max(Timestamp) DESC, TraceId LIMIT {limit:UInt64}"
-    )
-
-
-def _session(table: Table) -> str:
-    names = (attr.SESSION_ID, attr.BACKEND_SESSION_ID)
-    return "(" + " OR ".join(f"{table.attribute(name)} = {{session:String}}" for name in names) + ")"
-
-
-class _Search:
+class _Records:
     def __init__(self, remote: Remote, backend: Backend, table: Table, context: Context) -> None:
         self._remote, self._backend, self._table, self._context = remote, backend, table, context
 
     def records(self) -> Iterator[SpanRecord]:
-        remote, backend, table = self._remote, self._backend, self._table
-        table.is_json("SpanAttributes")
-        rows = Rows(table, lambda reason: self._context.problem(Problem(remote.shown, None, reason)))
-        traces = [remote.trace] if remote.trace else _found_traces(remote, table, self._context)
-        bounds = table.bounds(traces)
-        for trace_id in traces:
-            for record in rows.records(self._rows(trace_id, bounds.get(trace_id))):
-                # a trace can have several sessions; filtering by attributes on the server takes longer
-                if remote.wants(record):
+        remote, backend = self._remote, self._backend
+        self._table.is_json("SpanAttributes")
+        rows = Rows(self._table, lambda reason: self._context.problem(Problem(remote.shown, None, reason)))
+        for found in Search(remote, self._table, self._context).results():
+            for traces in batches(found):
+                for record in self._of_traces(traces, rows):
                     backend.spans += 1
                     backend.partial = True
                     yield record
-            rows.report()
-        if not backend.spans:
-            raise self._nothing()
+                rows.report()
+            if backend.spans:
+                return
+        raise self._nothing()
 
-    def _rows(self, trace_id: str, bounds: tuple[int, int] | None) -> Iterator[Row]:
-        start, end = bounds or (0, 0)
-        conditions = ["TraceId = {trace:String}"]
-        if bounds:
+    def _of_traces(self, traces: Sequence[Found], rows: Rows) -> Iterator[SpanRecord]:
+        bounds = self._table.bounds([one.TraceId for one in traces])
+        own = [one.TraceId for one in traces if int(one.own)]
+        for record in rows.records(self._rows(own, bounds, OURS)):
+            # a trace can have several sessions; filtering by attributes on the server takes longer
+            if self._remote.wants(record):
+                yield record
+        # a trace can have spans of livekit_otel outside of the period of the search; then these are its report
+        others = [one.TraceId for one in traces if not int(one.own)]
+        # few spans of some releases of LiveKit carry an ID of their session
+        yield from rows.records(self._rows(others, bounds, f"({OURS} OR {NATIVE})"))
+
+    def _rows(self, traces: Sequence[str], bounds: Mapping[str, tuple[int, int]], scopes: str) -> Iterator[Row]:
+        if not traces:
+            return
+        conditions = [f"TraceId IN {ids_in(traces)}"]
+        known = [bounds[one] for one in traces if one in bounds]
+        if len(known) == len(traces):
             # with bounds of whole seconds, the index of ClickHouse 26.9 skips rows of the last second
             conditions.append("Timestamp >= fromUnixTimestamp64Nano({start:Int64})")
             conditions.append("Timestamp < fromUnixTimestamp64Nano({end:Int64})")
         if not self._context.all_scopes:
-            conditions.append(_OURS)
+            conditions.append(scopes)
         sql = f"SELECT {Rows.columns(self._table)} FROM {{table}} WHERE {' AND '.join(conditions)}"
-        asked: dict[str, str | int] = {"trace": trace_id, "start": start, "end": end}
-        return self._table.rows(Row, sql, asked)
+        first, last = min((one for one, _ in known), default=0), max((one for _, one in known), default=0)
+        yield from self._table.rows(Row, sql, {"start": first, "end": last})
 
     def _nothing(self) -> SourceError:
         hint = "check database, table and service, and wait a moment after a call: the collector writes in batches"

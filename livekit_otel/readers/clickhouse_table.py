@@ -8,7 +8,8 @@ query parameters and table names as identifiers, so no part of an address is int
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from ..errors import SourceError
 from .backend import Backend
 
-__all__ = ["WHAT", "Table"]
+__all__ = ["WHAT", "Table", "ids_in", "is_id"]
 
 T = TypeVar("T")
 
@@ -110,15 +111,14 @@ class Table:
         """First and last possible start of the spans, in Unix nanoseconds, for each trace in the exporter's index."""
         if not trace_ids or not self._has_index:
             return {}
-        ids = "[" + ",".join(f"'{one}'" for one in trace_ids if re.fullmatch(r"[0-9A-Fa-f]{1,64}", one)) + "]"
         sql = (
             "SELECT TraceId AS trace, toInt64(toUnixTimestamp(min(Start))) AS start, "
             "toInt64(toUnixTimestamp(max(End))) AS end FROM {index} "
-            f"WHERE TraceId IN {ids} GROUP BY TraceId"
+            f"WHERE TraceId IN {ids_in(trace_ids)} GROUP BY TraceId"
         )
         return {one.trace: (int(one.start) * _SECOND, (int(one.end) + 1) * _SECOND) for one in self.rows(_Bounds, sql)}
 
-    @property
+    @cached_property
     def _has_index(self) -> bool:
         sql = "SELECT name FROM system.tables WHERE database = {database:String} AND name = {index:String}"
         return any(True for _ in self.rows(dict, sql))
@@ -132,6 +132,16 @@ class Table:
             return ""
         ttl = _TTL.search(engines[0].partition(" TTL ")[2]) if engines else None
         return f"{ttl[2]} {ttl[1].lower()}{'' if ttl[2] == '1' else 's'}" if ttl else ""
+
+
+def ids_in(trace_ids: Iterable[str]) -> str:
+    """SQL for a list of trace IDs. Anything else is left out."""
+    return "[" + ",".join(f"'{one}'" for one in trace_ids if is_id(one)) + "]"
+
+
+def is_id(trace_id: str) -> bool:
+    """Whether the text can be a trace ID. A table can hold any text there."""
+    return bool(re.fullmatch(r"[0-9A-Fa-f]{1,64}", trace_id))
 
 
 def _utf8(line: bytes) -> bytes:

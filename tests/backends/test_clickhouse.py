@@ -70,7 +70,8 @@ class Filled:
             "AND has(tables, {table:String}) AND query LIKE '%FORMAT JSONEachRow'",
             table=f"{self.columns}.otel_traces",
         )
-        return {row["name"].removeprefix(f"{self.columns}.otel_traces.").strip("`") for row in rows}
+        names = (row["name"].removeprefix(f"{self.columns}.otel_traces.").strip("`") for row in rows)
+        return {name.removesuffix(".size") for name in names}
 
     @property
     def session_id(self) -> str:
@@ -129,7 +130,8 @@ def test_a_day_is_listed_from_the_listed_columns(filled: Filled, capsys: pytest.
         said = [report.conversation_id, len(report.turns), report.close_reason, report.complete, report.flagged]
         assert found == said
     read = filled.columns_read()
-    plain = {"Timestamp", "TraceId", "SpanId", "SpanName", "ScopeName", "Duration"}
+    # parents: of calls that broke off, the turns are counted
+    plain = {"Timestamp", "TraceId", "SpanId", "ParentSpanId", "SpanName", "ScopeName", "Duration"}
     attributes = {name for name in read - plain if name.startswith("SpanAttributes")}
     assert read - plain == attributes
     if filled.columns == "json":
