@@ -42,7 +42,14 @@ NOT_SCRIPTED = {
     ),
 }
 _OF_A_ROOM = ("livekit_otel.participant.", "livekit_otel.pii.participant.", "livekit_otel.connection.")
-_OF_A_DISPATCH = ("job.dispatch_id", "job.worker_id", "pii.job.metadata", "pii.room.metadata")
+_OF_A_DISPATCH = (
+    "job.dispatch_id",
+    "job.worker_id",
+    "job.region",
+    "job.deployment",
+    "pii.job.metadata",
+    "pii.room.metadata",
+)
 _OF_A_WORKER = ("accept", "assign", "process", "job", "setup", "room")
 NOT_SCRIPTED |= dict.fromkeys(
     [

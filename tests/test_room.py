@@ -11,7 +11,7 @@ import pytest
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, JobContext
 from livekit.agents.testing import fake_job_context
-from livekit.rtc._proto import participant_pb2
+from livekit.rtc._proto import participant_pb2, track_pb2
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -54,6 +54,15 @@ class HereRoom(rtc.Room):
         participant = rtc.RemoteParticipant(participant_pb2.OwnedParticipant(info=info))
         self._remote_participants[identity] = participant
         return participant
+
+    def switches(
+        self, who: rtc.RemoteParticipant, *, on: bool, source: Any = rtc.TrackSource.SOURCE_MICROPHONE
+    ) -> None:
+        """Somebody's microphone (or what else makes sound) is switched on or off."""
+        info = track_pb2.TrackPublicationInfo(sid="TR_1", kind=rtc.TrackKind.KIND_AUDIO, source=source, muted=not on)
+        track = rtc.RemoteTrackPublication(track_pb2.OwnedTrackPublication(info=info))
+        who._track_publications[track.sid] = track
+        self.emit("track_unmuted" if on else "track_muted", who, track)
 
     def enters(self, identity: str, **more: Any) -> rtc.RemoteParticipant:
         participant = self.join(identity, **more)
@@ -99,7 +108,7 @@ async def _people(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -
     room.join("agent", kind=rtc.ParticipantKind.PARTICIPANT_KIND_AGENT)
     await session.start(Agent(instructions="Answer."))
     await asyncio.sleep(1)
-    sip = {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER, "tier": "gold"}
+    sip = {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER, "sip.hostname": "pbx.bob.example", "tier": "gold"}
     caller = room.enters(
         "bob", name="Bob", metadata="vip", attributes=sip, kind=rtc.ParticipantKind.PARTICIPANT_KIND_SIP
     )
@@ -129,7 +138,7 @@ def test_everyone_is_known() -> None:
     bob = report.caller
     assert bob is not None
     assert (bob.name, bob.metadata, bob.attributes["tier"]) == ("Bob", "vip", "silver")
-    assert bob.sip == {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER}
+    assert bob.sip == {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER, "sip.hostname": "pbx.bob.example"}
     assert (bob.left_at or 0) - (bob.joined_at or 0) == pytest.approx(8.0, abs=1.0)
     room = report.room_info
     assert (room.metadata, room.dispatch_id, room.dispatch_metadata, room.worker_id) == (
@@ -181,6 +190,65 @@ def test_names_go_through_redact() -> None:
     assert NUMBER not in written
     assert "vip" not in written
     assert "[PHONE]" in written
+
+
+async def _mutes(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+    caller = room.join("bob")
+    room.switches(caller, on=False)
+    await session.start(Agent(instructions="Answer."))
+    await asyncio.sleep(2)
+    room.switches(caller, on=True)
+    await asyncio.sleep(1)
+    room.switches(caller, on=False, source=rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO)
+    room.switches(caller, on=False)
+    await asyncio.sleep(4)
+    await session.aclose()
+
+
+def test_a_microphone_that_is_off() -> None:
+    """The report says when the caller could not be heard, also from before the session; other tracks do not count."""
+    spans, report = hold(_mutes, allow_pii=False)
+    assert report.caller is not None
+    (first, until), (second, never) = report.caller.muted
+    assert (until - first, second - first, never) == (pytest.approx(2.0, abs=0.01), pytest.approx(3.0, abs=0.01), None)
+    assert facts(report)["muted"] == "0:00, 2.0 s; 0:03, until the end"
+    events = [span.attributes[attr.PARTICIPANT_EVENT] for span in spans if span.kind == attr.KIND_PARTICIPANT]
+    assert events == ["joined", "muted", "unmuted", "muted"]
+
+
+def test_who_mutes_all_the_time() -> None:
+    """However often somebody mutes: the number of spans is bounded, and that the caller left is among them."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        await session.start(Agent(instructions="Answer."))
+        caller = room.enters("bob")
+        await asyncio.sleep(0.1)
+        for number in range(700):
+            room.switches(caller, on=number % 2 == 1)
+        room.leaves(caller, rtc.DisconnectReason.CLIENT_INITIATED)
+        await session.aclose()
+
+    spans, report = hold(script)
+    assert report.caller is not None
+    assert (report.caller.identity, report.caller.disconnect_reason) == ("bob", "client_initiated")
+    assert len([span for span in spans if span.kind == attr.KIND_PARTICIPANT]) == 501
+
+
+def test_where_a_hosted_agent_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The region of an agent that LiveKit Cloud hosts is on the session and in the report, and so is its deployment."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        ctx.job.deployment = "blue"
+        await _mutes(ctx, room, session)
+
+    monkeypatch.setenv("LIVEKIT_REGION_NAME", "ca-central")
+    spans, report = hold(script, allow_pii=False)
+    assert (report.room_info.region, report.room_info.deployment) == ("ca-central", "blue")
+    assert facts(report)["region"] == "ca-central"
+    (session,) = [span for span in spans if span.kind == attr.KIND_SESSION]
+    assert session.attributes[attr.JOB_REGION] == "ca-central"
+    monkeypatch.delenv("LIVEKIT_REGION_NAME")
+    assert "region" not in facts(hold(script)[1])
 
 
 def test_a_killed_call_has_its_caller() -> None:

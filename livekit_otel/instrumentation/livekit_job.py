@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,11 @@ def dispatch_times(job: JobContext | None) -> dict[str, float]:
 def dispatch(job: JobContext) -> tuple[str, str, str]:
     """Return the id and metadata of a job's dispatch, and the id of the worker that took it; empty if unknown."""
     return job.job.dispatch_id, job.job.metadata, str(getattr(getattr(job, "_info", None), "worker_id", ""))
+
+
+def hosting(job: JobContext) -> tuple[str, str]:
+    """Return the region and the deployment of an agent that LiveKit Cloud hosts; empty elsewhere."""
+    return os.environ.get("LIVEKIT_REGION_NAME", ""), str(getattr(job.job, "deployment", ""))
 
 
 def joins(job: JobContext | None, room: rtc.Room | None) -> bool:

@@ -27,6 +27,14 @@ def kind(participant: rtc.Participant) -> str:
     return rtc.ParticipantKind.Name(participant.kind).removeprefix("PARTICIPANT_KIND_").lower()
 
 
+def is_microphone(publication: rtc.TrackPublication) -> bool:
+    """Whether the track is a participant's voice. Cameras and shared screens are not."""
+    from livekit import rtc
+
+    sources = (rtc.TrackSource.SOURCE_MICROPHONE, rtc.TrackSource.SOURCE_UNKNOWN)
+    return publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source in sources
+
+
 def disconnect_reason(reason: int | None) -> str | None:
     """Return LiveKit's name for the reason of a disconnection, in lower case."""
     from livekit import rtc

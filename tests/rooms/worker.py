@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -20,22 +21,30 @@ from .server import KEY, SECRET, LiveKitServer
 ROOT = Path(__file__).parents[2]
 
 
+#: each worker's agent has a name of its own, so that workers can be registered with one server at the same time
+_numbers = itertools.count(1)
+
+
 class Worker(Server):
-    """``python -m tests.rooms.agent start``, registered with the server; ``options`` are its variables."""
+    """``python -m tests.rooms start``, registered with ``server``; ``options`` are its variables."""
 
     def __init__(self, server: LiveKitServer, folder: Path, executor: str = "forkserver", **options: str) -> None:
+        self.server = server
+        #: what its agents are dispatched as
+        self.agent = f"flower-shop-{next(_numbers)}"
         env = {
             "PYTHONPATH": str(ROOT),
             "LIVEKIT_URL": server.url,
             "LIVEKIT_API_KEY": KEY,
             "LIVEKIT_API_SECRET": SECRET,
             "ROOMS_FOLDER": str(folder),
+            "ROOMS_AGENT": self.agent,
             "ROOMS_EXECUTOR": executor,
             "OTEL_BSP_SCHEDULE_DELAY": "100",
             **options,
         }
         self._registered = 0
-        super().__init__("worker", [sys.executable, "-m", "tests.rooms.agent", "start"], folder, env)
+        super().__init__("worker", [sys.executable, "-m", "tests.rooms", "start"], folder, env)
 
     def start(self, seconds: float = 60.0) -> None:
         self._registered = self.output().count("registered worker") + 1
