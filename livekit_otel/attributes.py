@@ -261,6 +261,11 @@ SESSION_CLOSE_REASON = _define("livekit_otel.session.close_reason", "string", "L
 SESSION_SPAN_COUNT = _define(
     "livekit_otel.session.span_count", "int", "On session.end: number of the session's pipeline spans, of all kinds."
 )
+SESSION_ENTRYPOINT_FAILED = _define(
+    "livekit_otel.session.entrypoint_failed",
+    "boolean",
+    "True if the job's entrypoint had raised the exception in error.type when the session ended; else absent.",
+)
 SESSION_ENDED_BY = _define(
     "livekit_otel.session.ended_by",
     "string",

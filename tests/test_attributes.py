@@ -22,6 +22,7 @@ NOT_SCRIPTED = {
     attr.SESSION_LOST: "a journal entry above the limit",
     attr.SESSION_FAILED: "a journal entry that cannot be written",
     attr.SESSION_CLOCK_STEP: "a wall clock that is moved",
+    attr.SESSION_ENTRYPOINT_FAILED: "a job that LiveKit runs (tests/test_room.py, tests/rooms)",
     attr.REPORT_FINAL: "a job that LiveKit runs (tests/test_job_reports.py, tests/rooms)",
     attr.SESSION_REPORT_FOLLOWS: "a job that LiveKit runs (tests/test_job_reports.py, tests/rooms)",
     attr.TURN_UNFINISHED: "a process that ends while the agent speaks (tests/test_unfinished.py)",

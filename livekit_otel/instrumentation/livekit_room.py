@@ -43,6 +43,6 @@ def disconnect_reason(reason: int | None) -> str | None:
 
 
 def linked(session: AgentSession[Any] | None) -> rtc.RemoteParticipant | None:
-    """Return the participant that the session listens to, if LiveKit has chosen one."""
+    """Return the participant that the session listens to; None if LiveKit has chosen none, or that one has left."""
     room_io = getattr(session, "_room_io", None)
     return room_io.linked_participant if room_io is not None else None

@@ -9,6 +9,7 @@ variable.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from livekit.agents import (
     get_job_context,
 )
 from livekit.agents.voice.agent_activity import AgentActivity
+from livekit.agents.voice.room_io import RoomOptions
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -34,6 +36,8 @@ from livekit_otel.exporters import rotating_files
 
 from .sound import loud_samples
 
+#: metadata of dispatches: the agent stays when its caller leaves; the entrypoint fails
+STAY, CRASH = "stay", "crash"
 FOLDER = Path(os.environ.get("ROOMS_FOLDER", "."))
 
 
@@ -89,8 +93,12 @@ async def entrypoint(ctx: JobContext) -> None:
     ctx.tagger.add("early")
     session = make_session()
     session.on("agent_state_changed", lambda event: log(name, event.new_state))
-    await session.start(Shop(name), room=ctx.room)
+    stays = ctx.job.metadata == STAY
+    await session.start(Shop(name), room=ctx.room, room_options=RoomOptions(close_on_disconnect=not stays))
     log(name, "started")
+    if ctx.job.metadata == CRASH:
+        await asyncio.sleep(3.0)
+        raise RuntimeError("a bug of the user")
 
 
 async def on_session_end(ctx: JobContext) -> None:

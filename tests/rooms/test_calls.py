@@ -8,7 +8,6 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from tests.backends.process import wait_until
 
 from .caller import Caller, open_room
 from .server import LiveKitServer
-from .worker import Worker
+from .worker import Worker, together
 
 pytestmark = pytest.mark.room
 
@@ -40,10 +39,9 @@ class Held:
 @pytest.fixture(scope="module")
 def held(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Held]]:
     """Calls on three workers, one for each executor: those in a row side by side, those at once worker by worker."""
-    with ExitStack() as stack:
-        folder = tmp_path_factory.mktemp("calls")
-        started = [stack.enter_context(Worker(livekit, folder / executor, executor)) for executor in EXECUTORS]
-        calls = {executor: Held(running, []) for executor, running in zip(EXECUTORS, started, strict=True)}
+    folder = tmp_path_factory.mktemp("calls")
+    calls = {executor: Held(Worker(livekit, folder / executor, executor), []) for executor in EXECUTORS}
+    with together(*(one.running for one in calls.values())):
         asyncio.run(hold_all(calls))
         yield calls
 

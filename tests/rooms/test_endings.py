@@ -9,22 +9,24 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from livekit import api
 
 from livekit_otel import SessionReport
 from livekit_otel import attributes as attr
 from livekit_otel.demo import script
+from livekit_otel.report.verdict import verdict
 from tests.backends.fixtures import need
 from tests.backends.process import wait_until
 
+from .agent import CRASH, STAY
 from .caller import Caller, open_room
-from .server import LiveKitServer
-from .worker import ROOT, Worker
+from .server import KEY, SECRET, LiveKitServer
+from .worker import ROOT, Worker, together
 
 pytestmark = pytest.mark.room
 
@@ -33,7 +35,7 @@ BROKE_OFF = "session.end is missing"
 
 @pytest.fixture(scope="module")
 def running(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """Calls that end in five ways, at once on one worker."""
+    """Calls that end in eight ways, at once on one worker."""
     with Worker(livekit, tmp_path_factory.mktemp("endings")) as worker:
         asyncio.run(_all(worker))
         worker.wait_until_over(*CLOSED)
@@ -47,14 +49,14 @@ def calls(running: Worker) -> dict[str, SessionReport]:
 
 
 #: the calls whose job came to its end
-CLOSED = ("silent", "two", "dropped", "muted")
+CLOSED = ("silent", "two", "dropped", "muted", "deleted", "stays", "crashed")
 
 
 async def _all(running: Worker) -> None:
     await open_room(running, "dropped")
     command = [sys.executable, "-m", "tests.rooms.test_endings", running.server.http, "dropped"]
     dead = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
-    await asyncio.gather(_silent(running), _two(running), _muted(running), _killed(running))
+    await asyncio.gather(_silent(running), _two(running), _muted(running), _killed(running), _others(running))
     await asyncio.to_thread(running.wait_for, "dropped", "speaking")
     dead.kill()
     await dead.wait()
@@ -87,6 +89,27 @@ async def _muted(running: Worker) -> None:
         await asyncio.sleep(0.5)
         await caller.asks(script.QUESTION)
         await caller.listen()
+
+
+async def _others(running: Worker) -> None:
+    """One after the other: the room is deleted; a caller leaves an agent that stays; the agent's code fails."""
+    server = running.server
+    await open_room(running, "deleted")
+    async with Caller(server, "deleted") as caller:
+        await caller.listen()
+        async with api.LiveKitAPI(server.http, KEY, SECRET) as client:
+            await client.room.delete_room(api.DeleteRoomRequest(room="deleted"))
+        await asyncio.sleep(0.5)
+    await open_room(running, "stays", dispatch=STAY)
+    async with Caller(server, "stays", identity="first") as caller:
+        await caller.listen()
+        async with Caller(server, "stays", identity="second"):
+            await caller.leave()
+            await asyncio.sleep(1.0)
+    await open_room(running, "crashed", dispatch=CRASH)
+    async with Caller(server, "crashed") as caller:
+        await caller.listen()
+        await asyncio.sleep(2.0)
 
 
 async def story(running: Worker, room: str, act: Callable[[], Awaitable[None]]) -> None:
@@ -153,6 +176,43 @@ def test_two_callers_in_one_room(calls: dict[str, SessionReport]) -> None:
     assert report.turns[-1].user_text == script.QUESTION
 
 
+def test_a_caller_who_mutes(calls: dict[str, SessionReport]) -> None:
+    """When the microphone was off is in the report; nothing of what was said meanwhile is, and the rest is answered."""
+    report = calls["muted"]
+    assert report.caller is not None
+    ((since, until),) = report.caller.muted
+    assert until is not None
+    assert until - since > 3.0
+    heard = [turn.user_text for turn in report.turns if turn.user_text]
+    assert heard
+    assert all(script.QUESTION.startswith(words) for words in heard), heard
+    assert report.turns[-1].answered == "yes"
+
+
+@pytest.mark.parametrize(
+    ("room", "why", "reason"),
+    [
+        ("silent", "The caller left", "CR_PARTICIPANT_DISCONNECTED"),
+        ("deleted", "The room was deleted", "CR_PARTICIPANT_DISCONNECTED"),
+        ("stays", "The room was closed", "CR_USER_INITIATED"),
+        ("crashed", "The agent's entrypoint failed", "CR_USER_INITIATED"),
+    ],
+)
+def test_who_ended_the_call(room: str, why: str, reason: str, calls: dict[str, SessionReport]) -> None:
+    """The verdict says who ended the call, where LiveKit says that the caller left, or the agent's code closed."""
+    report = calls[room]
+    first, *others = [one.text for one in verdict(report).sentences]
+    assert report.close_reason == reason
+    assert first.startswith(why)
+    assert ("The entrypoint failed (RuntimeError: a bug of the user)." in others) == (room == "crashed")
+
+
+def test_an_agent_that_stays(calls: dict[str, SessionReport]) -> None:
+    """The caller is the one whom the session listened to; LiveKit listens to nobody else after that one has left."""
+    people = {one.identity: one.caller for one in calls["stays"].room_info.participants if one.kind == "standard"}
+    assert people == {"first": True, "second": False}
+
+
 @pytest.mark.parametrize("room", CLOSED)
 def test_a_call_that_came_to_its_end(room: str, running: Worker, calls: dict[str, SessionReport]) -> None:
     """However the caller left, and whatever they did: the report is LiveKit's own."""
@@ -162,11 +222,8 @@ def test_a_call_that_came_to_its_end(room: str, running: Worker, calls: dict[str
 @pytest.fixture(scope="module")
 def signalled(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Worker]]:
     """Three workers that are told to end in the middle of the agent's story, in three ways: at once."""
-    with ExitStack() as stack:
-        workers = {
-            how: stack.enter_context(Worker(livekit, tmp_path_factory.mktemp(how)))
-            for how in ("drained", "twice", "group")
-        }
+    workers = {how: Worker(livekit, tmp_path_factory.mktemp(how)) for how in ("drained", "twice", "group")}
+    with together(*workers.values()):
         asyncio.run(_signal_all(workers))
         workers["drained"].wait_until_over("drained")
         yield workers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -12,7 +11,7 @@ from livekit_otel.demo import script
 
 from .caller import Caller, open_room
 from .server import LiveKitServer
-from .worker import Worker
+from .worker import Worker, together
 
 pytestmark = pytest.mark.room
 
@@ -37,16 +36,15 @@ def workers(
     livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[tuple[str, str], Worker]]:
     """The same call with and without content, with and without LiveKit's own spans, all four at once."""
-    with ExitStack() as stack:
-        running: dict[tuple[str, str], Worker] = {}
-        for content, native in MODES:
-            options = {
-                "ROOMS_PII": str(int(content == "content")),
-                "ROOMS_ATTRIBUTES": str(int(content == "content")),
-                "ROOMS_NATIVE": str(int(native == "native")),
-            }
-            worker = Worker(livekit, tmp_path_factory.mktemp("meta"), **options)
-            running[content, native] = stack.enter_context(worker)
+    running: dict[tuple[str, str], Worker] = {}
+    for content, native in MODES:
+        options = {
+            "ROOMS_PII": str(int(content == "content")),
+            "ROOMS_ATTRIBUTES": str(int(content == "content")),
+            "ROOMS_NATIVE": str(int(native == "native")),
+        }
+        running[content, native] = Worker(livekit, tmp_path_factory.mktemp("meta"), **options)
+    with together(*running.values()):
         asyncio.run(hold_all(running))
         for mode, worker in running.items():
             worker.wait_until_over(room_of(*mode))

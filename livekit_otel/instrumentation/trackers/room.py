@@ -68,6 +68,7 @@ class RoomTracker:
 
     def close(self, at_ns: int) -> None:
         """The session is over."""
+        self.find_caller()
         room, self._room = self._room, None
         if room is not None:
             for event, handler in self._handlers.items():
@@ -82,7 +83,7 @@ class RoomTracker:
         self._present[participant.sid] = participant
         self._say("joined", participant)
         # a handler of LiveKit's chooses the participant that the session listens to
-        self._scope.soon(self._find_caller)
+        self._scope.soon(self.find_caller)
 
     def _changed(self, participant: rtc.Participant, *_: str) -> None:
         if participant.sid in self._present:
@@ -92,19 +93,19 @@ class RoomTracker:
         known = self._present.get(participant.sid)
         if known is None or not livekit_room.is_microphone(track):
             return
-        self._point(
-            what, known, {attr.PARTICIPANT_SID: known.sid, attr.PARTICIPANT_KIND: livekit_room.kind(known)}
-        )
+        self._point(what, known, {attr.PARTICIPANT_SID: known.sid, attr.PARTICIPANT_KIND: livekit_room.kind(known)})
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
         if self._present.pop(participant.sid, None) is not None:
             self._say("left", participant)
 
     @contain("room.caller")
-    def _find_caller(self) -> None:
+    def find_caller(self) -> None:
+        """Find out whom the session listens to, and put them on its span."""
         linked = livekit_room.linked(self._scope.session)
-        candidates = [one for one in self._present.values() if livekit_room.kind(one) in _CALLERS]
-        caller = linked if linked is not None else next(iter(candidates), None)
+        candidates = (one for one in self._present.values() if livekit_room.kind(one) in _CALLERS)
+        # LiveKit listens to nobody else when the one that it has chosen leaves
+        caller = linked if linked is not None or self._caller is not None else next(candidates, None)
         if caller is not None and caller.sid != self._caller:
             self._caller = caller.sid
             self._scope.span.set(self._of(caller))
