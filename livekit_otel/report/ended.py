@@ -28,7 +28,8 @@ def why_closed(report: SessionReport) -> str:
     if any(flag(span.attributes, attr.SESSION_ENTRYPOINT_FAILED) for span in report.spans):
         return "the agent's entrypoint failed"
     lost = next((one for one in report.room_info.outages if one.event == "disconnected"), None)
-    if lost is None or lost.started_at >= _close_called(report):
+    # a server that closes an empty room also ends the job, whose close may come first; no code closes a room like that
+    if lost is None or (lost.reason != "room_closed" and lost.started_at >= _close_called(report)):
         return plain
     return _ROOM_GONE.get(lost.reason, "the agent's connection to the room was lost")
 
