@@ -261,6 +261,11 @@ SESSION_CLOSE_REASON = _define("livekit_otel.session.close_reason", "string", "L
 SESSION_SPAN_COUNT = _define(
     "livekit_otel.session.span_count", "int", "On session.end: number of the session's pipeline spans, of all kinds."
 )
+SESSION_ENTRYPOINT_FAILED = _define(
+    "livekit_otel.session.entrypoint_failed",
+    "boolean",
+    "True if the job's entrypoint had raised the exception in error.type when the session ended; else absent.",
+)
 SESSION_ENDED_BY = _define(
     "livekit_otel.session.ended_by",
     "string",
@@ -304,6 +309,10 @@ SESSION_DROPPED = _define(
 # --- the job, its room and the participants ---------------------------------------------------------
 JOB_DISPATCH_ID = _define("livekit_otel.job.dispatch_id", "string", "ID of the dispatch that created the job.")
 JOB_WORKER_ID = _define("livekit_otel.job.worker_id", "string", "ID of the worker that accepted the job.")
+JOB_REGION = _define(
+    "livekit_otel.job.region", "string", "Region of an agent that LiveKit Cloud hosts (LIVEKIT_REGION_NAME)."
+)
+JOB_DEPLOYMENT = _define("livekit_otel.job.deployment", "string", "LiveKit's deployment that the dispatch named.")
 JOB_METADATA = _define(
     "livekit_otel.pii.job.metadata", "string", "Metadata of the dispatch, cut at 1,900 bytes.", content=True
 )
@@ -313,7 +322,8 @@ ROOM_METADATA = _define(
 PARTICIPANT_EVENT = _define(
     "livekit_otel.participant.event",
     "string",
-    "On participant: joined (or was already present), changed (name, metadata, attributes) or left.",
+    "On participant: joined (or was already present), changed (name, metadata, attributes), muted or unmuted (the "
+    "microphone), or left.",
 )
 PARTICIPANT_SID = _define(
     "livekit_otel.participant.sid",
@@ -351,6 +361,9 @@ SIP = {
     "sip.callStatus": _define("livekit_otel.sip.call_status", "string", "LiveKit's status of the call."),
     "sip.ruleID": _define("livekit_otel.sip.rule_id", "string", "ID of the dispatch rule."),
     "sip.trunkID": _define("livekit_otel.sip.trunk_id", "string", "ID of the trunk."),
+    "sip.hostname": _define(
+        "livekit_otel.pii.sip.hostname", "string", "The host of the other side of the telephone call.", content=True
+    ),
     "sip.phoneNumber": _define(
         "livekit_otel.pii.sip.phone_number", "string", "The caller's telephone number.", content=True
     ),

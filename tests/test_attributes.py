@@ -22,6 +22,7 @@ NOT_SCRIPTED = {
     attr.SESSION_LOST: "a journal entry above the limit",
     attr.SESSION_FAILED: "a journal entry that cannot be written",
     attr.SESSION_CLOCK_STEP: "a wall clock that is moved",
+    attr.SESSION_ENTRYPOINT_FAILED: "a job that LiveKit runs (tests/test_room.py, tests/rooms)",
     attr.REPORT_FINAL: "a job that LiveKit runs (tests/test_job_reports.py, tests/rooms)",
     attr.SESSION_REPORT_FOLLOWS: "a job that LiveKit runs (tests/test_job_reports.py, tests/rooms)",
     attr.TURN_UNFINISHED: "a process that ends while the agent speaks (tests/test_unfinished.py)",
@@ -42,7 +43,14 @@ NOT_SCRIPTED = {
     ),
 }
 _OF_A_ROOM = ("livekit_otel.participant.", "livekit_otel.pii.participant.", "livekit_otel.connection.")
-_OF_A_DISPATCH = ("job.dispatch_id", "job.worker_id", "pii.job.metadata", "pii.room.metadata")
+_OF_A_DISPATCH = (
+    "job.dispatch_id",
+    "job.worker_id",
+    "job.region",
+    "job.deployment",
+    "pii.job.metadata",
+    "pii.room.metadata",
+)
 _OF_A_WORKER = ("accept", "assign", "process", "job", "setup", "room")
 NOT_SCRIPTED |= dict.fromkeys(
     [

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents import Agent, AgentSession, CloseReason, JobContext
 from livekit.agents.testing import fake_job_context
-from livekit.rtc._proto import participant_pb2
+from livekit.rtc._proto import participant_pb2, track_pb2
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -20,6 +20,7 @@ import livekit_otel
 from livekit_otel import SpanRecord
 from livekit_otel import attributes as attr
 from livekit_otel.report.render_json import to_document
+from livekit_otel.report.verdict import verdict
 from livekit_otel.report.view import facts
 from livekit_otel.spans import from_sdk
 from tests.kit import clock
@@ -55,6 +56,15 @@ class HereRoom(rtc.Room):
         self._remote_participants[identity] = participant
         return participant
 
+    def switches(
+        self, who: rtc.RemoteParticipant, *, on: bool, source: Any = rtc.TrackSource.SOURCE_MICROPHONE
+    ) -> None:
+        """Somebody's microphone (or what else makes sound) is switched on or off."""
+        info = track_pb2.TrackPublicationInfo(sid="TR_1", kind=rtc.TrackKind.KIND_AUDIO, source=source, muted=not on)
+        track = rtc.RemoteTrackPublication(track_pb2.OwnedTrackPublication(info=info))
+        who._track_publications[track.sid] = track
+        self.emit("track_unmuted" if on else "track_muted", who, track)
+
     def enters(self, identity: str, **more: Any) -> rtc.RemoteParticipant:
         participant = self.join(identity, **more)
         self.emit("participant_connected", participant)
@@ -76,7 +86,13 @@ def text_session(call: Call) -> AgentSession[Any]:
     return AgentSession(llm=FakeLLM(reply), vad=None, turn_handling={"turn_detection": None})
 
 
-def hold(script: Script, *, session: Callable[[Call], AgentSession[Any]] = text_session, **options: Any) -> Any:
+def hold(
+    script: Script,
+    *,
+    session: Callable[[Call], AgentSession[Any]] = text_session,
+    build: Callable[[list[SpanRecord]], Any] = livekit_otel.build_report,
+    **options: Any,
+) -> Any:
     """The spans of a call in a room, in the order in which they ended, and the job's report."""
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -92,14 +108,29 @@ def hold(script: Script, *, session: Callable[[Call], AgentSession[Any]] = text_
     with quiet():
         clock.run(main())
     spans = [from_sdk(span) for span in exporter.get_finished_spans()]
-    return spans, livekit_otel.build_report(spans)
+    return spans, build(spans)
+
+
+async def _deletes_the_room(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+    await session.start(Agent(instructions="Answer."))
+    room.enters("bob")
+    await asyncio.sleep(1)
+    session.on("close", lambda _: room.emit("disconnected", rtc.DisconnectReason.ROOM_DELETED))
+    await session.aclose()
+
+
+async def _everybody_left(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+    await session.start(Agent(instructions="Answer."))
+    await asyncio.sleep(1)
+    session.on("close", lambda _: room.emit("disconnected", rtc.DisconnectReason.ROOM_CLOSED))
+    await session.aclose()
 
 
 async def _people(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
     room.join("agent", kind=rtc.ParticipantKind.PARTICIPANT_KIND_AGENT)
     await session.start(Agent(instructions="Answer."))
     await asyncio.sleep(1)
-    sip = {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER, "tier": "gold"}
+    sip = {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER, "sip.hostname": "pbx.bob.example", "tier": "gold"}
     caller = room.enters(
         "bob", name="Bob", metadata="vip", attributes=sip, kind=rtc.ParticipantKind.PARTICIPANT_KIND_SIP
     )
@@ -129,7 +160,7 @@ def test_everyone_is_known() -> None:
     bob = report.caller
     assert bob is not None
     assert (bob.name, bob.metadata, bob.attributes["tier"]) == ("Bob", "vip", "silver")
-    assert bob.sip == {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER}
+    assert bob.sip == {"sip.callID": "SCL_1", "sip.phoneNumber": NUMBER, "sip.hostname": "pbx.bob.example"}
     assert (bob.left_at or 0) - (bob.joined_at or 0) == pytest.approx(8.0, abs=1.0)
     room = report.room_info
     assert (room.metadata, room.dispatch_id, room.dispatch_metadata, room.worker_id) == (
@@ -181,6 +212,159 @@ def test_names_go_through_redact() -> None:
     assert NUMBER not in written
     assert "vip" not in written
     assert "[PHONE]" in written
+
+
+async def _mutes(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+    caller = room.join("bob")
+    room.switches(caller, on=False)
+    await session.start(Agent(instructions="Answer."))
+    await asyncio.sleep(2)
+    room.switches(caller, on=True)
+    await asyncio.sleep(1)
+    room.switches(caller, on=False, source=rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO)
+    room.switches(caller, on=False)
+    await asyncio.sleep(4)
+    await session.aclose()
+
+
+def test_a_microphone_that_is_off() -> None:
+    """The report says when the caller could not be heard, also from before the session; other tracks do not count."""
+    spans, report = hold(_mutes, allow_pii=False)
+    assert report.caller is not None
+    (first, until), (second, never) = report.caller.muted
+    assert (until - first, second - first, never) == (pytest.approx(2.0, abs=0.01), pytest.approx(3.0, abs=0.01), None)
+    assert facts(report)["muted"] == "0:00, 2.0 s; 0:03, until the end"
+    events = [span.attributes[attr.PARTICIPANT_EVENT] for span in spans if span.kind == attr.KIND_PARTICIPANT]
+    assert events == ["joined", "muted", "unmuted", "muted"]
+
+
+def test_who_mutes_all_the_time() -> None:
+    """However often somebody mutes: the number of spans is bounded, and that the caller left is among them."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        await session.start(Agent(instructions="Answer."))
+        caller = room.enters("bob")
+        await asyncio.sleep(0.1)
+        for number in range(700):
+            room.switches(caller, on=number % 2 == 1)
+        room.leaves(caller, rtc.DisconnectReason.CLIENT_INITIATED)
+        await session.aclose()
+
+    spans, report = hold(script)
+    assert report.caller is not None
+    assert (report.caller.identity, report.caller.disconnect_reason) == ("bob", "client_initiated")
+    assert len([span for span in spans if span.kind == attr.KIND_PARTICIPANT]) == 501
+
+
+def test_where_a_hosted_agent_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The region of an agent that LiveKit Cloud hosts is on the session and in the report, and so is its deployment."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        ctx.job.deployment = "blue"
+        await _mutes(ctx, room, session)
+
+    monkeypatch.setenv("LIVEKIT_REGION_NAME", "ca-central")
+    spans, report = hold(script, allow_pii=False)
+    assert (report.room_info.region, report.room_info.deployment) == ("ca-central", "blue")
+    assert facts(report)["region"] == "ca-central"
+    (session,) = [span for span in spans if span.kind == attr.KIND_SESSION]
+    assert session.attributes[attr.JOB_REGION] == "ca-central"
+    monkeypatch.delenv("LIVEKIT_REGION_NAME")
+    assert "region" not in facts(hold(script)[1])
+
+
+class Io:
+    """LiveKit's connection of a session to a room, as far as it says whom the session listens to."""
+
+    linked_participant: rtc.RemoteParticipant | None = None
+
+
+def test_whom_the_session_listens_to() -> None:
+    """The caller is the participant that LiveKit chose, though another one came first; nobody takes over later."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        room.join("early")
+        await session.start(Agent(instructions="Answer."))
+        session._room_io = io = Io()  # type: ignore[assignment]
+        io.linked_participant = room.enters("chosen")
+        await asyncio.sleep(0.1)
+        room.leaves(io.linked_participant, rtc.DisconnectReason.CLIENT_INITIATED)
+        io.linked_participant = None
+        room.enters("late")
+        await asyncio.sleep(0.1)
+        session._room_io = None
+        await session.aclose()
+
+    _, report = hold(script)
+    people = {one.identity: one.caller for one in report.room_info.participants}
+    assert report.caller is not None
+    assert (report.caller.identity, people["late"]) == ("chosen", False)
+
+
+@pytest.mark.parametrize(
+    ("left", "gone", "reason", "said"),
+    [
+        (rtc.DisconnectReason.CLIENT_INITIATED, None, "participant_disconnected", "The caller left after"),
+        (rtc.DisconnectReason.ROOM_DELETED, None, "participant_disconnected", "The room was deleted after"),
+        (rtc.DisconnectReason.USER_REJECTED, None, "participant_disconnected", "The callee rejected the call after"),
+        (None, None, "user_initiated", "The agent's code ended the call after"),
+        (None, rtc.DisconnectReason.ROOM_DELETED, "user_initiated", "The room was deleted after"),
+        (None, rtc.DisconnectReason.STATE_MISMATCH, "user_initiated", "The agent's connection to the room was lost"),
+        (rtc.DisconnectReason.CLIENT_INITIATED, None, "job_shutdown", "The job was shut down after"),
+    ],
+)
+def test_who_ended_the_call(left: Any, gone: Any, reason: str, said: str) -> None:
+    """The verdict says what the room knows of the end, where LiveKit's reason is the same for several ends."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        await session.start(Agent(instructions="Answer."))
+        caller = room.enters("bob")
+        await asyncio.sleep(1)
+        if left is not None:
+            room.leaves(caller, left)
+        if gone is not None:
+            room.emit("disconnected", gone)
+            await asyncio.sleep(0.1)
+        await session._aclose_impl(reason=CloseReason(reason))
+
+    _, report = hold(script)
+    assert verdict(report).sentences[0].text.startswith(said)
+
+
+def test_a_room_that_goes_after_the_close() -> None:
+    """Code that closes the session and then deletes the room has ended the call; an empty room's server ends the job,
+    before or after the agent's process knows that the room was closed."""
+    _, report = hold(_deletes_the_room)
+    assert verdict(report).sentences[0].text.startswith("The agent's code ended the call after")
+    _, report = hold(_everybody_left)
+    assert verdict(report).sentences[0].text.startswith("The room was closed after")
+
+
+@pytest.mark.parametrize("content", [True, False])
+def test_an_entrypoint_that_raises(content: bool) -> None:
+    """The session's span has the exception, and so has the report; who only closes a session raises nothing."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        async def entrypoint() -> None:
+            await session.start(Agent(instructions="Answer."))
+            raise RuntimeError("a bug of Bob's")
+
+        ctx._on_setup()
+        task = asyncio.create_task(entrypoint(), name="job_user_entrypoint")
+        await asyncio.wait([task])
+        assert task.exception() is not None
+        await session.aclose()
+
+    spans, report = hold(script, allow_pii=content)
+    (session,) = [span for span in spans if span.kind == attr.KIND_SESSION]
+    assert (session.status, session.attributes[attr.ERROR_TYPE]) == ("error", "RuntimeError")
+    assert session.attributes[attr.SESSION_ENTRYPOINT_FAILED] is True
+    end, failed = verdict(report).sentences[:2]
+    assert end.level == "bad"
+    assert end.text.startswith("The agent's entrypoint failed after")
+    assert failed.text == f"The entrypoint failed (RuntimeError{': a bug of Bob' + chr(39) + 's' if content else ''})."
+    (closed,) = [span for span in hold(_mutes)[0] if span.kind == attr.KIND_SESSION]
+    assert attr.SESSION_ENTRYPOINT_FAILED not in closed.attributes
 
 
 def test_a_killed_call_has_its_caller() -> None:
@@ -255,6 +439,25 @@ def test_from_dispatch_to_the_first_word() -> None:
     assert early.startup.stages.keys() >= expected.keys()
     shown: dict[str, Any] = to_document(report, full=True)["livekit_otel"]["startup"]
     assert json.loads(json.dumps(shown))["total"] == startup.total
+
+
+def test_a_second_session_starts_up_on_its_own() -> None:
+    """A later session of a job counts from its own start(): its caller has been there for a while."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        ctx._info.received_at = clock.EPOCH
+        ctx._on_setup()
+        await session.start(Agent(instructions="Answer."))
+        await asyncio.sleep(20.0)
+        await session.aclose()
+        second = text_session(Call(ctx))
+        await second.start(Agent(instructions="Answer."))
+        await second.aclose()
+
+    spans, _ = hold(script, build=livekit_otel.build_reports)
+    first, second = [span for span in spans if span.kind == attr.KIND_SESSION_STARTUP]
+    assert attr.startup("setup") in first.attributes
+    assert not {attr.startup(stage) for stage in ("setup", "job", "room")} & second.attributes.keys()
 
 
 def test_a_session_in_which_nothing_was_heard() -> None:

@@ -16,7 +16,7 @@ from livekit_otel.spans import SpanRecord
 
 from .kit.clock import EPOCH
 from .kit.realtime import Answer, FakeRealtimeModel, Step
-from .kit.run import Call, ScenarioFunction
+from .kit.run import AHEAD, Call, ScenarioFunction
 from .kit.trace import play, record
 from .kit.voice import failure, last_text
 from .scenarios.attribution import ANSWER
@@ -99,6 +99,30 @@ def test_what_was_announced_never_came(script: ScenarioFunction, why: str, gap: 
     assert (turn.answered, turn.why_not, turn.latency.answer_latency) == ("no", why, None)
     begin, end = turn.gaps[0].start_ns / 1e9 - EPOCH, turn.gaps[-1].end_ns / 1e9 - EPOCH
     assert (begin, end) == pytest.approx(gap, abs=1e-3)
+    assert_live_equals_rebuilt(spans)
+
+
+async def closed_while_a_preemptive_request_runs(call: Call) -> None:
+    """The model is asked before the end of the turn is decided; code closes the session before it answers."""
+    call.caller.says("look please", 1.0)
+    delays = {"min_delay": 0.8, "max_delay": 1.5}
+    session = call.session(llm_delay=3.0, turn_handling={**AHEAD, "endpointing": delays})
+    await call.start(session, Desk())
+    await call.until(3.5)
+    await call.close(session)
+
+
+def test_a_request_before_the_commit_waited_for_the_transcript() -> None:
+    """Where the answer never came, the silence before a preemptive request is the transcript's, as where it came."""
+    spans = play(closed_while_a_preemptive_request_runs).pipeline
+    turn = build_report(spans).turns[0]
+    (request,) = [one for one in turn.stages if one.kind == attr.KIND_LLM]
+    (decision,) = [one for one in turn.stages if one.kind == attr.KIND_EOU]
+    assert request.start_ns < decision.end_ns
+    assert (turn.answered, turn.why_not) == ("no", "session_closed")
+    (gap,) = turn.gaps
+    assert [one.stage for one in gap.path] == ["transcription", "llm"]
+    assert gap.path[0].end_ns == request.start_ns
     assert_live_equals_rebuilt(spans)
 
 

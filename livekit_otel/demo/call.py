@@ -97,8 +97,8 @@ class _NoTimeout:
         return None
 
 
-def make_session(echo: Echo) -> AgentSession[None]:
-    """The agent's session, with local models that are warm."""
+def make_session(echo: Echo | None = None) -> AgentSession[None]:
+    """The agent's session, with local models that are warm. ``echo`` is called with each line of the conversation."""
     ears = inference.VAD(model="silero")
     recognizer = SphinxSTT(script.SENTENCES)
     recognizer.transcribe(b"\0\0" * 1600, 16_000)
@@ -114,7 +114,8 @@ def make_session(echo: Echo) -> AgentSession[None]:
         },
         aec_warmup_duration=None,
     )
-    session.on("conversation_item_added", lambda event: _echo_item(event.item, echo))
+    if echo is not None:
+        session.on("conversation_item_added", lambda event: _echo_item(event.item, echo))
     return session
 
 

@@ -175,6 +175,8 @@ def _end(state: SessionState, by: str, error: BaseException | None) -> None:
     scope.span.set(tagged)
     if state.close_reason is not None:
         scope.span.set({attr.SESSION_CLOSE_REASON: state.close_reason})
+    if error is None and (error := livekit_job.crash(state.job)) is not None:
+        scope.span.set({attr.SESSION_ENTRYPOINT_FAILED: True})
     if error is not None or state.close_reason == "error":
         scope.span.fail(error, message=scope.message_of(error), error_type=None if error else "session_error")
     scope.span.end(end)

@@ -79,7 +79,13 @@ def dispatched(job: JobContext) -> Attributes:
     if not livekit_job.is_run(job):
         return {}
     dispatch_id, _, worker_id = livekit_job.dispatch(job)
-    named = {attr.JOB_DISPATCH_ID: dispatch_id, attr.JOB_WORKER_ID: worker_id}
+    region, deployment = livekit_job.hosting(job)
+    named = {
+        attr.JOB_DISPATCH_ID: dispatch_id,
+        attr.JOB_WORKER_ID: worker_id,
+        attr.JOB_REGION: region,
+        attr.JOB_DEPLOYMENT: deployment,
+    }
     return {name: clip(one) for name, one in named.items() if one}
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from ..containment import contained
 
 if TYPE_CHECKING:
     from livekit import rtc
     from livekit.agents import AgentSession, JobContext
     from livekit.agents.voice.report import SessionReport
+
+#: LiveKit's name of the task that runs a job's entrypoint
+_ENTRYPOINT = "job_user_entrypoint"
+#: weak references: LiveKit keeps the task as long as its job runs
+_entrypoints: weakref.WeakKeyDictionary[JobContext, weakref.ref[asyncio.Task[Any]]] = weakref.WeakKeyDictionary()
 
 
 def dispatch_times(job: JobContext | None) -> dict[str, float]:
@@ -21,6 +31,31 @@ def dispatch_times(job: JobContext | None) -> dict[str, float]:
 def dispatch(job: JobContext) -> tuple[str, str, str]:
     """Return the id and metadata of a job's dispatch, and the id of the worker that took it; empty if unknown."""
     return job.job.dispatch_id, job.job.metadata, str(getattr(getattr(job, "_info", None), "worker_id", ""))
+
+
+def hosting(job: JobContext) -> tuple[str, str]:
+    """Return the region and the deployment of an agent that LiveKit Cloud hosts; empty elsewhere."""
+    return os.environ.get("LIVEKIT_REGION_NAME", ""), str(getattr(job.job, "deployment", ""))
+
+
+def find_entrypoint(job: JobContext) -> None:
+    """Find the task that runs the job's entrypoint. LiveKit is about to create it, in the running event loop."""
+
+    def find() -> None:
+        with contained("job.entrypoint"):
+            task = next((one for one in asyncio.all_tasks() if one.get_name() == _ENTRYPOINT), None)
+            if task is not None:
+                _entrypoints[job] = weakref.ref(task)
+
+    asyncio.get_running_loop().call_soon(find)
+
+
+def crash(job: JobContext | None) -> Exception | None:
+    """Return what the job's entrypoint raised, if it did."""
+    found = _entrypoints.get(job) if job is not None else None
+    task = found() if found is not None else None
+    error = task.exception() if task is not None and task.done() and not task.cancelled() else None
+    return error if isinstance(error, Exception) else None
 
 
 def joins(job: JobContext | None, room: rtc.Room | None) -> bool:

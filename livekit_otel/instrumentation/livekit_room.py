@@ -27,6 +27,14 @@ def kind(participant: rtc.Participant) -> str:
     return rtc.ParticipantKind.Name(participant.kind).removeprefix("PARTICIPANT_KIND_").lower()
 
 
+def is_microphone(publication: rtc.TrackPublication) -> bool:
+    """Whether the track is a participant's voice. Cameras and shared screens are not."""
+    from livekit import rtc
+
+    sources = (rtc.TrackSource.SOURCE_MICROPHONE, rtc.TrackSource.SOURCE_UNKNOWN)
+    return publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source in sources
+
+
 def disconnect_reason(reason: int | None) -> str | None:
     """Return LiveKit's name for the reason of a disconnection, in lower case."""
     from livekit import rtc
@@ -35,6 +43,6 @@ def disconnect_reason(reason: int | None) -> str | None:
 
 
 def linked(session: AgentSession[Any] | None) -> rtc.RemoteParticipant | None:
-    """Return the participant that the session listens to, if LiveKit has chosen one."""
+    """Return the participant that the session listens to; None if LiveKit has chosen none, or that one has left."""
     room_io = getattr(session, "_room_io", None)
     return room_io.linked_participant if room_io is not None else None

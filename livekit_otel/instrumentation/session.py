@@ -169,6 +169,7 @@ class SessionState:
         """start() returned."""
         self.settle()
         self.startup.started(self.scope.now_ns())
+        self.trackers.room.find_caller()
         self.announce(session)
         self.journal.started()
         self.trackers.playback.watch(session.output.audio)

@@ -26,6 +26,8 @@ class _Job:
         self.entered_ns: int | None = None
         self.connect_ns: int | None = None
         self.connected_ns: int | None = None
+        #: whether a session's start-up has begun with this job
+        self.has_session = False
 
 
 _jobs: weakref.WeakKeyDictionary[JobContext, _Job] = weakref.WeakKeyDictionary()
@@ -50,16 +52,24 @@ def connecting(job: JobContext, *, done: bool) -> None:
 
 
 class Startup:
-    """One session's start-up. A stage whose time is unknown is included in the next one."""
+    """One session's start-up. A stage whose time is unknown is included in the next one.
+
+    A job's first session starts up from the dispatch; the caller of a later one has been there for a while, and its
+    start-up begins with ``start()``.
+    """
 
     def __init__(self, job: JobContext | None, clock: SessionClock) -> None:
         self._clock = clock
-        self._job = _jobs.get(job) if job is not None else None
+        known = _of(job) if job is not None else None
+        is_first = known is None or not known.has_session
+        if known is not None:
+            known.has_session = True
+        self._job = known if is_first else None
         self._started_ns: int | None = None
         self._done = False
         #: stage -> its end, in order; the first entry is where the count begins
         self._moments: dict[str, int] = {}
-        for stage, at in livekit_job.dispatch_times(job).items():
+        for stage, at in livekit_job.dispatch_times(job if is_first else None).items():
             self._add(stage, clock.at_ns(at))
         if self._job is not None and self._job.entered_ns is not None:
             self._add("job", clock.at_ns(self._job.entered_ns / 1e9))

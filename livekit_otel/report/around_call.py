@@ -8,6 +8,8 @@ __all__ = ["of_the_room", "offset", "start_up"]
 
 #: disconnect reasons of a normal end
 _ORDINARY = frozenset({"client_initiated", "room_closed", "room_deleted"})
+#: maximum number of times at which the caller was muted in the header
+_MUTES = 5
 
 
 def offset(at: float | None, started_at: float | None) -> str:
@@ -24,7 +26,9 @@ def of_the_room(report: SessionReport) -> dict[str, str]:
     room, caller = report.room_info, report.caller
     return {
         "dispatch": _joined(room.dispatch_id, room.dispatch_metadata),
+        "region": room.region,
         "caller": _caller(report),
+        "muted": _muted(report),
         "left": caller.disconnect_reason.replace("_", " ") if caller is not None else "",
         "answered": room.answered_by,
         "outages": _outages(report),
@@ -45,6 +49,16 @@ def _caller(report: SessionReport) -> str:
     others = sum(one.kind != "agent" for one in report.room_info.participants) - 1
     more = f"and {others} more in the room" if others > 0 else ""
     return _joined(name, phone, call or caller.kind, caller.metadata, more)
+
+
+def _muted(report: SessionReport) -> str:
+    """When the caller's microphone was off, and for how long."""
+    times = report.caller.muted if report.caller is not None else []
+    shown = [
+        f"{offset(since, report.started_at).strip()}, " + ("until the end" if to is None else f"{to - since:.1f} s")
+        for since, to in times[:_MUTES]
+    ]
+    return "; ".join([*shown, *([f"and {len(times) - _MUTES} more times"] if len(times) > _MUTES else [])])
 
 
 def _outages(report: SessionReport) -> str:

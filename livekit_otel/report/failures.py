@@ -11,14 +11,16 @@ import msgspec
 
 from .. import attributes as attr
 from ..dialects import REPORT
-from ..spans import SpanRecord, number, text, texts, whole
+from ..spans import SpanRecord, flag, number, text, texts, whole
 from .fallbacks import Answered, has_failed, model_of
 from .model import SessionReport
 from .turns import Turn
 
-__all__ = ["REASON_UNKNOWN", "Failure", "failures", "failures_of", "reason_of"]
+__all__ = ["ENTRYPOINT", "REASON_UNKNOWN", "Failure", "failures", "failures_of", "reason_of"]
 
 REASON_UNKNOWN = "reason not recorded"
+#: the stage of a failure of the job's entrypoint
+ENTRYPOINT = "entrypoint"
 _MODELS = frozenset({attr.KIND_LLM, attr.KIND_STT, attr.KIND_TTS, attr.KIND_REALTIME})
 #: stages that work on an answer; if a failed turn has none, the user's hook failed
 _ANSWERS = frozenset({attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS, attr.KIND_TOOL})
@@ -40,7 +42,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         at: Unix time in seconds; None if unknown.
         stage: ``llm``, ``stt``, ``tts``, ``realtime``, ``tool``, ``node``, ``eou``, ``hook``,
-            ``turn`` (code between stages) or LiveKit's name of the stage.
+            ``turn`` (code between stages), ``entrypoint`` (of the job) or LiveKit's name of the stage.
         name: provider and model, the tool, or the node; empty if unknown.
         reason: class of the exception (``error.type``); empty if nothing was raised or it was not recorded.
         status: the provider's status, such as ``HTTP 429``; else empty.
@@ -98,10 +100,10 @@ def failures(report: SessionReport) -> list[Failure]:
     found += _told(report)
     told = list(_events(report, found))
     found += _attempts(told, report.turns) if report.provenance == REPORT else told
+    sessions = [span for span in report.spans if span.kind == attr.KIND_SESSION and has_failed(span)]
+    found += [_plain(span, ENTRYPOINT) for span in sessions if flag(span.attributes, attr.SESSION_ENTRYPOINT_FAILED)]
     if not found:
-        found += [
-            _plain(span, "session") for span in report.spans if span.kind == attr.KIND_SESSION and has_failed(span)
-        ]
+        found += [_plain(span, "session") for span in sessions]
     return sorted(found, key=lambda one: (one.at is None, one.at or 0.0))
 
 

@@ -30,6 +30,8 @@ class Participant(msgspec.Struct, kw_only=True):
         joined_at: Unix seconds; the start of the session, if the participant was already present.
         left_at: Unix seconds; None if the participant was still present at the end of the session.
         disconnect_reason: why the participant left, such as ``client_initiated``; empty if unknown.
+        muted: times in which the participant's microphone was off: from and until, in Unix seconds; until is None if
+            it was not switched on again.
     """
 
     sid: str
@@ -43,6 +45,7 @@ class Participant(msgspec.Struct, kw_only=True):
     joined_at: float | None = None
     left_at: float | None = None
     disconnect_reason: str = ""
+    muted: list[tuple[float, float | None]] = []
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +71,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         outages: the connection losses.
         metadata: metadata of the room; empty if there is none, or if content is withheld.
         dispatch_id, dispatch_metadata, worker_id: of the job; empty without a job.
+        region, deployment: of an agent that LiveKit Cloud hosts; else empty.
         answered_by: who answered, according to LiveKit's answering machine detection; empty without detection.
     """
 
@@ -77,6 +81,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     dispatch_id: str = ""
     dispatch_metadata: str = ""
     worker_id: str = ""
+    region: str = ""
+    deployment: str = ""
     answered_by: str = ""
 
     @property
@@ -115,11 +121,21 @@ def room_of(spans: Iterable[SpanRecord]) -> Room:
         dispatch_id=text(said, attr.JOB_DISPATCH_ID),
         dispatch_metadata=text(said, attr.JOB_METADATA),
         worker_id=text(said, attr.JOB_WORKER_ID),
+        region=text(said, attr.JOB_REGION),
+        deployment=text(said, attr.JOB_DEPLOYMENT),
         answered_by=text(said, attr.AMD_CATEGORY),
     )
 
 
-_OF_THE_SESSION = (attr.ROOM_METADATA, attr.JOB_DISPATCH_ID, attr.JOB_METADATA, attr.JOB_WORKER_ID, attr.AMD_CATEGORY)
+_OF_THE_SESSION = (
+    attr.ROOM_METADATA,
+    attr.JOB_DISPATCH_ID,
+    attr.JOB_METADATA,
+    attr.JOB_WORKER_ID,
+    attr.JOB_REGION,
+    attr.JOB_DEPLOYMENT,
+    attr.AMD_CATEGORY,
+)
 _CALLERS = ("standard", "sip", "connector")
 
 
@@ -144,8 +160,19 @@ def _take(people: dict[str, Participant], values: Any, at: float) -> None:
     one.sip = {**one.sip, **{key: text(values, name) for name, key in _PLAIN.items() if name in values}}
     if event == "left":
         one.left_at, one.disconnect_reason = at, text(values, attr.PARTICIPANT_REASON)
+    elif event in ("muted", "unmuted"):
+        _mute(one, at, off=event == "muted")
     elif one.joined_at is None:
         one.joined_at = at
+
+
+def _mute(one: Participant, at: float, *, off: bool) -> None:
+    """Begin or end a time with the microphone off."""
+    is_off = bool(one.muted) and one.muted[-1][1] is None
+    if off and not is_off:
+        one.muted.append((at, None))
+    elif is_off and not off:
+        one.muted[-1] = (one.muted[-1][0], at)
 
 
 def _object(value: str) -> dict[str, str]:

@@ -11,11 +11,12 @@ from .. import attributes as attr
 from ..dialects import REPORT
 from ..turns.flags import largest
 from ..turns.model import by_stage
-from .failures import Failure, failures, reason_of
+from .ended import why_closed
+from .failures import ENTRYPOINT, Failure, failures, reason_of
 from .model import SessionReport
 from .turns import Turn
 from .usage import usage
-from .words import CLOSED, STAGES, UNANSWERED, WAITED_FOR, count, seconds, spoken_list
+from .words import STAGES, UNANSWERED, WAITED_FOR, count, seconds, spoken_list
 
 __all__ = ["Level", "Place", "Sentence", "Verdict", "verdict"]
 
@@ -71,12 +72,13 @@ def _end(report: SessionReport, found: Sequence[Failure]) -> Sentence:
         return Sentence("end", "info", f"The call ended{length} and {turns}; {who} not say why.")
     if report.close_reason is None:
         return Sentence("end", "bad", f"The trace breaks off{length} and {turns}: how the call ended is unknown.")
-    why = CLOSED.get(report.close_reason, CLOSED["CR_UNKNOWN"])
+    why = why_closed(report)
     failed = report.close_reason == "CR_ERROR"
     fatal = [one for one in found if not one.saved and one.stage != attr.KIND_TOOL] if failed else []
     by = f": {_what(fatal[-1])} failed" if fatal else ""
     text = f"{why[0].upper()}{why[1:]}{length} and {turns}{by} ({report.close_reason})."
-    return Sentence("end", "bad" if failed else "info", text, tuple(_places(fatal[-1:], found)))
+    bad = failed or any(one.stage == ENTRYPOINT for one in found)
+    return Sentence("end", "bad" if bad else "info", text, tuple(_places(fatal[-1:], found)))
 
 
 def _what(one: Failure) -> str:

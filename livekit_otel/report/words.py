@@ -21,6 +21,7 @@ STAGES = {
     attr.KIND_TURN: "agent's code",
     "interruption_detection": "interruption detection",
     "session": "session",
+    "entrypoint": "entrypoint",
 }
 #: what the user waited for, by stage of a wait
 WAITED_FOR = {

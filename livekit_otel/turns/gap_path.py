@@ -35,7 +35,7 @@ def open_path(stages: Stages, gap: Interval, unheard: Wait | None, *, hook_runs:
     path = _GapPath(stages, Wait(), gap[0], end)
     path.running()
     if unheard is not None:
-        path.before(unheard, hook_runs=hook_runs)
+        path.before(unheard, gap[1], hook_runs=hook_runs)
     return path.whole()
 
 
@@ -65,10 +65,10 @@ class _GapPath(CriticalPath):
         self._seen.add(last.span_id)
         self._back_from(self._request_before(speech_of(last)) if last.kind != attr.KIND_LLM else last)
 
-    def before(self, wait: Wait, *, hook_runs: bool) -> None:
-        """Follow the path from the first request back to the user's silence."""
+    def before(self, wait: Wait, end_ns: int, *, hook_runs: bool) -> None:
+        """Follow the path from the first request, which may precede the commit, back to the user's silence."""
         self._wait = wait
-        if wait.commit_ns is None or wait.commit_ns > self.at:
+        if wait.commit_ns is None or wait.commit_ns > end_ns:
             return
         if hook_runs and wait.eou is not None and hook_ns(wait.eou) is None:
             self.extend(_HOOK, wait.hook_ns or wait.commit_ns)

@@ -101,6 +101,11 @@ class Server:
 
     def start(self, seconds: float = START_SECONDS) -> None:
         """Starts the process and waits until it is ready. Raises :class:`ServerError` with the end of its log."""
+        self.launch()
+        self.wait(seconds)
+
+    def launch(self) -> None:
+        """Starts the process, which is not ready yet."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -113,6 +118,10 @@ class Server:
                 start_new_session=True,
             )
         print(f"{self.name}: process {self.pid}, log {self.log}")
+
+    def wait(self, seconds: float = START_SECONDS) -> None:
+        """Waits until the process is ready. Raises :class:`ServerError` with the end of its log."""
+        assert self._process is not None
         deadline = time.monotonic() + seconds
         while not self.is_ready():
             status = self._process.poll()

@@ -1,18 +1,18 @@
 """The worker of the room tests: README's set-up, the demo's models, and LiveKit's own report beside the trace.
 
-``python -m tests.rooms.agent start`` runs it as its user would. The environment says what differs between tests:
-``ROOMS_FOLDER`` (where files go), ``ROOMS_EXECUTOR`` (forkserver, spawn, thread), ``ROOMS_NATIVE`` and ``ROOMS_PII``
-(0 switches off), ``ROOMS_CONNECT`` (1: the entrypoint connects before the session starts). The schedule of exports is
-OpenTelemetry's own variable.
+``python -m tests.rooms start`` runs it as its user would. The environment says what differs between tests:
+``ROOMS_FOLDER`` (where files go), ``ROOMS_AGENT`` (what it is dispatched as), ``ROOMS_EXECUTOR`` (forkserver, spawn,
+thread), ``ROOMS_NATIVE`` and ``ROOMS_PII`` (0 switches off), ``ROOMS_ATTRIBUTES`` (1: with ``session_attributes``),
+``ROOMS_CONNECT`` (1: the entrypoint connects before the session starts). The schedule of exports is OpenTelemetry's own
+variable.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import logging
 import math
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,26 +23,21 @@ from livekit.agents import (
     AgentSession,
     JobContext,
     JobExecutorType,
-    cli,
     get_job_context,
-    inference,
-    stt,
 )
 from livekit.agents.voice.agent_activity import AgentActivity
+from livekit.agents.voice.room_io import RoomOptions
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import livekit_otel
-from livekit_otel.demo.call import FlowerShop
-from livekit_otel.demo.espeak import EspeakTTS
-from livekit_otel.demo.rules import RuleLLM
-from livekit_otel.demo.script import SENTENCES
-from livekit_otel.demo.sphinx import SphinxSTT
+from livekit_otel.demo.call import FlowerShop, make_session
 from livekit_otel.exporters import rotating_files
 
-from .server import NAME
 from .sound import loud_samples
 
+#: metadata of dispatches: the agent stays when its caller leaves; the entrypoint fails
+STAY, CRASH = "stay", "crash"
 FOLDER = Path(os.environ.get("ROOMS_FOLDER", "."))
 
 
@@ -96,22 +91,14 @@ async def entrypoint(ctx: JobContext) -> None:
     if _on("ROOMS_CONNECT", "0"):
         await ctx.connect()
     ctx.tagger.add("early")
-    ears = inference.VAD(model="silero")
-    session: AgentSession[None] = AgentSession(
-        vad=ears,
-        stt=stt.StreamAdapter(stt=SphinxSTT(SENTENCES), vad=ears),
-        llm=RuleLLM(),
-        tts=EspeakTTS(),
-        turn_handling={
-            "turn_detection": inference.TurnDetector(version="v1-mini"),
-            "endpointing": {"min_delay": 0.4, "max_delay": 1.5},
-            "interruption": {"mode": "vad", "resume_false_interruption": False},
-        },
-        aec_warmup_duration=None,
-    )
+    session = make_session()
     session.on("agent_state_changed", lambda event: log(name, event.new_state))
-    await session.start(Shop(name), room=ctx.room)
+    stays = ctx.job.metadata == STAY
+    await session.start(Shop(name), room=ctx.room, room_options=RoomOptions(close_on_disconnect=not stays))
     log(name, "started")
+    if ctx.job.metadata == CRASH:
+        await asyncio.sleep(3.0)
+        raise RuntimeError("a bug of the user")
 
 
 async def on_session_end(ctx: JobContext) -> None:
@@ -202,14 +189,5 @@ def make_server() -> AgentServer:
         initialize_process_timeout=60.0,
         drain_timeout=60,
     )
-    server.rtc_session(entrypoint, agent_name=NAME, on_session_end=on_session_end)
+    server.rtc_session(entrypoint, agent_name=os.environ["ROOMS_AGENT"], on_session_end=on_session_end)
     return server
-
-
-if __name__ == "__main__":
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-    # a job process finds these functions by the module's name, which is not __main__ there
-    from tests.rooms import agent
-
-    sys.argv[1:] = sys.argv[1:] or ["start"]
-    cli.run_app(agent.make_server())

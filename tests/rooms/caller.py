@@ -12,8 +12,9 @@ from livekit import api, rtc
 
 from livekit_otel.demo.espeak import Engine
 
-from .server import KEY, NAME, SECRET, LiveKitServer
+from .server import KEY, SECRET, LiveKitServer
 from .sound import loud_samples
+from .worker import Worker
 
 _FRAME = 0.02
 
@@ -50,16 +51,15 @@ class Caller:
         token = token.with_grants(api.VideoGrants(room_join=True, room=self.room, can_update_own_metadata=True))
         self._engine = Engine.shared()
         self._pending = bytearray()
-        self._muted = False
         self._tasks: list[asyncio.Task[None]] = []
         self.client = rtc.Room()
         self.client.on("track_subscribed", self._subscribed)
         await self.client.connect(self.server.url, token.to_jwt())
         rate = self._engine.sample_rate
         self._source = rtc.AudioSource(rate, 1, queue_size_ms=100)
-        track = rtc.LocalAudioTrack.create_audio_track("voice", self._source)
+        self._track = rtc.LocalAudioTrack.create_audio_track("voice", self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        await self.client.local_participant.publish_track(track, options)
+        await self.client.local_participant.publish_track(self._track, options)
         self._tasks.append(asyncio.create_task(self._speak()))
         return self
 
@@ -86,6 +86,13 @@ class Caller:
         while self._pending or len(self.said) == before:  # noqa: ASYNC110 (samples have no event)
             await asyncio.sleep(0.01)
         return self.said[-1]
+
+    def mute(self, *, on: bool = True) -> None:
+        """Switch the microphone off, or on again; what is said meanwhile nobody hears."""
+        if on:
+            self._track.mute()
+        else:
+            self._track.unmute()
 
     async def _speak(self) -> None:
         rate = self._engine.sample_rate
@@ -129,35 +136,33 @@ class Caller:
         finally:
             await stream.aclose()
 
-    async def hears(self, pieces: int, seconds: float = 90.0) -> Heard:
-        """Wait until the agent was heard so often; returns the last piece, which may go on."""
+    async def hears(self, after: float = 0.0, seconds: float = 90.0) -> Heard:
+        """Wait until the agent is heard, after ``after`` (unix seconds); returns that piece, which may go on."""
         deadline = time.monotonic() + seconds
-        while len(self.heard) < pieces:
-            assert time.monotonic() < deadline, f"{self.room}: heard {len(self.heard)} of {pieces} within {seconds} s"
+        while not (found := [piece for piece in self.heard if piece.start > after]):
+            assert time.monotonic() < deadline, f"{self.room}: the agent was not heard within {seconds} s"
             await asyncio.sleep(0.02)
-        return self.heard[pieces - 1]
+        return found[0]
 
-    async def asks(self, sentence: str, pieces: int, *, tries: int = 3) -> Heard:
-        """Speak, and wait until the agent was heard so often; who is not answered within 25 s asks again."""
+    async def asks(self, sentence: str, *, tries: int = 3) -> Heard:
+        """Speak, and wait until the answer is heard; who is not answered within 25 s asks again."""
         for _ in range(tries - 1):
-            await self.say(sentence)
+            said = await self.say(sentence)
             with contextlib.suppress(AssertionError):
-                return await self.hears(pieces, 25.0)
-        await self.say(sentence)
-        return await self.hears(pieces)
+                return await self.hears(said.end, 25.0)
+        return await self.hears((await self.say(sentence)).end)
 
-    async def listen(self, pieces: int, silence: float = 0.7, seconds: float = 90.0) -> Heard:
-        """Wait until the agent was heard so often, for ``seconds`` at most, and has fallen silent."""
-        piece = await self.hears(pieces, seconds)
+    async def listen(self, after: float = 0.0, silence: float = 0.7, seconds: float = 90.0) -> None:
+        """Wait until the agent is heard, as :meth:`hears` does, and has fallen silent."""
+        await self.hears(after, seconds)
         while time.time() - self.heard[-1].end < silence:  # noqa: ASYNC110 (silence has no event)
             await asyncio.sleep(0.02)
-        return piece
 
 
-async def open_room(server: LiveKitServer, room: str, *, metadata: str = "", dispatch: str = "") -> None:
-    """A room with one agent dispatched to it; it is deleted a second after its last caller left."""
-    async with api.LiveKitAPI(server.http, KEY, SECRET) as client:
-        agents = [api.RoomAgentDispatch(agent_name=NAME, metadata=dispatch)]
+async def open_room(worker: Worker, room: str, *, metadata: str = "", dispatch: str = "") -> None:
+    """A room with an agent of this worker dispatched to it; it is deleted a second after its last caller left."""
+    async with api.LiveKitAPI(worker.server.http, KEY, SECRET) as client:
+        agents = [api.RoomAgentDispatch(agent_name=worker.agent, metadata=dispatch)]
         request = api.CreateRoomRequest(
             name=room, empty_timeout=30, departure_timeout=1, metadata=metadata, agents=agents
         )

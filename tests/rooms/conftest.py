@@ -1,17 +1,14 @@
-"""The server and the workers of the room tests."""
+"""The server of the room tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests.backends.fixtures import need
 
 from .server import LiveKitServer
-from .worker import Worker
 
 
 @pytest.fixture(scope="session")
@@ -20,14 +17,3 @@ def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]
     need("livekit")
     with LiveKitServer(tmp_path_factory.mktemp("livekit")) as server:
         yield server
-
-
-@pytest.fixture
-def worker(livekit: LiveKitServer, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Starts a worker: ``worker("spawn", ROOMS_NATIVE="0")``; it ends with the test."""
-    with ExitStack() as stack:
-
-        def start(executor: str = "forkserver", server: LiveKitServer | None = None, **options: str) -> Worker:
-            return stack.enter_context(Worker(server or livekit, tmp_path / executor, executor, **options))
-
-        yield start

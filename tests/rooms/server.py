@@ -8,8 +8,6 @@ from pathlib import Path
 from tests.backends import install
 from tests.backends.process import Server, answers, free_ports
 
-#: what agents are dispatched as
-NAME = "flower-shop"
 KEY, SECRET = "rooms", "a secret of the tests, which is long enough"
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from livekit import api
 
 from livekit_otel import SessionReport
 from livekit_otel import attributes as attr
 from livekit_otel.demo import script
+from livekit_otel.report.verdict import verdict
 from tests.backends.fixtures import need
 from tests.backends.process import wait_until
 
+from .agent import CRASH, STAY
 from .caller import Caller, open_room
-from .server import LiveKitServer
-from .worker import ROOT, Worker
+from .server import KEY, SECRET, LiveKitServer
+from .worker import ROOT, Worker, together
 
 pytestmark = pytest.mark.room
 
@@ -30,55 +34,99 @@ BROKE_OFF = "session.end is missing"
 
 
 @pytest.fixture(scope="module")
-def calls(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SessionReport]]:
-    """Calls that end in four ways, at once on one worker: the reports by room."""
-    need("livekit")
-    with Worker(livekit, tmp_path_factory.mktemp("endings")) as running:
-        asyncio.run(_all(livekit, running))
-        running.wait_until_over("silent", "two", "dropped")
-        yield running.rebuilt()
+def running(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """Calls that end in eight ways, at once on one worker."""
+    with Worker(livekit, tmp_path_factory.mktemp("endings")) as worker:
+        asyncio.run(_all(worker))
+        worker.wait_until_over(*CLOSED)
+        yield worker
 
 
-async def _all(server: LiveKitServer, running: Worker) -> None:
-    await open_room(server, "dropped")
-    command = [sys.executable, "-m", "tests.rooms.test_endings", server.http, "dropped"]
+@pytest.fixture(scope="module")
+def calls(running: Worker) -> dict[str, SessionReport]:
+    """The reports by room."""
+    return running.rebuilt()
+
+
+#: the calls whose job came to its end
+CLOSED = ("silent", "two", "dropped", "muted", "deleted", "stays", "crashed")
+
+
+async def _all(running: Worker) -> None:
+    await open_room(running, "dropped")
+    command = [sys.executable, "-m", "tests.rooms.test_endings", running.server.http, "dropped"]
     dead = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
-    await asyncio.gather(_silent(server), _two(server), _killed(server, running))
+    await asyncio.gather(_silent(running), _two(running), _muted(running), _killed(running), _others(running))
     await asyncio.to_thread(running.wait_for, "dropped", "speaking")
     dead.kill()
     await dead.wait()
 
 
-async def _silent(server: LiveKitServer) -> None:
-    await open_room(server, "silent")
-    async with Caller(server, "silent") as caller:
-        await caller.listen(1)
+async def _silent(running: Worker) -> None:
+    await open_room(running, "silent")
+    async with Caller(running.server, "silent") as caller:
+        await caller.listen(silence=2.0)
 
 
-async def _two(server: LiveKitServer) -> None:
-    await open_room(server, "two")
-    async with Caller(server, "two", identity="first") as first:
-        await first.listen(1)
-        async with Caller(server, "two", identity="second"):
-            await first.asks(script.QUESTION, 2)
-            await first.listen(2)
+async def _two(running: Worker) -> None:
+    await open_room(running, "two")
+    async with Caller(running.server, "two", identity="first") as first:
+        await first.listen()
+        async with Caller(running.server, "two", identity="second"):
+            await first.asks(script.QUESTION)
+            await first.listen()
 
 
-async def story(server: LiveKitServer, room: str, act: Callable[[], Awaitable[None]]) -> None:
+async def _muted(running: Worker) -> None:
+    """The caller speaks into a microphone that is off, notices it, and asks again."""
+    await open_room(running, "muted")
+    async with Caller(running.server, "muted") as caller:
+        await caller.listen()
+        caller.mute()
+        await caller.say(script.STORY)
+        await asyncio.sleep(1.0)
+        caller.mute(on=False)
+        await asyncio.sleep(0.5)
+        await caller.asks(script.QUESTION)
+        await caller.listen()
+
+
+async def _others(running: Worker) -> None:
+    """One after the other: the room is deleted; a caller leaves an agent that stays; the agent's code fails."""
+    server = running.server
+    await open_room(running, "deleted")
+    async with Caller(server, "deleted") as caller:
+        await caller.listen()
+        async with api.LiveKitAPI(server.http, KEY, SECRET) as client:
+            await client.room.delete_room(api.DeleteRoomRequest(room="deleted"))
+        await asyncio.sleep(0.5)
+    await open_room(running, "stays", dispatch=STAY)
+    async with Caller(server, "stays", identity="first") as caller:
+        await caller.listen()
+        async with Caller(server, "stays", identity="second"):
+            await caller.leave()
+            await asyncio.sleep(1.0)
+    await open_room(running, "crashed", dispatch=CRASH)
+    async with Caller(server, "crashed") as caller:
+        await caller.listen()
+        await asyncio.sleep(2.0)
+
+
+async def story(running: Worker, room: str, act: Callable[[], Awaitable[None]]) -> None:
     """The agent speaks its long story; ``act`` in the middle of it."""
-    await open_room(server, room)
-    async with Caller(server, room) as caller:
-        await caller.listen(1)
-        await caller.asks(script.STORY, 2)
+    await open_room(running, room)
+    async with Caller(running.server, room) as caller:
+        await caller.listen()
+        await caller.asks(script.STORY)
         await asyncio.sleep(2.0)
         await act()
 
 
-async def _killed(server: LiveKitServer, running: Worker) -> None:
+async def _killed(running: Worker) -> None:
     async def kill() -> None:
         os.kill(running.pid_of("killed"), signal.SIGKILL)
 
-    await story(server, "killed", kill)
+    await story(running, "killed", kill)
 
 
 def words_under_way(report: SessionReport) -> None:
@@ -128,35 +176,90 @@ def test_two_callers_in_one_room(calls: dict[str, SessionReport]) -> None:
     assert report.turns[-1].user_text == script.QUESTION
 
 
+def test_a_caller_who_mutes(calls: dict[str, SessionReport]) -> None:
+    """When the microphone was off is in the report; nothing of what was said meanwhile is, and the rest is answered."""
+    report = calls["muted"]
+    assert report.caller is not None
+    ((since, until),) = report.caller.muted
+    assert until is not None
+    assert until - since > 1.5
+    heard = [turn.user_text for turn in report.turns if turn.user_text]
+    assert heard
+    assert all(script.QUESTION.startswith(words) for words in heard), heard
+    assert report.turns[-1].answered == "yes"
+
+
+@pytest.mark.parametrize(
+    ("room", "why", "reason"),
+    [
+        ("silent", "The caller left", "CR_PARTICIPANT_DISCONNECTED"),
+        ("deleted", "The room was deleted", "CR_PARTICIPANT_DISCONNECTED"),
+        ("stays", "The room was closed", "CR_USER_INITIATED"),
+        ("crashed", "The agent's entrypoint failed", "CR_USER_INITIATED"),
+    ],
+)
+def test_who_ended_the_call(room: str, why: str, reason: str, calls: dict[str, SessionReport]) -> None:
+    """The verdict says who ended the call, where LiveKit says that the caller left, or the agent's code closed."""
+    report = calls[room]
+    first, *others = [one.text for one in verdict(report).sentences]
+    assert report.close_reason == reason
+    assert first.startswith(why)
+    assert ("The entrypoint failed (RuntimeError: a bug of the user)." in others) == (room == "crashed")
+
+
+def test_an_agent_that_stays(calls: dict[str, SessionReport]) -> None:
+    """The caller is the one whom the session listened to; LiveKit listens to nobody else after that one has left."""
+    people = {one.identity: one.caller for one in calls["stays"].room_info.participants if one.kind == "standard"}
+    assert people == {"first": True, "second": False}
+
+
+@pytest.mark.parametrize("room", CLOSED)
+def test_a_call_that_came_to_its_end(room: str, running: Worker, calls: dict[str, SessionReport]) -> None:
+    """However the caller left, and whatever they did: the report is LiveKit's own."""
+    assert json.loads(json.dumps(calls[room].to_dict(), default=lambda _: None)) == running.report_of(room)
+
+
+@pytest.fixture(scope="module")
+def signalled(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Worker]]:
+    """Three workers that are told to end in the middle of the agent's story, in three ways: at once."""
+    workers = {how: Worker(livekit, tmp_path_factory.mktemp(how)) for how in ("drained", "twice", "group")}
+    with together(*workers.values()):
+        asyncio.run(_signal_all(workers))
+        workers["drained"].wait_until_over("drained")
+        yield workers
+
+
+async def _signal_all(workers: dict[str, Worker]) -> None:
+    async def once(running: Worker) -> None:
+        os.kill(running.pid, signal.SIGTERM)
+
+    async def twice(running: Worker) -> None:
+        job = running.pid_of("twice")
+        os.kill(running.pid, signal.SIGTERM)
+        await asyncio.sleep(1.0)
+        os.kill(running.pid, signal.SIGTERM)
+        # the job notices that its worker is gone; the caller stays as long
+        await asyncio.to_thread(wait_until, "the job is gone", lambda: _is_zombie(job), 30.0)
+
+    async def group(running: Worker) -> None:
+        for process in (psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)):
+            process.send_signal(signal.SIGTERM)
+
+    acts = {"drained": once, "twice": twice, "group": group}
+    await asyncio.gather(*(story(running, how, partial(acts[how], running)) for how, running in workers.items()))
+
+
 @pytest.mark.parametrize("how", ["drained", "twice", "group"])
-def test_a_worker_that_is_told_to_end(how: str, livekit: LiveKitServer, worker: Callable[..., Worker]) -> None:
+def test_a_worker_that_is_told_to_end(how: str, signalled: dict[str, Worker]) -> None:
     """SIGTERM once: the call continues to its end, and is complete. Twice, or to the whole group: the job dies while
     the agent speaks, and the trace has what it said, and is not complete."""
-    running = worker()
-    parent = running.pid
-
-    async def act() -> None:
-        if how == "group":
-            for process in (psutil.Process(parent), *psutil.Process(parent).children(recursive=True)):
-                process.send_signal(signal.SIGTERM)
-            return
-        os.kill(parent, signal.SIGTERM)
-        if how == "twice":
-            job = running.pid_of("room")
-            await asyncio.sleep(1.0)
-            os.kill(parent, signal.SIGTERM)
-            # the job notices that its worker is gone; the caller stays as long
-            await asyncio.to_thread(wait_until, "the job is gone", lambda: _is_zombie(job), 30.0)
-
-    asyncio.run(story(livekit, "room", act))
-    if how == "drained":
-        running.wait_until_over("room")
-    wait_until("the worker is gone", lambda: _is_zombie(parent), 30.0)
-    wait_until("the trace has arrived", lambda: "room" in running.rebuilt(), 10.0)
-    time.sleep(1.0)
-    report = running.rebuilt()["room"]
+    running = signalled[how]
+    wait_until("the worker is gone", lambda: _is_zombie(running.pid), 30.0)
+    wait_until("the job is gone", lambda: _is_zombie(running.pid_of(how)), 30.0)
+    report = running.rebuilt()[how]
     if how == "drained":
         assert (report.complete, report.close_reason) == (True, "CR_PARTICIPANT_DISCONNECTED"), report.warnings
+        assert json.loads(json.dumps(report.to_dict(), default=lambda _: None)) == running.report_of(how)
         return
     assert (report.complete, report.close_reason) == (False, None)
     words_under_way(report)
@@ -180,9 +283,9 @@ def test_a_server_that_restarts(tmp_path: Path) -> None:
     with LiveKitServer(tmp_path / "server") as server, Worker(server, tmp_path / "worker") as running:
 
         async def hold() -> None:
-            await open_room(server, "room")
+            await open_room(running, "room")
             async with Caller(server, "room") as caller:
-                await caller.listen(1)
+                await caller.listen()
                 await asyncio.to_thread(server.kill)
                 await asyncio.sleep(3.0)
                 await asyncio.to_thread(server.start)

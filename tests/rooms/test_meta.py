@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +11,7 @@ from livekit_otel.demo import script
 
 from .caller import Caller, open_room
 from .server import LiveKitServer
-from .worker import Worker
+from .worker import Worker, together
 
 pytestmark = pytest.mark.room
 
@@ -28,11 +28,42 @@ ATTRIBUTES = {
 CONTENT = (NUMBER, CALLED, "canary")
 
 
-async def hold(server: LiveKitServer, room: str) -> None:
+MODES = [(content, native) for content in ("content", "no content") for native in ("native", "pipeline")]
+
+
+@pytest.fixture(scope="module")
+def workers(
+    livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, str], Worker]]:
+    """The same call with and without content, with and without LiveKit's own spans, all four at once."""
+    running: dict[tuple[str, str], Worker] = {}
+    for content, native in MODES:
+        options = {
+            "ROOMS_PII": str(int(content == "content")),
+            "ROOMS_ATTRIBUTES": str(int(content == "content")),
+            "ROOMS_NATIVE": str(int(native == "native")),
+        }
+        running[content, native] = Worker(livekit, tmp_path_factory.mktemp("meta"), **options)
+    with together(*running.values()):
+        asyncio.run(hold_all(running))
+        for mode, worker in running.items():
+            worker.wait_until_over(room_of(*mode))
+        yield running
+
+
+def room_of(content: str, native: str) -> str:
+    return f"canary of a room: {content}, {native}"
+
+
+async def hold_all(running: dict[tuple[str, str], Worker]) -> None:
+    await asyncio.gather(*(hold(worker, room_of(*mode)) for mode, worker in running.items()))
+
+
+async def hold(running: Worker, room: str) -> None:
     """A call by telephone, in which the caller's attributes change."""
-    await open_room(server, room, metadata="canary of the room", dispatch="canary of the dispatch")
+    await open_room(running, room, metadata="canary of the room", dispatch="canary of the dispatch")
     caller = Caller(
-        server,
+        running.server,
         room,
         identity="canary-identity",
         name="Canary Name",
@@ -41,20 +72,17 @@ async def hold(server: LiveKitServer, room: str) -> None:
         kind="sip",
     )
     async with caller:
-        await caller.listen(1)
+        await caller.listen()
         await caller.client.local_participant.set_attributes({"customer": "canary changed"})
-        await caller.say(script.QUESTION)
-        await caller.listen(2)
+        said = await caller.say(script.QUESTION)
+        await caller.listen(said.end)
 
 
-@pytest.mark.parametrize("native", ["1", "0"], ids=["native", "pipeline"])
-@pytest.mark.parametrize("content", ["1", "0"], ids=["content", "no content"])
-def test_who_called(content: str, native: str, livekit: LiveKitServer, worker: Callable[..., Worker]) -> None:
+@pytest.mark.parametrize(("content", "native"), MODES)
+def test_who_called(content: str, native: str, workers: dict[tuple[str, str], Worker]) -> None:
     """In both layers' modes the report knows the caller, the dispatch, the room's metadata and all tags; without
     content only ids, kinds and reasons."""
-    running = worker(ROOMS_PII=content, ROOMS_NATIVE=native, ROOMS_ATTRIBUTES=content)
-    asyncio.run(hold(livekit, "room-canary"))
-    running.wait_until_over("room-canary")
+    running = workers[content, native]
     (report,) = running.rebuilt().values()
     assert (report.complete, report.close_reason) == (True, "CR_PARTICIPANT_DISCONNECTED"), report.warnings
     room, caller = report.room_info, report.caller
@@ -70,8 +98,8 @@ def test_who_called(content: str, native: str, livekit: LiveKitServer, worker: C
     assert room.dispatch_id.startswith("AD_")
     assert room.worker_id.startswith("AW_")
     ours = [span for span in running.spans() if span.scope == "livekit_otel"]
-    if content == "0":
-        spans = running.spans() if native == "0" else ours
+    if content == "no content":
+        spans = running.spans() if native == "pipeline" else ours
         assert not [word for word in CONTENT for span in spans if word in repr(span.attributes)]
         assert report.to_dict()["tags"] == []
         return
@@ -80,7 +108,7 @@ def test_who_called(content: str, native: str, livekit: LiveKitServer, worker: C
     assert (caller.sip["sip.phoneNumber"], caller.sip["sip.trunkPhoneNumber"]) == (NUMBER, CALLED)
     assert (room.metadata, room.dispatch_metadata) == ("canary of the room", "canary of the dispatch")
     assert report.to_dict()["tags"] == ["early", "late", "lk.success"]
-    assert report.to_dict()["tags"] == running.report_of("room-canary")["tags"]
+    assert report.to_dict()["tags"] == running.report_of(room_of(content, native))["tags"]
     # asked once, when the room was connected; every span says it
     assert {span.attributes["callers"] for span in ours} == {"1"}
     assert {span.attributes["user.id"] for span in ours} == {"canary-identity"}

@@ -2,53 +2,92 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 import livekit_otel
-from tests.backends.process import Server, wait_until
+from tests.backends.process import STOP_SECONDS, Server, wait_until
 
 from .server import KEY, SECRET, LiveKitServer
 
 ROOT = Path(__file__).parents[2]
 
 
+#: each worker's agent has a name of its own, so that workers can be registered with one server at the same time
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def together(*workers: Worker) -> Iterator[None]:
+    """All of them run inside; they start and end at the same time."""
+    try:
+        for worker in workers:
+            worker.launch()
+        for worker in workers:
+            worker.wait()
+        yield
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.stop()
+
+
 class Worker(Server):
-    """``python -m tests.rooms.agent start``, registered with the server; ``options`` are its variables."""
+    """``python -m tests.rooms start``, registered with ``server``; ``options`` are its variables."""
 
     def __init__(self, server: LiveKitServer, folder: Path, executor: str = "forkserver", **options: str) -> None:
+        self.server = server
+        #: what its agents are dispatched as
+        self.agent = f"flower-shop-{next(_numbers)}"
         env = {
             "PYTHONPATH": str(ROOT),
             "LIVEKIT_URL": server.url,
             "LIVEKIT_API_KEY": KEY,
             "LIVEKIT_API_SECRET": SECRET,
             "ROOMS_FOLDER": str(folder),
+            "ROOMS_AGENT": self.agent,
             "ROOMS_EXECUTOR": executor,
             "OTEL_BSP_SCHEDULE_DELAY": "100",
             **options,
         }
         self._registered = 0
-        super().__init__("worker", [sys.executable, "-m", "tests.rooms.agent", "start"], folder, env)
+        self._children: list[psutil.Process] | None = None
+        super().__init__("worker", [sys.executable, "-m", "tests.rooms", "start"], folder, env)
 
-    def start(self, seconds: float = 60.0) -> None:
+    def launch(self) -> None:
         self._registered = self.output().count("registered worker") + 1
-        super().start(seconds)
+        super().launch()
 
     def is_ready(self) -> bool:
         return self.output().count("registered worker") >= self._registered
 
+    def terminate(self) -> None:
+        """Ask it to end, unless that has been done; :meth:`stop` waits until it has."""
+        if self._process is not None and self._process.poll() is None and self._children is None:
+            self._children = psutil.Process(self.pid).children(recursive=True)
+            self._process.send_signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """End it, and all its children, whatever state they are in."""
-        children = psutil.Process(self.pid).children(recursive=True) if self._process is not None else []
+        self.terminate()
+        if self._process is not None:
+            # a second signal would end it at once
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
         super().stop()
-        for child in children:
+        for child in self._children or ():
             if child.is_running():
                 child.send_signal(signal.SIGKILL)
 

@@ -22,6 +22,7 @@ def on_setup(wrapped: Callable[..., Any], job: JobContext, args: Args, kwargs: K
     result = wrapped(*args, **kwargs)
     with contained("job.setup"):
         startup.entered(job)
+        livekit_job.find_entrypoint(job)
     return result
 
 

@@ -38,6 +38,8 @@ class RoomTracker:
             "participant_name_changed": self._changed,
             "participant_metadata_changed": self._changed,
             "participant_attributes_changed": lambda _changed, participant: self._changed(participant),
+            "track_muted": lambda participant, track: self._microphone("muted", participant, track),
+            "track_unmuted": lambda participant, track: self._microphone("unmuted", participant, track),
             "room_metadata_changed": lambda _old, _new: self._room_metadata(),
             "reconnecting": self._lost,
             "reconnected": lambda: self._back("reconnected"),
@@ -59,10 +61,14 @@ class RoomTracker:
         if self._room is not None and self._room.isconnected() is True:
             for participant in list(self._room.remote_participants.values()):
                 self._joined(participant)
+                for track in list(participant.track_publications.values()):
+                    if track.muted:
+                        self._microphone("muted", participant, track)
             self._room_metadata()
 
     def close(self, at_ns: int) -> None:
         """The session is over."""
+        self.find_caller()
         room, self._room = self._room, None
         if room is not None:
             for event, handler in self._handlers.items():
@@ -77,36 +83,48 @@ class RoomTracker:
         self._present[participant.sid] = participant
         self._say("joined", participant)
         # a handler of LiveKit's chooses the participant that the session listens to
-        self._scope.soon(self._find_caller)
+        self._scope.soon(self.find_caller)
 
     def _changed(self, participant: rtc.Participant, *_: str) -> None:
         if participant.sid in self._present:
             self._say("changed", self._present[participant.sid])
+
+    def _microphone(self, what: str, participant: rtc.Participant, track: rtc.TrackPublication) -> None:
+        known = self._present.get(participant.sid)
+        if known is None or not livekit_room.is_microphone(track):
+            return
+        self._point(what, known, {attr.PARTICIPANT_SID: known.sid, attr.PARTICIPANT_KIND: livekit_room.kind(known)})
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
         if self._present.pop(participant.sid, None) is not None:
             self._say("left", participant)
 
     @contain("room.caller")
-    def _find_caller(self) -> None:
+    def find_caller(self) -> None:
+        """Find out whom the session listens to, and put them on its span."""
         linked = livekit_room.linked(self._scope.session)
-        candidates = [one for one in self._present.values() if livekit_room.kind(one) in _CALLERS]
-        caller = linked if linked is not None else next(iter(candidates), None)
+        candidates = (one for one in self._present.values() if livekit_room.kind(one) in _CALLERS)
+        # LiveKit listens to nobody else when the one that it has chosen leaves
+        caller = linked if linked is not None or self._caller is not None else next(candidates, None)
         if caller is not None and caller.sid != self._caller:
             self._caller = caller.sid
             self._scope.span.set(self._of(caller))
 
     def _say(self, what: str, participant: rtc.RemoteParticipant) -> None:
-        self._events += 1
-        if self._events > _MAX_EVENTS:
-            return
-        is_caller = participant.sid == self._caller
         attributes = self._of(participant)
         reason = livekit_room.disconnect_reason(participant.disconnect_reason) if what == "left" else None
         if reason is not None:
             attributes[attr.PARTICIPANT_REASON] = reason
-        if is_caller:
+        if participant.sid == self._caller:
             self._scope.span.set(attributes)
+        self._point(what, participant, attributes)
+
+    def _point(self, what: str, participant: rtc.RemoteParticipant, attributes: dict[str, AttributeValue]) -> None:
+        is_caller = participant.sid == self._caller
+        self._events += 1
+        # that the caller left is recorded however many events there were
+        if self._events > _MAX_EVENTS and not (is_caller and what == "left"):
+            return
         attributes |= {attr.PARTICIPANT_EVENT: what, attr.PARTICIPANT_CALLER: is_caller}
         scope = self._scope
         scope.spans.point(attr.KIND_PARTICIPANT, scope, scope.now_ns(), attributes)
