@@ -646,7 +646,7 @@ EOU_HOOK = _define(
 NODE_NAME = _define(
     "livekit_otel.node.name",
     "string",
-    "Method of the agent: llm_node, tts_node, on_enter or on_exit. Only methods that the user's class overrides.",
+    "Method of the agent: one of its five nodes, on_enter or on_exit. Only methods that the user's class overrides.",
 )
 NODE_FIRST_OUTPUT = _define(
     "livekit_otel.node.time_to_first_output",
@@ -657,7 +657,7 @@ NODE_FIRST_OUTPUT = _define(
 NODE_OWN_WORK = _define(
     "livekit_otel.node.own_work",
     "double[]",
-    "Periods before the first output in which the node worked and no request inside it did: start and end of each, in "
+    "Periods in which the node worked, no request inside it did, and the agent waited: start and end of each, in "
     "seconds from the start of the span. Absent on on_enter and on_exit, whose whole span is own work.",
 )
 TTS_TEXT = _define("livekit_otel.pii.tts.text", "string", "The synthesised text.", content=True)

@@ -124,7 +124,7 @@ def test_private_names_exist_in_the_installed_livekit(module: str, name: str) ->
 def test_every_patch_of_a_private_name_is_in_the_table() -> None:
     """What we wrap is public, or listed with its reason."""
     listed = {(module, name) for module, name, _ in livekit_names.PRIVATE_NAMES}
-    public = {"start", "emit", "generate_reply", "update_agent", "recognize", "__await__", "complete"}
+    public = {"start", "emit", "generate_reply", "update_agent", "recognize", "__await__", "__anext__", "complete"}
     public |= {"make_session_report", "connect"}
     for patch in patches.PATCHES:
         assert patch.name in public or (patch.module, f"{patch.cls}.{patch.name}") in listed

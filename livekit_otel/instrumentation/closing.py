@@ -110,6 +110,7 @@ def _close_stages(state: SessionState) -> None:
         to.vad.close,
         lambda at_ns: state.startup.closed(scope, at_ns),
         to.room.close,
+        lambda _: to.give_back(),
     )
     now = scope.now_ns()
     for close in closing:

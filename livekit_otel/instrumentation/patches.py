@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from .hooks import agent_task, amd, eou, job, llm, native, node, realtime, session, speech, stt, tool, tts
+from .hooks import agent_task, amd, eou, job, llm, native, node, own_nodes, realtime, session, speech, stt, tool, tts
 
 logger = logging.getLogger("livekit_otel")
 
@@ -86,6 +86,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_STT, "STT", "recognize", stt.recognize),
     Patch(_STT, "RecognizeStream", "_main_task", stt.stream_main_task),
     Patch(_STT, "RecognizeStream", "_emit_error", stt.emit_error),
+    Patch(_STT, "RecognizeStream", "__anext__", own_nodes.next_event),
     Patch(_ACTIVITY, "AgentActivity", "on_final_transcript", stt.heard),
 )
 

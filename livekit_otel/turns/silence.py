@@ -23,7 +23,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord
 from .intervals import by_end
 from .model import Segment
-from .own_work import OwnWork, explained, work_before
+from .own_work import OwnWork, explained, first_output, work_before, writer_of
 from .path import OTHER, OUTSIDE, PLAYBACK, WalkedPath
 from .stages import (
     Stages,
@@ -41,6 +41,8 @@ __all__ = ["AT_ONCE", "CriticalPath", "critical_path"]
 _SAME = 1_000_000
 #: nanoseconds; a reply follows the tool whose result it speaks within this time
 AT_ONCE = 50_000_000
+#: nodes whose output LiveKit needs before it plays audio that is already there, the last one first
+_BEFORE_PLAYBACK = ("transcription_node", "realtime_audio_output_node")
 _TRANSCRIPTION, _EOU, _HOOK, _NODE, _LLM, _TOOL, _TTS = attr.SILENCE_STAGES[:-2]
 
 
@@ -69,6 +71,7 @@ class CriticalPath(WalkedPath):
         elif (work := work_before(self._stages.work, "tts_node", speech, self.at)) is not None:
             source = self._own_voice(work, speech)
         elif source is not None and source.kind == attr.KIND_REALTIME:
+            self._kept_back(speech, source.start_ns)
             if not self._held(response_audio(source)):
                 self.extend(PLAYBACK, self.at - (avatar_ns(playback) or 0))
         elif source is not None:
@@ -95,6 +98,7 @@ class CriticalPath(WalkedPath):
         self._set_floor(tts)
         audio = first_audio(tts)
         if audio is not None:
+            self._kept_back(speech, audio)
             kept = work_before(self._stages.work, "tts_node", speech, self.at)
             if kept is not None and kept.start_ns >= audio:
                 # the node had the audio, but held it back
@@ -117,6 +121,16 @@ class CriticalPath(WalkedPath):
         elif writes is not None:
             self.extend(_NODE, writes)
         return source
+
+    def _kept_back(self, speech: str | None, since_ns: int) -> None:
+        """Add the time in which nodes held audio back that could have been played from ``since_ns`` on."""
+        for node in _BEFORE_PLAYBACK:
+            kept = work_before(self._stages.work, node, speech, self.at)
+            if kept is not None and kept.end_ns > since_ns:
+                run = writer_of(self._stages.nodes, speech, self.at, node)
+                self.extend(PLAYBACK, kept.end_ns if run is None else first_output(run) or kept.end_ns)
+                self.extend(_LLM, kept.end_ns)  # the node waited for the model's audio
+                self.extend(_NODE, max(kept.start_ns, since_ns))
 
     def _own_voice(self, work: OwnWork, speech: str | None) -> SpanRecord | None:
         """Follow a ``tts_node`` that makes its own audio back to the request whose text it spoke."""
@@ -226,4 +240,7 @@ class CriticalPath(WalkedPath):
         self.extend(_TOOL if wait.held_by == _TOOL else _HOOK, wait.commit_ns)
         transcript = self._stages.transcript_ns(wait.commit_ns)
         self.extend(_EOU, self._stopped if transcript is None else transcript)
+        held = work_before(self._stages.work, "stt_node", "", self.at + _SAME)
+        if transcript is not None and held is not None and held.end_ns >= transcript - _SAME:
+            self.extend(_NODE, held.start_ns)
         self.extend(_TRANSCRIPTION, self._stopped)

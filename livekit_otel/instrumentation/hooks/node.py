@@ -62,7 +62,7 @@ def create_speech_task(wrapped: Callable[..., Any], activity: AgentActivity, arg
     run = None
     with contained("node.hook"):
         state = registry.traced(activity.session)
-        overridden = _overrides(getattr(activity.agent, name), name)
+        overridden = overrides(getattr(activity.agent, name), name)
         if state is not None and not state.closed and overridden:
             run = state.trackers.nodes.begin(name, None)
             args = (_hook(args[0], run), *args[1:])
@@ -77,14 +77,14 @@ def _default(name: str) -> object:
     return vars(Agent).get(name)
 
 
-def _overrides(method: Callable[..., object], name: str) -> bool:
+def overrides(method: Callable[..., object], name: str) -> bool:
     """Whether a bound method of an agent overrides ``Agent``'s own."""
     return getattr(method, "__func__", method) is not _default(name)
 
 
 @contain("node.begin")
 def _begin(name: str, kwargs: Kwargs) -> NodeRun | None:
-    if not _overrides(kwargs["node"], name):
+    if not overrides(kwargs["node"], name):
         return None
     state = registry.current()
     handle = livekit_api.speech_handle()

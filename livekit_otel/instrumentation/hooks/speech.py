@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...containment import contain, contained
 from .. import livekit_api, registry
 from ..clock import to_ns
-from . import agent_task
+from . import agent_task, own_nodes
 from .wrapping import Args, Kwargs
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ async def start_activity(
     with contained("agent.enter"):
         state = registry.traced(activity.session)
         if state is not None:
+            own_nodes.watch(activity.agent, state)
             turns, turn = state.trackers.turns, state.trackers.turns.cause()
             if turn is not None:
                 turns.hold(turn, activity)

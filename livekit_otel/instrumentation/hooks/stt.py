@@ -43,6 +43,11 @@ async def recognize(wrapped: Callable[..., Awaitable[Any]], stt: STT[Any], args:
     return await run(wrapped, args, kwargs, "stt.recognize.end", finish)
 
 
+def inside_recognizer() -> bool:
+    """Whether the current task runs inside a session's recognizer stream, e.g. in one of an adapter's."""
+    return _in_stream.get()
+
+
 @cache
 def _stream_base() -> type:
     from livekit.agents.stt import RecognizeStream

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ...containment import contained
 from ..scope import SessionScope
 from ..tool_names import ToolNames
 from .eou import EouTracker
@@ -12,6 +13,7 @@ from .holds import Holds
 from .interruption import InterruptionTracker
 from .llm import LlmTracker
 from .node import NodeTracker
+from .own_nodes import OwnNodes
 from .playback import PlaybackTracker
 from .realtime import RealtimeTracker
 from .room import RoomTracker
@@ -50,6 +52,10 @@ class Trackers:
         self.interruptions = InterruptionTracker(scope, vad)
         self.eou = EouTracker(scope, turns, self.utterance)
         self.holds = Holds(scope)
+        self.own_nodes = OwnNodes(scope, self.holds)
+        self.stt.held = self.own_nodes.held
+        #: give back what was wrapped of the agents
+        self.on_close: list[Callable[[], None]] = []
         self.playback = PlaybackTracker(
             scope, turns, self.holds, voice_starts=self._voice_starts, cut_off=self.interruptions.cut_off
         )
@@ -61,14 +67,23 @@ class Trackers:
             self.tts.turn_ends,
             self.realtime.turn_ends,
             self.nodes.turn_ends,
+            self.own_nodes.turn_ends,
             self.stt.turn_ends,
             self.interruptions.turn_ends,
         ]
 
     def _voice_starts(self, at_ns: int, turn: TurnState | None) -> None:
         self.realtime.first_audio(at_ns, turn)
+        self.own_nodes.voice_starts(turn)
         for listener in self.voice_starts:
             listener(at_ns, turn)
         if self.vad.speaking:
             started = self.vad.segment_start_ns
             self.interruptions.user_started(started if started is not None else at_ns, turn)
+
+    def give_back(self) -> None:
+        """Undo what was done to the agents' methods."""
+        for undo in self.on_close:
+            with contained("node.give_back"):
+                undo()
+        self.on_close.clear()

@@ -9,6 +9,7 @@ from opentelemetry.util.types import AttributeValue
 from ... import attributes as attr
 from .. import livekit_api
 from ..values import clip, named_model
+from .own_nodes import SttRun
 
 if TYPE_CHECKING:
     from livekit.agents.stt import RecognizeStream, SpeechEvent
@@ -24,6 +25,9 @@ class Heard:
     def __init__(self) -> None:
         self._streams: list[RecognizeStream] = []
         self._event: SpeechEvent | None = None
+        #: the overridden ``stt_node`` that the transcripts come from, and since when it held the latest
+        self.node: SttRun | None = None
+        self._held_ns: int | None = None
 
     def begins(self, stream: RecognizeStream) -> None:
         """A recognizer starts listening; an adapter starts before the recognizers inside it."""
@@ -38,6 +42,13 @@ class Heard:
     def final(self, event: SpeechEvent) -> None:
         """A final transcript is about to be passed to the session."""
         self._event = event
+        if self.node is not None:
+            self._held_ns = self.node.gave(event)
+
+    def held(self) -> int | None:
+        """Return since when an ``stt_node`` held the latest transcript; None if it did not."""
+        held, self._held_ns = self._held_ns, None
+        return held
 
     def take(self) -> dict[str, AttributeValue]:
         """Return attributes of the latest transcript."""

@@ -46,6 +46,10 @@ class Holds:
         """The current playout is over."""
         self._over[_SPEECH], self._said = self._scope.now_ns(), speech_id
 
+    def played(self, speech_id: str) -> int | None:
+        """Return when the latest playout of this speech ended; None if another was played since, or none yet."""
+        return self._over.get(_SPEECH) if self._said == speech_id else None
+
     def user_silent(self) -> None:
         """The user has stopped speaking."""
         self._over[_USER] = self._scope.now_ns()

@@ -1,4 +1,4 @@
-"""Nodes: own work of an overridden ``llm_node`` or ``tts_node``, and the user's ``on_enter`` and ``on_exit``.
+"""Nodes: own work of an overridden ``llm_node``, ``tts_node`` or ``realtime_audio_output_node``, and the user's hooks.
 
 A node that only passes on the output of a request inside it has no span: the request has one.
 """
@@ -19,10 +19,10 @@ from .turns import TurnTracker
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
 
-__all__ = ["NodeRun", "NodeTracker", "current_node"]
+__all__ = ["SHORTEST_NS", "NodeRun", "NodeTracker", "current_node"]
 
 #: own work shorter than this is ignored: creating streams and switching tasks takes milliseconds in a busy process
-_SHORTEST_NS = 10_000_000
+SHORTEST_NS = 10_000_000
 #: two stretches with a shorter gap between them count as one
 _AT_ONCE_NS = 1_000_000
 #: maximum number of stretches of own work on a span
@@ -30,6 +30,7 @@ _MAX_STRETCHES = 8
 _MAX_RUNNING = 64
 #: the kind of the requests that a node makes by default
 _REQUESTS = {"llm_node": attr.KIND_LLM, "tts_node": attr.KIND_TTS}
+_HOOKS = frozenset({"on_enter", "on_exit"})
 
 #: the node that runs in this context, or that created the current task
 current_node: ContextVar[NodeRun | None] = ContextVar("livekit_otel_node", default=None)
@@ -68,7 +69,12 @@ class NodeRun:
 
     @property
     def is_hook(self) -> bool:
-        return self.name not in _REQUESTS
+        return self.name in _HOOKS
+
+    @property
+    def asks(self) -> bool:
+        """Whether the node makes requests by default, and keeps its turn open until it is over."""
+        return self.name in _REQUESTS
 
     @property
     def own_ns(self) -> int:
@@ -158,7 +164,7 @@ class NodeTracker:
         turn = self._turns.working(handle) if handle is not None else self._turns.cause()
         turn = turn if turn is not None and turn.open else None
         run = NodeRun(self, name, self._scope.now_ns(), turn, handle)
-        if turn is not None and not run.is_hook:
+        if turn is not None and run.asks:
             turn.tried_again(_REQUESTS[name])
             self._turns.begin(turn)
         self._open[id(run)] = run
@@ -178,11 +184,11 @@ class NodeTracker:
     def over(self, run: NodeRun) -> None:
         """A run is over. Whether a preemptively generated reply is used may not be known yet."""
         error = run.raised
-        if error is not None and run.turn is not None and not run.is_hook:
+        if error is not None and run.turn is not None and run.asks:
             run.turn.failed(_REQUESTS[run.name], error)
         if run.handle is None or run.handle.scheduled:
             self._emit(run)
-        if run.turn is not None and not run.is_hook:
+        if run.turn is not None and run.asks:
             self._turns.finish(run.turn)
 
     def used(self, speech_id: str) -> None:
@@ -194,7 +200,7 @@ class NodeTracker:
     def settle(self, handle: SpeechHandle) -> None:
         """A speech is over, or will never be played: nothing waited for its nodes."""
         for run in list(self._open.values()):
-            if run.handle is handle and run.end_ns is not None:
+            if run.handle is handle and (run.end_ns is not None or not run.asks):
                 self._open.pop(id(run), None)
 
     def turn_ends(self, turn: TurnState) -> None:
@@ -216,7 +222,7 @@ class NodeTracker:
     def _emit(self, run: NodeRun) -> None:
         self._open.pop(id(run), None)
         failed = run.raised
-        if run.end_ns is None or (run.own_ns < _SHORTEST_NS and failed is None):
+        if run.end_ns is None or (run.own_ns < SHORTEST_NS and failed is None):
             return
         attributes: dict[str, AttributeValue] = {attr.NODE_NAME: run.name}
         if run.handle is not None:

@@ -10,9 +10,11 @@ __all__ = ["Transcript"]
 
 
 class Transcript:
-    """``span`` is set if the recognition had a live span. Times are unix nanoseconds."""
+    """``span`` is set if the recognition had a live span, ``held_ns`` if an ``stt_node`` held it back: since then.
 
-    __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
+    Times are unix nanoseconds."""
+
+    __slots__ = ("attributes", "end_ns", "held_ns", "span", "start_ns", "text")
 
     def __init__(self, start_ns: int, end_ns: int, text: str, attributes: dict[str, AttributeValue]) -> None:
         self.start_ns = start_ns
@@ -20,3 +22,4 @@ class Transcript:
         self.text = text
         self.attributes = attributes
         self.span: PipelineSpan | None = None
+        self.held_ns: int | None = None
