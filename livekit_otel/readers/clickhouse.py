@@ -69,13 +69,13 @@ class _Records:
 
     def _of_traces(self, traces: Sequence[Found], rows: Rows) -> Iterator[SpanRecord]:
         bounds = self._table.bounds([one.TraceId for one in traces])
-        own = [one.TraceId for one in traces if int(one.own)]
+        own = [one.TraceId for one in traces if one.own]
         for record in rows.records(self._rows(own, bounds, OURS)):
             # a trace can have several sessions; filtering by attributes on the server takes longer
             if self._remote.wants(record):
                 yield record
         # a trace can have spans of livekit_otel outside of the period of the search; then these are its report
-        others = [one.TraceId for one in traces if not int(one.own)]
+        others = [one.TraceId for one in traces if not one.own]
         # few spans of some releases of LiveKit carry an ID of their session
         yield from rows.records(self._rows(others, bounds, f"({OURS} OR {NATIVE})"))
 

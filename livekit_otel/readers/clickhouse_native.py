@@ -27,7 +27,7 @@ from .clickhouse_search import (
     picked_native,
     siblings,
 )
-from .clickhouse_table import Table, ids_in
+from .clickhouse_table import Int64, Table, ids_in
 from .remote import Remote
 
 __all__ = ["NativeSessions"]
@@ -50,8 +50,8 @@ class _Head(msgspec.Struct):
     span: str
     parent: str
     name: str
-    start: int | str
-    end: int | str
+    start: Int64
+    end: Int64
     conversation: str
     room: str
     reason: str
@@ -61,10 +61,10 @@ class _Rootless(msgspec.Struct):
     """A trace without a session span."""
 
     trace: str
-    start: int | str
-    end: int | str
-    evidence: int | str
-    tops: int | str
+    start: Int64
+    end: Int64
+    evidence: Int64
+    tops: Int64
     conversation: str
     room: str
     reason: str
@@ -85,7 +85,7 @@ class NativeSessions:
         listed: list[ListedSession] = []
         rooms: set[str] = set()
         for trace_id, spans in found.items():
-            heads = sorted(spans.values(), key=lambda one: (int(one.start), one.span))
+            heads = sorted(spans.values(), key=lambda one: (one.start, one.span))
             if any(one.name == attr.NATIVE_SESSION for one in heads):
                 listed += _rooted(trace_id, heads)
                 rooms.update(one.conversation for one in heads)
@@ -105,7 +105,7 @@ class NativeSessions:
         roots = f"SELECT TraceId FROM {{table}} WHERE {self._within()} AND SpanName = '{attr.NATIVE_SESSION}'"
         where = f"{self._within()} AND TraceId NOT IN ({roots})"
         found = {one.trace: one for one in self._rootless(where)}
-        parts = [one.trace for one in found.values() if int(one.tops)]
+        parts = [one.trace for one in found.values() if one.tops]
         for ids in batches(siblings(self._table, parts, self._remote.since_ns, self._remote.until_ns)):
             where = f"{AROUND} AND {NATIVE} AND TraceId IN {ids_in(ids)}"
             found.update((one.trace, one) for one in self._rootless(where))
@@ -113,7 +113,7 @@ class NativeSessions:
         for one in found.values():
             calls[one.conversation or one.trace].append(one)
         for room, traces in calls.items():
-            if room not in rooms and any(int(one.evidence) for one in traces):
+            if room not in rooms and any(one.evidence for one in traces):
                 yield _joined(traces)
 
     def _rootless(self, where: str) -> Iterable[_Rootless]:
@@ -136,11 +136,11 @@ class NativeSessions:
 def _rooted(trace_id: str, heads: list[_Head]) -> Iterator[ListedSession]:
     """The sessions of a trace, one for each session span. ``heads``: by start."""
     roots = [one for one in heads if one.name == attr.NATIVE_SESSION]
-    starts = [int(one.start) for one in roots]
+    starts = [one.start for one in roots]
     own: defaultdict[str, list[_Head]] = defaultdict(list)
     for one in heads:
         parent = next((root for root in roots if root.span in (one.span, one.parent)), None)
-        own[(parent or roots[max(bisect_right(starts, int(one.start)) - 1, 0)]).span].append(one)
+        own[(parent or roots[max(bisect_right(starts, one.start) - 1, 0)]).span].append(one)
     for root in roots:
         said = [one for one in own[root.span] if one.name != JOB]
         anywhere = [*said, *(one for one in heads if one.name == JOB)]
@@ -148,8 +148,8 @@ def _rooted(trace_id: str, heads: list[_Head]) -> Iterator[ListedSession]:
             trace_id=trace_id,
             session_id=trace_id if len(roots) == 1 else f"{trace_id}-{root.span}",
             conversation_id=_first(one.conversation for one in said) or _first(one.room for one in anywhere),
-            started_at=int(root.start) / 1e9,
-            ended_at=int(root.end) / 1e9,
+            started_at=root.start / 1e9,
+            ended_at=root.end / 1e9,
             turns=None,
             close_reason=_first(one.reason for one in said if one.name == _CLOSE),
             complete=False,
@@ -158,13 +158,13 @@ def _rooted(trace_id: str, heads: list[_Head]) -> Iterator[ListedSession]:
 
 
 def _joined(traces: list[_Rootless]) -> ListedSession:
-    traces.sort(key=lambda one: int(one.start))
+    traces.sort(key=lambda one: one.start)
     return ListedSession(
         trace_id=traces[0].trace,
         session_id=traces[0].trace,
         conversation_id=_first(one.conversation for one in traces) or _first(one.room for one in traces),
-        started_at=int(traces[0].start) / 1e9,
-        ended_at=max(int(one.end) for one in traces) / 1e9,
+        started_at=traces[0].start / 1e9,
+        ended_at=max(one.end for one in traces) / 1e9,
         turns=None,
         close_reason=_first(one.reason for one in traces),
         complete=False,

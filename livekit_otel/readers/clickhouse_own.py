@@ -14,9 +14,10 @@ from collections.abc import Iterable
 import msgspec
 
 from .. import attributes as attr
+from ..spans import finite
 from .base import ListedSession
 from .clickhouse_search import AROUND, OURS, SIGNS, batches, list_parameters, names_in, picked
-from .clickhouse_table import Table, ids_in
+from .clickhouse_table import Int64, Table, ids_in
 from .remote import Remote
 
 __all__ = ["END", "START", "OwnSessions"]
@@ -51,8 +52,8 @@ _TURNS = (
 
 class _Trace(msgspec.Struct):
     trace: str
-    spans: int | str
-    end: int | str
+    spans: Int64
+    end: Int64
 
 
 class _Session(msgspec.Struct):
@@ -60,9 +61,9 @@ class _Session(msgspec.Struct):
 
     trace: str
     session: str
-    start: int | str
-    end: int | str
-    ended: int | str = 0
+    start: Int64
+    end: Int64
+    ended: Int64 = 0
     conversation: str = ""
     started: str = ""
     turns: str = ""
@@ -85,16 +86,16 @@ class _Counted(msgspec.Struct):
 
     trace: str
     session: str
-    start: int | str
-    end: int | str
-    turns: int | str
+    start: Int64
+    end: Int64
+    turns: Int64
     conversation: str
-    dead_air: int | str
-    failed: int | str
-    false_cutoff: int | str
-    interrupted: int | str
-    never_answered: int | str
-    slow: int | str
+    dead_air: Int64
+    failed: Int64
+    false_cutoff: Int64
+    interrupted: Int64
+    never_answered: Int64
+    slow: Int64
 
 
 class OwnSessions:
@@ -116,16 +117,16 @@ class OwnSessions:
         for one in found.values():
             said[one.trace] += _number(one.counted) or 0
         several = Counter(one.trace for one in found.values())
-        whole = {one.trace for one in traces.values() if said[one.trace] == int(one.spans)}
+        whole = {one.trace for one in traces.values() if said[one.trace] == one.spans}
         listed = []
         for counted in self._counted(trace_id for trace_id in traces if trace_id not in whole):
             own = found.pop((counted.trace, counted.session), None)
-            complete = own is not None and 0 < said[counted.trace] <= int(traces[counted.trace].spans)
+            complete = own is not None and 0 < said[counted.trace] <= traces[counted.trace].spans
             listed.append(_of_counts(counted, own, whole=complete))
         for one in found.values():
             # if a trace has several sessions, its end is not the end of each
             end = traces[one.trace].end if one.trace in traces and several[one.trace] == 1 else one.end
-            listed.append(_listed(one, int(end) / 1e9, _number(one.turns), whole=one.trace in whole))
+            listed.append(_listed(one, end / 1e9, _number(one.turns), whole=one.trace in whole))
         return listed
 
     def _traces(self) -> dict[str, _Trace]:
@@ -170,17 +171,17 @@ def _of_counts(counted: _Counted, own: _Session | None, *, whole: bool) -> Liste
     one.conversation = one.conversation or counted.conversation
     for flag in attr.FLAG_NAMES:
         setattr(one, flag, str(getattr(counted, flag)))
-    return _listed(one, int(counted.end) / 1e9, int(counted.turns), whole=whole)
+    return _listed(one, counted.end / 1e9, counted.turns, whole=whole)
 
 
 def _listed(one: _Session, ended_at: float, turns: int | None, *, whole: bool) -> ListedSession:
-    closed = bool(int(one.ended)) and bool(one.reason) and one.ended_by != attr.ENDED_FAILED_START
+    closed = bool(one.ended) and bool(one.reason) and one.ended_by != attr.ENDED_FAILED_START
     reported = one.follows != "true" or one.final == "true"
     return ListedSession(
         trace_id=one.trace,
         session_id=one.session,
         conversation_id=one.conversation,
-        started_at=_float(one.started) or int(one.start) / 1e9,
+        started_at=finite(one.started) or one.start / 1e9,
         ended_at=ended_at,
         turns=turns,
         close_reason=one.reason,
@@ -189,13 +190,6 @@ def _listed(one: _Session, ended_at: float, turns: int | None, *, whole: bool) -
     )
 
 
-def _float(text: str) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
-
-
 def _number(text: str) -> int | None:
-    found = _float(text)
+    found = finite(text)
     return None if found is None else int(found)

@@ -12,7 +12,7 @@ import msgspec
 from .. import attributes as attr
 from .._json import NOT_JSON
 from ..spans import AttributeValue, SpanRecord, SpanStatus
-from .clickhouse_table import Table
+from .clickhouse_table import Int64, Table
 from .remote import restored
 
 __all__ = ["Row", "Rows"]
@@ -38,8 +38,8 @@ class Row(msgspec.Struct):
     span: str
     parent: str
     name: str
-    start: int | str
-    duration: int | str
+    start: Int64
+    duration: Int64
     status: str
     message: str
     scope: str
@@ -94,14 +94,14 @@ class Rows:
         trace_id, span_id = row.trace.lower(), row.span.lower()
         if len(trace_id) != 32 or len(span_id) != 16 or not _ID.fullmatch(trace_id + span_id):
             raise ValueError(f"its ids ({row.trace[:40]!r}, {row.span[:20]!r}) are not valid in OpenTelemetry")
-        start = int(row.start)
+        start = row.start
         return SpanRecord(
             trace_id=trace_id,
             span_id=span_id,
             parent_id=row.parent.lower() or None,
             name=row.name,
             start_ns=start,
-            end_ns=start + max(0, int(row.duration)),
+            end_ns=start + max(0, row.duration),
             attributes=self._attributes(row),
             status=_status(row.status),
             status_message=row.message,

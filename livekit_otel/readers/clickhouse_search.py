@@ -14,7 +14,7 @@ import msgspec
 
 from .. import attributes as attr
 from .base import Context, Problem
-from .clickhouse_table import Table, ids_in, is_id
+from .clickhouse_table import Int64, Table, ids_in, is_id
 from .remote import Remote
 
 __all__ = [
@@ -69,8 +69,8 @@ class Found(msgspec.Struct):
     """A trace. ``own``: number of found spans of livekit_otel. ``tops``: whether it may be a part of a call."""
 
     TraceId: str
-    own: int | str = 1
-    tops: int | str = 0
+    own: Int64 = 1
+    tops: Int64 = 0
 
 
 def batches(items: Iterable[T]) -> Iterator[list[T]]:
@@ -194,7 +194,7 @@ class Search:
         return found[:limit]
 
     def _with_siblings(self, found: list[Found]) -> list[Found]:
-        parts = [one.TraceId for one in found if not int(one.own) and int(one.tops)]
+        parts = [one.TraceId for one in found if not one.own and one.tops]
         others = siblings(self._table, parts, self._remote.since_ns, self._remote.until_ns) if parts else []
         known = {one.TraceId for one in found}
         return found + [Found(one, own=0) for one in others if one not in known]

@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from ..errors import SourceError
 from .backend import Backend
 
-__all__ = ["WHAT", "Table", "ids_in", "is_id"]
+__all__ = ["WHAT", "Int64", "Table", "ids_in", "is_id"]
 
 T = TypeVar("T")
+#: A 64-bit integer of the server, which may write it as text.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 WHAT = "ClickHouse"
 _NEEDED = (
@@ -66,7 +68,8 @@ class Table:
         text = text.replace("{index}", "{database:Identifier}.{index:Identifier}")
         used = {name: value for name, value in given.items() if f"{{{name}:" in text}
         asked = {f"param_{name}": str(value).translate(_ESCAPES) for name, value in used.items()}
-        decoder = msgspec.json.Decoder(type)
+        # not strict: integers may be texts
+        decoder = msgspec.json.Decoder(type, strict=False)
         for line in self._backend.lines("/", {"query": f"{text} FORMAT JSONEachRow", **asked}):
             if line.strip():
                 self._check(line)
@@ -116,7 +119,7 @@ class Table:
             "toInt64(toUnixTimestamp(max(End))) AS end FROM {index} "
             f"WHERE TraceId IN {ids_in(trace_ids)} GROUP BY TraceId"
         )
-        return {one.trace: (int(one.start) * _SECOND, (int(one.end) + 1) * _SECOND) for one in self.rows(_Bounds, sql)}
+        return {one.trace: (one.start * _SECOND, (one.end + 1) * _SECOND) for one in self.rows(_Bounds, sql)}
 
     @cached_property
     def _has_index(self) -> bool:
@@ -155,5 +158,5 @@ def _utf8(line: bytes) -> bytes:
 
 class _Bounds(msgspec.Struct):
     trace: str
-    start: int | str
-    end: int | str
+    start: Int64
+    end: Int64
