@@ -61,7 +61,7 @@ class ListedSession(msgspec.Struct, frozen=True, kw_only=True):
         turns: number of turns; None if unknown.
         close_reason: LiveKit's reason as recorded in the trace (``user_initiated``); empty if the call broke off.
         complete: whether the session was closed, and all spans that it counted are stored.
-        flagged: number of flagged turns by flag; None if unknown.
+        flagged: number of turns with a flag, as recorded, by flag; None if unknown.
     """
 
     trace_id: str

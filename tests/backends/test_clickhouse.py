@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import tests.scenarios  # noqa: F401
 from livekit_otel import SpanRecord
 from livekit_otel import attributes as a
 from livekit_otel.cli import main
+from livekit_otel.report.head import name_of_reason
 from tests.kit.run import as_json
 from tests.kit.trace import names, record
 
@@ -137,6 +139,43 @@ def test_a_day_is_listed_from_the_listed_columns(filled: Filled, capsys: pytest.
     if filled.columns == "json":
         assert "SpanAttributes" not in read
         assert not any("journal" in name or ".pii." in name for name in attributes)
+
+
+#: name of a table -> the rows of the calls that it has
+CUT = {
+    "turns": f"SpanName NOT IN ('{a.KIND_SESSION}', '{a.KIND_SESSION_START}', '{a.KIND_SESSION_END}')",
+    "only_turns": f"SpanName = '{a.KIND_TURN}'",
+    "killed": "Timestamp + toIntervalNanosecond(Duration) < toDateTime64('2023-11-14 22:13:30', 9)",
+    "lost": "cityHash64(SpanId) % 3 != 0",
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_calls_that_broke_off_are_listed(filled: Filled, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sessions whose own spans are not stored, whose process was killed, or that lost spans, are listed as their
+    reports have them."""
+    table = f"{filled.columns}.{name}"
+    filled.server.query(f"CREATE TABLE {table} AS {filled.columns}.otel_traces")
+    filled.server.query(f"INSERT INTO {table} SELECT * FROM {filled.columns}.otel_traces WHERE {CUT[name]}")
+    address = filled.address(f"{WHEN}&limit=10000", f"/{name}")
+    reports = {one.session_id: one for one in livekit_otel.build_reports(livekit_otel.read_spans(address))}
+    listed = {row["session_id"]: row for row in sessions(capsys, address)}
+    assert listed.keys() == reports.keys()
+    assert len(reports) > 100
+    for session_id, report in reports.items():
+        row = listed[session_id]
+        found = [row[one] for one in ("conversation_id", "turns", "complete")]
+        assert found == [report.conversation_id, len(report.turns), report.complete], session_id
+        assert row["started_at"] == pytest.approx(report.started_at, abs=1e-6)
+        assert row["duration"] == pytest.approx(report.duration, abs=1e-6)
+        # flags and reason are as recorded: a report derives them again from what is left
+        flags: Counter[str] = Counter()
+        for span in report.spans:
+            if span.kind == a.KIND_TURN:
+                flags.update(span.attributes.get(a.FLAGS, ()))  # type: ignore[arg-type]
+        assert row["flagged"] == flags
+        reasons = [span.attributes.get(a.SESSION_CLOSE_REASON) for span in report.spans]
+        assert row["close_reason"] == next((name_of_reason(str(one)) for one in reasons if one), None)
 
 
 def test_a_time_without_sessions(filled: Filled, capsys: pytest.CaptureFixture[str]) -> None:
