@@ -1277,7 +1277,7 @@ NATIVE_PYTHON_OLDER: dict[str, str] = {
 NATIVE_NODE: dict[str, str] = {"tool_call_id": TOOL_CALL_ID}
 #: LiveKit's span of a session, and the spans that prove that a session existed.
 NATIVE_SESSION = "agent_session"
-#: Span names for finding natively traced calls on a server; the first name that the server knows is used.
+#: Names of the spans by which natively traced calls are found on a server.
 NATIVE_SIGNS = (NATIVE_SESSION, "user_turn", "agent_turn")
 NATIVE_EVIDENCE = frozenset({NATIVE_SESSION, "session_start", "user_turn", "agent_turn"})
 #: The native spans that a report is built from.

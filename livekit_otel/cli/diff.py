@@ -14,6 +14,7 @@ from ..errors import AmbiguousSessionError, LiveKitOtelError, SessionNotFoundErr
 from ..report import SessionReport, build_reports
 from ..report.diff import Comparison, compare
 from ..report.diff_values import MISSING
+from ..report.same_call import call_of, once
 from ..transport.credentials import shown
 from .output import say, write, write_json
 from .support import one_report, opened
@@ -100,7 +101,7 @@ def _reports(source: str, session: str | None) -> list[SessionReport]:
     with opened(source) as spans:
         if session is not None:
             return [one_report(source, spans, session, latest=False, thresholds={})]
-        found = list(build_reports(spans))
+        found = once((one, call_of(one)) for one in build_reports(spans))
     if not found:
         raise SessionNotFoundError(
             f"{shown(source)}: holds no session, neither of livekit_otel nor of LiveKit's own tracing"

@@ -15,6 +15,7 @@ from ..report import SessionReport, build_reports
 from ..report.failures import failures
 from ..report.head import name_of_reason
 from ..report.one_line import one_line
+from ..report.same_call import call_of, once
 from ..report.values import clock
 from ..report.words import seconds
 from ..transport.credentials import shown
@@ -81,7 +82,7 @@ def sessions(
         # a server counts the flags stored in its traces; other thresholds, waits and failures require reports
         listed = None if thresholds or sort in (Sort.wait, Sort.failures) else listed_sessions(source, spans)
         if listed is None:
-            every = [_row(one) for one in build_reports(spans, thresholds=thresholds)]
+            every = once((_row(one), call_of(one)) for one in build_reports(spans, thresholds=thresholds))
         else:
             every = [_listed_row(one) for one in listed]
     if not every:

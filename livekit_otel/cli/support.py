@@ -13,6 +13,7 @@ from .._display import mistake
 from ..errors import AmbiguousSessionError, LiveKitOtelError, SessionNotFoundError, SourceError
 from ..readers import Problem, SpanStream, read_spans
 from ..report import SessionReport, build_report, build_reports
+from ..report.same_call import newest
 from ..transport.credentials import shown
 from .console import InertConsole
 from .output import on_terminal, say
@@ -109,19 +110,16 @@ def one_report(
     try:
         if not latest:
             return build_report(spans, session, thresholds=thresholds)
-        newest = max(
-            build_reports(spans, thresholds=thresholds), key=lambda one: (one.started_at or 0.0, one.session_id),
-            default=None,
-        )  # fmt: skip
+        found = newest(build_reports(spans, thresholds=thresholds))
     except AmbiguousSessionError as error:
         raise AmbiguousSessionError(f"{shown(source)}: {error} (with --session, or --latest)") from None
     except SessionNotFoundError as error:
         raise SessionNotFoundError(f"{shown(source)}: {error}") from None
-    if newest is None:
+    if found is None:
         raise SessionNotFoundError(
-            f"{shown(source)}: contains no livekit_otel session; check that the call was traced with livekit_otel"
+            f"{shown(source)}: contains no session from livekit_otel or from LiveKit's own tracing"
         )
-    return newest
+    return found
 
 
 def _show_problems(stream: SpanStream) -> None:

@@ -17,6 +17,7 @@ from .._display import csv_cell
 from ..errors import SessionNotFoundError
 from ..report import SessionReport, build_reports
 from ..report.render_json import turn_document
+from ..report.same_call import call_of, once
 from ..transport.credentials import shown
 from .output import write, write_json
 from .support import DeadAir, Latest, Session, Slow, Source, one_report, opened, rows_of, thresholds_of
@@ -127,20 +128,16 @@ def turns(
     if full and format is not Format.text:
         raise typer.BadParameter("only with --format text", param_hint="--full")
     thresholds = thresholds_of(slow, dead_air)
-    rows: list[Row] = []
-    sessions = 0
     with opened(source) as spans:
         reports: Iterator[SessionReport] = build_reports(spans, thresholds=thresholds)
         if session is not None or latest:
             reports = iter([one_report(source, spans, session, latest=latest, thresholds=thresholds)])
-        for found in rows_of(reports, _rows, spans):
-            sessions += 1
-            rows += found
-    if not sessions:
+        found = once(rows_of(reports, lambda one: (_rows(one), call_of(one)), spans))
+    if not found:
         raise SessionNotFoundError(
             f"{shown(source)}: contains no session from livekit_otel or from LiveKit's own tracing"
         )
-    rows = _sorted([row for row in rows if row.turn["flags"] or not flagged], sort, desc)
+    rows = _sorted([row for some in found for row in some if row.turn["flags"] or not flagged], sort, desc)
     if format is Format.json:
         write_json([{"session_id": row.session_id, **row.turn} for row in rows], output)
     elif format is Format.csv:

@@ -27,6 +27,9 @@ _BY_FIELD = {
     "tts_metrics": "tts_request",
 }
 _LANGUAGE = "telemetry.sdk.language"
+#: nanoseconds. Times are read to the microsecond, because stores keep no more (Phoenix), or make a span of no length
+#: 1 ns long (Jaeger), and the order of events of one moment must not depend on that
+_MICROSECOND = 1_000
 
 
 class NativeSpan(msgspec.Struct, gc=False):
@@ -95,9 +98,14 @@ def read(span: SpanRecord) -> NativeSpan | None:
         if field is not None:
             fields[field] = value
     return NativeSpan(
-        span.trace_id, span.span_id, span.parent_id, name, span.start_ns, max(span.start_ns, span.end_ns),
-        span.status == "error", fields, span.resource.get(_LANGUAGE) == "nodejs",
+        span.trace_id, span.span_id, span.parent_id, name, _rounded(span.start_ns),
+        _rounded(max(span.start_ns, span.end_ns)), span.status == "error", fields,
+        span.resource.get(_LANGUAGE) == "nodejs",
     )  # fmt: skip
+
+
+def _rounded(ns: int) -> int:
+    return (ns + _MICROSECOND // 2) // _MICROSECOND * _MICROSECOND
 
 
 _decode = msgspec.json.Decoder().decode

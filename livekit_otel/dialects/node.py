@@ -28,6 +28,9 @@ _MARK = '"durationMs"'
 _SPEECH = re.compile(r"speech_[0-9a-f]+-[0-9a-f]+")
 #: nanoseconds by which the time of the first audio can differ between a context and the span
 _SAME_MOMENT = 100_000_000
+#: nanoseconds that can lie between two readings of the clock for one event
+_SAME_EVENT = 20_000_000
+_MILLISECOND = 1_000_000
 
 
 def is_node(spans: Iterable[NativeSpan]) -> bool:
@@ -46,7 +49,7 @@ def _looks_so(span: NativeSpan) -> bool:
 
 def as_python(spans: Sequence[NativeSpan]) -> list[NativeSpan]:
     """The spans of a session in the form of the SDK for Python."""
-    return _with_speeches(_with_calls(_joined([_converted(one) for one in spans])))
+    return _with_ends(_with_speeches(_with_calls(_joined([_converted(one) for one in spans]))))
 
 
 def _converted(span: NativeSpan) -> NativeSpan:
@@ -155,6 +158,28 @@ def _with_speeches(spans: list[NativeSpan]) -> list[NativeSpan]:
         above = {"name": "agent_turn", "span_id": name, "start_ns": start, "fields": fields, "failed": False}
         made.append(msgspec.structs.replace(one, **above))
     return [msgspec.structs.replace(one, parent_id=moved.get(one.span_id, one.parent_id)) for one in spans] + made
+
+
+def _with_ends(spans: list[NativeSpan]) -> list[NativeSpan]:
+    """Let ``user_speaking`` end where the e2e latency of the answer begins. agents-js reads its clock, which has
+    milliseconds, once for the span and once for its latencies."""
+    by_id = {one.span_id: one for one in spans}
+    moments: list[int] = []
+    taken: set[str] = set()
+    for one in sorted(spans, key=lambda one: one.start_ns):
+        above = by_id.get(one.parent_id or "") if one.name == "agent_speaking" else None
+        if above is not None and above.span_id not in taken:
+            taken.add(above.span_id)
+            if (latency := above.number("e2e_latency")) is not None:
+                moments.append(round((one.start_ns - round(latency * 1e9)) / _MILLISECOND) * _MILLISECOND)
+    found = []
+    for one in spans:
+        if one.name == "user_speaking":
+            near = [at for at in moments if abs(at - one.end_ns) <= _SAME_EVENT and at >= one.start_ns]
+            if near:
+                one = msgspec.structs.replace(one, end_ns=near[0])
+        found.append(one)
+    return found
 
 
 def _above(span: NativeSpan, by_id: Mapping[str, NativeSpan], name: str) -> bool:

@@ -106,20 +106,25 @@ class _Search:
             for service in services:
                 for schema in attr.SCHEMAS:
                     yield from self._of_service(service, attr.SCHEMA, str(schema))
-        if self._context.native is not None:
+        if self._context.native is not None or self._context.all_scopes:
             yield from self._native(services)
 
     def _native(self, services: list[str]) -> Iterator[Message]:
         """Traces of calls that only LiveKit traced, found by the names of their spans."""
         attributes = {attr.CONVERSATION_ID: self._remote.session} if self._remote.session else {}
         for service in services:
+            known: set[str] = set()
+            most = 0
+            # a call that still runs, or that was cut, has no span with the first name
             for name in attr.NATIVE_SIGNS:
                 message = self._search(service, attributes, name)
                 if message is not None:
                     found = {record.trace_id for record in records(message, all_scopes=True, complain=_nothing)}
-                    self._check_limit(service, len(found))
-                    yield message
-                    break
+                    most = max(most, len(found))
+                    if not found <= known:
+                        known |= found
+                        yield message
+            self._check_limit(service, most)
 
     def _of_service(self, service: str, name: str, value: str) -> Iterator[Message]:
         """Traces of a service that have a span with this attribute."""

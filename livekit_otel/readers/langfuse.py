@@ -99,23 +99,21 @@ class _Search:
         remote = self._remote
         window = {"fromStartTime": rfc3339(remote.since_ns), "toStartTime": rfc3339(remote.until_ns)}
         if not remote.session:
-            return self._newest([{**window, "name": name} for name in _SIGNS]) or self._native(window)
+            return self._newest([{**window, "name": name} for name in self._signs()])
         return self._of_session(window if remote.bounded else {}) or self._newest(
             [{"filter": self._filter(name)} for name in _SIGNS]
         )
 
-    def _native(self, window: dict[str, str]) -> list[str]:
-        """IDs of the newest traces of calls that only LiveKit traced, by the first span name that is found."""
-        if self._context.native is None:
-            return []
-        searches = ([{**window, "name": name}] for name in attr.NATIVE_SIGNS)
-        return next(filter(None, map(self._newest, searches)), [])
+    def _signs(self) -> tuple[str, ...]:
+        """Names of spans that sessions are found by, with LiveKit's own if these are wanted."""
+        others = self._context.native is not None or self._context.all_scopes
+        return (*_SIGNS, *attr.NATIVE_SIGNS) if others else _SIGNS
 
     def _of_session(self, window: dict[str, str]) -> list[str]:
         """Traces with this ``session.id``, which Langfuse stores as its session."""
         remote = self._remote
         try:
-            searches = [{**window, "sessionId": remote.session, "name": name} for name in _SIGNS]
+            searches = [{**window, "sessionId": remote.session, "name": name} for name in self._signs()]
             return self._newest(searches, v1=False)
         except NotFound:
             traces = self._pages(_TRACES_V1, {"sessionId": remote.session, "limit": _PAGE_V1})

@@ -73,7 +73,8 @@ class _Search:
         remote = self._remote
         window = {"start_time": rfc3339(remote.since_ns), "end_time": rfc3339(remote.until_ns)}
         if not remote.session:
-            return self._newest({**window, "name": list(_SIGNS)}) or self._native(window)
+            found = [*self._newest({**window, "name": list(_SIGNS)}), *self._native(window)]
+            return list(dict.fromkeys(found))
         value = msgspec.json.encode(remote.session).decode()
         names = (attr.SESSION_ID, attr.BACKEND_SESSION_ID)
         searches = ({**window, "attribute": [f"{name}:{value}"]} for name in names)
@@ -82,7 +83,7 @@ class _Search:
 
     def _native(self, search: Mapping[str, Any]) -> list[str]:
         """IDs of the newest traces of calls that only LiveKit traced."""
-        if self._context.native is None:
+        if self._context.native is None and not self._context.all_scopes:
             return []
         return self._newest({**search, "name": list(attr.NATIVE_SIGNS)}, ours=False)
 

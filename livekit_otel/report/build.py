@@ -14,6 +14,7 @@ from .masks import MaskedSpans, own_session
 from .model import SessionReport
 from .native import OpenNative
 from .reported import OpenReported
+from .same_call import call_of, once
 from .session import OpenSession
 from .values import clock
 
@@ -171,7 +172,7 @@ def build_report(
     _gather(opened, masked, flagged_by)
     native += _wanted((OpenNative(one, flagged_by) for one in natives.rest()), wanted, others)
     # if livekit_otel traced a call, calls without it are not candidates
-    found = [session for session in opened.values() if _is(session, wanted)] or native
+    found = [session for session in opened.values() if _is(session, wanted)] or _once(native)
     others.update(dict.fromkeys(session.session_id for session in opened.values() if session not in found))
     return _choose(found, wanted, list(others)).report(getattr(spans, "problems", ()))
 
@@ -185,6 +186,13 @@ def _wanted(
             yield session
         elif len(others) <= _NAMED:
             others[session.session_id] = None
+
+
+def _once(found: Sequence[OpenNative | OpenReported]) -> list[OpenNative | OpenReported]:
+    """The sessions, without LiveKit's own reports of calls whose traces are there, too."""
+    if len({type(one) for one in found}) < 2:
+        return list(found)
+    return once((one, call_of(_report_of(one))) for one in found)
 
 
 def _is(session: _Open, wanted: str) -> bool:
