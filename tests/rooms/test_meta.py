@@ -74,8 +74,8 @@ async def hold(running: Worker, room: str) -> None:
     async with caller:
         await caller.listen()
         await caller.client.local_participant.set_attributes({"customer": "canary changed"})
-        said = await caller.say(script.QUESTION)
-        await caller.listen(said.end)
+        await caller.asks(script.QUESTION)
+        await caller.listen()
 
 
 @pytest.mark.parametrize(("content", "native"), MODES)
