@@ -173,3 +173,15 @@ def test_words_of_a_turn_that_broke_off() -> None:
     report = build_report([one for one in script.spans if one.span_id != turn.span_id])
     assert "user    hello\n" in to_text(report)
     assert "user    are you there\n" in to_text(report)
+
+
+@pytest.mark.parametrize("words", [1, 3, 8])
+def test_an_answer_of_which_little_was_heard(words: int) -> None:
+    """However few words of a cut answer were heard: the rest stands below them, and nowhere else as never heard."""
+    report = build_report(record("barge_in").pipeline)
+    (cut,) = [item for item in report.history if item.get("interrupted")]
+    whole = cut["content"][0].split()
+    cut["content"] = [" ".join(whole[:words])]
+    text = " ".join(to_text(report).split())
+    assert f"not heard any more: {' '.join(whole[words:])[:30]}" in text
+    assert "not in the conversation" not in text

@@ -51,7 +51,7 @@ class HereRoom(rtc.Room):
         return "shop floor"
 
     def join(self, identity: str, **more: Any) -> rtc.RemoteParticipant:
-        info = participant_pb2.ParticipantInfo(sid=f"PA_{identity}", identity=identity, **more)
+        info = participant_pb2.ParticipantInfo(**{"sid": f"PA_{identity}", "identity": identity, **more})
         participant = rtc.RemoteParticipant(participant_pb2.OwnedParticipant(info=info))
         self._remote_participants[identity] = participant
         return participant
@@ -109,6 +109,25 @@ def hold(
         clock.run(main())
     spans = [from_sdk(span) for span in exporter.get_finished_spans()]
     return spans, build(spans)
+
+
+def test_who_comes_back_is_one_person() -> None:
+    """After an outage, everybody in the room is a new participant: the header counts people."""
+
+    async def script(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:
+        await session.start(Agent(instructions="Answer."))
+        for who in ("bob", "mallory"):
+            room.enters(who)
+        await asyncio.sleep(1)
+        for who in ("bob", "mallory"):
+            room.leaves(room._remote_participants[who], rtc.DisconnectReason.SIGNAL_CLOSE)
+            room.enters(who, sid=f"PA_{who}_again")
+        await asyncio.sleep(1)
+        await session.aclose()
+
+    _, report = hold(script)
+    assert len(report.room_info.participants) == 4
+    assert facts(report)["caller"] == "bob, standard, and 1 more in the room"
 
 
 async def _deletes_the_room(ctx: JobContext, room: HereRoom, session: AgentSession[Any]) -> None:

@@ -46,7 +46,9 @@ def _caller(report: SessionReport) -> str:
     name = f"{caller.name} ({caller.identity})" if caller.name and caller.identity else caller.name or caller.identity
     phone = caller.sip.get("sip.phoneNumber", "")
     call = f"SIP call {caller.sip['sip.callID']}" if "sip.callID" in caller.sip else ""
-    others = sum(one.kind != "agent" for one in report.room_info.participants) - 1
+    # whoever comes back, after an outage for example, is a new participant with the same identity
+    people = [one for one in report.room_info.participants if one.kind != "agent" and one.sid != caller.sid]
+    others = len({one.identity or one.sid for one in people} - {caller.identity})
     more = f"and {others} more in the room" if others > 0 else ""
     return _joined(name, phone, call or caller.kind, caller.metadata, more)
 

@@ -142,9 +142,12 @@ def _turn(turn: Turn, items: Sequence[Item], calls: dict[str, ToolCall], report:
             # no history item has it: the call broke off, or the item was removed
             yield Entry(kind="tool", at=call.at, tool=call)
     heard = " ".join(word for entry in said if entry.kind == "agent" for word in entry.text.split())
+    cut = (_start(entry.text) for entry in said if entry.kind == "agent" and entry.interrupted)
+    begun = tuple(start for start in cut if start)
     for one in made:
-        # all words, or the first words that were heard
-        if one.why or " ".join(one.text[:_BEGINNING].split()) not in heard:
+        # all words, or the first words that were heard; an answer that was cut off at once may have fewer
+        first = " ".join(one.text[:_BEGINNING].split())
+        if one.why or (first not in heard and not one.text.startswith(begun)):
             # without the end of the turn it is unknown how much of this was heard
             why = one.why or (_PERHAPS if turn.span is None else _UNSAID)
             yield Entry(kind="unheard", at=one.at, text=one.text, note=why)
@@ -212,8 +215,13 @@ def _next(playouts: list[SpanRecord], entry: Entry) -> SpanRecord | None:
     return None
 
 
+def _start(heard: str) -> str:
+    """Heard words without the marks of a text that was cut."""
+    return heard.rstrip(" …—-")
+
+
 def _rest(heard: str, made: Iterable[Any]) -> str:
     """The generated words after the words that were heard."""
-    start = heard.rstrip(" …—-")
+    start = _start(heard)
     whole = next((one.text for one in made if start and one.text.startswith(start) and len(one.text) > len(start)), "")
     return whole[len(start) :].strip()

@@ -119,6 +119,19 @@ class Worker(Server):
         """All spans that arrived, of all rooms."""
         return list(livekit_otel.read_spans(str(self.folder / "traces"), all_scopes=True))
 
+    def written(self) -> Iterator[tuple[str, str]]:
+        """Name and value (as JSON) of every attribute in the files: of spans, their events and the resource."""
+
+        def inside(part: Any) -> Iterator[tuple[str, str]]:
+            if isinstance(part, dict) and part.keys() == {"key", "value"}:
+                yield part["key"], json.dumps(part["value"])
+            for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+                yield from inside(one)
+
+        for file in (self.folder / "traces").iterdir():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                yield from inside(json.loads(line))
+
     def rebuilt(self) -> dict[str, livekit_otel.SessionReport]:
         """The reports of all rooms, from the traces alone."""
         return {report.room: report for report in livekit_otel.build_reports(self.spans())}
