@@ -174,7 +174,8 @@ OUTPUT_TYPE = _define("gen_ai.output.type", "string", "text or speech.")
 AGENT_NAME = _define(
     "gen_ai.agent.name",
     "string",
-    "ID of the active agent: on the session the first agent, on a turn and its stages the agent at the turn's start.",
+    "ID of the agent: of the session the first one, of a turn the one that the user spoke to, of a stage in a turn the "
+    "one that did its work, which is another one after a handoff.",
 )
 WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session represents.")
 END_REASON = _define(

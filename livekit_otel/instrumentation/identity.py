@@ -18,7 +18,7 @@ from .users_attributes import users_attributes
 from .values import clip, value
 
 if TYPE_CHECKING:
-    from livekit.agents import Agent, AgentSession, JobContext
+    from livekit.agents import AgentSession, JobContext
 
 
 def identity(
@@ -81,8 +81,3 @@ def dispatched(job: JobContext) -> Attributes:
     dispatch_id, _, worker_id = livekit_job.dispatch(job)
     named = {attr.JOB_DISPATCH_ID: dispatch_id, attr.JOB_WORKER_ID: worker_id}
     return {name: clip(one) for name, one in named.items() if one}
-
-
-def agent_id(agent: Agent | None) -> str | None:
-    name = getattr(agent, "id", None)
-    return name if isinstance(name, str) else None

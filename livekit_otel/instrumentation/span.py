@@ -43,8 +43,8 @@ class PipelineSpan:
     """A span of the pipeline layer, with explicit start and end times in unix nanoseconds."""
 
     __slots__ = (
-        "_budget", "_context", "_journal", "_known", "end_ns", "ended", "kind", "otel", "outcome", "owner", "start_ns",
-        "withheld",
+        "_budget", "_context", "_journal", "_known", "agent", "end_ns", "ended", "kind", "otel", "outcome", "owner",
+        "start_ns", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,8 @@ class PipelineSpan:
         self._budget, self._known = budget or Budget({}), known
         self.kind = kind
         self.owner = owner
+        #: the agent that did the work of a stage, if that is known; else it is the turn's
+        self.agent: str | None = None
         self._journal = journal
         self.otel = otel
         self.start_ns = start_ns
@@ -104,6 +106,11 @@ class PipelineSpan:
         if hasattr(span, "_parent"):
             span._parent = owner.span.otel.get_span_context()
 
+    def _whose(self) -> Attributes:
+        """The turn's index and the agent that did the work; empty outside of turns."""
+        whose = self.owner.whose if self.owner is not None else {}
+        return {**whose, attr.AGENT_NAME: self.agent} if whose and self.agent is not None else whose
+
     def make_root(self) -> None:
         """Remove the parent but stay in the trace: the parent belongs to a provider that does not get this span."""
         span = proxies.innermost_span(self.otel)
@@ -127,7 +134,7 @@ class PipelineSpan:
         if outcome is not None and self.outcome != attr.OUTCOME_ERROR:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
-        last = {**self.owner.whose, **(attributes or {})} if self.owner is not None else dict(attributes or {})
+        last = {**self._whose(), **(attributes or {})}
         if self.outcome != attr.OUTCOME_COMPLETED:
             last[attr.OUTCOME] = self.outcome
         if ending is not None and self.otel.is_recording():
