@@ -143,6 +143,9 @@ HTTP_STATUS = _define(
 ERROR_CLOSE_CODE = _define(
     "livekit_otel.error.close_code", "int", "Code with which the provider closed the stage's websocket (RFC 6455)."
 )
+ERROR_CODE = _define(
+    "livekit_otel.error.code", "string", "The provider's own code of the failure, such as insufficient_quota."
+)
 ERROR_RETRYABLE = _define(
     "livekit_otel.error.retryable",
     "boolean",
@@ -572,6 +575,12 @@ EOU_SPEECH_DURATION = _define(
     "double",
     "How long the user spoke according to the STT, if there is no VAD.",
     unit="s",
+)
+SPEECH_VOICE = _define(
+    "gen_ai.speech.voice",
+    "string",
+    "Name or ID of the voice, under its name in a draft of the GenAI conventions, which can still change. On tts and "
+    "realtime spans; absent if the plugin does not say it.",
 )
 SPEECH_INPUT_LANGUAGE = _define(
     "gen_ai.speech.input.language",

@@ -19,6 +19,9 @@ from .values import clip
 
 __all__ = ["PipelineSpan", "SpanOwner"]
 
+#: kinds of stages in which a provider works
+_OF_PROVIDERS = frozenset({attr.KIND_STT, attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS})
+
 
 class SpanOwner(Protocol):
     """The owner of a stage: a turn or the session."""
@@ -93,7 +96,8 @@ class PipelineSpan:
         self.outcome = attr.OUTCOME_ERROR
         self.otel.set_status(trace.StatusCode.ERROR)
         name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
-        self.otel.set_attributes({attr.ERROR_TYPE: name, **failure_attributes(error)})
+        known = failure_attributes(error, of_provider=self.kind in _OF_PROVIDERS)
+        self.otel.set_attributes({attr.ERROR_TYPE: name, **known})
         if message:
             self.otel.set_attribute(attr.ERROR_MESSAGE, clip(message))
 
