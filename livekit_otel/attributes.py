@@ -143,6 +143,9 @@ HTTP_STATUS = _define(
 ERROR_CLOSE_CODE = _define(
     "livekit_otel.error.close_code", "int", "Code with which the provider closed the stage's websocket (RFC 6455)."
 )
+ERROR_CODE = _define(
+    "livekit_otel.error.code", "string", "The provider's own code of the failure, such as insufficient_quota."
+)
 ERROR_RETRYABLE = _define(
     "livekit_otel.error.retryable",
     "boolean",
@@ -174,7 +177,8 @@ OUTPUT_TYPE = _define("gen_ai.output.type", "string", "text or speech.")
 AGENT_NAME = _define(
     "gen_ai.agent.name",
     "string",
-    "ID of the active agent: on the session the first agent, on a turn and its stages the agent at the turn's start.",
+    "ID of the agent: of the session the first one, of a turn the one that the user spoke to, of a stage in a turn the "
+    "one that did its work, which is another one after a handoff.",
 )
 WORKFLOW_NAME = _define("gen_ai.workflow.name", "string", "Name of the workflow that the session represents.")
 END_REASON = _define(
@@ -584,6 +588,12 @@ EOU_SPEECH_DURATION = _define(
     "double",
     "How long the user spoke according to the STT, if there is no VAD.",
     unit="s",
+)
+SPEECH_VOICE = _define(
+    "gen_ai.speech.voice",
+    "string",
+    "Name or ID of the voice, under its name in a draft of the GenAI conventions, which can still change. On tts and "
+    "realtime spans; absent if the plugin does not say it.",
 )
 SPEECH_INPUT_LANGUAGE = _define(
     "gen_ai.speech.input.language",

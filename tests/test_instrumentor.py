@@ -15,6 +15,7 @@ import livekit_otel
 from livekit_otel.instrumentation import livekit_names, patches
 from livekit_otel.spans import from_sdk
 from tests.kit import clock
+from tests.kit.fields import fields_of
 from tests.kit.run import run_scenario
 from tests.kit.trace import switch_off
 
@@ -119,6 +120,12 @@ def test_private_names_exist_in_the_installed_livekit(module: str, name: str) ->
     for part in name.split("."):
         target = getattr(target, part)
     assert target is not None
+
+
+@pytest.mark.parametrize(("module", "cls", "name"), [field[:3] for field in livekit_names.FIELDS])
+def test_private_fields_exist_in_the_installed_livekit(module: str, cls: str, name: str) -> None:
+    """The code of each class whose private field we read sets it."""
+    assert name in fields_of(getattr(importlib.import_module(module), cls))
 
 
 def test_every_patch_of_a_private_name_is_in_the_table() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from livekit.agents import APIConnectionError, APIStatusError
+from livekit.agents import Agent, APIConnectionError, APIError, APIStatusError, function_tool
 from livekit.agents import stt as lk_stt
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -74,6 +74,64 @@ def test_a_request_that_failed_says_how(errors: list[Exception], expected: tuple
     assert said(request, *ERROR) == said(turn, *ERROR) == expected
     assert said(request, attr.PROVIDER_NAME) == ("kit",)
     assert said(turn, attr.END_REASON) == ("failed",)
+
+
+class _Described:
+    """An error as a client library parses it."""
+
+    def __init__(self, **fields: Any) -> None:
+        vars(self).update(fields)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (APIStatusError("no", status_code=429, body={"code": "insufficient_quota", "type": "x"}), "insufficient_quota"),
+        (APIStatusError("no", status_code=429, body={"error": {"code": "rate_limit_exceeded"}}), "rate_limit_exceeded"),
+        (APIError("no", body={"error": "quota_exceeded", "code": 1008}), "quota_exceeded"),
+        (APIError("no", body={"err_code": "DATA-0000"}), "DATA-0000"),
+        (APIError("no", body=_Described(code=None, type="insufficient_quota")), "insufficient_quota"),
+        (APIError("no", body={"error": "Maria asked for too much"}), None),
+        (APIError("no", body="insufficient_quota"), None),
+        (BUSY, None),
+    ],
+)
+def test_a_failure_has_the_providers_own_code(error: Exception, expected: str | None) -> None:
+    """A rate limit and an empty account are told apart by the code in the provider's answer, wherever it stands there;
+    words of the answer, or of a tool's error, are no code."""
+    (request,) = named(spans_of(asks(reply=raising(error, error, error))), "llm")
+    assert said(request, attr.ERROR_CODE) == (expected,)
+
+
+class NoSuchCustomer(Exception):
+    code = "Maria"
+
+
+def test_a_tools_error_has_no_code() -> None:
+    """The code of an exception of the user's own may be anything, so it is not recorded."""
+
+    class Shop(Agent):
+        @function_tool
+        async def find(self) -> str:
+            """Finds the customer."""
+            raise NoSuchCustomer
+
+    async def reply(stream: Any, items: list[Any]) -> None:
+        if any(getattr(item, "type", "") == "function_call_output" for item in items):
+            await stream.text("Nobody.")
+        else:
+            stream.call("find", "{}", "call_1")
+        stream.usage()
+
+    async def script(call: Call) -> None:
+        call.caller.says("find me", 1.0)
+        session = call.session(reply)
+        await call.start(session, Shop(instructions=""))
+        await call.until(6.0)
+        await call.close(session)
+
+    (tool,) = named(spans_of(script), "tool")
+    assert said(tool, attr.ERROR_TYPE, attr.ERROR_CODE) == ("NoSuchCustomer", None)
 
 
 @pytest.mark.parametrize(

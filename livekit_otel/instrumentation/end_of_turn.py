@@ -9,6 +9,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
 from . import livekit_api
+from .agents import agent_id
 from .values import clip, value
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class EndOfTurnCheck:
     """The current check of one session: a new check replaces it, just as LiveKit cancels the earlier one."""
 
     def __init__(self) -> None:
+        #: id of the agent that the user spoke to, at the latest decision
+        self.agent: str | None = None
         self._trigger: str | None = None
         self._prediction: EotPredictionEvent | None = None
         self._delays: tuple[float, float] | None = None
@@ -56,6 +59,7 @@ class EndOfTurnCheck:
 
     def decided(self, activity: AgentActivity) -> dict[str, AttributeValue]:
         """Return attributes of LiveKit's decision, which ends the check."""
+        self.agent = agent_id(activity.agent)
         prediction, self._prediction = self._prediction, None
         trigger, self._trigger = self._trigger, None
         out: dict[str, AttributeValue] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from opentelemetry.util.types import AttributeValue
 
@@ -18,13 +19,19 @@ _MAX_RETRIES = 8
 _FIRST_CLOSE_CODE = 1000
 _LAST_CLOSE_CODE = 4999
 _HTTP = range(100, 600)
+#: names under which providers send their own code, in an exception or in the body of an answer; the first one counts
+_CODES = ("code", "err_code", "error_code", "status", "error", "type")
+#: a code is an identifier; anything else may quote what people said
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_.\-][A-Za-z0-9]+)*")
+_LONGEST_CODE = 64
 
 
-def failure_attributes(error: BaseException | None) -> dict[str, AttributeValue]:
-    """Return the status or close code, whether a retry is possible, and the provider's request id, as far as known.
+def failure_attributes(error: BaseException | None, *, of_provider: bool = False) -> dict[str, AttributeValue]:
+    """Return the status or close code, the provider's own code and request id, and whether a retry is possible.
 
     They come from the error itself or from its nearest cause that has them: after the last attempt, LiveKit raises an
-    error of its own from the provider's.
+    error of its own from the provider's. ``of_provider``: the stage is a provider's work. In errors of a user's
+    code, such as a tool's, a code may be anything, so it is not read.
     """
     out: dict[str, AttributeValue] = {}
     for one in _causes(error):
@@ -33,6 +40,8 @@ def failure_attributes(error: BaseException | None) -> dict[str, AttributeValue]
             out.setdefault(attr.HTTP_STATUS, code)
         elif _FIRST_CLOSE_CODE <= code <= _LAST_CLOSE_CODE:
             out.setdefault(attr.ERROR_CLOSE_CODE, code)
+        if of_provider and attr.ERROR_CODE not in out and (own := _own_code(one)) is not None:
+            out[attr.ERROR_CODE] = own
         retryable, request_id = getattr(one, "retryable", None), getattr(one, "request_id", None)
         if isinstance(retryable, bool) and (attr.ERROR_RETRYABLE not in out or not retryable):
             # an error that cannot be retried stays so if another error wraps it
@@ -56,6 +65,18 @@ def _code(error: BaseException) -> int:
         if isinstance(code, int) and not isinstance(code, bool):
             return code
     return 0
+
+
+def _own_code(error: BaseException) -> str | None:
+    """Return the code that the provider gave a failure, such as ``insufficient_quota``; never its words."""
+    body = getattr(error, "body", None)
+    inner = body.get("error") if isinstance(body, Mapping) else None
+    for source in (inner, body, error):
+        for name in _CODES:
+            found = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+            if isinstance(found, str) and len(found) <= _LONGEST_CODE and _IDENTIFIER.fullmatch(found):
+                return found
+    return None
 
 
 class Retries:

@@ -18,7 +18,7 @@ from .users_attributes import users_attributes
 from .values import clip, value
 
 if TYPE_CHECKING:
-    from livekit.agents import Agent, AgentSession, JobContext
+    from livekit.agents import AgentSession, JobContext
 
 
 def identity(
@@ -87,8 +87,3 @@ def dispatched(job: JobContext) -> Attributes:
         attr.JOB_DEPLOYMENT: deployment,
     }
     return {name: clip(one) for name, one in named.items() if one}
-
-
-def agent_id(agent: Agent | None) -> str | None:
-    name = getattr(agent, "id", None)
-    return name if isinstance(name, str) else None

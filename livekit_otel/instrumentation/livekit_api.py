@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..containment import contained
 
 if TYPE_CHECKING:
-    from livekit.agents import AgentSession, AgentTask, JobContext, SpeechHandle
+    from livekit.agents import Agent, AgentSession, AgentTask, JobContext, SpeechHandle
     from livekit.agents.stt import STT, RecognizeStream
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
     from livekit.agents.utils.aio import Chan
@@ -41,6 +41,13 @@ def activity_session() -> AgentSession[Any] | None:
     variable = _context_variable("_AgentActivityContextVar")
     activity = variable.get(None) if variable is not None else None
     return activity.session if activity is not None else None
+
+
+def agent_at_work(session: AgentSession[Any] | None) -> Agent | None:
+    """Return the agent whose activity created the current task, if that is an activity of this session."""
+    variable = _context_variable("_AgentActivityContextVar")
+    activity = variable.get(None) if variable is not None else None
+    return activity.agent if activity is not None and activity.session is session else None
 
 
 def current_speech(session: AgentSession[Any] | None) -> SpeechHandle | None:

@@ -1,13 +1,12 @@
 """Every private name of LiveKit Agents that livekit_otel uses, with the reason, and the versions that have it.
 
-A test fails if an installed version lacks one. :mod:`livekit_otel.instrumentation.livekit_api`,
-:mod:`~livekit_otel.instrumentation.livekit_job` and :mod:`~livekit_otel.instrumentation.livekit_telemetry` read them;
-the patch table wraps them.
+A test fails if an installed version lacks one. The other ``livekit_`` modules of this package and the wrappers read
+them, with a neutral value if a name is gone; the patch table wraps them.
 """
 
 from __future__ import annotations
 
-__all__ = ["PRIVATE_NAMES", "VERIFIED"]
+__all__ = ["FIELDS", "PLUGIN_FIELDS", "PRIVATE_NAMES", "VERIFIED"]
 
 VERIFIED = ("1.8.3", "1.8.6", "1.8.7", "1.8.9")
 
@@ -78,4 +77,65 @@ PRIVATE_NAMES: tuple[tuple[str, str, str], ...] = (
     ("livekit.agents.telemetry.traces", "tracer._tracer", "what starts them"),
     ("livekit.agents.telemetry.traces", "_pii_redaction_installed", "providers that were set on LiveKit's tracer"),
     ("livekit.agents.telemetry.traces", "_MetadataSpanProcessor", "metadata that a provider already puts on spans"),
+)
+
+#: fields that objects of LiveKit's get when they are created: (module, class, field, reason)
+FIELDS: tuple[tuple[str, str, str, str], ...] = (
+    ("livekit.agents.llm.llm", "LLMStream", "_llm", "the model of a request"),
+    ("livekit.agents.llm.llm", "LLMStream", "_chat_ctx", "its input"),
+    ("livekit.agents.stt.fallback_adapter", "FallbackAdapter", "_active_instance", "the recognizer that is serving"),
+    ("livekit.agents.stt.stt", "RecognizeStream", "_stt", "the recognizer of a stream"),
+    ("livekit.agents.stt.stt", "STT", "_recognize_metrics_needed", "whether a recognizer delegates its work"),
+    ("livekit.agents.tts.tts", "ChunkedStream", "_tts", "the voice of a synthesis"),
+    ("livekit.agents.tts.tts", "ChunkedStream", "_input_text", "its text"),
+    ("livekit.agents.tts.tts", "ChunkedStream", "_event_ch", "its first audio"),
+    ("livekit.agents.tts.tts", "SynthesizeStream", "_tts", "the voice of a synthesis"),
+    ("livekit.agents.tts.tts", "SynthesizeStream", "_pushed_text", "its text"),
+    ("livekit.agents.tts.tts", "SynthesizeStream", "_event_ch", "its first audio"),
+    ("livekit.agents.tts.tts", "SynthesizeStream", "_metrics_task", "whether it reports metrics"),
+    ("livekit.agents.tts.tts", "SynthesizeStream", "_started_time", "when its first text reached the provider"),
+    ("livekit.agents.inference.tts", "TTS", "_opts", "the voice's name"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity", "_audio_recognition", "the endpointing delays"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity", "_on_enter_task", "whether on_enter is running"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity", "_rt_turn_detection_enabled", "who ends a turn"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity", "_turn_detection", "what ends a turn"),
+    ("livekit.agents.voice.agent_activity", "AgentActivity", "_user_turn_completed_atask", "the hook that is running"),
+    ("livekit.agents.voice.agent_session", "AgentSession", "_agent", "the active agent's model"),
+    ("livekit.agents.voice.agent_session", "AgentSession", "_recorded_events", "the events of LiveKit's report"),
+    ("livekit.agents.voice.agent_session", "AgentSession", "_recorder_io", "when the recording began"),
+    ("livekit.agents.voice.agent_session", "AgentSession", "_room_io", "the participant that the session listens to"),
+    ("livekit.agents.voice.agent_session", "AgentSession", "_started", "whether the session runs"),
+    ("livekit.agents.voice.agent_session", "AgentSession", "_update_activity_atask", "whether a handoff is running"),
+    ("livekit.agents.voice.audio_recognition", "AudioRecognition", "_endpointing", "the endpointing delays"),
+    ("livekit.agents.voice.audio_recognition", "AudioRecognition", "_hooks", "the activity that it reports to"),
+    ("livekit.agents.voice.audio_recognition", "AudioRecognition", "_last_speaking_time", "when VAD last heard speech"),
+    ("livekit.agents.voice.speech_handle", "SpeechHandle", "_interrupt_source", "what cut a speech off"),
+)
+
+#: the same of plugins; :data:`PRIVATE_NAMES` and :data:`FIELDS` are LiveKit's own
+PLUGIN_FIELDS: tuple[tuple[str, str, str, str], ...] = (
+    ("livekit.plugins.cartesia.tts", "TTS", "_opts", "the voice's name"),
+    ("livekit.plugins.elevenlabs.tts", "TTS", "_opts", "the voice's name"),
+    ("livekit.plugins.openai.tts", "TTS", "_opts", "the voice's name"),
+    ("livekit.plugins.google.realtime.realtime_api", "RealtimeModel", "_opts", "the voice's name"),
+    ("livekit.plugins.google.realtime.realtime_api", "RealtimeSession", "_current_generation", "the response"),
+    (
+        "livekit.plugins.google.realtime.realtime_api",
+        "_ResponseGeneration",
+        "_completed_timestamp",
+        "whether the server completed it",
+    ),
+    (
+        "livekit.plugins.google.realtime.realtime_api",
+        "RealtimeSession",
+        "_in_user_activity",
+        "that its server does not say when the user stopped",
+    ),
+    ("livekit.plugins.openai.realtime.realtime_model", "RealtimeModel", "_opts", "the voice's name"),
+    (
+        "livekit.plugins.openai.realtime.realtime_model",
+        "RealtimeSession",
+        "_remote_chat_ctx",
+        "that its server announces items",
+    ),
 )

@@ -15,9 +15,10 @@ from ..provider.limits import limits_of
 from ..provider.mirror import tracer_for
 from ..redaction import Redaction, kinds
 from . import livekit_api, livekit_job, livekit_telemetry
+from .agents import AgentsAtWork, agent_id
 from .clock import SessionClock
 from .events import SessionEvents
-from .identity import agent_id, dispatched, identity, open_session
+from .identity import dispatched, identity, open_session
 from .layers import Layers
 from .options import Options
 from .scope import SessionScope
@@ -76,6 +77,7 @@ class SessionState:
         spans = SpanFactory(tracer, who, limits_of(layers.provider))
         if not ask:
             spans.unsettled()
+        spans.agent_of = AgentsAtWork(session).of_stage
         agent_name = agent_id(agent)
         span = open_session(spans, layers, self.job, agent_name, clock)
         self.scope = SessionScope(

@@ -19,6 +19,9 @@ from .values import clip
 
 __all__ = ["PipelineSpan", "SpanOwner"]
 
+#: kinds of stages in which a provider works
+_OF_PROVIDERS = frozenset({attr.KIND_STT, attr.KIND_LLM, attr.KIND_REALTIME, attr.KIND_TTS})
+
 
 class SpanOwner(Protocol):
     """The owner of a stage: a turn or the session."""
@@ -43,8 +46,8 @@ class PipelineSpan:
     """A span of the pipeline layer, with explicit start and end times in unix nanoseconds."""
 
     __slots__ = (
-        "_budget", "_context", "_journal", "_known", "end_ns", "ended", "kind", "otel", "outcome", "owner", "start_ns",
-        "withheld",
+        "_budget", "_context", "_journal", "_known", "agent", "end_ns", "ended", "kind", "otel", "outcome", "owner",
+        "start_ns", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +64,8 @@ class PipelineSpan:
         self._budget, self._known = budget or Budget({}), known
         self.kind = kind
         self.owner = owner
+        #: the agent that did the work of a stage, if that is known; else it is the turn's
+        self.agent: str | None = None
         self._journal = journal
         self.otel = otel
         self.start_ns = start_ns
@@ -91,7 +96,8 @@ class PipelineSpan:
         self.outcome = attr.OUTCOME_ERROR
         self.otel.set_status(trace.StatusCode.ERROR)
         name = error_type or (type(error).__qualname__ if error is not None else "_OTHER")
-        self.otel.set_attributes({attr.ERROR_TYPE: name, **failure_attributes(error)})
+        known = failure_attributes(error, of_provider=self.kind in _OF_PROVIDERS)
+        self.otel.set_attributes({attr.ERROR_TYPE: name, **known})
         if message:
             self.otel.set_attribute(attr.ERROR_MESSAGE, clip(message))
 
@@ -103,6 +109,11 @@ class PipelineSpan:
         span = proxies.innermost_span(self.otel)
         if hasattr(span, "_parent"):
             span._parent = owner.span.otel.get_span_context()
+
+    def _whose(self) -> Attributes:
+        """The turn's index and the agent that did the work; empty outside of turns."""
+        whose = self.owner.whose if self.owner is not None else {}
+        return {**whose, attr.AGENT_NAME: self.agent} if whose and self.agent is not None else whose
 
     def make_root(self) -> None:
         """Remove the parent but stay in the trace: the parent belongs to a provider that does not get this span."""
@@ -127,7 +138,7 @@ class PipelineSpan:
         if outcome is not None and self.outcome != attr.OUTCOME_ERROR:
             self.outcome = outcome
         self.end_ns = max(end_ns, self.start_ns)
-        last = {**self.owner.whose, **(attributes or {})} if self.owner is not None else dict(attributes or {})
+        last = {**self._whose(), **(attributes or {})}
         if self.outcome != attr.OUTCOME_COMPLETED:
             last[attr.OUTCOME] = self.outcome
         if ending is not None and self.otel.is_recording():

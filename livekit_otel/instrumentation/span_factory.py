@@ -9,6 +9,7 @@ from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from .. import attributes as attr
+from ..containment import contained
 from ..journal import Attributes
 from ..provider.limits import NO_LIMITS, Limits
 from .budget import Budget
@@ -57,6 +58,8 @@ class SpanFactory:
         #: takes pending journal data for a span that ends; its argument is the number of pieces that fit
         self.journal: Callable[[int], Attributes] | None = None
         self.count = 0
+        #: returns the agent of a stage that begins, or None if it is its turn's
+        self.agent_of: Callable[[str, Attributes], str | None] = lambda kind, attributes: None
         #: spans that began before the identity was settled; None once it is settled
         self._early: list[PipelineSpan] | None = None
         self._ended_early: list[PipelineSpan] = []
@@ -141,6 +144,9 @@ class SpanFactory:
         self.count += 1
         journal = self.journal if kind in _CARRIERS else None
         span = PipelineSpan(kind, otel, start_ns, owner, journal, self.budget, self.budget.known(all_attributes))
+        if owner is not None:
+            with contained("span.agent"):
+                span.agent = self.agent_of(kind, all_attributes)
         if self._early is not None and len(self._early) < _MAX_EARLY:
             self._early.append(span)
             span.withheld = self._ended_early.append

@@ -45,7 +45,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
             ``turn`` (code between stages), ``entrypoint`` (of the job) or LiveKit's name of the stage.
         name: provider and model, the tool, or the node; empty if unknown.
         reason: class of the exception (``error.type``); empty if nothing was raised or it was not recorded.
-        status: the provider's status, such as ``HTTP 429``; else empty.
+        status: the provider's status and its own code, such as ``HTTP 429, insufficient_quota``; else empty.
         message: message of the exception; content. Empty if it is withheld.
         told: for a tool, the text that the model received instead of a result; content.
         turn: index of its turn; None outside of turns.
@@ -157,6 +157,7 @@ def _plain(span: SpanRecord, stage: str) -> Failure:
     values = span.attributes
     code, closed = whole(values, attr.HTTP_STATUS), whole(values, attr.ERROR_CLOSE_CODE)
     status = f"HTTP {code}" if code is not None else "" if closed is None else f"websocket closed with {closed}"
+    status = ", ".join(part for part in (status, text(values, attr.ERROR_CODE)) if part)
     return Failure(
         at=span.end_ns / 1e9,
         stage=stage,

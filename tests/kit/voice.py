@@ -329,6 +329,10 @@ class FakeTTS(tts.TTS):
         self._model = model
 
     @property
+    def voice(self) -> str:
+        return "kit-voice"
+
+    @property
     def model(self) -> str:
         return self._model
 

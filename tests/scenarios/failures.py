@@ -96,7 +96,8 @@ async def stt_fails(call: Call) -> None:
 async def providers_refuse(call: Call) -> None:
     """Each provider fails once, with its own code: the recognizer's socket drops, the first model and the first
     voice refuse, and others answer."""
-    busy = APIStatusError("too many requests", status_code=429, request_id="req-1")
+    quota = {"message": f"too much of {CANARY}", "type": "insufficient_quota", "code": "insufficient_quota"}
+    busy = APIStatusError("too many requests", status_code=429, request_id="req-1", body=quota)
     dropped = APIStatusError("connection closed", status_code=1011)
 
     async def refuses(stream: Any, items: list[Any]) -> None:

@@ -64,7 +64,7 @@ def create_speech_task(wrapped: Callable[..., Any], activity: AgentActivity, arg
         state = registry.traced(activity.session)
         overridden = overrides(getattr(activity.agent, name), name)
         if state is not None and not state.closed and overridden:
-            run = state.trackers.nodes.begin(name, None)
+            run = state.trackers.nodes.begin(name, None, activity.agent)
             args = (_hook(args[0], run), *args[1:])
     return _within(run, wrapped, args, kwargs)
 

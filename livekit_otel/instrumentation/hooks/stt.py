@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...containment import contained
 from .. import livekit_api, registry
+from ..agents import agent_id
 from . import amd
 from .wrapping import Args, Kwargs, recovered_from, run
 
@@ -100,7 +101,7 @@ def heard(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwar
     with contained("stt.heard"):
         state = registry.traced(activity.session)
         if state is not None:
-            state.trackers.stt.heard.final(args[0] if args else kwargs["ev"])
+            state.trackers.stt.heard.final(args[0] if args else kwargs["ev"], agent_id(activity.agent))
     return wrapped(*args, **kwargs)
 
 

@@ -39,14 +39,18 @@ class Decision:
         end_of_turn: LiveKit's description of it, which also identifies it.
         start_ns: when the user stopped speaking; if unknown, when the decision was made.
         source: the source of that time: ``vad``, ``stt``, ``commit`` or ``unknown``.
+        agent: id of the agent that the user spoke to, if known.
         turn: the turn that the decision opened; None if the words were not committed.
     """
 
-    def __init__(self, end_of_turn: EndOfTurn | None, start_ns: int, end_ns: int, source: str) -> None:
+    def __init__(
+        self, end_of_turn: EndOfTurn | None, start_ns: int, end_ns: int, source: str, agent: str | None = None
+    ) -> None:
         self.end_of_turn = end_of_turn
         self.start_ns = start_ns
         self.end_ns = end_ns
         self.source = source
+        self.agent = agent
         self.turn: TurnState | None = None
         self.attributes: dict[str, AttributeValue] = {}
         #: the stage that LiveKit makes the reply wait for, and the index of that stage's turn
@@ -59,12 +63,7 @@ class Decision:
 class EouTracker:
     """End-of-utterance decisions of one session."""
 
-    def __init__(
-        self,
-        scope: SessionScope,
-        turns: TurnTracker,
-        utterance: Utterance,
-    ) -> None:
+    def __init__(self, scope: SessionScope, turns: TurnTracker, utterance: Utterance) -> None:
         self._scope = scope
         self._turns = turns
         self._utterance = utterance
@@ -82,7 +81,7 @@ class EouTracker:
         stopped = end_of_turn.metrics.stopped_speaking_at
         start = min(self._scope.clock.at_ns(stopped), now) if stopped else now
         self._turns.drop_candidate()
-        decision = Decision(end_of_turn, start, now, "vad")
+        decision = Decision(end_of_turn, start, now, "vad", self.check.agent)
         decision.attributes.update(tuning)
         self._emit(decision, attr.OUTCOME_NOT_COMMITTED)
 
@@ -105,7 +104,7 @@ class EouTracker:
             return
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
         answered, now = self._turns.answered_commit() or (None, now)
-        decision = Decision(end_of_turn, min(stopped or now, now), now, source)
+        decision = Decision(end_of_turn, min(stopped or now, now), now, source, self.check.agent)
         decision.attributes.update(tuning)
         if source == "stt" and claim.start_ns is not None and claim.start_ns < decision.start_ns:
             decision.attributes[attr.EOU_SPEECH_DURATION] = (decision.start_ns - claim.start_ns) / 1e9
@@ -223,6 +222,7 @@ class EouTracker:
         if outcome is None:
             decision.attributes[attr.EOU_SOURCE] = decision.source
         span = self._scope.spans.start(attr.KIND_EOU, turn or self._scope, decision.start_ns, decision.attributes)
+        span.agent = decision.agent
         self._carried(self._end)
         if outcome is not None or turn is None:
             span.end(decision.end_ns, outcome)

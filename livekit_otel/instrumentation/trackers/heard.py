@@ -25,6 +25,8 @@ class Heard:
     def __init__(self) -> None:
         self._streams: list[RecognizeStream] = []
         self._event: SpeechEvent | None = None
+        #: id of the agent that the user spoke to last
+        self.agent: str | None = None
         #: the overridden ``stt_node`` that the transcripts come from, and since when it held the latest
         self.node: SttRun | None = None
         self._held_ns: int | None = None
@@ -39,9 +41,9 @@ class Heard:
         if stream in self._streams:
             self._streams.remove(stream)
 
-    def final(self, event: SpeechEvent) -> None:
-        """A final transcript is about to be passed to the session."""
-        self._event = event
+    def final(self, event: SpeechEvent, agent: str | None = None) -> None:
+        """A final transcript is about to be passed to the session, in an activity of this agent."""
+        self._event, self.agent = event, agent
         if self.node is not None:
             self._held_ns = self.node.gave(event)
 

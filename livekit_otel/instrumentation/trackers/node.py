@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from .. import livekit_api
+from ..agents import agent_id
 from ..scope import SessionScope
 from .turn import TurnState
 from .turns import TurnTracker
 
 if TYPE_CHECKING:
-    from livekit.agents import SpeechHandle
+    from livekit.agents import Agent, SpeechHandle
 
 __all__ = ["SHORTEST_NS", "NodeRun", "NodeTracker", "current_node"]
 
@@ -53,6 +55,8 @@ class NodeRun:
         self.turn = turn
         self.handle = handle
         self.start_ns = start_ns
+        #: the agent whose node it is, if known
+        self.agent: str | None = None
         self.end_ns: int | None = None
         self.output_ns: int | None = None
         self.error: BaseException | None = None
@@ -159,11 +163,12 @@ class NodeTracker:
         self._turns = turns
         self._open: dict[int, NodeRun] = {}
 
-    def begin(self, name: str, handle: SpeechHandle | None) -> NodeRun:
-        """Begin a run of a node for the current task's speech, or of ``on_enter`` or ``on_exit`` without a speech."""
+    def begin(self, name: str, handle: SpeechHandle | None, agent: Agent | None = None) -> NodeRun:
+        """Begin a run of a node for the current task's speech, or of a hook of ``agent`` without a speech."""
         turn = self._turns.working(handle) if handle is not None else self._turns.cause()
         turn = turn if turn is not None and turn.open else None
         run = NodeRun(self, name, self._scope.now_ns(), turn, handle)
+        run.agent = agent_id(agent or livekit_api.agent_at_work(self._scope.session))
         if turn is not None and run.asks:
             turn.tried_again(_REQUESTS[name])
             self._turns.begin(turn)
@@ -233,6 +238,7 @@ class NodeTracker:
             attributes[attr.NODE_FIRST_OUTPUT] = (run.output_ns - run.start_ns) / 1e9
         owner = run.turn if run.turn is not None and run.turn.open else self._scope
         span = self._scope.spans.start(attr.KIND_NODE, owner, run.start_ns, attributes)
+        span.agent = run.agent
         if failed is not None:
             span.fail(failed, message=self._scope.message_of(failed))
         span.end(run.end_ns, None if run.error is None else attr.OUTCOME_CANCELLED)

@@ -6,7 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from opentelemetry.util.types import AttributeValue
+
 from ... import attributes as attr
+from .. import livekit_api
+from ..agents import agent_id
 from ..scope import SessionScope
 from ..span import SpanOwner
 from .holds import Holds
@@ -86,6 +90,8 @@ class TextRun:
         self.handle = handle
         self.turn = turn
         self.start_ns = start_ns
+        #: the agent whose node it is
+        self.agent = owner.agent_at_work()
         #: longer periods in which the node did not yield
         self.slow: deque[tuple[int, int]] = deque(maxlen=_MAX_STRETCHES)
 
@@ -107,7 +113,7 @@ class TextRun:
         self._owner.text_over(self)
 
     def raised(self, error: BaseException) -> None:
-        self._owner.failed(TEXT_NODE, self.start_ns, error, self.turn, self.handle)
+        self._owner.failed(TEXT_NODE, self.start_ns, error, self)
 
 
 class OwnNodes:
@@ -124,19 +130,23 @@ class OwnNodes:
     def now_ns(self) -> int:
         return self._scope.now_ns()
 
+    def agent_at_work(self) -> str | None:
+        """Return the ID of the agent that the current task works for, if known."""
+        return agent_id(livekit_api.agent_at_work(self._scope.session))
+
     def stt_run(self) -> SttRun:
         return SttRun(self.now_ns, lambda since, error: self.failed(STT_NODE, since, error))
 
-    def held(self, owner: SpanOwner, since_ns: int, end_ns: int) -> None:
-        """An ``stt_node`` held a transcript of this owner's from ``since_ns`` to ``end_ns``."""
+    def held(self, owner: SpanOwner, since_ns: int, end_ns: int, agent: str | None) -> None:
+        """The ``stt_node`` of ``agent`` held a transcript of this owner's from ``since_ns`` to ``end_ns``."""
         since = max(since_ns, owner.span.start_ns)
         if end_ns - since >= SHORTEST_NS:
-            self._emit(STT_NODE, owner, [(since, end_ns)], None)
+            self._emit(STT_NODE, owner, [(since, end_ns)], agent=agent)
 
     def text_returned(self, run: TextRun) -> None:
         now = self.now_ns()
         if now - run.start_ns >= SHORTEST_NS and self._voice_ns < run.start_ns:
-            self._emit(TEXT_NODE, self._owner(run.turn), [(run.start_ns, now)], run.handle)
+            self._emit(TEXT_NODE, self._owner(run.turn), [(run.start_ns, now)], run)
 
     def text_over(self, run: TextRun) -> None:
         ended = self._holds.played(run.handle.id) if run.handle is not None else None
@@ -152,22 +162,16 @@ class OwnNodes:
         for run, late in list(self._late):
             if run.turn is turn:
                 self._late.remove((run, late))
-                self._emit(TEXT_NODE, self._owner(turn), late, run.handle)
+                self._emit(TEXT_NODE, self._owner(turn), late, run)
 
     def turn_ends(self, turn: TurnState) -> None:
         self._late = deque((one for one in self._late if one[0].turn is not turn), maxlen=_MAX_LATE)
 
-    def failed(
-        self,
-        name: str,
-        since_ns: int,
-        error: BaseException,
-        turn: TurnState | None = None,
-        handle: SpeechHandle | None = None,
-    ) -> None:
+    def failed(self, name: str, since_ns: int, error: BaseException, run: TextRun | None = None) -> None:
         """A node raised in its own code."""
         if isinstance(error, Exception):
-            self._emit(name, self._owner(turn), [(since_ns, self.now_ns())], handle, error)
+            owner = self._owner(run.turn if run is not None else None)
+            self._emit(name, owner, [(since_ns, self.now_ns())], run, error=error)
 
     def _owner(self, turn: TurnState | None) -> SpanOwner:
         return turn if turn is not None and turn.open else self._scope
@@ -177,17 +181,20 @@ class OwnNodes:
         name: str,
         owner: SpanOwner,
         stretches: list[tuple[int, int]],
-        handle: SpeechHandle | None,
+        run: TextRun | None = None,
+        *,
+        agent: str | None = None,
         error: BaseException | None = None,
     ) -> None:
         start, end = stretches[0][0], stretches[-1][1]
         offsets = tuple((ns - start) / 1e9 for stretch in stretches for ns in stretch)
-        attributes: dict[str, str | float | tuple[float, ...]] = {attr.NODE_NAME: name, attr.NODE_OWN_WORK: offsets}
-        if handle is not None:
-            attributes[attr.SPEECH_ID] = handle.id
+        attributes: dict[str, AttributeValue] = {attr.NODE_NAME: name, attr.NODE_OWN_WORK: offsets}
+        if run is not None and run.handle is not None:
+            attributes[attr.SPEECH_ID] = run.handle.id
         if error is None:
             attributes[attr.NODE_FIRST_OUTPUT] = (end - start) / 1e9
         span = self._scope.spans.start(attr.KIND_NODE, owner, start, attributes)
+        span.agent = run.agent if run is not None else agent
         if error is not None:
             span.fail(error, message=self._scope.message_of(error))
         span.end(end)

@@ -10,6 +10,7 @@ from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
 from ..clock import to_ns
+from ..livekit_voices import named_voice
 from ..scope import SessionScope
 from ..values import clip, named_model
 from .realtime_usage import added, connection_fields, fields_of, of_connection
@@ -61,6 +62,7 @@ class RealtimeTracker:
         audio = session is not None and session.output.audio is not None
         attributes: dict[str, AttributeValue] = {
             **named_model(model.provider, model.model),
+            **named_voice(model),
             attr.SPEECH_ID: handle.id,
             attr.REQUEST_STREAM: True,
             attr.OUTPUT_TYPE: "speech" if audio else "text",
@@ -154,7 +156,9 @@ class RealtimeTracker:
     def _server_ended(self, response: Response, end: Mapping[str, Any]) -> None:
         response.fields.update(finish_reason(end))
         if end.get("status") == "failed" and response.failure is None:
-            self._fail(response, ResponseFailed("the server ended the response as failed"))
+            details = end.get("status_details")
+            body = details.get("error") if isinstance(details, Mapping) else None
+            self._fail(response, ResponseFailed("the server ended the response as failed", body))
 
     def _fail(self, response: Response, error: BaseException) -> None:
         response.fail(error, self._scope.message_of(error))

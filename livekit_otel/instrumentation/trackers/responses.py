@@ -22,7 +22,13 @@ _MAX_ANNOUNCED = 64
 
 
 class ResponseFailed(Exception):
-    """A realtime model's server ended a response as failed; a more specific error of the plugin may follow."""
+    """A realtime model's server ended a response as failed; a more specific error of the plugin may follow.
+
+    ``body``: the server's description of the error, if any."""
+
+    def __init__(self, message: str, body: Mapping[str, str | None] | None = None) -> None:
+        super().__init__(message)
+        self.body = body
 
 
 class ResponseLost(Exception):

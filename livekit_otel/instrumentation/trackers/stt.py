@@ -52,8 +52,8 @@ class SttTracker:
         self.recognitions = Recognitions(scope, lambda: self._heard_ns or speech_start())
         self.retries = Retries(attr.STT_RETRIED_FOR, attr.STT_RETRIED_CODES)
         self.heard = Heard()
-        #: records that an overridden ``stt_node`` held a transcript of this owner's from one time to another
-        self.held: Callable[[SpanOwner, int, int], None] = lambda owner, since_ns, end_ns: None
+        #: records that an agent's ``stt_node`` held a transcript of this owner's from one time to another
+        self.held: Callable[[SpanOwner, int, int, str | None], None] = lambda *_: None
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failed_ns: int | None = None
@@ -76,7 +76,7 @@ class SttTracker:
             attributes.update({attr.STT_LANGUAGE: language, attr.SPEECH_INPUT_LANGUAGE: language})
         self._settle_final()
         final = Transcript(start, now, event.transcript, attributes)
-        final.held_ns = self.heard.held()
+        final.agent, final.held_ns = self.heard.agent, self.heard.held()
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -204,9 +204,10 @@ class SttTracker:
         turn = owner if isinstance(owner, TurnState) else None
         span = final.span or self._scope.spans.start(attr.KIND_STT, owner, final.start_ns)
         span.move_to(owner)
+        span.agent = final.agent
         span.set(final.attributes)
         if final.held_ns is not None:
-            self.held(owner, final.held_ns, final.end_ns)
+            self.held(owner, final.held_ns, final.end_ns, final.agent)
         if turn is not None:
             turn.models.note(attr.KIND_STT, final.attributes)
         if keep_open:

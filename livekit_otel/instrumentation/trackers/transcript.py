@@ -10,11 +10,10 @@ __all__ = ["Transcript"]
 
 
 class Transcript:
-    """``span`` is set if the recognition had a live span, ``held_ns`` if an ``stt_node`` held it back: since then.
+    """``agent`` is the ID of the agent that the user spoke to, ``span`` is set if the recognition had a live span, and
+    ``held_ns`` if an ``stt_node`` held it back: since then. Times are unix nanoseconds."""
 
-    Times are unix nanoseconds."""
-
-    __slots__ = ("attributes", "end_ns", "held_ns", "span", "start_ns", "text")
+    __slots__ = ("agent", "attributes", "end_ns", "held_ns", "span", "start_ns", "text")
 
     def __init__(self, start_ns: int, end_ns: int, text: str, attributes: dict[str, AttributeValue]) -> None:
         self.start_ns = start_ns
@@ -22,4 +21,5 @@ class Transcript:
         self.text = text
         self.attributes = attributes
         self.span: PipelineSpan | None = None
+        self.agent: str | None = None
         self.held_ns: int | None = None

@@ -10,6 +10,7 @@ from opentelemetry.util.types import AttributeValue
 from ... import attributes as attr
 from .. import livekit_api
 from ..clock import to_ns
+from ..livekit_voices import named_voice
 from ..values import clip, flatten, model_attributes, named_model
 from .node import NodeRun, current_node
 from .requests import Request, RequestTracker
@@ -33,6 +34,7 @@ class TtsTracker(RequestTracker):
     def begin(self, stream: ChunkedStream | SynthesizeStream) -> Request:
         attributes: dict[str, AttributeValue] = {
             **named_model(stream._tts.provider, stream._tts.model),
+            **named_voice(stream._tts),
             attr.OUTPUT_TYPE: "speech",
         }
         request = self.open(livekit_api.speech_handle(), attributes)

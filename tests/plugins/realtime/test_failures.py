@@ -48,6 +48,21 @@ def test_a_failed_response_fails_its_turn(traced: Calls, talk: str, native: bool
     assert found == FAILED[talk]
 
 
+@pytest.mark.parametrize(
+    ("talk", "codes"),
+    [
+        ("openai_failed", [("inference_rate_limit_exceeded", None)] * 2),
+        ("openai_quota", [("insufficient_quota", None)]),
+        ("gemini_dropped", [(None, 1011)] * 2),
+    ],
+)
+def test_a_failed_response_has_the_servers_code(traced: Calls, talk: str, codes: list[tuple[object, object]]) -> None:
+    """A rate limit, an empty account and a close of the connection are told apart by the server's own code."""
+    failed = [one.attributes for turn in traced(talk, False).report.turns for one in turn.stages]
+    failed = [one for one in failed if one.get(attr.ERROR_TYPE) in ("APIError", "APIConnectionError")]
+    assert [(one.get(attr.ERROR_CODE), one.get(attr.ERROR_CLOSE_CODE)) for one in failed] == codes
+
+
 def test_an_answer_that_is_as_long_as_it_may_be_says_so(traced: Calls) -> None:
     """A response that ends at the token limit is no failure, and says why it ended."""
     turn = traced("openai_failed", False).report.turns[2]
