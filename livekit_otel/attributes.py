@@ -474,7 +474,7 @@ TURN_CONTINUES = _define(
     "livekit_otel.turn.continues", "int", "Index of an earlier turn whose tool ran past its end and caused this speech."
 )
 TURN_TOOL_OUTLIVES = _define(
-    "livekit_otel.turn.tool_outlives", "boolean", "A tool of the turn was still running when the turn ended."
+    "livekit_otel.turn.tool_outlives", "boolean", "A tool of the turn, or an `on_enter`, ran beyond its end."
 )
 TURN_MODELS = _define("livekit_otel.turn.models", "string[]", "Models used, as provider/model.")
 TURN_LLM_MODEL = _define(

@@ -146,7 +146,7 @@ def of(found: list[Any], **wanted: str) -> list[Any]:
     [
         ("cut_off_while_waiting", 3.2, "hook"),
         ("closed_while_a_tool_runs", 1.98, "tool"),
-        ("user_turn_without_reply", 3.2, "other"),
+        ("user_turn_without_reply", 3.2, "hook"),
     ],
 )
 def test_the_wait_of_who_is_not_answered(

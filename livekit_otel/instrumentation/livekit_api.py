@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 from ..containment import contained
 
 if TYPE_CHECKING:
-    from livekit.agents import Agent, AgentSession, AgentTask, JobContext, SpeechHandle
+    from livekit.agents import Agent, AgentSession, AgentTask, JobContext, RunContext, SpeechHandle
     from livekit.agents.stt import STT, RecognizeStream
     from livekit.agents.tts import ChunkedStream, SynthesizeStream
     from livekit.agents.utils.aio import Chan
     from livekit.agents.voice.agent_activity import AgentActivity
     from livekit.agents.voice.audio_recognition import AudioRecognition
+    from livekit.agents.voice.tool_executor import _ToolExecutor
 
 
 @cache
@@ -69,13 +70,18 @@ def turn_detection(activity: AgentActivity) -> object:
 
 def endpointing_delays(activity: AgentActivity) -> tuple[float, float] | None:
     """Return the current minimum and maximum endpointing delay in seconds; None if LiveKit has none."""
-    endpointing = getattr(getattr(activity, "_audio_recognition", None), "_endpointing", None)
+    endpointing = getattr(recognition_of(activity), "_endpointing", None)
     return (float(endpointing.min_delay), float(endpointing.max_delay)) if endpointing is not None else None
 
 
 def activity_of(recognition: AudioRecognition) -> AgentActivity:
     """Return the activity that a session's recognition reports to."""
     return cast("AgentActivity", recognition._hooks)
+
+
+def recognition_of(activity: AgentActivity) -> AudioRecognition | None:
+    """Return the recognition that reports to an activity."""
+    return getattr(activity, "_audio_recognition", None)
 
 
 def recognizer(stream: RecognizeStream) -> STT[Any]:
@@ -103,7 +109,12 @@ def handoff_task(session: AgentSession[Any]) -> asyncio.Task[Any] | None:
     return task if isinstance(task, asyncio.Task) else None
 
 
-def last_speaking_time(recognition: AudioRecognition) -> float | None:
+def is_reply_pending(executor: _ToolExecutor, run_ctx: RunContext[Any]) -> bool:
+    """Whether a result of this call waits until the agent is idle and can speak of it."""
+    return any(one.ctx is run_ctx for one in getattr(executor, "_pending_updates", ()))
+
+
+def last_speaking_time(recognition: AudioRecognition | None) -> float | None:
     """Return when VAD last heard the user or the recognizer's latest event came, the later of the two; unix seconds."""
     last = getattr(recognition, "_last_speaking_time", None)
     return float(last) if isinstance(last, int | float) else None

@@ -72,6 +72,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch("livekit.agents.voice.agent", "AgentTask", "__await__", agent_task.await_task),
     Patch("livekit.agents.voice.agent", "AgentTask", "complete", agent_task.complete),
     Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "execute", tool.execute),
+    Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "_enqueue_reply", tool.enqueue_reply),
     Patch("livekit.agents.voice.tool_executor", "_ToolExecutor", "_deliver_reply", tool.deliver_reply),
     Patch(_LLM, "LLMStream", "_main_task", llm.main_task),
     Patch(_LLM, "LLMStream", "_metrics_monitor_task", llm.metrics_monitor_task),

@@ -7,8 +7,9 @@ from ..spans import SpanRecord
 from .intervals import Interval
 from .model import Segment
 from .own_work import explained
+from .path import PLAYBACK
 from .silence import CriticalPath
-from .stages import Stages, hook_ns, speech_of
+from .stages import Stages, first_audio, hook_ns, speech_of
 from .wait import Wait, asked_ns
 
 __all__ = ["open_path", "path_to"]
@@ -24,18 +25,19 @@ def path_to(stages: Stages, gap: Interval, voice: SpanRecord) -> tuple[Segment, 
     return path.whole()
 
 
-def open_path(stages: Stages, gap: Interval, unheard: Wait | None, *, hook_runs: bool) -> tuple[Segment, ...]:
+def open_path(stages: Stages, gap: Interval, unheard: Wait | None, *, declined: bool) -> tuple[Segment, ...]:
     """Intervals that cover a silence that no voice ended: the stage running at its end, and its waits before that.
 
     Args:
         unheard: the wait of a turn without any audio, whose silence begins where the user stopped.
-        hook_runs: whether ``on_user_turn_completed`` was cut off with the turn, if its duration is unknown.
+        declined: whether nobody was going to answer any more. Such a silence counts for the step that left the user
+            without a reply: ``on_user_turn_completed``, a tool that needs none, or a request whose answer was empty.
     """
     end = SpanRecord(trace_id="", span_id="", parent_id=None, name="", start_ns=gap[1], end_ns=gap[1], attributes={})
     path = _GapPath(stages, Wait(), gap[0], end)
-    path.running()
+    path.running(declined=declined)
     if unheard is not None:
-        path.before(unheard, gap[1], hook_runs=hook_runs)
+        path.before(unheard, gap[1], declined=declined)
     return path.whole()
 
 
@@ -54,23 +56,32 @@ class _GapPath(CriticalPath):
         """Sort key for the stage that ran last; a tool wins over the response that called it and still runs."""
         return min(stage.end_ns, self.at), stage.kind == attr.KIND_TOOL, stage.start_ns, stage.span_id
 
-    def running(self) -> None:
+    def running(self, *, declined: bool) -> None:
         """Follow the path from the end of the silence back to the stage that ran last in it."""
         running = [one for one in (*self._stages.tool, *self._stages.llm, *self._stages.tts) if one.start_ns < self.at]
         last = max(running, key=self._latest, default=None)
         if last is None:
             return
-        self.extend(_OTHER, min(last.end_ns, self.at))
+        if (ready := self._unplayed(last)) is not None:
+            self.extend(PLAYBACK, ready)
+        self.extend(_STAGES[last.kind] if declined else _OTHER, min(last.end_ns, self.at))
         self.extend(_STAGES[last.kind], asked_ns(last) if last.kind == attr.KIND_TTS else last.start_ns)
         self._seen.add(last.span_id)
         self._back_from(self._request_before(speech_of(last)) if last.kind != attr.KIND_LLM else last)
 
-    def before(self, wait: Wait, end_ns: int, *, hook_runs: bool) -> None:
+    def _unplayed(self, stage: SpanRecord) -> int | None:
+        """When a synthesis had its audio, if LiveKit held that back until the end."""
+        ready = first_audio(stage) if stage.kind == attr.KIND_TTS else None
+        played = ready is not None and any(one.start_ns >= ready for one in self._stages.playback)
+        return None if played else ready
+
+    def before(self, wait: Wait, end_ns: int, *, declined: bool) -> None:
         """Follow the path from the first request, which may precede the commit, back to the user's silence."""
         self._wait = wait
         if wait.commit_ns is None or wait.commit_ns > end_ns:
             return
-        if hook_runs and wait.eou is not None and hook_ns(wait.eou) is None:
+        cut_off = wait.eou is not None and hook_ns(wait.eou) is None
+        if not self.segments if declined else cut_off:
             self.extend(_HOOK, wait.hook_ns or wait.commit_ns)
         self.before_answer()
 

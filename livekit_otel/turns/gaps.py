@@ -76,7 +76,7 @@ def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user:
     gaps: tuple[Gap, ...] = ()
     if since is not None and until is not None and until > since:
         open_end = partial(
-            open_path, stages, unheard=wait if first is None else None, hook_runs=reason != attr.END_NO_REPLY
+            open_path, stages, unheard=wait if first is None else None, declined=reason == attr.END_NO_REPLY
         )
         gaps = tuple(_gaps(stages, playbacks, (since, until), around.heard, open_end))
     return WholeWait(

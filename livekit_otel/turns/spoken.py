@@ -63,6 +63,11 @@ class _Requests:
         at = bisect_right(own, before_ns, key=lambda one: one.start_ns)
         return own[at - 1] if at else None
 
+    def caller(self, tool: SpanRecord) -> SpanRecord | None:
+        """The request that called a tool; a tool that reports progress at once leads to one that did not."""
+        before_ns = tool.start_ns - (attr.TOOL_UPDATES in tool.attributes)
+        return self.latest(speech_of(tool), before_ns) or self.latest(speech_of(tool), tool.start_ns)
+
 
 class _Tools:
     """The tools of a turn, by the request that called them and by their end."""
@@ -71,7 +76,7 @@ class _Tools:
         self._by_end = sorted(tools, key=lambda one: one.end_ns)
         self._called: dict[str, list[SpanRecord]] = {}
         for one in self._by_end:
-            caller = requests.latest(speech_of(one), one.start_ns)
+            caller = requests.caller(one)
             if caller is not None:
                 self._called.setdefault(caller.span_id, []).append(one)
 

@@ -99,7 +99,7 @@ def _turn(plan: Plan, log: Log, own: Words, after: Words | None, joined: Mapping
     early = [provisional(plan, log, voices, number, tools, cut) for number in range(len(voices))]
     first = voices[0].start if voices else None
     answer = next((voice.start for voice, is_early in zip(voices, early, strict=True) if not is_early), None)
-    until = voices[-1].start if voices and not early[-1] else _owed_until(log, said, cut)
+    until = voices[-1].start if voices and not early[-1] else _owed_until(plan, log, said, cut)
     return Turn(
         said,
         stopped,
@@ -107,23 +107,35 @@ def _turn(plan: Plan, log: Log, own: Words, after: Words | None, joined: Mapping
         None if answer is None else answer - stopped,
         _silences(log, (stopped if first is None else first, until)),
         voices,
-        _is_cutoff(plan, own, after, first),
+        _is_cutoff(plan, log, own, after, first),
         at_close=at_close and not voices,
     )
 
 
-def _is_cutoff(plan: Plan, own: Words, after: Words | None, first: float | None) -> bool | None:
+def _is_cutoff(plan: Plan, log: Log, own: Words, after: Words | None, first: float | None) -> bool | None:
     """The next words begin at most 1.0 s after the commit, and at most 0.5 s after the first audio."""
-    if plan.mode == "server" or own.at > _decided(plan, own) + 0.5:
-        return None  # nobody commits, or the hook was held back
-    if after is None or not own.at - EXACT <= after.begun <= own.at + 1.0 + EXACT:
+    commit = _commit(plan, log, own)
+    if commit is None:
+        return None
+    if after is None or not commit - EXACT <= after.begun <= commit + 1.0 + EXACT:
         return False
     return first is None or after.begun <= first + 0.5 + EXACT
 
 
-def _owed_until(log: Log, said: tuple[int, ...], cut: float) -> float:
+def _commit(plan: Plan, log: Log, own: Words) -> float | None:
+    """When words were committed, as far as the log says it: at their hook, unless an earlier turn held that back."""
+    decided = _decided(plan, own)
+    if plan.mode == "server":
+        return None  # nobody commits
+    held = any(one.of not in own.said and one.start < decided < end_of(one) for one in (*log.hooks, *log.tools))
+    if held and own.at > decided + EXACT:
+        return decided if plan.mode == "vad" else None
+    return own.at if own.at <= decided + 0.5 else None
+
+
+def _owed_until(plan: Plan, log: Log, said: tuple[int, ...], cut: float) -> float:
     """Until when an answer that was never heard is owed; not at all where nothing ends that."""
-    failures = [_failed(log, one) for one in log.failures if one.of in said]
+    failures = [_failed(plan, log, one) for one in log.failures if one.of in said]
     until = min([cut, *failures[-1:]])
     return until if until < float("inf") else 0.0
 
@@ -148,9 +160,15 @@ def _decided(plan: Plan, after: Words) -> float:
     return min(after.at, sound.end + max(plan.says[sound.of].final_after, 0.3 if plan.mode == "vad" else 0.0))
 
 
-def _failed(log: Log, failure: Work) -> float:
-    """When a failure ended the reply: one that was made ahead ends with the hook that it is kept back for."""
-    return max([failure.start, *(end_of(one) for one in log.hooks if one.of == failure.of)])
+def _failed(plan: Plan, log: Log, failure: Work) -> float:
+    """When a failure ended the reply: one that was made ahead ends with the hook that it is kept back for.
+
+    Where the words are dropped before their hook, what was made ahead was nobody's reply.
+    """
+    hooks = [end_of(one) for one in log.hooks if one.of == failure.of]
+    if plan.preemptive and not hooks:
+        return float("inf")
+    return max([failure.start, *hooks])
 
 
 def _silences(log: Log, owed: Stretch) -> list[Stretch]:

@@ -51,7 +51,8 @@ def heard(samples: bytes) -> str:
 def wanted(items: list[Any], log: Log) -> str:
     """The label of what a request asks for: a greeting, else an answer to the newest words or results.
 
-    Where the newest words are being answered already, it asks for what is still to be said of a result.
+    Where the newest words are being answered already (words were said, or a tool runs), it asks for what is still to be
+    said of a result.
     """
     found = [label for item in reversed(items) if (label := _wanted(item)) is not None]
     greetings = [label for label in found if label[0] == "e"]
@@ -59,7 +60,7 @@ def wanted(items: list[Any], log: Log) -> str:
         return greetings[0]
     if not found:
         return "w0"
-    said = {one.label for one in log.voices}
+    said = {one.label for one in log.voices} | {f"a{tool.of}" for tool in log.tools}
     # results come into the history when their tool ends, maybe after words that were said later
     newest = max(found, key=lambda label: int(label[1:]))
     if newest in said:

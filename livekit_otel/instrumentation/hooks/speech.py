@@ -52,7 +52,11 @@ def _speech_ended(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
     if event is not None:
         state.trackers.vad.ended(now - to_ns(event.silence_duration + event.inference_duration))
     else:
-        state.trackers.vad.flushed(now)
+        vad = state.trackers.vad
+        if not vad.recognizing:
+            # VAD's stream ends with its agent
+            vad.heard_until(livekit_api.last_speaking_time(livekit_api.recognition_of(activity)))
+        vad.flushed(now)
 
 
 def process_stt_event(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:
@@ -62,7 +66,7 @@ def process_stt_event(wrapped: Callable[..., Any], recognition: AudioRecognition
         state = registry.traced(livekit_api.activity_of(recognition).session)
         if state is not None and state.trackers.vad.speaking:
             vad = state.trackers.vad
-            vad.heard_until(livekit_api.last_speaking_time(recognition))
+            vad.recognizes(livekit_api.last_speaking_time(recognition))
     try:
         return wrapped(*args, **kwargs)
     finally:
@@ -81,6 +85,7 @@ async def start_activity(
         if state is not None:
             own_nodes.watch(activity.agent, state)
             turns, turn = state.trackers.turns, state.trackers.turns.cause()
+            state.trackers.utterance.server_words.session_replaced()
             if turn is not None:
                 turns.hold(turn, activity)
     try:

@@ -99,8 +99,8 @@ class EouTracker:
             return
         text = end_of_turn.new_transcript
         claim = self._utterance.claim(text, cut=cut)
-        if self._scope.closing and (claim.floor_ns or 0) < self._turns.floor_ns:
-            self._utterance.release(claim)  # a remainder of speech from an earlier turn
+        if self._scope.closing and (claim.floor_ns or 0) < self._turns.voice_ns:
+            self._utterance.release(claim)  # LiveKit kept these words, and the agent spoke on
             return
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
         answered, now = self._turns.answered_commit() or (None, now)
@@ -114,6 +114,7 @@ class EouTracker:
         decision.turn.speech_end_source = source
         self._utterance.give(claim, decision.turn)
         if not hook:
+            decision.turn.closed_by_session = decision.turn.closed_by_session or self._scope.closing
             self._emit(decision)
             return
         self._turns.begin(decision.turn)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["OpenTurns"]
 
 _MAX_OPEN = 16
+#: nanoseconds; words whose speech ended that long ago are not going to be committed
+_UNDECIDED_NS = 5_000_000_000
+#: seconds until it is checked again whether the user's speech was committed
+_PATIENCE = 0.5
 _MAX_SPEECHES = 64
 
 
@@ -40,9 +44,13 @@ class OpenTurns:
         self._count = 0
         self._open: list[TurnState] = []
         self._floor_ns = 0
+        #: when the agent's voice was last heard
+        self.voice_ns = 0
         self._created: OrderedDict[str, int] = OrderedDict()
         #: the future turn of words that are not committed yet, if work for their answer has begun
         self._candidate: TurnState | None = None
+        #: returns when the user's latest speech that no turn has claimed began, and its end unless it lasts
+        self.user_spoke: Callable[[], tuple[int, int | None] | None] = lambda: None
         self.before_end: list[Callable[[TurnState], None]] = []
         self.speech_over: list[Callable[[SpeechHandle], None]] = []
         self.speech_used: list[Callable[[str], None]] = []
@@ -97,8 +105,21 @@ class OpenTurns:
         """The user has the floor: earlier turns finish their current speech and wait for nothing more."""
         for other in list(self._open):
             if other is not turn and other.superseded_ns is None:
-                other.supersede(turn.span.start_ns if at_ns is None else at_ns)
-                self.check(other)
+                self._supersede_one(other, turn.span.start_ns if at_ns is None else at_ns)
+
+    def _supersede_one(self, turn: TurnState, at_ns: int) -> None:
+        turn.supersede(at_ns)
+        for speech_id in turn.speeches.keys() - turn.begun if self._scope.realtime else ():
+            # a model is asked for it since then: the turn that continues this one begins with the response
+            if self._created.get(speech_id, 0) > at_ns:
+                del turn.speeches[speech_id]
+        self.check(turn)
+
+    def user_has_floor(self, at_ns: int) -> None:
+        """The user's speech since then is committed, and a realtime model has not begun to answer it."""
+        for turn in list(self._open):
+            if turn.superseded_ns is None and turn.span.start_ns < at_ns:
+                self._supersede_one(turn, at_ns)
 
     # --- holds and the end -------------------------------------------------------------------------
 
@@ -121,7 +142,10 @@ class OpenTurns:
                 over(handle)
 
     def release(self, turn: TurnState, why: Hashable) -> None:
-        turn.holds.pop(why, None)
+        """This reason to keep the turn open is gone."""
+        if why in turn.holds:
+            del turn.holds[why]
+            turn.released_ns = self._scope.now_ns()
         self.check(turn)
 
     def begin(self, turn: TurnState | None) -> None:
@@ -141,8 +165,19 @@ class OpenTurns:
             self._scope.soon(lambda: self._end_if_quiet(turn))
 
     def _end_if_quiet(self, turn: TurnState) -> None:
-        if turn.open and turn.quiet and turn is not self._candidate:
+        if not turn.open or not turn.quiet or turn is self._candidate:
+            return
+        if self._may_be_superseded(turn):
+            self._scope.later(_PATIENCE, lambda: self._end_if_quiet(turn))
+        else:
             self._end(turn)
+
+    def _may_be_superseded(self, turn: TurnState) -> bool:
+        """Whether the user began to speak before the turn's last work was over, and may still be committed."""
+        spoke, now = self.user_spoke(), self._scope.now_ns()
+        if spoke is None or turn.superseded_ns is not None or self._scope.closing:
+            return False
+        return turn.span.start_ns < spoke[0] < turn.released_ns and now < (spoke[1] or now) + _UNDECIDED_NS
 
     # --- spans -------------------------------------------------------------------------------------
 
@@ -170,11 +205,9 @@ class OpenTurns:
                 before(turn)
         if turn.failure is not None and not turn.heard:
             turn.span.fail(turn.failure, message=self._scope.message_of(turn.failure))
-        end = max(turn.last_ns, at_ns or 0)
-        if turn.superseded_ns is not None and (turn.cut_short or turn.closed_by_session):
-            # the turn was open until then, even if no stage was running
-            end = max(end, turn.superseded_ns)
-        turn.tool_outlives = bool(turn.open_tools) or turn.tool_ended_ns > end
+        end = turn.end_ns(at_ns or 0)
+        outlives = bool(turn.open_tools) or turn.tool_ended_ns > end
+        turn.tool_outlives = outlives or (turn.superseded_ns is not None and turn.at_work)
         attributes = {
             attr.END_REASON: turn.end_reason,
             **turn.attributes(self._scope),
@@ -193,15 +226,14 @@ class OpenTurns:
             if turn.superseded_ns is None:
                 turn.supersede(at_ns)
                 turn.closed_by_session = True
-                if turn.deciding:
-                    # LiveKit waits for the hook, and no longer asks for a reply
-                    turn.last_ns = max(turn.last_ns, at_ns)
                 self.check(turn)
 
     def close_all(self, at_ns: int) -> None:
         """The session is over: end all turns."""
         called = self._scope.close_called_ns or at_ns
         for turn in list(self._open):
-            if not turn.quiet:
-                turn.closed_by_session, turn.interrupted = True, False
+            if turn.quiet:
+                self._end(turn)
+                continue
+            turn.closed_by_session, turn.interrupted = True, False
             self._end(turn, called)

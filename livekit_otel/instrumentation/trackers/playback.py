@@ -125,6 +125,7 @@ class PlaybackTracker:
             return
         interrupted = bool(event.interrupted)
         now = self._scope.now_ns()
+        self._turns.voice_ns = now
         self._holds.playback_over(self._speech_id)
         last: dict[str, AttributeValue] = {
             attr.PLAYBACK_POSITION: float(event.playback_position),

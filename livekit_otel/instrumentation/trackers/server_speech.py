@@ -60,6 +60,11 @@ class ServerSpeech:
         """When the latest speech, or noise taken for speech, began."""
         return self._heard[-1].start_ns if self._heard else None
 
+    @property
+    def latest_end_ns(self) -> int | None:
+        """When that ended; None if it lasts."""
+        return self._heard[-1].end_ns if self._heard else None
+
     def start_ns(self) -> int | None:
         """Return when the speech that a turn would claim began; None if there is none."""
         found = self._spoken()
@@ -91,6 +96,13 @@ class ServerSpeech:
         segment.attributes = {attr.VAD_SERVER: True}
         claim = Claim([segment], segment.start_ns, end, by_server=True)
         return claim, [one.item_id for one in found if one.item_id is not None]
+
+    def replaced(self, *, words_came: bool) -> None:
+        """Another agent has a session of its own: this one hears no more. ``words_came``: of speech that ended."""
+        if not words_came:
+            self._heard.clear()
+        elif self._heard and self._heard[-1].end_ns is None:
+            self._heard.pop()
 
     def forget(self) -> None:
         """An answer begins: drop earlier speech, except for the latest if it has no item yet and may get one."""

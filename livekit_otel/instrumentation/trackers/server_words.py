@@ -89,9 +89,15 @@ class ServerWords:
             self._early[item.id] = (self._scope.now_ns(), item)
             if len(self._early) > _MAX_ITEMS:
                 self._early.popitem(last=False)
+            if (began := self._server.start_ns()) is not None:
+                self._turns.user_has_floor(began)
             return
         turn = self.oldest_waiting() if turn is None and not announces else turn
         self._final(item.id, item, turn, self._scope.now_ns())
+
+    def session_replaced(self) -> None:
+        """Another agent has a session of its own with the model: words of the last one that have not come never do."""
+        self._server.replaced(words_came=bool(self._early))
 
     def _of_time(self, item: ChatMessage) -> TurnState | None:
         """Return the turn that began at the time that the plugin reports for the user's turn."""

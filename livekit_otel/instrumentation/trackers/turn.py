@@ -49,6 +49,10 @@ class TurnState:
         heard: whether the agent's voice or text came out.
         last_ns: end of the turn's latest stage, except for tools.
         superseded_ns: when the user began to speak in the next turn.
+        released_ns: when the latest of ``holds`` was gone.
+        begun: ids of the speeches for which a request, a node or a playout has begun.
+        open_tools: running tools, with the id of the speech that called each.
+        deciding: whether ``on_user_turn_completed`` is running for the turn.
     """
 
     def __init__(self, index: int, span: PipelineSpan, *, has_user: bool, committed: bool) -> None:
@@ -59,6 +63,7 @@ class TurnState:
         self.speech_ids: list[str] = []
         self.speeches: dict[str, SpeechHandle] = {}
         self.holds: dict[Hashable, Callable[[], bool] | None] = {}
+        self.begun: set[str] = set()
         #: ids of interrupted speeches that another speech of the turn followed
         self.replaced: set[str] = set()
         self.working = 0
@@ -69,11 +74,10 @@ class TurnState:
         self.closed_by_session = False
         self.last_ns = span.start_ns
         self.superseded_ns: int | None = None
-        #: running tools, with the id of the speech that called each
         self.open_tools: dict[PipelineSpan, str] = {}
         self.tool_ended_ns = 0
+        self.released_ns = 0
         self.tool_outlives = False
-        #: whether ``on_user_turn_completed`` is running for the turn
         self.deciding = False
         #: whether a realtime model's server began the turn: the user's words may still arrive
         self.by_server = False
@@ -126,7 +130,7 @@ class TurnState:
     def supersede(self, at_ns: int) -> None:
         """The user has the floor: the turn finishes its current speech and waits for nothing more."""
         self.superseded_ns = at_ns
-        self.cut_short = self.at_work
+        self.cut_short = self.at_work or self.released_ns > at_ns
         if not self.working:
             # these speeches wait for their tools; LiveKit interrupts the others or lets them end
             for speech_id in self.open_tools.values():
@@ -137,8 +141,18 @@ class TurnState:
         if span.kind == attr.KIND_TOOL:
             self.open_tools.pop(span, None)
             self.tool_ended_ns = max(self.tool_ended_ns, span.end_ns or 0)
-        if span.end_ns is not None and (span.kind != attr.KIND_TOOL or self.superseded_ns is None):
+        elif span.end_ns is not None:
             self.last_ns = max(self.last_ns, span.end_ns)
+
+    def end_ns(self, at_ns: int = 0) -> int:
+        """When the turn ended: with its latest stage, and not before ``at_ns``."""
+        end, superseded = max(self.last_ns, at_ns), self.superseded_ns
+        if superseded is None or self.tool_ended_ns <= superseded:
+            end = max(end, self.tool_ended_ns)
+        if superseded is not None and (self.cut_short or self.closed_by_session):
+            # the turn was open until then, even if no stage was running
+            end = max(end, superseded)
+        return end
 
     def failed(self, kind: str, error: BaseException) -> None:
         """A stage of the turn failed for good. The failure stands unless another stage of that kind begins."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ __all__ = ["TurnTracker"]
 _MAX_SPEECHES = 64
 
 #: the turn whose end-of-turn decision the current task carries out; tasks that it creates inherit the value
-_decided: ContextVar[weakref.ref[TurnState] | None] = ContextVar("livekit_otel_decided_turn", default=None)
+_decided: ContextVar[Callable[[], TurnState | None] | None] = ContextVar("livekit_otel_decided_turn", default=None)
 
 
 class TurnTracker(OpenTurns):
@@ -77,6 +77,7 @@ class TurnTracker(OpenTurns):
             turn.span.set({attr.TURN_CONTINUES: before.index})
             self._bind(handle, turn)
         turn.add_speech(handle)
+        turn.begun.add(handle.id)
         return turn
 
     # --- the user's side ---------------------------------------------------------------------------
@@ -114,6 +115,10 @@ class TurnTracker(OpenTurns):
         """Bind the current task to this turn: it carries out the decision that committed the turn, or continues it."""
         # LiveKit keeps the contexts of speeches until the session ends: a weak reference lets ended turns be freed
         _decided.set(weakref.ref(turn) if turn is not None else None)
+
+    def carry_out_latest(self, turns: Sequence[TurnState]) -> None:
+        """Bind the current task to the latest of these turns that the user has not ended; more may be added."""
+        _decided.set(lambda: next((one for one in reversed(turns) if one.superseded_ns is None), None))
 
     # --- the agent's side --------------------------------------------------------------------------
 

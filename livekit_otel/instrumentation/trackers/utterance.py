@@ -26,6 +26,7 @@ class Utterance:
         #: uncommitted words for which LiveKit is creating a reply
         self._ahead = ""
         turns.speech_start = self._began_ns
+        turns.user_spoke = vad.latest
 
     def _began_ns(self) -> int | None:
         words = self._stt.spoken(self._ahead)
@@ -54,9 +55,14 @@ class Utterance:
 
     def server_item(self, item_id: str | None) -> None:
         """A realtime model's server made an item: of the user's audio, or (None) of something else."""
-        self._vad.server.announces = True
-        if item_id is not None and not self._vad.server.item(item_id, self._scope.now_ns()):
+        server = self._vad.server
+        server.announces = True
+        if item_id is None:
+            return
+        if not server.item(item_id, self._scope.now_ns()):
             self.server_words.committed(item_id)
+        elif (began := server.start_ns()) is not None:
+            self._turns.user_has_floor(began)
 
     def recognized(self) -> None:
         """The session's recognizer has words of a turn that a realtime model's server ends; they may be late."""

@@ -41,6 +41,8 @@ class VadTracker:
         #: when VAD last heard the user in the current segment, and the LiveKit time that is not VAD's (unix seconds)
         self._heard_ns: int | None = None
         self._not_vads: float | None = None
+        #: whether LiveKit handles an event of the recognizer, so that its time may not be VAD's
+        self.recognizing = False
         #: end of the latest segment, claimed or not
         self._last_end_ns: int | None = None
         #: start of speech that LiveKit reports without VAD, as detected by the STT
@@ -69,12 +71,18 @@ class VadTracker:
             self._emit(self._waiting.popleft(), self._scope)
 
     def heard_until(self, last: float | None) -> None:
-        """Before an event of the recognizer: LiveKit's time at which the user was last heard, in unix seconds."""
+        """LiveKit's time at which the user was last heard, in unix seconds."""
         if last is not None and last != self._not_vads:
             self._heard_ns = self._scope.clock.at_ns(last)
 
+    def recognizes(self, last: float | None) -> None:
+        """Before an event of the recognizer, which overwrites that time."""
+        self.recognizing = True
+        self.heard_until(last)
+
     def overwritten(self, last: float | None) -> None:
         """After the event: it has overwritten LiveKit's time with ``last``, so this value does not come from VAD."""
+        self.recognizing = False
         self._not_vads = last
 
     def flushed(self, now_ns: int) -> None:
@@ -132,6 +140,12 @@ class VadTracker:
             return self._current.start_ns
         server = self.server.latest_ns
         return self._waiting[-1].start_ns if self._waiting else self._reported_ns if server is None else server
+
+    def latest(self) -> tuple[int, int | None] | None:
+        """Return when that speech began, and when it ended, unless it lasts."""
+        start = self.segment_start_ns
+        ended = self._waiting[-1].end_ns if self._waiting else self.server.latest_end_ns
+        return None if start is None else (start, None if self._current is not None else ended)
 
     # --- ownership ---------------------------------------------------------------------------------
 
