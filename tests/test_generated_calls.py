@@ -73,6 +73,91 @@ FOUND = (
         ),
         close_at=29.88,
     ),
+    # speech that a recognizer alone hears in a silence
+    Plan(
+        says=(Says(at=5.28, final_after=0.29, tool=Tool(seconds=2.59, filler=True)), Says(at=11.5)),
+        close_at=25.41,
+        mode="stt",
+        llm_node="strings",
+        llm_node_seconds=1.0,
+    ),
+    # a hook that ends a reply which is made ahead
+    Plan(says=(Says(at=5.58, final_after=0.46, hook="fails"),), close_at=9.64, preemptive=True),
+    # words that come when the user has begun to speak again
+    Plan(
+        says=(Says(at=11.0, final_after=0.5, tool=Tool(seconds=2.02)), Says(at=12.2, final_after=0.45)),
+        close_at=24.41,
+        preemptive=True,
+    ),
+    # words that come when the agent has begun to speak
+    Plan(
+        says=(
+            Says(at=1.45, length=1.9, tool=Tool(seconds=0.5, preamble=True, result="agent")),
+            Says(at=4.16, length=0.66, final_after=0.32),
+            Says(at=5.27, interims="missing", final_after=0.47),
+        ),
+        close_at=17.52,
+        preemptive=True,
+        pausing=False,
+    ),
+    # words that come after the user's turn was cleared
+    Plan(
+        says=(Says(at=3.59, length=0.25, final_after=0.6),),
+        close_at=5.0,
+        acts=(Act(at=4.1, what="clear"),),
+        preemptive=True,
+    ),
+    # the session is closed when a recognizer alone has heard the user speak
+    Plan(
+        says=(
+            Says(
+                at=1.98,
+                length=0.3,
+                interims="late",
+                final_after=0.53,
+                words=2,
+                tool=Tool(seconds=0.05, preamble=True, result="none"),
+                hook="slow",
+                hook_seconds=2.56,
+            ),
+            Says(
+                at=5.09,
+                length=0.52,
+                interims="late",
+                final_after=0.21,
+                words=20,
+                tool=Tool(seconds=3.99, preamble=True, filler=True, result="agent", enter=2.31),
+                hook="slow",
+                hook_seconds=2.35,
+            ),
+            Says(at=7.03, length=0.23, interims="late", final_after=0.16, words=6),
+        ),
+        close_at=7.45,
+        acts=(Act(at=1.76, what="say"),),
+        mode="stt",
+        llm_node="works",
+        llm_node_seconds=0.98,
+    ),
+    # words come late, and a hook holds back the next ones
+    Plan(
+        says=(
+            Says(
+                at=3.82,
+                length=0.72,
+                interims="late",
+                final_after=0.13,
+                words=6,
+                tool=Tool(seconds=1.6, preamble=True, own_request=True, result="agent"),
+                hook="slow",
+                hook_seconds=2.38,
+            ),
+            Says(at=5.87, length=0.4, interims="missing", final_after=0.5, words=2, hook="speaks", hook_seconds=0.89),
+            Says(at=7.07, length=0.22, interims="missing", final_after=0.46, words=2, hook="slow", hook_seconds=1.17),
+        ),
+        close_at=19.29,
+        pausing=False,
+        output_seconds=0.2,
+    ),
 )
 
 
@@ -90,33 +175,8 @@ KNOWN = {
         mode="server",
         model_seconds=1.2,
     ),
-    "speech that a recognizer alone hears in a silence": Plan(
-        says=(Says(at=5.28, final_after=0.29, tool=Tool(seconds=2.59, filler=True)), Says(at=11.5)),
-        close_at=25.41,
-        mode="stt",
-        llm_node="strings",
-        llm_node_seconds=1.0,
-    ),
-    "a hook that ends a reply which is made ahead": Plan(
-        says=(Says(at=5.58, final_after=0.46, hook="fails"),), close_at=9.64, preemptive=True
-    ),
-    "words that come when the user has begun to speak again": Plan(
-        says=(Says(at=11.0, final_after=0.5, tool=Tool(seconds=2.02)), Says(at=12.2, final_after=0.45)),
-        close_at=24.41,
-        preemptive=True,
-    ),
     "a silent tool that ends when the user has begun to speak again": Plan(
         says=(Says(at=3.35, tool=Tool(seconds=5.4, preamble=True, result="agent")), Says(at=9.42)), close_at=34.53
-    ),
-    "words that come when the agent has begun to speak": Plan(
-        says=(
-            Says(at=1.45, length=1.9, tool=Tool(seconds=0.5, preamble=True, result="agent")),
-            Says(at=4.16, length=0.66, final_after=0.32),
-            Says(at=5.27, interims="missing", final_after=0.47),
-        ),
-        close_at=17.52,
-        preemptive=True,
-        pausing=False,
     ),
     "a server's words that come when another agent has a session of its own": Plan(
         says=(Says(at=4.88, tool=Tool(seconds=6.2, own_request=True, result="agent")), Says(at=12.08), Says(at=15.43)),
@@ -135,12 +195,6 @@ KNOWN = {
     "a second report of progress, where the user spoke into the first tool": Plan(
         says=(Says(at=3.21, tool=Tool(seconds=4.12, update=True)), Says(at=7.57, tool=Tool(seconds=1.0, update=True))),
         close_at=19.81,
-    ),
-    "words that come after the user's turn was cleared": Plan(
-        says=(Says(at=3.59, length=0.25, final_after=0.6),),
-        close_at=5.0,
-        acts=(Act(at=4.1, what="clear"),),
-        preemptive=True,
     ),
 }
 
@@ -185,55 +239,6 @@ OPEN = (
         close_at=19.65,
         acts=(Act(at=2.84, what="clock", amount=5.0),),
         tts_node=True,
-    ),
-    Plan(
-        says=(
-            Says(
-                at=1.98,
-                length=0.3,
-                interims="late",
-                final_after=0.53,
-                words=2,
-                tool=Tool(seconds=0.05, preamble=True, result="none"),
-                hook="slow",
-                hook_seconds=2.56,
-            ),
-            Says(
-                at=5.09,
-                length=0.52,
-                interims="late",
-                final_after=0.21,
-                words=20,
-                tool=Tool(seconds=3.99, preamble=True, filler=True, result="agent", enter=2.31),
-                hook="slow",
-                hook_seconds=2.35,
-            ),
-            Says(at=7.03, length=0.23, interims="late", final_after=0.16, words=6),
-        ),
-        close_at=7.45,
-        acts=(Act(at=1.76, what="say"),),
-        mode="stt",
-        llm_node="works",
-        llm_node_seconds=0.98,
-    ),
-    Plan(
-        says=(
-            Says(
-                at=3.82,
-                length=0.72,
-                interims="late",
-                final_after=0.13,
-                words=6,
-                tool=Tool(seconds=1.6, preamble=True, own_request=True, result="agent"),
-                hook="slow",
-                hook_seconds=2.38,
-            ),
-            Says(at=5.87, length=0.4, interims="missing", final_after=0.5, words=2, hook="speaks", hook_seconds=0.89),
-            Says(at=7.07, length=0.22, interims="missing", final_after=0.46, words=2, hook="slow", hook_seconds=1.17),
-        ),
-        close_at=19.29,
-        pausing=False,
-        output_seconds=0.2,
     ),
 )
 

@@ -103,7 +103,7 @@ class SessionEvents:
 
     def _on_transcript(self, event: UserInputTranscribedEvent) -> None:
         if event.transcript.strip():
-            self._trackers.vad.words(self._scope.now_ns())
+            self._trackers.vad.words(self._scope.now_ns(), final=event.is_final)
         # the item that a realtime model's server transcribed; the task that reports it may work for any turn
         self._heard_item = item_id = getattr(event, "item_id", None)
         if item_id is not None:

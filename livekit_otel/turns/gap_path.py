@@ -68,7 +68,7 @@ class _GapPath(CriticalPath):
     def before(self, wait: Wait, *, hook_runs: bool) -> None:
         """Follow the path from the first request back to the user's silence."""
         self._wait = wait
-        if wait.commit_ns is None or wait.commit_ns > self.at:
+        if wait.commit_ns is None:
             return
         if hook_runs and wait.eou is not None and hook_ns(wait.eou) is None:
             self.extend(_HOOK, wait.hook_ns or wait.commit_ns)

@@ -22,6 +22,8 @@ __all__ = ["OpenTurns"]
 
 _MAX_OPEN = 16
 _MAX_SPEECHES = 64
+#: LiveKit adds what was heard of a speech to the conversation right after its playout was cut off
+_MESSAGE_S = 0.1
 
 
 #: in the context of a commit that has requested the answer: the answered turn, and the time of the request
@@ -40,6 +42,7 @@ class OpenTurns:
         self._count = 0
         self._open: list[TurnState] = []
         self._floor_ns = 0
+        self._voice_ns = 0
         self._created: OrderedDict[str, int] = OrderedDict()
         #: the future turn of words that are not committed yet, if work for their answer has begun
         self._candidate: TurnState | None = None
@@ -61,6 +64,11 @@ class OpenTurns:
     def floor_ns(self) -> int:
         """When the agent last had the floor: earlier words of the user belong to another turn."""
         return max([self._floor_ns, *(turn.last_ns for turn in self._open if turn is not self._candidate)])
+
+    @property
+    def voice_ns(self) -> int:
+        """When the latest turn in which the agent was heard had its last stage."""
+        return max([self._voice_ns, *(turn.last_ns for turn in self._open if turn.heard)])
 
     def answers_commit(self, turn: TurnState) -> None:
         """A realtime model is asked to answer this turn, in the call that commits the words; the words follow later."""
@@ -139,6 +147,14 @@ class OpenTurns:
         """End the turn after the callbacks that LiveKit has already scheduled, if nothing in it is going to speak."""
         if turn.open and turn.quiet:
             self._scope.soon(lambda: self._end_if_quiet(turn))
+        elif turn.open and turn.superseded_ns is not None and not turn.working and turn.only_tools:
+            # the playout that the user cut off is over; its text is about to enter the conversation
+            self._scope.later(_MESSAGE_S, lambda: self._leave_tools(turn))
+
+    def _leave_tools(self, turn: TurnState) -> None:
+        if turn.open and not turn.working and turn.only_tools:
+            turn.leave_tools()
+            self.check(turn)
 
     def _end_if_quiet(self, turn: TurnState) -> None:
         if turn.open and turn.quiet and turn is not self._candidate:
@@ -181,6 +197,8 @@ class OpenTurns:
         }
         turn.span.end(end, attributes=attributes, ending=self._ending)
         self._floor_ns = max(self._floor_ns, turn.last_ns)
+        if turn.heard:
+            self._voice_ns = max(self._voice_ns, turn.last_ns)
 
     def _ending(self, span: PipelineSpan) -> None:
         ending = self._scope.options.turn_ending

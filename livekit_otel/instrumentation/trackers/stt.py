@@ -25,6 +25,7 @@ from .failed_recognizers import FailedRecognizers
 from .heard import Heard
 from .recognition import Recognitions
 from .segments import first_of
+from .spoken import Spoken
 from .stt_metrics import PendingUsage, summed, with_ids, with_usage
 from .transcript import Transcript
 from .turn import TurnState
@@ -55,6 +56,7 @@ class SttTracker:
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failed_ns: int | None = None
+        self._spoken = Spoken(scope)
         self._failed = FailedRecognizers(self._usage.take)
 
     # --- events ------------------------------------------------------------------------------------
@@ -74,6 +76,7 @@ class SttTracker:
             attributes.update({attr.STT_LANGUAGE: language, attr.SPEECH_INPUT_LANGUAGE: language})
         self._settle_final()
         final = Transcript(start, now, event.transcript, attributes)
+        self._spoken.note(final)
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -93,6 +96,14 @@ class SttTracker:
     def speech_started(self) -> None:
         """The user began to speak (again): usage from here on belongs to the next utterance."""
         self.settle()
+
+    def speaks(self, start_ns: int, *, alone: bool) -> None:
+        """Speech is detected. ``alone``: by the recognizer, in a session without VAD."""
+        self._spoken.begins(start_ns, alone=alone)
+
+    def silent(self, at_ns: int) -> None:
+        """The recognizer detects the end of the speech; the final transcript may precede it."""
+        self._spoken.ends(at_ns, self._finals[-1] if self._finals else None)
 
     def metrics(self, metrics: STTMetrics) -> None:
         """STTMetrics: added to the running recognition, else summed on the utterance."""
@@ -201,7 +212,7 @@ class SttTracker:
         turn = owner if isinstance(owner, TurnState) else None
         span = final.span or self._scope.spans.start(attr.KIND_STT, owner, final.start_ns)
         span.move_to(owner)
-        span.set(final.attributes)
+        span.set({**final.attributes, **final.spoken})
         if turn is not None:
             turn.models.note(attr.KIND_STT, final.attributes)
         if keep_open:
@@ -228,6 +239,7 @@ class SttTracker:
     def close(self, at_ns: int) -> None:
         """The session is over; usage that arrived after the last transcript gets a span of its own."""
         self.discard()
+        self._spoken.over(self._scope.close_called_ns or at_ns)
         self.recognitions.close()
         for one in self._usage.rest():
             timestamp = one.get(attr.metric("stt", "timestamp"))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from opentelemetry.util.types import AttributeValue
 
+from ... import attributes as attr
 from ..span import PipelineSpan
 
 __all__ = ["Transcript"]
 
 
 class Transcript:
-    """``span`` is set if the recognition had a live span. Times are unix nanoseconds."""
+    """Times are unix nanoseconds.
 
-    __slots__ = ("attributes", "end_ns", "span", "start_ns", "text")
+    Attributes:
+        span: set if the recognition had a live span.
+        spoken_ns: until when the user spoke, if the recognizer alone detects that.
+    """
+
+    __slots__ = ("attributes", "end_ns", "span", "spoken_ns", "start_ns", "text")
 
     def __init__(self, start_ns: int, end_ns: int, text: str, attributes: dict[str, AttributeValue]) -> None:
         self.start_ns = start_ns
@@ -20,3 +26,11 @@ class Transcript:
         self.text = text
         self.attributes = attributes
         self.span: PipelineSpan | None = None
+        self.spoken_ns: int | None = None
+
+    @property
+    def spoken(self) -> dict[str, AttributeValue]:
+        """Attributes of the speech that the recognizer alone detected."""
+        if self.spoken_ns is None or self.spoken_ns <= self.start_ns:
+            return {}
+        return {attr.STT_SPOKEN: (self.spoken_ns - self.start_ns) / 1e9}

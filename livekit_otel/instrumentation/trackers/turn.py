@@ -116,7 +116,12 @@ class TurnState:
             return False
         if self.superseded_ns is not None:
             return not self.speeches
-        return not self.at_work and not self.speeches.keys() - set(self.open_tools.values())
+        return not self.at_work and self.only_tools
+
+    @property
+    def only_tools(self) -> bool:
+        """Whether all speeches of the turn wait for their tools."""
+        return not self.speeches.keys() - set(self.open_tools.values())
 
     @property
     def at_work(self) -> bool:
@@ -128,9 +133,13 @@ class TurnState:
         self.superseded_ns = at_ns
         self.cut_short = self.at_work
         if not self.working:
-            # these speeches wait for their tools; LiveKit interrupts the others or lets them end
-            for speech_id in self.open_tools.values():
-                self.speeches.pop(speech_id, None)
+            self.leave_tools()
+
+    def leave_tools(self) -> None:
+        """The user has the floor: speeches that wait for their tools no longer keep the turn open."""
+        # LiveKit interrupts the others or lets them end
+        for speech_id in self.open_tools.values():
+            self.speeches.pop(speech_id, None)
 
     def stage_ended(self, span: PipelineSpan) -> None:
         """A stage of the turn has ended."""

@@ -15,7 +15,7 @@ from ... import attributes as attr
 from ..scope import SessionScope
 from ..span import SpanOwner
 from ..values import flatten, model_attributes
-from .segments import LATE_NS, Claim, Segment, spoken_in
+from .segments import LATE_NS, Claim, Segment, Words, spoken_in, up_to_final
 from .server_speech import ServerSpeech
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class VadTracker:
         self._scope = scope
         self._current: Segment | None = None
         self._waiting: deque[Segment] = deque()
-        self._words: deque[int] = deque(maxlen=_MAX_WORDS)
+        self._words: deque[Words] = deque(maxlen=_MAX_WORDS)
         #: when a commit cut the user's speech
         self._cut_ns: int | None = None
         #: when VAD last heard the user in the current segment, and the LiveKit time that is not VAD's (unix seconds)
@@ -88,12 +88,13 @@ class VadTracker:
         if self._reported_ns is None:
             self._reported_ns = start_ns
 
-    def words(self, at_ns: int) -> None:
-        """A transcript arrived. Since the latest speech began, only the first and the last of them are kept."""
+    def words(self, at_ns: int, *, final: bool) -> None:
+        """A transcript arrived. Since the latest speech began, only the first, the last and the last final are kept."""
         latest = self.segment_start_ns
-        if latest is not None and len(self._words) > 1 and self._words[-2] >= latest:
+        several = latest is not None and len(self._words) > 1 and self._words[-2].at_ns >= latest
+        if several and (final or not self._words[-1].final):
             self._words.pop()
-        self._words.append(at_ns)
+        self._words.append(Words(at_ns, final))
 
     @property
     def speaking(self) -> bool:
@@ -156,18 +157,20 @@ class VadTracker:
         else:
             cut = False
         heard = list(self._waiting)
-        since = spoken_in(heard, self._words, after_ns)
-        found = since if words_ns is None else spoken_in(heard, self._words, min(after_ns, words_ns[0]))
+        words, later_words = up_to_final(self._words)
+        self._words = deque(later_words, maxlen=_MAX_WORDS)
+        since = spoken_in(heard, words, after_ns)
+        found = since if words_ns is None else spoken_in(heard, words, min(after_ns, words_ns[0]))
         self._waiting.clear()
         for other in heard:
-            if words_follow and found and other.start_ns > found[-1].start_ns:
+            later = bool(found) and other.start_ns > found[-1].start_ns
+            if later and (words_follow or now - (other.end_ns or now) <= LATE_NS):
                 self._waiting.append(other)
             elif other not in found:
                 self._emit(other, self._scope)
         reported, self._reported_ns = self._reported_ns, None
         by_server, items = self.server.claim()
-        last_words = self._words[-1] if self._words else None
-        self._words.clear()
+        last_words = words[-1].at_ns if words else None
         if found:
             return Claim(found, found[0].start_ns, found[-1].end_ns, floor_ns=since[0].start_ns, cut=cut, items=items)
         if by_server is not None:
@@ -190,8 +193,10 @@ class VadTracker:
             self._emit(segment, self._scope)
 
     def discard(self) -> None:
-        """Give up the unclaimed speech: it will not be committed."""
-        while self._waiting:
+        """Give up the unclaimed speech whose words are known: it will not be committed. Other words may still come."""
+        finals = (word.at_ns for word in self._words if word.final)
+        earliest = max([self._scope.now_ns() - LATE_NS, *finals])
+        while self._waiting and (self._waiting[0].end_ns or 0) < earliest:
             self._emit(self._waiting.popleft(), self._scope)
         self._words.clear()
         self._reported_ns = None
@@ -216,7 +221,8 @@ class VadTracker:
     def close(self, at_ns: int) -> None:
         """The session is over: emit waiting segments; metrics of trailing silence get a span of their own."""
         self._finish_current(at_ns)
-        self.discard()
+        while self._waiting:
+            self._emit(self._waiting.popleft(), self._scope)
         if self._metrics:
             start = min(self._metrics_from_ns or at_ns, at_ns)
             attributes = {**self._take_metrics(), attr.VAD_SPEECH: False}
