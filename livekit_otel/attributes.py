@@ -572,6 +572,12 @@ VAD_SERVER = _define(
 VAD_METRICS_COUNT = _define("livekit_otel.vad.metrics_count", "int", "Number of VADMetrics events summed on the span.")
 STT_METRICS_COUNT = _define("livekit_otel.stt.metrics_count", "int", "Number of STTMetrics events summed on the span.")
 STT_TEXT = _define("livekit_otel.pii.stt.text", "string", "The final transcript.", content=True)
+STT_SPOKEN = _define(
+    "livekit_otel.stt.speech_duration",
+    "double",
+    "How long the user spoke from the start of the span on, if the recognizer alone detected that, without VAD.",
+    unit="s",
+)
 STT_CONFIDENCE = _define(
     "livekit_otel.stt.confidence",
     "double",

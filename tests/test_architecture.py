@@ -51,7 +51,7 @@ CIRCLE: set[str] = set()
 LINES = 250
 #: Files above the limit, with the lines that they may have at most. Shorter ones get a smaller number, or leave.
 LONG_FILES = {
-    "livekit_otel.attributes": 1_302,  # a table, as long as the schema
+    "livekit_otel.attributes": 1_308,  # a table, as long as the schema
 }
 BODY_LINES = 40
 LONG_FUNCTIONS: dict[str, int] = {}

@@ -89,7 +89,7 @@ class SessionEvents:
                 self._trackers.holds.user_silent()
             return
         to, at = self._trackers, self._scope.clock.at_ns(event.created_at)
-        to.stt.speech_started()
+        to.stt.settle()
         to.eou.check.speaks_on()
         if to.playback.audible:
             to.interruptions.user_started(at, to.playback.turn)
@@ -103,7 +103,7 @@ class SessionEvents:
 
     def _on_transcript(self, event: UserInputTranscribedEvent) -> None:
         if event.transcript.strip():
-            self._trackers.vad.words(self._scope.now_ns())
+            self._trackers.vad.words(self._scope.now_ns(), final=event.is_final)
         # the item that a realtime model's server transcribed; the task that reports it may work for any turn
         self._heard_item = item_id = getattr(event, "item_id", None)
         if item_id is not None:

@@ -38,7 +38,7 @@ RECENT_TURNS = 8
 _LEADS_TO_VOICE = frozenset(
     {attr.KIND_EOU, attr.KIND_LLM, attr.KIND_NODE, attr.KIND_TTS, attr.KIND_TOOL, attr.KIND_REALTIME}
 )
-_SHARED = frozenset({attr.KIND_VAD, attr.KIND_PLAYBACK, attr.KIND_TOOL})
+_SHARED = frozenset({attr.KIND_VAD, attr.KIND_STT, attr.KIND_PLAYBACK, attr.KIND_TOOL})
 _BEFORE_ASKING = frozenset({attr.KIND_VAD, attr.KIND_STT})
 #: the number of attributes above which an SDK drops the oldest of a span (OpenTelemetry's default)
 SPAN_ATTRIBUTES = 128

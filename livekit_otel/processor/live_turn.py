@@ -8,7 +8,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord
 from ..thresholds import Thresholds
 from ..turns.around import Around, sooner
-from ..turns.cutoff import AFTER_AUDIO
+from ..turns.cutoff import AFTER_AUDIO, EXACT
 from ..turns.derive import Totals, derive_turn, with_turn
 from ..turns.encode import Attributes, turn_attributes
 from ..turns.flags import flags_of
@@ -177,7 +177,7 @@ class LiveTurn:
         known = self._derived
         if known is None or known.answered == "no" or known.acknowledged or known.false_cutoff:
             self._derived = None
-        elif until[0] >= self._commit_ns and (known.answered_ns is None or until[0] <= known.answered_ns + AFTER_AUDIO):
+        elif self._commit_ns - EXACT <= until[0] <= (known.answered_ns or _LATER) + AFTER_AUDIO + EXACT:
             # so early that the user may only have paused
             self._derived = None
         return True
@@ -221,7 +221,7 @@ class LiveTurn:
         derived = self.derive()
         if others_open or derived.end_reason != attr.END_COMPLETED or derived.answered not in ("yes", None):
             return False
-        return derived.answered_ns is None or self.turn.end_ns > derived.answered_ns + AFTER_AUDIO
+        return derived.answered_ns is None or self.turn.end_ns > derived.answered_ns + AFTER_AUDIO + EXACT
 
     def update(self) -> None:
         """Set the current values on the recording span."""

@@ -32,7 +32,8 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     """The time around a turn, in unix nanoseconds.
 
     Attributes:
-        heard: when the user (by VAD, including noise) or the agent was heard, within the turn and outside it; merged.
+        heard: when the user (by VAD, including noise; without VAD by the recognizer) or the agent was heard, within
+            the turn and outside it; merged.
         tools: when tools of the session ran, by their end.
         until_ns: when, after the turn, the user's next committed speech began, or the session began to close.
         spoken: whether that was speech.
@@ -83,7 +84,9 @@ def is_playout(playback: Values) -> bool:
 
 
 def heard(kind: str, start_ns: int, end_ns: int, attributes: Values) -> list[Interval]:
-    """The intervals of a span in which somebody was heard: the user by VAD, or the agent without its pauses."""
+    """The intervals of a span in which somebody was heard: the user, or the agent without its pauses."""
+    if kind == attr.KIND_STT and (spoken := nanoseconds(attributes, attr.STT_SPOKEN)) is not None:
+        return [(start_ns, start_ns + spoken)]
     if kind == attr.KIND_VAD and is_speech(attributes):
         return [(start_ns, end_ns)]
     if kind == attr.KIND_PLAYBACK and is_playout(attributes):

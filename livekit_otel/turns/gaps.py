@@ -18,7 +18,7 @@ from .gap_path import open_path, path_to
 from .intervals import Interval, merged, without
 from .model import Gap, Segment
 from .spoken import provisional
-from .stages import Stages
+from .stages import Stages, hook_ns
 from .wait import Wait
 
 __all__ = ["WholeWait", "whole_wait"]
@@ -70,7 +70,8 @@ def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user:
     until = playbacks[-1].start_ns if playbacks and (not early[-1] or not reason) else None
     if until is None and reason in _REASONS:
         # a turn without a reply ends at once, but its user waits until they speak again
-        ends = (around.until_ns, ended_ns if reason in (attr.END_FAILED, attr.END_SESSION_CLOSED) else None)
+        failed_ns = _failed_ns(stages, wait, ended_ns) if reason == attr.END_FAILED else None
+        ends = (around.until_ns, failed_ns, ended_ns if reason == attr.END_SESSION_CLOSED else None)
         until = min((ns for ns in ends if ns is not None), default=None)
     since = first.start_ns if first is not None else wait.stopped_ns if has_user else None
     gaps: tuple[Gap, ...] = ()
@@ -82,6 +83,14 @@ def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user:
     return WholeWait(
         answer=answer, gaps=gaps, answered=answered, why_not=why_not, acknowledged=any(early if reason else early[:-1])
     )
+
+
+def _failed_ns(stages: Stages, wait: Wait, ended_ns: int | None) -> int | None:
+    """When the reply failed. A reply made ahead, which the failure discarded, may have run until the turn's end."""
+    if ended_ns is None or wait.eou is None or wait.released_ns is None or hook_ns(wait.eou) is None:
+        return ended_ns
+    counted = (*stages.llm, *stages.tts, *stages.tool, *stages.playback, *stages.nodes)
+    return min(ended_ns, max([wait.released_ns, *(one.end_ns for one in counted)]))
 
 
 def _answered(answer: SpanRecord | None, reason: str) -> tuple[str | None, str]:

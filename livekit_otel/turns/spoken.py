@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from .. import attributes as attr
-from ..spans import SpanRecord, nanoseconds
+from ..spans import SpanRecord, flag, nanoseconds
 from .stages import Stages, speech_of
 
 __all__ = ["provisional"]
@@ -26,6 +26,9 @@ def provisional(stages: Stages, playbacks: Sequence[SpanRecord], cut_ns: int | N
         return [False] * len(playbacks)
     requests = _Requests(stages.llm)
     tools = _Tools(stages.tool, requests)
+    last = playbacks[-1]
+    if cut_ns is not None and flag(last.attributes, attr.PLAYBACK_INTERRUPTED):
+        cut_ns = min(cut_ns, last.end_ns)  # a turn that is cut off ends with its own last speech
     latest: int | None = None
     found = []
     for playback in reversed(playbacks):

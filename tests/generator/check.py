@@ -54,12 +54,9 @@ def _history(trace: Trace) -> list[tuple[int, ...]]:
 
 
 def joined(report: Any) -> dict[str, tuple[int, ...]]:
-    """Words of code that were said in a turn of the user."""
+    """What the agent said in turns of the user."""
     return {
-        label: speeches(turn.user_text)
-        for turn in report.turns
-        for label in labels(turn.agent_text, "s")
-        if turn.user_text
+        label: speeches(turn.user_text) for turn in report.turns for label in labels(turn.agent_text) if turn.user_text
     }
 
 

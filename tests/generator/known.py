@@ -42,52 +42,7 @@ def _handover_after_words(plan: Plan, log: Log) -> bool:
     )
 
 
-def _begins_in_silence(plan: Plan, log: Log) -> bool:
-    """The user is heard in a silence of the agent before its last words."""
-    starts = [(one.start, one.label) for one in log.voices]
-    return plan.mode == "stt" and any(
-        sound.start < at and (label[0] in "sw" or sound.of is None or int(label[1:]) < sound.of)
-        for at, label in starts
-        for sound in log.sounds
-    )
-
-
-def _words_after_a_voice(plan: Plan, log: Log) -> bool:
-    """The agent begins to speak when the user has spoken, and the recognizer has not said what."""
-    return plan.mode == "vad" and any(
-        sound.of is not None and sound.start < voice.start < sound.end + plan.says[sound.of].final_after
-        for sound in log.sounds
-        for voice in log.voices
-    )
-
-
-def _words_after_a_sound(plan: Plan, log: Log) -> bool:
-    """The user, or a noise, is heard before the recognizer has said what the user said before."""
-    begins = [one.at for one in plan.says] + [one.at for one in plan.noises]
-    return plan.mode == "vad" and any(
-        says.at + says.length < at < says.at + says.length + says.final_after for says in plan.says for at in begins
-    )
-
-
-def _words_after_a_clear(plan: Plan, log: Log) -> bool:
-    return any(
-        says.at < act.at < says.at + says.length + says.final_after + 0.1
-        for says in plan.says
-        for act in plan.acts
-        if act.what == "clear"
-    )
-
-
-def _made_ahead_for_nothing(plan: Plan, log: Log) -> bool:
-    return plan.preemptive and any(says.hook in ("fails", "stops") for says in plan.says)
-
-
 _KNOWN: dict[str, Callable[[Plan, Log], bool]] = {
-    "speech that a recognizer alone hears in a silence": _begins_in_silence,
-    "words that come when the user has begun to speak again": _words_after_a_sound,
-    "words that come when the agent has begun to speak": _words_after_a_voice,
-    "words that come after the user's turn was cleared": _words_after_a_clear,
     "a server's words that come when another agent has a session of its own": _words_for_nobody,
     "an agent that hands over before VAD has said that the user stopped": _handover_after_words,
-    "a hook that ends a reply which is made ahead": _made_ahead_for_nothing,
 }

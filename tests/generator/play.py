@@ -142,14 +142,15 @@ def _clerk(plan: Plan, log: Log) -> Clerk:
 def _caller(plan: Plan, caller: Caller) -> Caller:
     """The plan's speeches and noises, as the kit's devices hear them."""
     after = {"usual": 0.5, "early": 0.15, "late": 10.0, "missing": None}
+    final_at = 0.0
     for number, one in enumerate(plan.says):
-        caller.says(
-            f"u{number} if you please",
-            one.at,
-            one.length,
-            final_after=one.final_after,
-            interim_after=after[one.interims],
-        )
+        # a recognizer says nothing of these words before it is done with those before them
+        interim, last = after[one.interims], one.length + one.final_after / 2
+        if interim is not None:
+            interim = max(interim, final_at - one.at + 0.01)
+            interim = None if min(interim, last) < final_at - one.at else interim
+        final_at = max(final_at, one.at + one.length + one.final_after)
+        caller.says(f"u{number} if you please", one.at, one.length, final_after=one.final_after, interim_after=interim)
     for noise in plan.noises:
         caller.noise(noise.at, noise.length)
     return caller

@@ -62,8 +62,9 @@ def turns(
     Args:
         history: the user's messages in LiveKit's chat history.
         found: the user's speeches by the turns of the report: only for words that LiveKit drops without a trace.
-        joined: labels of words that code said by itself, outside of tools and hooks, and whose turn they belong to. No
-            definition says whose they are while a turn is open: that is taken as it is found.
+        joined: labels of the agent's words, and whose turn they belong to. No definition says whose words are that code
+            says by itself, outside of tools and hooks, while a turn is open, or what is asked for in the instant in
+            which a turn is over: that is taken as it is found.
     """
     heard = committed(plan, log, history, found)
     pairs = ((one, next((after for after in heard if after.begun > one.sounds[-1].start), None)) for one in heard)
@@ -88,14 +89,7 @@ def _turn(plan: Plan, log: Log, own: Words, after: Words | None, joined: Mapping
     ends = [at for at in (after.begun if after else None, log.closed) if at is not None and at > own.begun]
     cut = min(ends, default=float("inf"))
     over = min(_decided(plan, after) if after else float("inf"), cut if cut == log.closed else float("inf"))
-    voices = [
-        one
-        for one in log.voices
-        if (
-            one.label[0] in _OF_USER and int(one.label[1:]) in said and not (tools and _asked(log, one) >= over - EXACT)
-        )
-        or joined.get(one.label) == said
-    ]
+    voices = [one for one in log.voices if _is_voice(log, one, said, over if tools else float("inf"), joined)]
     early = [provisional(plan, log, voices, number, tools, cut) for number in range(len(voices))]
     first = voices[0].start if voices else None
     answer = next((voice.start for voice, is_early in zip(voices, early, strict=True) if not is_early), None)
@@ -112,12 +106,25 @@ def _turn(plan: Plan, log: Log, own: Words, after: Words | None, joined: Mapping
     )
 
 
+def _is_voice(
+    log: Log, voice: Voice, said: tuple[int, ...], over: float, joined: Mapping[str, tuple[int, ...]]
+) -> bool:
+    """Whether a playout is of the turn of these words, which nothing belongs to that is asked for when it is over."""
+    if voice.label[0] not in _OF_USER:
+        return joined.get(voice.label) == said
+    asked = _asked(log, voice)
+    if abs(asked - over) <= EXACT:
+        # LiveKit does both in one instant, in either order
+        return joined.get(voice.label) == said
+    return int(voice.label[1:]) in said and asked < over
+
+
 def _is_cutoff(plan: Plan, log: Log, own: Words, after: Words | None, first: float | None) -> bool | None:
     """The next words begin at most 1.0 s after the commit, and at most 0.5 s after the first audio."""
-    commit = _commit(plan, log, own)
-    if commit is None:
-        return None
-    if after is None or not commit - EXACT <= after.begun <= commit + 1.0 + EXACT:
+    others = [one for one in (*log.hooks, *log.tools) if one.of not in own.said and one.start < own.at]
+    if plan.mode == "server" or any(abs(end_of(one) - own.at) <= EXACT for one in others):
+        return None  # nobody commits, or the hook was held back
+    if after is None or not own.at - EXACT <= after.begun <= own.at + 1.0 + EXACT:
         return False
     return first is None or after.begun <= first + 0.5 + EXACT
 
@@ -157,7 +164,9 @@ def _decided(plan: Plan, after: Words) -> float:
     """When words can be committed: a hook comes later where LiveKit holds it back for a tool of the turn before."""
     sound = after.sounds[-1]
     assert sound.of is not None
-    return min(after.at, sound.end + max(plan.says[sound.of].final_after, 0.3 if plan.mode == "vad" else 0.0))
+    # a recognizer that ends turns says so with the words
+    words = 0.0 if plan.mode == "stt" else plan.says[sound.of].final_after
+    return min(after.at, sound.end + max(words, 0.3 if plan.mode != "server" else 0.0))
 
 
 def _failed(plan: Plan, log: Log, failure: Work) -> float:

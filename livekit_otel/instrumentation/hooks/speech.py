@@ -34,6 +34,7 @@ def _speech_started(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None
         state.trackers.vad.started(start)
     else:
         state.trackers.vad.reported(start)
+    state.trackers.stt.speaks(start, alone=event is None and activity.vad is None)
 
 
 def on_end_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
@@ -57,6 +58,7 @@ def _speech_ended(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
             # VAD's stream ends with its agent
             vad.heard_until(livekit_api.last_speaking_time(livekit_api.recognition_of(activity)))
         vad.flushed(now)
+        state.trackers.stt.silent(now)
 
 
 def process_stt_event(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 from opentelemetry.util.types import AttributeValue
 
 from ... import attributes as attr
+from ...containment import contain
 from ..clock import to_ns
 from ..end_of_turn import EndOfTurn, EndOfTurnCheck
 from ..scope import SessionScope
 from ..values import flatten, model_attributes
+from .decision import Decision
 from .segments import Claim
 from .turn import TurnState
 from .turns import TurnTracker
 from .utterance import Utterance
 
 if TYPE_CHECKING:
+    from livekit.agents import SpeechHandle
     from livekit.agents.metrics import EOTInferenceMetrics, EOUMetrics
 
-__all__ = ["Decision", "EouTracker"]
+__all__ = ["EouTracker"]
 
 _MAX_OPEN = 8
 _MAX_PREDICTIONS = 8
@@ -30,34 +33,6 @@ _MAX_PREDICTIONS = 8
 _UNKNOWN_S = 0.001
 #: LiveKit emits the user's message and the state "thinking" right after a decision: its span carries both events
 _MESSAGE_S = 0.1
-
-
-class Decision:
-    """A decision on a user's turn.
-
-    Attributes:
-        end_of_turn: LiveKit's description of it, which also identifies it.
-        start_ns: when the user stopped speaking; if unknown, when the decision was made.
-        source: the source of that time: ``vad``, ``stt``, ``commit`` or ``unknown``.
-        agent: id of the agent that the user spoke to, if known.
-        turn: the turn that the decision opened; None if the words were not committed.
-    """
-
-    def __init__(
-        self, end_of_turn: EndOfTurn | None, start_ns: int, end_ns: int, source: str, agent: str | None = None
-    ) -> None:
-        self.end_of_turn = end_of_turn
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-        self.source = source
-        self.agent = agent
-        self.turn: TurnState | None = None
-        self.attributes: dict[str, AttributeValue] = {}
-        #: the stage that LiveKit makes the reply wait for, and the index of that stage's turn
-        self.held_by: tuple[str, int] | None = None
-        #: the task that runs on_user_turn_completed: the decision's EOUMetrics are emitted there
-        self.task: asyncio.Task[object] | None = None
-        self.done = False
 
 
 class EouTracker:
@@ -72,6 +47,7 @@ class EouTracker:
         self._predictions: list[EOTInferenceMetrics] = []
         #: ends the span of the latest decision, which waits for the user's message
         self._end: Callable[[], None] | None = None
+        turns.speech_over.append(self._speech_over)
 
     def dropped(self, end_of_turn: EndOfTurn, tuning: dict[str, AttributeValue]) -> None:
         """LiveKit decided that the turn is not over, or did not accept the words."""
@@ -154,7 +130,9 @@ class EouTracker:
 
     def _note_hold(self, decision: Decision, hook: float) -> None:
         """Record how long LiveKit delayed the hook because an earlier turn's tool or hook was still running."""
-        held = (self._scope.now_ns() - decision.end_ns) / 1e9 - hook
+        self._hold(decision, (self._scope.now_ns() - decision.end_ns) / 1e9 - hook)
+
+    def _hold(self, decision: Decision, held: float) -> None:
         if decision.held_by is not None and held >= _UNKNOWN_S:
             stage, turn = decision.held_by
             decision.attributes[attr.EOU_HELD] = held
@@ -180,19 +158,31 @@ class EouTracker:
 
     def hook_done(self, decision: Decision) -> None:
         """``on_user_turn_completed`` is over, with or without a reply."""
-        if not decision.done and decision.held_by is None and decision in self._decisions:
+        now = self._scope.now_ns()
+        if not decision.done and decision in self._decisions:
             # no reply was requested, so LiveKit does not report the hook's duration
-            decision.attributes[attr.EOU_HOOK] = (self._scope.now_ns() - decision.end_ns) / 1e9
+            self._hold(decision, (decision.free_ns - decision.end_ns) / 1e9)
+            decision.attributes[attr.EOU_HOOK] = (now - decision.free_ns) / 1e9
         self._emit(decision)
         if decision not in self._decisions:
             return
         self._decisions.remove(decision)
+        for later in self._decisions:
+            later.free_ns = now if later.held_by is not None else later.free_ns
         if decision.turn is not None:
             decision.turn.deciding = False
             if not decision.turn.closed_by_session:
-                decision.turn.last_ns = max(decision.turn.last_ns, self._scope.now_ns())
+                decision.turn.last_ns = max(decision.turn.last_ns, now)
             self._turns.give_up_unscheduled(decision.turn)
             self._turns.finish(decision.turn)
+
+    @contain("eou.speech_over")
+    def _speech_over(self, handle: SpeechHandle) -> None:
+        """A speech is done: LiveKit may have held back the hooks of later turns for it."""
+        turn = self._turns.of_speech(handle.id)
+        for decision in self._decisions:
+            if decision.held_by is not None and turn is not decision.turn:
+                decision.free_ns = self._scope.now_ns()
 
     def of(self, end_of_turn: EndOfTurn | None) -> Decision | None:
         return next((one for one in self._decisions if one.end_of_turn is end_of_turn), None)

@@ -26,6 +26,8 @@ _UNDECIDED_NS = 5_000_000_000
 #: seconds until it is checked again whether the user's speech was committed
 _PATIENCE = 0.5
 _MAX_SPEECHES = 64
+#: LiveKit adds what was heard of a speech to the conversation right after its playout was cut off
+_MESSAGE_S = 0.1
 
 
 #: in the context of a commit that has requested the answer: the answered turn, and the time of the request
@@ -163,6 +165,14 @@ class OpenTurns:
         """End the turn after the callbacks that LiveKit has already scheduled, if nothing in it is going to speak."""
         if turn.open and turn.quiet:
             self._scope.soon(lambda: self._end_if_quiet(turn))
+        elif turn.open and turn.superseded_ns is not None and not turn.working and turn.only_tools:
+            # the playout that the user cut off is over; its text is about to enter the conversation
+            self._scope.later(_MESSAGE_S, lambda: self._leave_tools(turn))
+
+    def _leave_tools(self, turn: TurnState) -> None:
+        if turn.open and not turn.working and turn.only_tools:
+            turn.leave_tools()
+            self.check(turn)
 
     def _end_if_quiet(self, turn: TurnState) -> None:
         if not turn.open or not turn.quiet or turn is self._candidate:

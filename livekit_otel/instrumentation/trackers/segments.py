@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from opentelemetry.util.types import AttributeValue
 
-__all__ = ["Claim", "Segment", "first_of", "spoken_in"]
+__all__ = ["Claim", "Segment", "Words", "first_of", "spoken_in", "up_to_final"]
 
 #: maximum delay of a final transcript after its speech; words that are further apart are not of one sentence
 LATE_NS = 1_500_000_000
+#: a recognizer has no interim transcript, and no final one, of speech that began less than this ago
+_SOONEST_NS, _SOONEST_FINAL_NS = 125_000_000, 400_000_000
+
+
+class Words(NamedTuple):
+    """The arrival of a transcript, unix nanoseconds, and whether it is a final one."""
+
+    at_ns: int
+    final: bool
 
 
 class Segment:
@@ -67,15 +78,16 @@ class Claim:
         return "commit" if self.cut else "vad"
 
 
-def spoken_in(segments: Sequence[Segment], words_ns: Sequence[int], after_ns: int) -> list[Segment]:
+def spoken_in(segments: Sequence[Segment], words: Sequence[Words], after_ns: int) -> list[Segment]:
     """Return the ended segments, in order, that contain the words; the others are noise or belong to nothing.
 
     Args:
         segments: ended segments that no turn has claimed, in order.
-        words_ns: when transcripts of them arrived, including interim ones.
+        words: transcripts of them that arrived, including interim ones, in order.
         after_ns: when the agent last had the floor: speech that ended before that belongs to another turn.
     """
-    spoken = [one for number, one in enumerate(segments) if _has_words(segments, number, words_ns)]
+    numbers = _with_words(segments, words)
+    spoken = [one for number, one in enumerate(segments) if number in numbers]
     found = spoken[-1:] or list(segments[-1:])
     for one in reversed(spoken[:-1]):
         ended = one.end_ns or one.start_ns
@@ -85,13 +97,40 @@ def spoken_in(segments: Sequence[Segment], words_ns: Sequence[int], after_ns: in
     return found
 
 
-def _has_words(segments: Sequence[Segment], number: int, words_ns: Sequence[int]) -> bool:
-    """Whether a transcript arrived while this was the latest segment, or shortly after it."""
-    one = segments[number]
-    if number + 1 == len(segments):
-        return any(at >= one.start_ns for at in words_ns)
-    until = max(segments[number + 1].start_ns, min((one.end_ns or one.start_ns) + LATE_NS, segments[-1].start_ns))
-    return any(one.start_ns <= at <= until for at in words_ns)
+def _with_words(segments: Sequence[Segment], words: Sequence[Words]) -> set[int]:
+    """Numbers of the segments in which transcripts arrived, or shortly after which."""
+    found: set[int] = set()
+    final_ns = 0
+    for word in words:
+        latest = bisect_right(segments, word.at_ns, key=lambda one: one.start_ns) - 1
+        if latest < 0:
+            continue
+        if latest > 0 and latest not in found and _is_late(word, segments[latest - 1], segments[latest], final_ns):
+            found.add(latest - 1)
+        else:
+            found.add(latest)
+            found.update(
+                number
+                for number, one in enumerate(segments[:latest])
+                if word.at_ns <= min((one.end_ns or one.start_ns) + LATE_NS, segments[-1].start_ns)
+            )
+        if word.final:
+            final_ns = word.at_ns
+    return found
+
+
+def _is_late(word: Words, before: Segment, latest: Segment, final_ns: int) -> bool:
+    """Whether a transcript is too early for ``latest``, and ``before`` has had no final one since it ended."""
+    if word.at_ns - latest.start_ns >= (_SOONEST_FINAL_NS if word.final else _SOONEST_NS):
+        return False
+    return before.end_ns is not None and final_ns < before.end_ns and word.at_ns - before.end_ns <= LATE_NS
+
+
+def up_to_final(words: Iterable[Words]) -> tuple[list[Words], list[Words]]:
+    """Split transcripts after the last final one (if there is one): LiveKit commits no interim words that follow it."""
+    found = list(words)
+    last = max((number for number, one in enumerate(found) if one.final), default=len(found) - 1)
+    return found[: last + 1], found[last + 1 :]
 
 
 def first_of(transcripts: Sequence[str], text: str) -> int | None:

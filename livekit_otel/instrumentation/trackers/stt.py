@@ -25,6 +25,7 @@ from .failed_recognizers import FailedRecognizers
 from .heard import Heard
 from .recognition import Recognitions
 from .segments import first_of
+from .spoken import Spoken
 from .stt_metrics import PendingUsage, summed, with_ids, with_usage
 from .transcript import Transcript
 from .turn import TurnState
@@ -57,6 +58,7 @@ class SttTracker:
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failed_ns: int | None = None
+        self._spoken = Spoken(scope)
         self._failed = FailedRecognizers(self._usage.take)
 
     # --- events ------------------------------------------------------------------------------------
@@ -77,6 +79,7 @@ class SttTracker:
         self._settle_final()
         final = Transcript(start, now, event.transcript, attributes)
         final.agent, final.held_ns = self.heard.agent, self.heard.held()
+        self._spoken.note(final)
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -93,9 +96,13 @@ class SttTracker:
         self.settle()
         self._give(transcript, owner, keep_open=True)
 
-    def speech_started(self) -> None:
-        """The user began to speak (again): usage from here on belongs to the next utterance."""
-        self.settle()
+    def speaks(self, start_ns: int, *, alone: bool) -> None:
+        """Speech is detected. ``alone``: by the recognizer, in a session without VAD."""
+        self._spoken.begins(start_ns, alone=alone)
+
+    def silent(self, at_ns: int) -> None:
+        """The recognizer detects the end of the speech; the final transcript may precede it."""
+        self._spoken.ends(at_ns, self._finals[-1] if self._finals else None)
 
     def metrics(self, metrics: STTMetrics) -> None:
         """STTMetrics: added to the running recognition, else summed on the utterance."""
@@ -105,8 +112,7 @@ class SttTracker:
             self._usage.add(fields)
         elif not self.recognitions.metrics(fields):
             end = self._scope.clock.inside_ns(metrics.timestamp)
-            start = end - to_ns(metrics.duration)
-            self._span_without_words(start, end, with_usage(fields))
+            self._span_without_words(end - to_ns(metrics.duration), end, with_usage(fields))
 
     def failed(self, stt: STT[Any], error: BaseException, begun_ns: int, *, nested: bool) -> None:
         """A recognizer stream raised, and without an adapter its current utterance fails with it.
@@ -138,8 +144,7 @@ class SttTracker:
 
     def inner_failed_since(self, begun_ns: int) -> bool:
         """Whether a recognizer in an adapter has failed, and has a span, since the adapter's stream began."""
-        failed = max(self._failed_ns or 0, self.recognitions.failed_ns or 0)
-        return failed >= begun_ns
+        return max(self._failed_ns or 0, self.recognitions.failed_ns or 0) >= begun_ns
 
     def adapter_failed(self) -> None:
         """All recognizers of an adapter failed. Each has its span; the current utterance is lost."""
@@ -205,7 +210,7 @@ class SttTracker:
         span = final.span or self._scope.spans.start(attr.KIND_STT, owner, final.start_ns)
         span.move_to(owner)
         span.agent = final.agent
-        span.set(final.attributes)
+        span.set({**final.attributes, **final.spoken})
         if final.held_ns is not None:
             self.held(owner, final.held_ns, final.end_ns, final.agent)
         if turn is not None:
@@ -234,6 +239,7 @@ class SttTracker:
     def close(self, at_ns: int) -> None:
         """The session is over; usage that arrived after the last transcript gets a span of its own."""
         self.discard()
+        self._spoken.over(self._scope.close_called_ns or at_ns)
         self.recognitions.close()
         for one in self._usage.rest():
             timestamp = one.get(attr.metric("stt", "timestamp"))

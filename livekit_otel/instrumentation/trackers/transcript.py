@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from opentelemetry.util.types import AttributeValue
 
+from ... import attributes as attr
 from ..span import PipelineSpan
 
 __all__ = ["Transcript"]
 
 
 class Transcript:
-    """``agent`` is the ID of the agent that the user spoke to, ``span`` is set if the recognition had a live span, and
-    ``held_ns`` if an ``stt_node`` held it back: since then. Times are unix nanoseconds."""
+    """Times are unix nanoseconds.
 
-    __slots__ = ("agent", "attributes", "end_ns", "held_ns", "span", "start_ns", "text")
+    Attributes:
+        agent: ID of the agent that the user spoke to.
+        span: set if the recognition had a live span.
+        held_ns: since when an ``stt_node`` held it back, if it did.
+        spoken_ns: until when the user spoke, if the recognizer alone detects that.
+    """
+
+    __slots__ = ("agent", "attributes", "end_ns", "held_ns", "span", "spoken_ns", "start_ns", "text")
 
     def __init__(self, start_ns: int, end_ns: int, text: str, attributes: dict[str, AttributeValue]) -> None:
         self.start_ns = start_ns
@@ -23,3 +30,11 @@ class Transcript:
         self.span: PipelineSpan | None = None
         self.agent: str | None = None
         self.held_ns: int | None = None
+        self.spoken_ns: int | None = None
+
+    @property
+    def spoken(self) -> dict[str, AttributeValue]:
+        """Attributes of the speech that the recognizer alone detected."""
+        if self.spoken_ns is None or self.spoken_ns <= self.start_ns:
+            return {}
+        return {attr.STT_SPOKEN: (self.spoken_ns - self.start_ns) / 1e9}

@@ -120,7 +120,12 @@ class TurnState:
             return False
         if self.superseded_ns is not None:
             return not self.speeches
-        return not self.at_work and not self.speeches.keys() - set(self.open_tools.values())
+        return not self.at_work and self.only_tools
+
+    @property
+    def only_tools(self) -> bool:
+        """Whether all speeches of the turn wait for their tools."""
+        return not self.speeches.keys() - set(self.open_tools.values())
 
     @property
     def at_work(self) -> bool:
@@ -132,9 +137,13 @@ class TurnState:
         self.superseded_ns = at_ns
         self.cut_short = self.at_work or self.released_ns > at_ns
         if not self.working:
-            # these speeches wait for their tools; LiveKit interrupts the others or lets them end
-            for speech_id in self.open_tools.values():
-                self.speeches.pop(speech_id, None)
+            self.leave_tools()
+
+    def leave_tools(self) -> None:
+        """The user has the floor: speeches that wait for their tools no longer keep the turn open."""
+        # LiveKit interrupts the others or lets them end
+        for speech_id in self.open_tools.values():
+            self.speeches.pop(speech_id, None)
 
     def stage_ended(self, span: PipelineSpan) -> None:
         """A stage of the turn has ended."""
@@ -219,14 +228,11 @@ class TurnState:
         out: dict[str, AttributeValue] = {
             attr.TURN_HAS_USER: self.has_user,
             attr.TURN_SPEECH_IDS: tuple(self.speech_ids),
+            **({attr.AGENT_NAME: clip(self.agent_name)} if self.agent_name else {}),
+            **self.models.attributes(),
+            **({attr.TURN_SPEECH_END_SOURCE: self.speech_end_source} if self.speech_end_source else {}),
+            **({attr.TURN_TOOL_OUTLIVES: True} if self.tool_outlives else {}),
         }
-        if self.agent_name:
-            out[attr.AGENT_NAME] = clip(self.agent_name)
-        out.update(self.models.attributes())
-        if self.speech_end_source:
-            out[attr.TURN_SPEECH_END_SOURCE] = self.speech_end_source
-        if self.tool_outlives:
-            out[attr.TURN_TOOL_OUTLIVES] = True
         if scope.content and self.user_text:
             whole = len(self.user_text) < TEXT_LIMIT and all(final for _, final in self._heard.values())
             out[attr.TURN_USER_TEXT] = clip(scope.redacted(self.user_text, kinds.USER, whole=whole))

@@ -71,6 +71,8 @@ class TurnTracker(OpenTurns):
         turn = self._by_speech.get(handle.id)
         if turn is None or handle.done() or (self._scope.closing and not turn.open):
             return turn
+        if turn.open and turn.superseded_ns is not None and turn.quiet:
+            self._end(turn)  # it was about to end
         if not turn.open:
             before = turn
             turn = self._start(self._scope.now_ns(), has_user=False, committed=True)

@@ -15,7 +15,7 @@ from ... import attributes as attr
 from ..scope import SessionScope
 from ..span import SpanOwner
 from ..values import flatten, model_attributes
-from .segments import LATE_NS, Claim, Segment, spoken_in
+from .segments import LATE_NS, Claim, Segment, Words, spoken_in, up_to_final
 from .server_speech import ServerSpeech
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class VadTracker:
         self._scope = scope
         self._current: Segment | None = None
         self._waiting: deque[Segment] = deque()
-        self._words: deque[int] = deque(maxlen=_MAX_WORDS)
+        self._words: deque[Words] = deque(maxlen=_MAX_WORDS)
         #: when a commit cut the user's speech
         self._cut_ns: int | None = None
         #: when VAD last heard the user in the current segment, and the LiveKit time that is not VAD's (unix seconds)
@@ -56,7 +56,7 @@ class VadTracker:
 
     def started(self, start_ns: int) -> None:
         """VAD detected the start of speech (back-dated)."""
-        self._finish_current(self._scope.now_ns())
+        self.ended(self._scope.now_ns())
         self._current, self._heard_ns = Segment(start_ns), None
 
     def ended(self, end_ns: int) -> None:
@@ -96,12 +96,13 @@ class VadTracker:
         if self._reported_ns is None:
             self._reported_ns = start_ns
 
-    def words(self, at_ns: int) -> None:
-        """A transcript arrived. Since the latest speech began, only the first and the last of them are kept."""
+    def words(self, at_ns: int, *, final: bool) -> None:
+        """A transcript arrived. Since the latest speech began, only the first, the last and the last final are kept."""
         latest = self.segment_start_ns
-        if latest is not None and len(self._words) > 1 and self._words[-2] >= latest:
+        several = latest is not None and len(self._words) > 1 and self._words[-2].at_ns >= latest
+        if several and (final or not self._words[-1].final):
             self._words.pop()
-        self._words.append(at_ns)
+        self._words.append(Words(at_ns, final))
 
     @property
     def speaking(self) -> bool:
@@ -170,18 +171,19 @@ class VadTracker:
         else:
             cut = False
         heard = list(self._waiting)
-        since = spoken_in(heard, self._words, after_ns)
-        found = since if words_ns is None else spoken_in(heard, self._words, min(after_ns, words_ns[0]))
+        words, later_words = up_to_final(self._words)
+        self._words = deque(later_words, maxlen=_MAX_WORDS)
+        since = spoken_in(heard, words, after_ns)
+        found = since if words_ns is None else spoken_in(heard, words, min(after_ns, words_ns[0]))
         self._waiting.clear()
         for other in heard:
-            if words_follow and found and other.start_ns > found[-1].start_ns:
+            later = bool(found) and other.start_ns > found[-1].start_ns
+            if later and (words_follow or now - (other.end_ns or now) <= LATE_NS):
                 self._waiting.append(other)
             elif other not in found:
                 self._emit(other, self._scope)
         reported, self._reported_ns = self._reported_ns, None
         by_server, items = self.server.claim()
-        last_words = self._words[-1] if self._words else None
-        self._words.clear()
         if found:
             return Claim(found, found[0].start_ns, found[-1].end_ns, floor_ns=since[0].start_ns, cut=cut, items=items)
         if by_server is not None:
@@ -189,9 +191,8 @@ class VadTracker:
             return by_server
         # the words arrived late: their speech belongs to the previous turn
         late = self._last_end_ns
-        if late is not None and last_words is not None and late <= last_words <= late + LATE_NS:
-            return Claim((), reported, late)
-        return Claim((), reported, None)
+        follow = late is not None and bool(words) and late <= words[-1].at_ns <= late + LATE_NS
+        return Claim((), reported, late if follow else None)
 
     def give(self, claim: Claim, owner: SpanOwner) -> None:
         """Assign the claimed segments to this turn."""
@@ -200,12 +201,13 @@ class VadTracker:
 
     def release(self, claim: Claim) -> None:
         """Assign the claimed segments to no turn."""
-        for segment in claim.segments:
-            self._emit(segment, self._scope)
+        self.give(claim, self._scope)
 
     def discard(self) -> None:
-        """Give up the unclaimed speech: it will not be committed."""
-        while self._waiting:
+        """Give up the unclaimed speech whose words are known: it will not be committed. Other words may still come."""
+        finals = (word.at_ns for word in self._words if word.final)
+        earliest = max([self._scope.now_ns() - LATE_NS, *finals])
+        while self._waiting and (self._waiting[0].end_ns or 0) < earliest:
             self._emit(self._waiting.popleft(), self._scope)
         self._words.clear()
         self._reported_ns = None
@@ -215,22 +217,22 @@ class VadTracker:
 
     def metrics(self, metrics: VADMetrics) -> None:
         """VADMetrics, about one per second: counts are summed, other fields keep the latest value."""
-        fields = flatten("vad", metrics)
+        fields = {**flatten("vad", metrics), **model_attributes(metrics)}
         for name in _SUMMED:
             key = attr.metric("vad", name)
             before = self._metrics.get(key)
             if before is not None and key in fields:
                 fields[key] = before + fields[key]  # type: ignore[operator]
         fields[attr.VAD_METRICS_COUNT] = int(self._metrics.get(attr.VAD_METRICS_COUNT, 0)) + 1  # type: ignore[arg-type]
-        fields.update(model_attributes(metrics))
         if self._metrics_from_ns is None:
             self._metrics_from_ns = self._scope.clock.inside_ns(metrics.timestamp)
         self._metrics = fields
 
     def close(self, at_ns: int) -> None:
         """The session is over: emit waiting segments; metrics of trailing silence get a span of their own."""
-        self._finish_current(at_ns)
-        self.discard()
+        self.ended(at_ns)
+        while self._waiting:
+            self._emit(self._waiting.popleft(), self._scope)
         if self._metrics:
             start = min(self._metrics_from_ns or at_ns, at_ns)
             attributes = {**self._take_metrics(), attr.VAD_SPEECH: False}
@@ -240,11 +242,7 @@ class VadTracker:
         taken, self._metrics, self._metrics_from_ns = self._metrics, {}, None
         return taken
 
-    def _finish_current(self, at_ns: int) -> None:
-        if self._current is not None:
-            self.ended(at_ns)
-
     def _emit(self, segment: Segment, owner: SpanOwner) -> None:
         attributes = {**segment.attributes, attr.VAD_SPEECH: True}
-        end = segment.end_ns if segment.end_ns is not None else self._scope.now_ns()
-        self._scope.spans.start(attr.KIND_VAD, owner, segment.start_ns, attributes).end(end)
+        span = self._scope.spans.start(attr.KIND_VAD, owner, segment.start_ns, attributes)
+        span.end(segment.end_ns if segment.end_ns is not None else self._scope.now_ns())
