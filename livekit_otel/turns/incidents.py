@@ -55,7 +55,7 @@ def incidents_of(stages: Iterable[SpanRecord], wait: Wait, around: Around, *, cu
         begin = None if wait.hook_ns is None else wait.hook_ns / 1e9
         found[attr.FLAG_FAILED] = Incident(value=1.0, stage=attr.SILENCE_HOOK, at=begin)
     if cutoff and around.until_ns is not None and wait.commit_ns is not None:
-        passed = (around.until_ns - wait.commit_ns) / 1e9
+        passed = max(0, around.until_ns - wait.commit_ns) / 1e9
         found[attr.FLAG_FALSE_CUTOFF] = Incident(value=passed, at=wait.commit_ns / 1e9)
     if stops:
         found[attr.FLAG_INTERRUPTED] = Incident(at=min(stops) / 1e9)

@@ -34,7 +34,7 @@ def _speech_started(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None
         state.trackers.vad.started(start)
     else:
         state.trackers.vad.reported(start)
-    state.trackers.stt.speaks(start, alone=event is None and activity.vad is None)
+    state.trackers.stt.alone.begins(start, alone=event is None and activity.vad is None)
 
 
 def on_end_of_speech(wrapped: Callable[..., Any], activity: AgentActivity, args: Args, kwargs: Kwargs) -> Any:
@@ -62,19 +62,26 @@ def _speech_ended(activity: AgentActivity, args: Args, kwargs: Kwargs) -> None:
 
 
 def process_stt_event(wrapped: Callable[..., Any], recognition: AudioRecognition, args: Args, kwargs: Kwargs) -> Any:
-    """``AudioRecognition._process_stt_event(ev)``: overwrites the time at which VAD last heard the user."""
-    vad = None
+    """``AudioRecognition._process_stt_event(ev)``: overwrites LiveKit's time at which the user was last heard."""
+    vad = alone = before = None
     with contained("vad.last_heard"):
-        state = registry.traced(livekit_api.activity_of(recognition).session)
-        if state is not None and state.trackers.vad.speaking:
-            vad = state.trackers.vad
-            vad.recognizes(livekit_api.last_speaking_time(recognition))
+        activity = livekit_api.activity_of(recognition)
+        state = registry.traced(activity.session)
+        if state is not None:
+            before = livekit_api.last_speaking_time(recognition)
+            if state.trackers.vad.speaking:
+                vad = state.trackers.vad
+                vad.recognizes(before)
+            elif activity.vad is None:
+                alone, clock = state.trackers.stt.alone, state.scope.clock
     try:
         return wrapped(*args, **kwargs)
     finally:
-        if vad is not None:
-            with contained("vad.last_heard"):
+        with contained("vad.last_heard"):
+            if vad is not None:
                 vad.overwritten(livekit_api.last_speaking_time(recognition))
+            elif alone is not None and (last := livekit_api.last_speaking_time(recognition)) not in (None, before):
+                alone.heard_until(clock.at_ns(last))
 
 
 async def start_activity(

@@ -40,3 +40,9 @@ class Decision:
         #: the task that runs on_user_turn_completed: the decision's EOUMetrics are emitted there
         self.task: asyncio.Task[object] | None = None
         self.done = False
+
+    @property
+    def unknown_to_livekit(self) -> bool:
+        """Whether only the recognizer's events say when the user stopped speaking."""
+        end = self.end_of_turn
+        return self.source == "stt" and end is not None and end.metrics.stopped_speaking_at is None

@@ -103,6 +103,8 @@ class EouTracker:
         """Return when the user stopped speaking, and the source of that time."""
         if claim.source is not None:
             return claim.stopped_ns, claim.source
+        if (alone := self._utterance.stopped_ns) is not None:
+            return alone, "stt"
         metrics = end_of_turn.metrics
         stopped = metrics.stopped_speaking_at
         if stopped is None or (has_vad and (metrics.transcription_delay or 0.0) < _UNKNOWN_S):
@@ -119,7 +121,7 @@ class EouTracker:
             end = self._scope.clock.inside_ns(metrics.timestamp)
             decision = Decision(None, end - to_ns(metrics.end_of_utterance_delay), end, "unknown")
             decision.turn = self._turns.of_speech(metrics.speech_id)
-        if decision.source == "unknown":
+        if decision.source == "unknown" or decision.unknown_to_livekit:
             # LiveKit writes 0 for an unknown value
             for name in ("end_of_utterance_delay", "transcription_delay"):
                 fields.pop(attr.metric("eou", name), None)

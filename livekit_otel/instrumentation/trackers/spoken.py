@@ -18,6 +18,17 @@ class Spoken:
         #: start of the speech until a final transcript of it arrives
         self._start_ns: int | None = None
         self._end_ns: int | None = None
+        #: LiveKit's time at which the user was last heard
+        self._last_ns: int | None = None
+
+    @property
+    def stopped_ns(self) -> int | None:
+        """When the user stopped speaking; None if unknown, or if there is VAD."""
+        return self._last_ns if self._alone else None
+
+    def heard_until(self, at_ns: int) -> None:
+        """An event of the recognizer set LiveKit's time at which the user was last heard, in a session without VAD."""
+        self._last_ns = at_ns
 
     def begins(self, start_ns: int, *, alone: bool) -> None:
         """Speech is detected. ``alone``: by the recognizer, in a session without VAD."""

@@ -58,7 +58,8 @@ class SttTracker:
         self._last_final_ns: int | None = None
         self._heard_ns: int | None = None
         self._failed_ns: int | None = None
-        self._spoken = Spoken(scope)
+        #: speech that the recognizer alone detects
+        self.alone = Spoken(scope)
         self._failed = FailedRecognizers(self._usage.take)
 
     # --- events ------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ class SttTracker:
         self._settle_final()
         final = Transcript(start, now, event.transcript, attributes)
         final.agent, final.held_ns = self.heard.agent, self.heard.held()
-        self._spoken.note(final)
+        self.alone.note(final)
         recognition = self.recognitions.take()
         if recognition is not None:
             final.span = recognition.span
@@ -96,13 +97,9 @@ class SttTracker:
         self.settle()
         self._give(transcript, owner, keep_open=True)
 
-    def speaks(self, start_ns: int, *, alone: bool) -> None:
-        """Speech is detected. ``alone``: by the recognizer, in a session without VAD."""
-        self._spoken.begins(start_ns, alone=alone)
-
     def silent(self, at_ns: int) -> None:
         """The recognizer detects the end of the speech; the final transcript may precede it."""
-        self._spoken.ends(at_ns, self._finals[-1] if self._finals else None)
+        self.alone.ends(at_ns, self._finals[-1] if self._finals else None)
 
     def metrics(self, metrics: STTMetrics) -> None:
         """STTMetrics: added to the running recognition, else summed on the utterance."""
@@ -239,7 +236,7 @@ class SttTracker:
     def close(self, at_ns: int) -> None:
         """The session is over; usage that arrived after the last transcript gets a span of its own."""
         self.discard()
-        self._spoken.over(self._scope.close_called_ns or at_ns)
+        self.alone.over(self._scope.close_called_ns or at_ns)
         self.recognitions.close()
         for one in self._usage.rest():
             timestamp = one.get(attr.metric("stt", "timestamp"))

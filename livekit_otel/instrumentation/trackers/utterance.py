@@ -38,6 +38,11 @@ class Utterance:
         self._ahead = text or ""
         self._turns.preempting = text is not None
 
+    @property
+    def stopped_ns(self) -> int | None:
+        """When the user stopped speaking, if the recognizer alone detects that."""
+        return self._stt.alone.stopped_ns
+
     def claim(self, text: str = "", *, cut: bool = False) -> Claim:
         """Claim the speech of the words that are being committed. ``cut``: including speech that has not ended.
 
