@@ -61,8 +61,12 @@ NOT_SCRIPTED |= dict.fromkeys(
     ],
     "a job that a worker runs in a room (tests/test_room.py, tests/rooms)",
 )
+NOT_SCRIPTED |= dict.fromkeys(
+    [attr.gap("other"), attr.derived("session", "gap.other")],
+    "a silence that no stage explains: a busy machine, or LiveKit itself (tests/test_turns_silence.py)",
+)
 #: what is known only after a turn's span has ended: corrections carry it, always
-LATE = {attr.TURN_FALSE_CUTOFF, attr.gap("other")}
+LATE = {attr.TURN_FALSE_CUTOFF}
 PIECES = (attr.JOURNAL_PREFIX, attr.PII_JOURNAL_PREFIX, attr.TURN_LATE_PREFIX)
 ROOT = Path(__file__).parent.parent
 

@@ -173,6 +173,19 @@ FOUND = (
         pausing=False,
         output_seconds=0.2,
     ),
+    # a reply is cut off before it is heard, after the user has begun to speak: that makes no turn outlive its tool
+    Plan(
+        says=(
+            Says(at=3.0, length=0.27, final_after=0.58, tool=Tool(seconds=4.73, preamble=True, update=True)),
+            Says(at=9.58, length=1.42, interims="early", final_after=0.47, tool=Tool(seconds=0.95, update=True)),
+        ),
+        close_at=23.0,
+        acts=(Act(at=1.39, what="say"),),
+        greeting=True,
+        preemptive=True,
+        pausing=False,
+        model_seconds=1.2,
+    ),
     # the session is closed while an llm_node works: what is cancelled does not give the agent the floor
     Plan(
         says=(Says(at=1.25, length=0.5, final_after=0.05), Says(at=2.0, length=0.5), Says(at=2.75, length=0.5)),

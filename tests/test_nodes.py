@@ -226,3 +226,33 @@ def test_a_hook_that_asks_for_no_reply_leaves_the_user_without_one() -> None:
     (gap,) = report.turns[0].gaps
     assert gap.stages == pytest.approx({"transcription": 0.1, "eou": 0.2, "hook": 2.9}, abs=1e-6)
     assert report.turns[0].latency.on_user_turn_completed_delay == pytest.approx(0.9, abs=1e-6)
+
+
+def test_a_hook_that_works_after_it_has_spoken() -> None:
+    """The silence between what ``on_user_turn_completed`` says and the answer is ``hook`` as long as the hook runs."""
+
+    class Announces(Agent):
+        async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+            self.session.say("One moment.")
+            await asyncio.sleep(3.0)
+
+    async def script(call: Call) -> None:
+        call.caller.says("where is it", 1.0)
+        session = call.session()
+        await call.start(session, Announces(instructions=""))
+        await call.until(9.0)
+        await call.close(session)
+
+    (report,) = build_reports(play(script).pipeline)
+    (gap,) = report.turns[0].gaps
+    assert gap.seconds > 2.5
+    assert gap.stages == pytest.approx({"hook": gap.seconds - 0.42, "llm": 0.32, "tts": 0.1}, abs=1e-6)
+
+
+def test_a_voice_that_livekit_never_let_speak_is_waited_for_as_playback() -> None:
+    """Answering machine detection holds back an answer that is ready until the machine speaks on."""
+    (report,) = _reports("amd_machine")
+    assert report.turns[0].why_not == "interrupted"
+    stages = [(name, one) for gap in report.turns[0].gaps for name, one in gap.stages.items()]
+    assert sum(one for name, one in stages if name == "playback") == pytest.approx(1.2, abs=1e-6)
+    assert "other" not in dict(stages)

@@ -177,6 +177,8 @@ class LiveTurn:
         known = self._derived
         if known is None or known.answered == "no" or known.acknowledged or known.false_cutoff:
             self._derived = None
+        elif self._tool_end_ns > until[0]:
+            self._derived = None  # the turn ended before its tool did
         elif self._commit_ns - EXACT <= until[0] <= (known.answered_ns or _LATER) + AFTER_AUDIO + EXACT:
             # so early that the user may only have paused
             self._derived = None

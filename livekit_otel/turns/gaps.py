@@ -64,7 +64,11 @@ def whole_wait(stages: Stages, wait: Wait, turn: SpanRecord | None, *, has_user:
     # a turn that completed is over even if its tools still run: one of them asked the user, or works silently. In an
     # open turn, the answer may still follow speech that a tool runs beside.
     open_ns = playbacks[-1].end_ns if playbacks and not reason else None
-    early = provisional(stages, playbacks, None if reason == attr.END_COMPLETED else ended_ns or open_ns)
+    cut_ns = ended_ns
+    if reason == attr.END_INTERRUPTED and playbacks and ended_ns is not None and around.until_ns is not None:
+        # what was asked for after the user had begun to speak is part of the turn, and does not make it longer
+        cut_ns = min(ended_ns, max(around.until_ns, playbacks[-1].end_ns))
+    early = provisional(stages, playbacks, None if reason == attr.END_COMPLETED else cut_ns or open_ns)
     answer = next((one for one, is_early in zip(playbacks, early, strict=True) if not is_early), None)
     answered, why_not = _answered(answer, reason) if has_user else (None, "")
     until = playbacks[-1].start_ns if playbacks and (not early[-1] or not reason) else None

@@ -8,6 +8,7 @@ import msgspec
 
 from .. import attributes as attr
 from ..spans import SpanRecord, nanoseconds, numbers, text
+from .intervals import Interval
 from .model import Segment
 
 __all__ = ["OwnWork", "explained", "first_output", "node_of", "own_work", "work_before", "writer_of"]
@@ -21,8 +22,8 @@ class OwnWork(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         node: the method's name.
-        stage: ``node``, or ``hook`` for ``on_enter`` and ``on_exit``.
-        speech: id of the speech that the work was for; empty for these two hooks.
+        stage: ``node``, or ``hook`` for ``on_enter``, ``on_exit`` and ``on_user_turn_completed``.
+        speech: id of the speech that the work was for; empty for these hooks.
     """
 
     node: str
@@ -32,9 +33,11 @@ class OwnWork(msgspec.Struct, frozen=True, gc=False):
     end_ns: int
 
 
-def own_work(nodes: Iterable[SpanRecord]) -> list[OwnWork]:
-    """The own work in ``node`` spans, by start."""
-    return sorted((one for span in nodes for one in _of(span)), key=lambda one: (one.start_ns, one.end_ns))
+def own_work(nodes: Iterable[SpanRecord], hooks: Iterable[Interval] = ()) -> list[OwnWork]:
+    """The own work in ``node`` spans, and when ``on_user_turn_completed`` ran, by start."""
+    found = [one for span in nodes for one in _of(span)]
+    found += [OwnWork("on_user_turn_completed", _HOOK, "", *hook) for hook in hooks]
+    return sorted(found, key=lambda one: (one.start_ns, one.end_ns))
 
 
 def _of(span: SpanRecord) -> Iterator[OwnWork]:

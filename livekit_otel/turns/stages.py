@@ -127,7 +127,7 @@ class Stages:
                 self.vad.append(record)
             elif kind in whole:
                 whole[kind].append(record)
-        self.work = own_work(self.nodes)
+        self.work = own_work(self.nodes, [one for eou in self.eou if (one := _hook(eou)) is not None])
 
     def synthesis(self, playback: SpanRecord, since_ns: int = 0) -> SpanRecord | None:
         """The synthesis whose audio a playout began with; ``since_ns``: the start of the step that it belongs to."""
@@ -189,6 +189,13 @@ def hook_ns(eou: SpanRecord) -> int | None:
     """The duration of ``on_user_turn_completed`` after the commit."""
     known = nanoseconds(eou.attributes, _HOOK)
     return known if known is not None else nanoseconds(eou.attributes, attr.EOU_HOOK)
+
+
+def _hook(eou: SpanRecord) -> Interval | None:
+    """When ``on_user_turn_completed`` ran, if it is known for how long."""
+    length = hook_ns(eou)
+    begin = eou.end_ns + (held_ns(eou) or 0)
+    return None if length is None else (begin, begin + length)
 
 
 def held_ns(eou: SpanRecord) -> int | None:
