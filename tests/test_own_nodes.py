@@ -11,8 +11,8 @@ import pytest
 from livekit import rtc
 from livekit.agents import Agent, RunContext, function_tool, stt
 
+from livekit_otel import LiveKitInstrumentor, build_reports
 from livekit_otel import attributes as attr
-from livekit_otel import build_reports
 from livekit_otel.instrumentation.trackers.own_nodes import OwnNodes
 from livekit_otel.report.turns import Turn
 from livekit_otel.spans import outcome
@@ -323,6 +323,27 @@ def test_a_node_of_livekits_is_not_touched() -> None:
     assert seen == [set(), {"transcription_node"}]
     assert not [name for agent in agents for name in vars(agent) if name.endswith("_node")]
     assert type(agents[1]).stt_node is Agent.stt_node
+
+
+def test_uninstrumenting_gives_the_nodes_back() -> None:
+    """After ``uninstrument()`` within a call the agent has its own methods, and the call goes on."""
+    agent = PreparesText(instructions=INSTRUCTIONS)
+    left: list[set[str]] = []
+
+    async def script(call: Call) -> None:
+        call.caller.says(QUESTION, 2.0)
+        session = call.session()
+        await call.start(session, agent)
+        LiveKitInstrumentor().uninstrument()
+        left.append(set(vars(agent)) & {"transcription_node"})
+        await call.until(8.0)
+        await call.close(session)
+
+    (made,) = play(script).outcomes
+    assert left == [set()]
+    assert [item["role"] for item in made.report["chat_history"]["items"] if item["type"] == "message"][
+        -1
+    ] == "assistant"
 
 
 def test_a_method_that_the_user_set_on_the_agent_comes_back() -> None:

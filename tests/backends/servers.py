@@ -78,6 +78,7 @@ extensions:
       memory: {{memory: {{max_traces: {max_traces}}}}}
   jaeger_query:
     storage: {{traces: memory}}
+    ui: {{assets_path: "{ui}"}}
     enable_tracing: false # of its own queries, to whatever listens on 4317
     http: {{endpoint: "127.0.0.1:{query_port}"}}
     grpc: {{endpoint: "127.0.0.1:{query_grpc_port}"}}
@@ -94,10 +95,11 @@ exporters:
 class Jaeger(Server):
     """Jaeger with storage in memory: what it acknowledged is there to be read, until it is stopped.
 
-    ``ports`` may fix any of ``otlp_grpc_port``, ``otlp_http_port``, ``query_port`` and ``query_grpc_port``.
+    ``ui`` is a folder with its built pages, which its Go module lacks. ``ports`` may fix any of ``otlp_grpc_port``,
+    ``otlp_http_port``, ``query_port`` and ``query_grpc_port``.
     """
 
-    def __init__(self, folder: Path, *, max_traces: int = 10_000, **ports: int) -> None:
+    def __init__(self, folder: Path, *, max_traces: int = 10_000, ui: Path | None = None, **ports: int) -> None:
         names = ("otlp_grpc_port", "otlp_http_port", "query_port", "query_grpc_port")
         chosen = dict(zip(names, free_ports(4), strict=True)) | ports
         self.otlp_grpc = f"http://127.0.0.1:{chosen['otlp_grpc_port']}"
@@ -105,7 +107,7 @@ class Jaeger(Server):
         self.query = f"http://127.0.0.1:{chosen['query_port']}"
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "jaeger.yaml"
-        config.write_text(_JAEGER.format(max_traces=max_traces, **chosen))
+        config.write_text(_JAEGER.format(max_traces=max_traces, ui=ui or "", **chosen))
         super().__init__("jaeger", [install.executable("jaeger"), "--config", config], folder, {})
 
     def is_ready(self) -> bool:

@@ -92,7 +92,8 @@ async def start_activity(
     with contained("agent.enter"):
         state = registry.traced(activity.session)
         if state is not None:
-            own_nodes.watch(activity.agent, state)
+            with contained("node.watch"):
+                own_nodes.watch(activity.agent, state)
             turns, turn = state.trackers.turns, state.trackers.turns.cause()
             state.trackers.utterance.server_words.session_replaced()
             if turn is not None:
