@@ -1,0 +1,114 @@
+"""Calls as LiveKit's own examples and tests have them: what their agents do that the scripted sessions do not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+import pytest
+from livekit import rtc
+from livekit.agents import Agent, FlushSentinel
+
+from livekit_otel import attributes as attr
+from livekit_otel import build_report
+
+from .kit.run import INSTRUCTIONS, Call, plain_reply
+from .kit.trace import play
+from .turns_live import assert_live_equals_rebuilt
+
+
+class SpeaksWhileItWorks(Agent):
+    """Says some words of its own after the model's, works, and says what it found: each is synthesised by itself."""
+
+    def __init__(self, *works: float) -> None:
+        super().__init__(instructions=INSTRUCTIONS)
+        self.works = works
+
+    async def llm_node(self, chat_ctx: Any, tools: Any, model_settings: Any) -> AsyncIterator[Any]:
+        async for chunk in Agent.default.llm_node(self, chat_ctx, tools, model_settings):
+            yield chunk
+        for number, seconds in enumerate(self.works):
+            yield FlushSentinel()
+            await asyncio.sleep(seconds)
+            yield f"This is what I have found in place {number}."
+
+
+class LosesItsVoice(Agent):
+    """Fails at the first audio; the default node has another sentence to synthesise, and does."""
+
+    async def tts_node(self, text: AsyncIterable[str], model_settings: Any) -> AsyncIterator[rtc.AudioFrame]:
+        audio = Agent.default.tts_node(self, text, model_settings)  # the error's frame keeps it
+        async for _ in audio:
+            raise ValueError("no such voice")
+        yield
+
+
+async def speaks_while_it_works(call: Call) -> None:
+    """The model's sentence lasts 2 s; the node works for 4 s, then for another 3 s."""
+    call.caller.says("what is in your documents", 1.0)
+    session = call.session()
+    await call.start(session, SpeaksWhileItWorks(4.0, 5.0))
+    await call.until(20.0)
+    await call.close(session)
+
+
+async def loses_its_voice(call: Call) -> None:
+    """The synthesis of the first sentence is there; that of the second begins when the node has failed."""
+    call.caller.says("what is in your documents", 1.0).says("hello", 8.0)
+
+    async def reply(stream: Any, items: list[Any]) -> None:
+        await stream.text("Here is a first sentence of mine. And here is a second one of mine.", chunk_delay=0.03)
+        stream.usage()
+
+    session = call.session(reply)
+    await call.start(session, LosesItsVoice(instructions=INSTRUCTIONS))
+    await call.until(12.0)
+    await call.close(session)
+
+
+def test_what_a_node_does_between_its_words_is_its_own_work() -> None:
+    """Where a node has its words synthesised piece by piece, a silence between them is its work and the synthesis."""
+    spans = play(speaks_while_it_works).pipeline
+    (turn,) = build_report(spans).turns
+    assert turn.silence["node"] == 0.0
+    heard = [one.end_ns - one.start_ns for one in turn.stages if one.kind == attr.KIND_PLAYBACK]
+    # the node works on while its words are heard; a synthesis takes 0.1 s
+    words, found = heard[0] / 1e9, heard[1] / 1e9
+    assert [gap.stages for gap in turn.gaps] == [
+        pytest.approx({"node": 4.0 - words - 0.1, "tts": 0.1}, abs=1e-3),
+        pytest.approx({"node": 5.0 - found - 0.1, "tts": 0.1}, abs=1e-3),
+    ]
+    assert_live_equals_rebuilt(spans)
+
+
+def test_work_after_the_last_words_of_a_node_is_nobodys_wait() -> None:
+    """A node that hands the model's words on and works afterwards has no stage of its own."""
+
+    async def logs_afterwards(call: Call) -> None:
+        class Logs(Agent):
+            async def llm_node(self, chat_ctx: Any, tools: Any, model_settings: Any) -> AsyncIterator[Any]:
+                async for chunk in Agent.default.llm_node(self, chat_ctx, tools, model_settings):
+                    yield chunk
+                await asyncio.sleep(1.0)
+
+        call.caller.says("what is in your documents", 1.0)
+        session = call.session(plain_reply)
+        await call.start(session, Logs(instructions=INSTRUCTIONS))
+        await call.until(9.0)
+        await call.close(session)
+
+    trace = play(logs_afterwards)
+    (turn,) = build_report(trace.pipeline).turns
+    assert (turn.answered, turn.silence["node"], trace.of(attr.KIND_NODE)) == ("yes", 0.0, [])
+
+
+def test_a_voice_that_is_lost_fails_the_turn() -> None:
+    """A failed ``tts_node`` left the user without an answer, though a synthesis that it began still ends well."""
+    spans = play(loses_its_voice).pipeline
+    turn = build_report(spans).turns[0]
+    assert (turn.end_reason, turn.answered, turn.why_not) == ("failed", "no", "failed")
+    assert "failed" in {flag.name for flag in turn.flags}
+    assert turn.span is not None
+    assert (turn.span.status, turn.span.attributes[attr.ERROR_TYPE]) == ("error", "ValueError")
+    assert_live_equals_rebuilt(spans)
