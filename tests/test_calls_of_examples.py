@@ -13,6 +13,7 @@ from livekit.agents import Agent, FlushSentinel
 from livekit_otel import attributes as attr
 from livekit_otel import build_report
 
+from .kit.realtime import Answer, FakeRealtimeModel, Step
 from .kit.run import INSTRUCTIONS, Call, plain_reply
 from .kit.trace import play
 from .turns_live import assert_live_equals_rebuilt
@@ -67,6 +68,37 @@ async def loses_its_voice(call: Call) -> None:
     await call.close(session)
 
 
+async def closed_before_the_words_were_final(call: Call) -> None:
+    """The recognizer has only interim words when the session is closed, at 8.0 s; LiveKit commits these."""
+    call.caller.says("what is in your documents", 1.0, final_after=60.0)
+    session = call.session()
+    await call.start(session)
+    await call.until(8.0)
+    await call.close(session)
+
+
+async def closed_before_the_end_of_turn(call: Call) -> None:
+    """The session is closed while LiveKit still waits whether the user has more to say."""
+    call.caller.says("what is in your documents", 1.0)
+    session = call.session(turn_handling={"endpointing": {"min_delay": 5.0, "max_delay": 6.0}})
+    await call.start(session)
+    await call.until(3.0)
+    await call.close(session)
+
+
+async def a_server_that_answers_nothing(call: Call) -> None:
+    """The server's response, 0.7 s after the user's words, is empty; the user speaks again at 6.0 s."""
+    steps = [Step(1.0, "start"), Step(1.8, "stop"), Step(1.9, "transcript", "hello")]
+    steps.append(Step(2.5, "answer", answer=Answer()))
+    steps += [Step(6.0, "start"), Step(6.5, "stop"), Step(6.6, "transcript", "are you there")]
+    steps.append(Step(6.8, "answer", answer=Answer("Yes", 1.0)))
+    model = FakeRealtimeModel(steps, reply=Answer("Yes"), truth=call.truth)
+    session = call.session(llm=model, stt=None, vad=None, tts=None, turn_handling={"turn_detection": "realtime_llm"})
+    await call.start(session)
+    await call.until(10.0)
+    await call.close(session)
+
+
 def test_what_a_node_does_between_its_words_is_its_own_work() -> None:
     """Where a node has its words synthesised piece by piece, a silence between them is its work and the synthesis."""
     spans = play(speaks_while_it_works).pipeline
@@ -111,4 +143,31 @@ def test_a_voice_that_is_lost_fails_the_turn() -> None:
     assert "failed" in {flag.name for flag in turn.flags}
     assert turn.span is not None
     assert (turn.span.status, turn.span.attributes[attr.ERROR_TYPE]) == ("error", "ValueError")
+    assert_live_equals_rebuilt(spans)
+
+
+@pytest.mark.parametrize(
+    ("script", "stages"),
+    [
+        (closed_before_the_words_were_final, {"transcription": 6.2}),
+        (closed_before_the_end_of_turn, {"transcription": 0.1, "eou": 1.1}),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_words_that_only_the_close_committed(script: Any, stages: dict[str, float]) -> None:
+    """The session was closed before anybody answered; until then the user waited for the words or for the decision."""
+    spans = play(script).pipeline
+    (turn,) = build_report(spans).turns
+    assert (turn.user_text != "", turn.answered, turn.why_not) == (True, "no", "session_closed")
+    assert [gap.stages for gap in turn.gaps] == [pytest.approx(stages, abs=1e-3)]
+    assert_live_equals_rebuilt(spans)
+
+
+def test_a_response_without_a_word_was_waited_for() -> None:
+    """The time until a realtime model responds is the model's, also where its response is empty."""
+    spans = play(a_server_that_answers_nothing).pipeline
+    turn = build_report(spans).turns[0]
+    assert (turn.user_text, turn.answered, turn.why_not) == ("hello", "no", "no_reply")
+    first = turn.gaps[0].path[0]
+    assert (first.stage, first.end_ns - first.start_ns >= 700_000_000) == ("llm", True)
     assert_live_equals_rebuilt(spans)

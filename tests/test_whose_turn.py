@@ -100,7 +100,7 @@ EXPECTED: dict[str, list[tuple[str, str, str, float | None, float, float]]] = {
     ],
     "few_words_and_the_end_of_the_call": [
         ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
-        ("uh huh goodbye then", "", "no_reply", None, 4.0, 9.95),
+        ("uh huh goodbye then", "", "session_closed", None, 4.0, 9.95),
     ],
     "few_words_and_the_agent_speaks_on": [
         ("a long story", STORY, "completed", 0.6, 1.0, 7.52),
