@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from livekit import rtc
-from livekit.agents import Agent, FlushSentinel
+from livekit.agents import Agent, FlushSentinel, function_tool
 
 from livekit_otel import attributes as attr
 from livekit_otel import build_report
@@ -64,6 +64,55 @@ async def loses_its_voice(call: Call) -> None:
 
     session = call.session(reply)
     await call.start(session, LosesItsVoice(instructions=INSTRUCTIONS))
+    await call.until(12.0)
+    await call.close(session)
+
+
+class Colleague(Agent):
+    """Greets when it takes over."""
+
+    async def on_enter(self) -> None:
+        self.session.generate_reply(instructions="Greet.")
+
+
+class Front(Agent):
+    """Hands over, and asks the model what to say about it."""
+
+    @function_tool
+    async def hand_over(self) -> tuple[Agent, str]:
+        """Hand over."""
+        return Colleague(instructions=INSTRUCTIONS), "handed over"
+
+
+def _hands_over(word: str) -> Any:
+    """A model that says ``word`` about the handoff, and greets as the colleague."""
+
+    async def reply(stream: Any, items: list[Any]) -> None:
+        if stream.tools and items[-1].type == "message" and items[-1].role == "user":
+            stream.call("hand_over")
+        elif stream.tools:
+            await stream.text(word)
+        else:
+            await stream.text("Hello, this is the colleague.")
+        stream.usage()
+
+    return reply
+
+
+async def hands_over_without_a_word(call: Call) -> None:
+    """The model has nothing to say about the handoff, which takes it 0.2 s; then the colleague's greeting begins."""
+    call.caller.says("the other one please", 1.0)
+    session = call.session(_hands_over(""))
+    await call.start(session, Front(instructions=INSTRUCTIONS))
+    await call.until(9.0)
+    await call.close(session)
+
+
+async def spoken_into_while_it_hands_over(call: Call) -> None:
+    """The user speaks into the words about the handoff: they are paused, and cut off when the user's are there."""
+    call.caller.says("the other one please", 1.0).says("no wait", 3.0, 0.8, final_after=0.9, interim_after=None)
+    session = call.session(_hands_over("I will now hand you over to my colleague, who knows more."))
+    await call.start(session, Front(instructions=INSTRUCTIONS))
     await call.until(12.0)
     await call.close(session)
 
@@ -170,4 +219,23 @@ def test_a_response_without_a_word_was_waited_for() -> None:
     assert (turn.user_text, turn.answered, turn.why_not) == ("hello", "no", "no_reply")
     first = turn.gaps[0].path[0]
     assert (first.stage, first.end_ns - first.start_ns >= 700_000_000) == ("llm", True)
+    assert_live_equals_rebuilt(spans)
+
+
+def test_a_greeting_waits_for_the_words_before_it() -> None:
+    """The time that the first agent's model took for an empty answer is the model's; something explains it."""
+    spans = play(hands_over_without_a_word).pipeline
+    turn = build_report(spans).turns[0]
+    assert (turn.silence["other"], turn.answered) == (0.0, "yes")
+    # the call of the tool, the empty answer, the greeting
+    assert turn.silence["llm"] == pytest.approx(0.6, abs=1e-3)
+    assert_live_equals_rebuilt(spans)
+
+
+def test_a_voice_that_was_paused_and_cut_off_was_held_back() -> None:
+    """From the end of the user's words until LiveKit has them, it holds the agent's voice back: that is playback."""
+    spans = play(spoken_into_while_it_hands_over).pipeline
+    turn = build_report(spans).turns[0]
+    (gap,) = turn.gaps
+    assert gap.stages == pytest.approx({"playback": 0.9, "llm": 0.2, "tts": 0.1}, abs=1e-3)
     assert_live_equals_rebuilt(spans)

@@ -88,4 +88,4 @@ class _GapPath(CriticalPath):
     def whole(self) -> tuple[Segment, ...]:
         """The path from the start of the silence; time that no stage explains counts as ``other``."""
         self.extend(self._gap, self.floor)
-        return explained(reversed(self.segments), self._stages.work)
+        return explained(reversed(self.segments), self._stages.work_or_paused())

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
-from .around import AVATAR, is_playout, is_speech
-from .intervals import Interval
-from .own_work import own_work
+from .around import AVATAR, audible, is_playout, is_speech
+from .intervals import Interval, without
+from .own_work import OwnWork, own_work
 
 __all__ = [
     "DECIDED_BY",
@@ -133,6 +133,16 @@ class Stages:
             elif kind in whole:
                 whole[kind].append(record)
         self.work = own_work(self.nodes)
+
+    def work_or_paused(self) -> list[OwnWork]:
+        """Own work, and when LiveKit had paused a playout that it then cut off; by start."""
+        paused = [
+            OwnWork("", attr.KIND_PLAYBACK, "", begin, end)
+            for one in self.playback
+            if attr.PLAYBACK_PAUSES in one.attributes
+            for begin, end in without((one.start_ns, one.end_ns), audible(one.start_ns, one.end_ns, one.attributes))
+        ]
+        return sorted([*self.work, *paused], key=lambda one: one.start_ns) if paused else self.work
 
     def synthesis(self, playback: SpanRecord, since_ns: int = 0) -> SpanRecord | None:
         """The synthesis whose audio a playout began with; ``since_ns``: the start of the step that it belongs to."""
