@@ -673,8 +673,8 @@ NODE_FIRST_OUTPUT = _define(
 NODE_OWN_WORK = _define(
     "livekit_otel.node.own_work",
     "double[]",
-    "Periods in which the node worked, no request inside it did, and the agent waited: start and end of each, in "
-    "seconds from the start of the span. Absent on on_enter and on_exit, whose whole span is own work.",
+    "Periods before output in which the node worked, no request inside it did, and the agent waited: start and end of "
+    "each, in seconds from the start of the span. Absent on on_enter and on_exit, whose whole span is own work.",
 )
 TTS_TEXT = _define("livekit_otel.pii.tts.text", "string", "The synthesised text.", content=True)
 TOOL_STATUS = _define("livekit_otel.tool.status", "string", "LiveKit's status: done, error or cancelled.")

@@ -14,7 +14,7 @@ from ..turns.encode import Attributes, turn_attributes
 from ..turns.flags import flags_of
 from ..turns.intervals import Interval
 from ..turns.model import Flag, TurnDerivation
-from ..turns.silence import AT_ONCE
+from ..turns.path import AT_ONCE
 from ..turns.usage import Use, use_of
 from .corrections import Corrections
 from .records import TURN_ATTRIBUTES, number_of, plain, reduced_record

@@ -14,7 +14,7 @@ from .wait import Wait, asked_ns
 
 __all__ = ["open_path", "path_to"]
 
-_, _, _HOOK, _, _LLM, _TOOL, _TTS, _, _OTHER = attr.SILENCE_STAGES
+_TRANSCRIPTION, _EOU, _HOOK, _, _LLM, _TOOL, _TTS, _, _OTHER = attr.SILENCE_STAGES
 _STAGES = {attr.KIND_TOOL: _TOOL, attr.KIND_LLM: _LLM, attr.KIND_REALTIME: _LLM, attr.KIND_TTS: _TTS}
 
 
@@ -33,12 +33,23 @@ def open_path(stages: Stages, gap: Interval, unheard: Wait | None, *, declined: 
         declined: whether nobody was going to answer any more. Such a silence counts for the step that left the user
             without a reply: ``on_user_turn_completed``, a tool that needs none, or a request whose answer was empty.
     """
+    if unheard is not None and (unheard.commit_ns or 0) > gap[1]:
+        return _undecided(stages, gap)
     end = SpanRecord(trace_id="", span_id="", parent_id=None, name="", start_ns=gap[1], end_ns=gap[1], attributes={})
     path = _GapPath(stages, Wait(), gap[0], end)
     path.running(declined=declined)
     if unheard is not None:
         path.before(unheard, gap[1], declined=declined)
     return path.whole()
+
+
+def _undecided(stages: Stages, gap: Interval) -> tuple[Segment, ...]:
+    """The silence of a user whose turn was not committed in it: until their words were there, and after that."""
+    start, end = gap
+    heard = stages.transcript_ns(end)
+    until = heard if heard is not None else end if stages.transcripts else start
+    parts = (Segment(_TRANSCRIPTION, start, max(start, until)), Segment(_EOU, max(start, until), end))
+    return tuple(one for one in parts if one.start_ns < one.end_ns)
 
 
 class _GapPath(CriticalPath):
@@ -67,7 +78,7 @@ class _GapPath(CriticalPath):
         self.extend(_STAGES[last.kind] if declined else _OTHER, min(last.end_ns, self.at))
         self.extend(_STAGES[last.kind], asked_ns(last) if last.kind == attr.KIND_TTS else last.start_ns)
         self._seen.add(last.span_id)
-        self._back_from(self._request_before(speech_of(last)) if last.kind != attr.KIND_LLM else last)
+        self._back_from(self._request_before(speech_of(last)) if last.kind in (attr.KIND_TOOL, attr.KIND_TTS) else last)
 
     def _unplayed(self, stage: SpanRecord) -> int | None:
         """When a synthesis had its audio, if LiveKit held that back until the end."""
@@ -88,4 +99,4 @@ class _GapPath(CriticalPath):
     def whole(self) -> tuple[Segment, ...]:
         """The path from the start of the silence; time that no stage explains counts as ``other``."""
         self.extend(self._gap, self.floor)
-        return explained(reversed(self.segments), self._stages.work)
+        return explained(reversed(self.segments), self._stages.work_or_paused())

@@ -8,8 +8,10 @@ from .model import Segment
 from .stages import Stages, held_until, speech_of
 from .wait import Wait
 
-__all__ = ["OTHER", "OUTSIDE", "PLAYBACK", "WalkedPath"]
+__all__ = ["AT_ONCE", "OTHER", "OUTSIDE", "PLAYBACK", "WalkedPath"]
 
+#: nanoseconds; a reply follows the tool whose result it speaks, or the speech before it, within this time
+AT_ONCE = 50_000_000
 #: the speech of requests that code makes outside of any, before it speaks
 OUTSIDE = ""
 PLAYBACK, OTHER = attr.SILENCE_STAGES[-2:]
@@ -68,6 +70,16 @@ class WalkedPath:
         speech, mine = speech_of(wait.eou), speech_of(stage)
         waits = speech is None or mine is None or mine == speech or bool(stage.attributes.get(attr.LLM_PREEMPTIVE))
         self.floor = min(wait.released_ns, self.at) if waits else self._stopped
+
+    def _behind(self, tool: SpanRecord | None) -> SpanRecord | None:
+        """The request of another speech, after a tool, whose end let the current step begin: speeches wait in line."""
+        since = min(tool.end_ns, self.at) if tool is not None else self.at
+        found = [
+            one
+            for one in self._stages.llm
+            if since < one.end_ns <= self.at < one.end_ns + AT_ONCE and one.span_id not in self._seen
+        ]
+        return max(found, key=lambda one: (one.end_ns, one.span_id), default=None)
 
     def _writer(self, speech: str | None) -> int | None:
         """When the ``llm_node`` that wrote the text of a speech itself began."""

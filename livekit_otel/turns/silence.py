@@ -24,7 +24,7 @@ from ..spans import SpanRecord
 from .intervals import by_end
 from .model import Segment
 from .own_work import OwnWork, explained, first_output, work_before, writer_of
-from .path import OTHER, OUTSIDE, PLAYBACK, WalkedPath
+from .path import AT_ONCE, OTHER, OUTSIDE, PLAYBACK, WalkedPath
 from .stages import (
     Stages,
     avatar_ns,
@@ -35,12 +35,10 @@ from .stages import (
 )
 from .wait import Wait, asked_ns
 
-__all__ = ["AT_ONCE", "CriticalPath", "critical_path"]
+__all__ = ["CriticalPath", "critical_path"]
 
 #: nanoseconds; an event within this time after another follows it directly
 _SAME = 1_000_000
-#: nanoseconds; a reply follows the tool whose result it speaks within this time
-AT_ONCE = 50_000_000
 #: nodes whose output LiveKit needs before it plays audio that is already there, the last one first
 _BEFORE_PLAYBACK = ("transcription_node", "realtime_audio_output_node")
 _TRANSCRIPTION, _EOU, _HOOK, _NODE, _LLM, _TOOL, _TTS = attr.SILENCE_STAGES[:-2]
@@ -156,6 +154,7 @@ class CriticalPath(WalkedPath):
         """
         before = self._request_before(speech if request is not None else OUTSIDE)
         tool = self._tool_before(before.start_ns if before is not None else None)
+        before = self._behind(tool) if before is None and request is not None else before
         self._others_tool(max(one.end_ns if one is not None else 0 for one in (before, tool)))
         end = min(tool.end_ns, self.at) if tool is not None else None
         if tool is not None and end is not None and (before is None or before.end_ns > self.at or before.end_ns <= end):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from .. import attributes as attr
 from ..spans import SpanRecord, flag, nanoseconds, number
-from .around import AVATAR, is_playout, is_speech
-from .intervals import Interval
-from .own_work import own_work
+from .around import AVATAR, audible, is_playout, is_speech
+from .intervals import Interval, without
+from .own_work import OwnWork, own_work
 
 __all__ = [
     "DECIDED_BY",
@@ -35,6 +36,10 @@ _RESPONSE_TTFT = attr.metric("realtime", "ttft")
 _HOOK = attr.metric("eou", "on_user_turn_completed_delay")
 #: the component that decided that the user had finished
 DECIDED_BY = attr.metric("eou", "metadata.model_provider")
+
+
+#: a synthesis, after its first audio and its place in the order
+_Heard: TypeAlias = tuple[int, int, int, str, SpanRecord]
 
 
 def _order(record: SpanRecord) -> tuple[int, int, str]:
@@ -129,6 +134,16 @@ class Stages:
                 whole[kind].append(record)
         self.work = own_work(self.nodes, [one for eou in self.eou if (one := _hook(eou)) is not None])
 
+    def work_or_paused(self) -> list[OwnWork]:
+        """Own work, and when LiveKit had paused a playout that it then cut off; by start."""
+        paused = [
+            OwnWork("", attr.KIND_PLAYBACK, "", begin, end)
+            for one in self.playback
+            if attr.PLAYBACK_PAUSES in one.attributes
+            for begin, end in without((one.start_ns, one.end_ns), audible(one.start_ns, one.end_ns, one.attributes))
+        ]
+        return sorted([*self.work, *paused], key=lambda one: one.start_ns) if paused else self.work
+
     def synthesis(self, playback: SpanRecord, since_ns: int = 0) -> SpanRecord | None:
         """The synthesis whose audio a playout began with; ``since_ns``: the start of the step that it belongs to."""
         speech = speech_of(playback)
@@ -137,10 +152,18 @@ class Stages:
             for one in self.tts
             if since_ns <= one.start_ns <= playback.start_ns and (speech is None or speech_of(one) in (speech, None))
         ]
-        heard = [one for one in found if first_audio(one) is not None]
+        heard = [(audio, *_order(one), one) for one in found if (audio := first_audio(one)) is not None]
         if heard:
-            return min(heard, key=lambda one: (first_audio(one) or 0, *_order(one)))
+            return min(self._not_yet_played(heard, playback, speech), key=lambda one: one[:-1])[-1]
         return next((one for one in found if one.attributes.get(attr.OUTCOME) != attr.OUTCOME_ERROR), None)
+
+    def _not_yet_played(self, heard: list[_Heard], playback: SpanRecord, speech: str | None) -> list[_Heard]:
+        """The syntheses without those that an earlier playout of the same speech began with."""
+        earlier = [one for one in self.playback if one.end_ns <= playback.start_ns and speech_of(one) == speech]
+        if not earlier or speech is None or min(one[0] for one in heard) > earlier[-1].start_ns:
+            return heard
+        since = [[one for one in heard if one[0] >= ns] for ns in (earlier[-1].end_ns, earlier[-1].start_ns + 1)]
+        return since[0] or since[1] or heard
 
     def failed_before(self, tts: SpanRecord) -> SpanRecord | None:
         """The first failed synthesis of the same speech before this synthesis replaced it."""

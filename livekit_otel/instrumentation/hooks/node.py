@@ -43,6 +43,9 @@ def perform_llm_inference(wrapped: Callable[..., Any], _: None, args: Args, kwar
 def perform_tts_inference(wrapped: Callable[..., Any], _: None, args: Args, kwargs: Kwargs) -> Any:
     """``perform_tts_inference(node=…, …)``: likewise, with the channel of its audio."""
     run = _begin("tts_node", kwargs)
+    with contained("node.wrote"):
+        if (state := registry.current()) is not None and (handle := livekit_api.speech_handle()) is not None:
+            state.trackers.nodes.wrote(handle)
     with contained("node.reading"):
         if run is not None:
             kwargs = {**kwargs, "node": _reading(kwargs["node"], run)}

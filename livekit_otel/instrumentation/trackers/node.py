@@ -21,7 +21,7 @@ from .turns import TurnTracker
 if TYPE_CHECKING:
     from livekit.agents import Agent, SpeechHandle
 
-__all__ = ["SHORTEST_NS", "NodeRun", "NodeTracker", "current_node"]
+__all__ = ["SHORTEST_NS", "NodeRun", "NodeTracker", "current_node", "is_left_over"]
 
 #: own work shorter than this is ignored: creating streams and switching tasks takes milliseconds in a busy process
 SHORTEST_NS = 10_000_000
@@ -124,15 +124,16 @@ class NodeRun:
             self._since_ns = now_ns
 
     def gave(self, now_ns: int) -> None:
-        """The node returned output; the first one counts."""
+        """The node returned its first output, or text that begins another synthesis."""
         self._works_until(now_ns)
         if self.output_ns is None:
             self.output_ns = now_ns
+        if self.asked and not self._requests and self.name == "llm_node":
+            self._since_ns = now_ns
 
     def _works_until(self, now_ns: int) -> None:
         since, self._since_ns = self._since_ns, None
-        waited_for = self.output_ns is None or (not self.asked and self.name == "llm_node")
-        if since is None or now_ns <= since or not waited_for:
+        if since is None or now_ns <= since or (self.output_ns is not None and self.name != "llm_node"):
             return
         if self.stretches and since - self.stretches[-1][1] < _AT_ONCE_NS:
             self.stretches[-1] = (self.stretches[-1][0], now_ns)
@@ -148,11 +149,18 @@ class NodeRun:
         """The node returned, raised, or was cancelled."""
         if self.end_ns is not None:
             return
-        if not self.asked and self.name == "llm_node" and self.output_ns is not None:
-            self._since_ns = self.output_ns  # the node also writes the rest of its text
+        if self.name == "llm_node" and self.output_ns is not None:
+            # work after its last words delays nobody; a node that asks no model also writes the rest of its text
+            self._since_ns = None if self.asked else self.output_ns
         self._works_until(now_ns)
         self.end_ns, self.error = now_ns, error
         self._tracker.over(self)
+
+
+def is_left_over() -> bool:
+    """Whether the current task belongs to a run that has failed: what it still asks for repairs nothing."""
+    run = current_node.get()
+    return run is not None and run.end_ns is not None and run.raised is not None
 
 
 class NodeTracker:
@@ -179,6 +187,11 @@ class NodeTracker:
 
     def now_ns(self) -> int:
         return self._scope.now_ns()
+
+    def wrote(self, handle: SpeechHandle) -> None:
+        """Text of a speech begins a synthesis: the ``llm_node`` that is still running wrote it."""
+        for run in [one for one in self._open.values() if one.runs_for(attr.KIND_LLM, handle)]:
+            run.gave(self._scope.now_ns())
 
     def spoke(self) -> None:
         """A speech was created in the current task."""

@@ -16,6 +16,7 @@ from .. import livekit_api
 from ..failures import Retries
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
+from .node import is_left_over
 from .turn import TurnState
 from .turns import TurnTracker
 
@@ -169,7 +170,7 @@ class RequestTracker:
         span = self.scope.spans.start(self.kind, owner or turn or self.scope, self.scope.now_ns(), attributes)
         request = Request(self, span, handle if owner is None else None, turn)
         request.beside = owner is not None
-        if turn is not None and owner is None and not in_adapter.get():
+        if turn is not None and owner is None and not in_adapter.get() and not is_left_over():
             turn.tried_again(self.kind)
         self._open[id(request)] = request
         self._turns.begin(turn)

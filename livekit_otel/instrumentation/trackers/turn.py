@@ -55,6 +55,9 @@ class TurnState:
         deciding: whether ``on_user_turn_completed`` is running for the turn.
     """
 
+    #: whether LiveKit committed the words only because the session was closing
+    at_close = False
+
     def __init__(self, index: int, span: PipelineSpan, *, has_user: bool, committed: bool) -> None:
         self.index = index
         self.span = span
@@ -187,7 +190,9 @@ class TurnState:
             return attr.END_SESSION_CLOSED
         if self.interrupted or self.cut_short:
             return attr.END_INTERRUPTED
-        return attr.END_NO_REPLY if self.has_user and not self.heard else attr.END_COMPLETED
+        if self.has_user and not self.heard:
+            return attr.END_SESSION_CLOSED if self.at_close else attr.END_NO_REPLY
+        return attr.END_COMPLETED
 
     def goes_on(self) -> None:
         """Another speech follows in this turn: speeches that code has interrupted to make room for it do not count."""

@@ -97,6 +97,7 @@ class TurnTracker(OpenTurns):
         if turn is None or not turn.open:
             turn = self._start(start_ns, has_user=True, committed=True)
         turn.committed = True
+        turn.at_close = self._scope.closing
         self._scope.user_said(text)
         turn.user_text = joined("", text)
         self._supersede(turn, floor_ns)
