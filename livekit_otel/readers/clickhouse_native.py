@@ -106,7 +106,7 @@ class NativeSessions:
         where = f"{self._within()} AND TraceId NOT IN ({roots})"
         found = {one.trace: one for one in self._rootless(where)}
         parts = [one.trace for one in found.values() if int(one.tops)]
-        for ids in batches(siblings(self._table, parts, self._remote.since_ns, self._remote.until_ns)):
+        for ids in batches(siblings(self._remote, self._table, parts)):
             where = f"{AROUND} AND {NATIVE} AND TraceId IN {ids_in(ids)}"
             found.update((one.trace, one) for one in self._rootless(where))
         calls: defaultdict[str, list[_Rootless]] = defaultdict(list)
