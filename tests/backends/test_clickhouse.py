@@ -176,6 +176,9 @@ def test_calls_that_broke_off_are_listed(filled: Filled, name: str, capsys: pyte
         assert row["flagged"] == flags
         reasons = [span.attributes.get(a.SESSION_CLOSE_REASON) for span in report.spans]
         assert row["close_reason"] == next((name_of_reason(str(one)) for one in reasons if one), None)
+    session_id, report = max(reports.items(), key=lambda one: len(one[1].turns))
+    of_trace = sessions(capsys, filled.address(f"trace={report.spans[0].trace_id}", f"/{name}"))
+    assert [row for row in of_trace if row["session_id"] == session_id] == [listed[session_id]]
 
 
 def test_a_time_without_sessions(filled: Filled, capsys: pytest.CaptureFixture[str]) -> None:
