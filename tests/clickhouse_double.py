@@ -16,7 +16,7 @@ class ClickHouse:
     """A database ``otel`` with a table ``otel_traces`` that holds one session; ``kind`` of its columns: map or json.
 
     ``rows`` may be changed; ``session`` is the only one that is found, unless it is None; ``index`` says whether the
-    exporter's index of traces is there; ``after`` are bytes that follow the rows.
+    exporter's index of traces is there; ``after`` are bytes that follow the rows; ``ttl`` is the table's.
     """
 
     def __init__(self, kind: str) -> None:
@@ -29,6 +29,7 @@ class ClickHouse:
         self.after = b""
         self.listed: list[dict[str, Any]] = []
         self.cut = False
+        self.ttl = ""
 
     def __call__(self, asked: Asked) -> Reply:
         query = asked.one("query")
@@ -47,7 +48,7 @@ class ClickHouse:
         if query.startswith("SELECT name FROM system.tables"):
             return [{"name": "otel_traces_trace_id_ts"}] if self.index else []
         if query.startswith("SELECT engine_full"):
-            return [{"engine_full": "MergeTree TTL toDateTime(Timestamp) + toIntervalHour(72) SETTINGS a = 1"}]
+            return [{"engine_full": f"MergeTree {self.ttl} SETTINGS a = 1"}]
         if query.startswith(("SELECT TraceId FROM", "SELECT TraceId, ")):
             found = self.session is None or asked.one("param_session") in ("", self.session)
             return [{"TraceId": row["trace"]} for row in self.bounds] if found else []

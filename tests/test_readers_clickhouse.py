@@ -22,6 +22,7 @@ from .json_server import Asked, JsonServer, Reply, serving
 from .kit.run import as_json
 
 SINCE = "since=2023-01-01"
+TTL = "TTL toDateTime(Timestamp) + toIntervalHour(72)"
 REPORT = json.loads((FIXTURES / "clickhouse_report.json").read_text())
 
 
@@ -83,7 +84,7 @@ def test_both_kinds_of_columns_hold_the_same() -> None:
 
 def test_a_session_is_picked_on_the_server(double: ClickHouse) -> None:
     """What is looked for goes as parameters with escapes, in requests that can only read."""
-    double.session = session_id(double)
+    double.session, double.ttl = session_id(double), TTL
     with serving(double) as server:
         spans = list(livekit_otel.read_spans(url(server, f"{SINCE}&session={double.session}&service=it's")))
         assert {span.session_id for span in spans} == {double.session}
@@ -95,6 +96,51 @@ def test_a_session_is_picked_on_the_server(double: ClickHouse) -> None:
         said = failure(url(server, f"{SINCE}&session=S-none"))
     assert "ClickHouse holds no session 'S-none' between 2023-01-01T00:00:00Z" in said
     assert said.endswith("the table keeps rows for 72 hours")
+
+
+@pytest.mark.parametrize("ttl", ["", "TTL toDateTime(Timestamp) + toIntervalYear(900)", TTL])
+def test_rows_that_the_table_deletes(double: ClickHouse, ttl: str) -> None:
+    """Of a call as old as what the table deletes, a report that is not whole says so; a whole one does not."""
+    double.ttl = ttl
+    with serving(double) as server:
+        whole = livekit_otel.build_report(livekit_otel.read_spans(url(server)))
+        double.rows = [row for row in double.rows if row["name"] != attr.KIND_SESSION]
+        cut = livekit_otel.build_report(livekit_otel.read_spans(url(server)))
+    said = "the table deletes rows after 72 hours: spans of calls as old as these may be gone"
+    assert whole.complete
+    assert not any(said in one for one in whole.warnings)
+    assert not cut.complete
+    assert any(said in one for one in cut.warnings) == (ttl == TTL)
+
+
+def test_texts_are_named_before_the_session_is_whole() -> None:
+    """A report that is made as soon as its session is whole says which of its attributes came back as text."""
+    double = ClickHouse("map")
+    for row in double.rows:
+        row["attributes"] = {**row["attributes"], "order.count": "3", "order.note": "three"}
+    with serving(double) as server:
+        found = livekit_otel.build_report(livekit_otel.read_spans(url(server)), session_id(double))
+    assert found.complete
+    (said,) = found.warnings
+    assert said.endswith("came back as text, because the table's Map column does not store types: order.count")
+
+
+def test_nulls_of_a_view(double: ClickHouse) -> None:
+    """A view that has nulls where the exporter writes empty texts is read."""
+    for row in double.rows:
+        row.update({name: row[name] or None for name in ("parent", "message", "status")})
+    with serving(double) as server:
+        assert as_json(livekit_otel.build_report(livekit_otel.read_spans(url(server))).to_dict()) == REPORT
+
+
+@pytest.mark.parametrize("query", ["since=1600-01-01", "since=2023-01-01&until=9999-12-31"])
+def test_times_beyond_the_servers(query: str) -> None:
+    """A period that reaches further than the server's times is cut to them."""
+    double = ClickHouse("map")
+    with serving(double) as server:
+        assert list(livekit_otel.read_spans(url(server, query)))
+    numbers = [int(asked.one(f"param_{name}") or 0) for asked in server.asked for name in ("since", "until")]
+    assert all(0 <= one < 2**63 for one in numbers)
 
 
 def test_a_query_that_stops_in_its_answer(double: ClickHouse) -> None:
@@ -180,7 +226,17 @@ def test_errors(double: ClickHouse) -> None:
         double.columns = [one for one in double.columns if one["name"] != "SpanAttributes"]
         assert "the table 'otel_traces' has no column SpanAttributes: give a table of" in failure(url(server))
         double.columns.append({"name": "SpanAttributes", "type": "String"})
-        assert "the column SpanAttributes has the type String, which is neither a Map nor JSON" in failure(url(server))
+        assert "the column SpanAttributes has the type String, which is neither a Map of texts nor JSON" in failure(
+            url(server)
+        )
+        double.columns[-1]["type"] = "Map(String, UInt8)"
+        assert "the type Map(String, UInt8), which is neither a Map of texts nor JSON" in failure(url(server))
+        for name, type in (("Timestamp", "DateTime"), ("TraceId", "UUID")):
+            (column,) = (one for one in double.columns if one["name"] == name)
+            right, column["type"] = column["type"], type
+            said = failure(url(server))
+            assert f"the column {name} has the type {type}; the collector's clickhouseexporter makes it {right}" in said
+            column["type"] = right
     with serving(lambda asked: Reply(b"<html>hello</html>", headers={"content-type": "text/html"})) as server:
         assert "this is not a response of ClickHouse, but a web page" in failure(url(server))
 

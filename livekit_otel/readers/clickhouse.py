@@ -9,6 +9,7 @@ no setting. Nested events and links of the rows are not read, because records do
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..errors import SourceError
@@ -22,6 +23,9 @@ from .clickhouse_table import WHAT, Table, ids_in
 from .remote import Remote, parse
 
 __all__ = ["connected", "read"]
+
+#: Seconds: a call whose remaining spans are this much younger than the oldest that the table keeps may have lost some.
+_MARGIN = 3_600
 
 
 def read(source: str, context: Context) -> Iterator[SpanRecord]:
@@ -51,21 +55,24 @@ def connected(source: str, context: Context, **defaults: int) -> tuple[Remote, B
 class _Records:
     def __init__(self, remote: Remote, backend: Backend, table: Table, context: Context) -> None:
         self._remote, self._backend, self._table, self._context = remote, backend, table, context
+        self._oldest_ns = time.time_ns()
 
     def records(self) -> Iterator[SpanRecord]:
         remote, backend = self._remote, self._backend
         self._table.is_json("SpanAttributes")
         rows = Rows(self._table, lambda reason: self._context.problem(Problem(remote.shown, None, reason)))
-        for found in Search(remote, self._table, self._context).results():
+        search = Search(remote, self._table, self._context)
+        for found in search.results():
             for traces in batches(found):
                 for record in self._of_traces(traces, rows):
                     backend.spans += 1
                     backend.partial = True
+                    self._oldest_ns = min(self._oldest_ns, record.start_ns)
                     yield record
-                rows.report()
             if backend.spans:
+                self._check_age()
                 return
-        raise self._nothing()
+        raise self._nothing(search.skipped)
 
     def _of_traces(self, traces: Sequence[Found], rows: Rows) -> Iterator[SpanRecord]:
         bounds = self._table.bounds([one.TraceId for one in traces])
@@ -94,8 +101,17 @@ class _Records:
         first, last = min((one for one, _ in known), default=0), max((one for _, one in known), default=0)
         yield from self._table.rows(Row, sql, {"start": first, "end": last})
 
-    def _nothing(self) -> SourceError:
+    def _check_age(self) -> None:
+        """Report that rows may be missing because the table deletes them."""
+        words, seconds = self._table.kept_for
+        if seconds and self._oldest_ns < time.time_ns() - (seconds - _MARGIN) * 1_000_000_000:
+            reason = f"the table deletes rows after {words}: spans of calls as old as these may be gone"
+            self._context.problem(Problem(self._remote.shown, None, reason, "info"))
+
+    def _nothing(self, skipped: str) -> SourceError:
         hint = "check database, table and service, and wait a moment after a call: the collector writes in batches"
-        if kept := self._table.kept_for():
+        if skipped:
+            hint = f"spans are there, but {skipped!r} is not a trace ID of OpenTelemetry"
+        elif kept := self._table.kept_for[0]:
             hint += f"; the table keeps rows for {kept}"
         return self._remote.nothing(WHAT, hint)

@@ -105,8 +105,8 @@ class NativeSessions:
         roots = f"SELECT TraceId FROM {{table}} WHERE {self._within()} AND SpanName = '{attr.NATIVE_SESSION}'"
         where = f"{self._within()} AND TraceId NOT IN ({roots})"
         found = {one.trace: one for one in self._rootless(where)}
-        parts = [one.trace for one in found.values() if one.tops]
-        for ids in batches(siblings(self._table, parts, self._remote.since_ns, self._remote.until_ns)):
+        parts = [one.trace for one in found.values() if one.tops and not self._remote.trace]
+        for ids in batches(siblings(self._remote, self._table, parts)):
             where = f"{AROUND} AND {NATIVE} AND TraceId IN {ids_in(ids)}"
             found.update((one.trace, one) for one in self._rootless(where))
         calls: defaultdict[str, list[_Rootless]] = defaultdict(list)

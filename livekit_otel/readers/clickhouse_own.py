@@ -152,7 +152,7 @@ class OwnSessions:
         for ids in batches(trace_ids):
             sql = (
                 f"SELECT TraceId AS trace, {self._session} AS session, {START}, {END}, {_TURNS}, "
-                f"max({self._conversation}) AS conversation, {counts} FROM {{table}} WHERE {AROUND} AND {OURS} "
+                f"max({self._conversation}) AS conversation, {counts} FROM {{table}} WHERE {self._around()} "
                 f"AND TraceId IN {ids_in(ids)} AND {self._matching} GROUP BY trace, session"
             )
             yield from self._table.rows(_Counted, sql, self._parameters)
@@ -160,8 +160,10 @@ class OwnSessions:
     def _within(self) -> str:
         if self._remote.trace:
             return f"TraceId = {{trace:String}} AND {OURS}"
-        signs = f"{SIGNS} AND {OURS}"
-        return f"{AROUND} AND {OURS} AND TraceId IN ({picked(self._remote, self._table, signs)})"
+        return f"{self._around()} AND TraceId IN ({picked(self._remote, self._table, f'{SIGNS} AND {OURS}')})"
+
+    def _around(self) -> str:
+        return OURS if self._remote.trace else f"{AROUND} AND {OURS}"
 
 
 def _of_counts(counted: _Counted, own: _Session | None, *, whole: bool) -> ListedSession:

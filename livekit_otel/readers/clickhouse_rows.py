@@ -32,37 +32,35 @@ _TIMES = ", mapKeys(mapFilter((path, type) -> type LIKE 'DateTime%', JSONAllPath
 
 
 class Row(msgspec.Struct):
-    """The columns that are read. The server may return 64-bit integers as text."""
+    """The columns that are read. The server may return 64-bit integers as text, and a view nulls."""
 
     trace: str
     span: str
-    parent: str
-    name: str
+    parent: str | None
+    name: str | None
     start: Int64
     duration: Int64
-    status: str
-    message: str
-    scope: str
+    status: str | None
+    message: str | None
+    scope: str | None
     resource: msgspec.Raw
     attributes: msgspec.Raw
     times: list[str] = []
 
 
 class Rows:
-    """Converts rows into records, and collects the names of attributes whose values the server changed.
+    """Converts rows into records, and reports the names of attributes whose values the server changed.
 
     Args:
         table: the table of the rows.
-        complain: called with the reason when a row is skipped, and with the problems that :meth:`report` finds.
+        complain: called with the reason when a row is skipped, and when values were changed.
     """
 
     def __init__(self, table: Table, complain: Callable[[str], None]) -> None:
         self._json = table.is_json("SpanAttributes")
         self._json_resource = table.is_json("ResourceAttributes")
         self._complain = complain
-        self._texts: dict[str, None] = {}
-        self._times: dict[str, None] = {}
-        self._said: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
         self._resource: tuple[bytes, dict[str, AttributeValue]] = (b"", {})
 
     @staticmethod
@@ -78,17 +76,14 @@ class Rows:
             except NOT_JSON as error:
                 self._complain(f"a row was skipped: {error}")
 
-    def report(self) -> None:
-        """Report attributes whose values the server changed, once per name."""
-        for names, what in (
-            (self._texts, "came back as text, because the table's Map column does not store types"),
-            (self._times, "look like times, and came back in ClickHouse's format"),
-        ):
-            fresh = [name for name in names if name not in self._said]
-            self._said.update(fresh)
-            if fresh:
-                more = f" and {len(fresh) - _NAMED} more" if len(fresh) > _NAMED else ""
-                self._complain(f"attributes {what}: {', '.join(fresh[:_NAMED])}{more}")
+    def _report(self, names: Iterable[str], what: str) -> None:
+        """Report attributes whose values the server changed, each name once: before their span is yielded, because a
+        report can be made as soon as its session is whole."""
+        fresh = [name for name in names if (name, what) not in self._said]
+        self._said.update((name, what) for name in fresh)
+        if fresh:
+            more = f" and {len(fresh) - _NAMED} more" if len(fresh) > _NAMED else ""
+            self._complain(f"attributes {what}: {', '.join(fresh[:_NAMED])}{more}")
 
     def _record(self, row: Row) -> SpanRecord:
         trace_id, span_id = row.trace.lower(), row.span.lower()
@@ -98,26 +93,26 @@ class Rows:
         return SpanRecord(
             trace_id=trace_id,
             span_id=span_id,
-            parent_id=row.parent.lower() or None,
-            name=row.name,
+            parent_id=(row.parent or "").lower() or None,
+            name=row.name or "",
             start_ns=start,
             end_ns=start + max(0, row.duration),
             attributes=self._attributes(row),
-            status=_status(row.status),
-            status_message=row.message,
-            scope=row.scope,
+            status=_status(row.status or ""),
+            status_message=row.message or "",
+            scope=row.scope or "",
             resource=self._resource_of(row),
         )
 
     def _attributes(self, row: Row) -> dict[str, AttributeValue]:
         found = _values(row.attributes, self._json)
         if row.scope == attr.SCOPE:
-            for name in row.times:
-                self._times.setdefault(name)
+            self._report(row.times, "look like times, and came back in ClickHouse's format")
             if not self._json:
-                for name, value in found.items():
-                    if attr.type_of(name) is None and _TYPED.fullmatch(value):
-                        self._texts.setdefault(name)
+                texts = (
+                    name for name, value in found.items() if attr.type_of(name) is None and _TYPED.fullmatch(value)
+                )
+                self._report(texts, "came back as text, because the table's Map column does not store types")
         return restored(found)
 
     def _resource_of(self, row: Row) -> dict[str, AttributeValue]:

@@ -40,6 +40,8 @@ T = TypeVar("T")
 JOB = "job_entrypoint"
 _BATCH = 100
 _DAY = 86_400_000_000_000
+#: The last time of a column with nanoseconds.
+_LAST_NS = 9_223_372_036_000_000_000
 
 
 def names_in(names: Iterable[str]) -> str:
@@ -80,13 +82,16 @@ def batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
+def period(remote: Remote) -> dict[str, str | int]:
+    """The period as parameters, as far as the server's times reach."""
+    since, until = (min(max(ns, _DAY), _LAST_NS - _DAY) for ns in (remote.since_ns, remote.until_ns))
+    return {"since": since, "until": until, "earliest": since - _DAY, "latest": until + _DAY}
+
+
 def list_parameters(remote: Remote) -> dict[str, str | int]:
     """The parameters of all queries of this module."""
     return {
-        "since": remote.since_ns,
-        "until": remote.until_ns,
-        "earliest": remote.since_ns - _DAY,
-        "latest": remote.until_ns + _DAY,
+        **period(remote),
         "limit": remote.limit + 1,
         "session": remote.session,
         "service": remote.service,
@@ -135,28 +140,28 @@ def _of_session(table: Table, remote: Remote, condition: str, columns: str) -> s
     return f"SELECT {columns} FROM {{table}} WHERE {where} {_NEWEST}"
 
 
-def siblings(table: Table, trace_ids: Sequence[str], since_ns: int, until_ns: int) -> list[str]:
+def siblings(remote: Remote, table: Table, trace_ids: Sequence[str]) -> list[str]:
     """IDs of other traces of the same rooms.
 
     If the session span was never recorded, each of its children is the root of its own trace.
     """
     room = table.attribute(attr.CONVERSATION_ID)
     about = f"{AROUND} AND {NATIVE} AND {names_in(attr.NATIVE_SPANS)} AND {room} != ''"
-    asked = {"earliest": since_ns - _DAY, "latest": until_ns + _DAY}
     found: dict[str, None] = {}
     for ids in map(ids_in, batches(trace_ids)):
         rooms = f"SELECT {room} FROM {{table}} WHERE {about} AND TraceId IN {ids}"
         sql = f"SELECT DISTINCT TraceId FROM {{table}} WHERE {about} AND TraceId NOT IN {ids} AND {room} IN ({rooms})"
-        found.update((one.TraceId, None) for one in table.rows(Found, sql, asked))
+        found.update((one.TraceId, None) for one in table.rows(Found, sql, period(remote)))
     return [one for one in found if one not in set(trace_ids)]
 
 
 class Search:
-    """Searches for the traces that an address asks for."""
+    """Searches for the traces that an address asks for. ``skipped``: an ID in the table that is not a trace's."""
 
     def __init__(self, remote: Remote, table: Table, context: Context) -> None:
         self._remote, self._table, self._context = remote, table, context
         self._parameters = list_parameters(remote)
+        self.skipped = ""
 
     def results(self) -> Iterator[list[Found]]:
         """The results of searches that are worth trying in this order, until one of them yields spans."""
@@ -186,7 +191,9 @@ class Search:
             yield self._newest(picked(remote, self._table, f"{SIGNS} AND {OURS}"))
 
     def _newest(self, sql: str) -> list[Found]:
-        found = [one for one in self._table.rows(Found, sql, self._parameters) if is_id(one.TraceId)]
+        rows = list(self._table.rows(Found, sql, self._parameters))
+        found = [one for one in rows if is_id(one.TraceId)]
+        self.skipped = next((one.TraceId for one in rows if one.TraceId and one not in found), self.skipped)
         limit = self._remote.limit
         if len(found) > limit:
             reason = f"only the newest {limit} traces were read; for others raise limit= or set until="
@@ -195,6 +202,6 @@ class Search:
 
     def _with_siblings(self, found: list[Found]) -> list[Found]:
         parts = [one.TraceId for one in found if not one.own and one.tops]
-        others = siblings(self._table, parts, self._remote.since_ns, self._remote.until_ns) if parts else []
+        others = siblings(self._remote, self._table, parts) if parts else []
         known = {one.TraceId for one in found}
         return found + [Found(one, own=0) for one in others if one not in known]

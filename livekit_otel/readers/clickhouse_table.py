@@ -28,11 +28,20 @@ _NEEDED = (
     "Timestamp", "TraceId", "SpanId", "ParentSpanId", "SpanName", "ServiceName", "ResourceAttributes", "ScopeName",
     "SpanAttributes", "Duration", "StatusCode", "StatusMessage",
 )  # fmt: skip
+#: column -> its type, as far as queries depend on it. Others may make views and tables of their own.
+_TYPES = {"Timestamp": r"(Nullable\()?DateTime64", "TraceId": r"(LowCardinality\(|Nullable\()*(Fixed)?String"}
+_MADE = {"Timestamp": "DateTime64(9)", "TraceId": "String"}
+_MAP = re.compile(r"Map\((LowCardinality\()?String\)?, (LowCardinality\()?String\)?\)")
 #: Escapes of the text format in which the server reads parameters.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "'": "\\'"})
 _SECOND = 1_000_000_000
 _INDEX = "_trace_id_ts"
 _TTL = re.compile(r"toInterval(Second|Minute|Hour|Day|Week|Month|Year)\((\d+)\)")
+
+
+_UNITS = {
+    "second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_592_000, "year": 31_536_000,
+}  # fmt: skip
 
 
 class _Column(msgspec.Struct):
@@ -93,6 +102,12 @@ class Table:
                     f"the table {self._names['table']!r} has no column {missing[0]}: give a table of the collector's "
                     "clickhouseexporter, as in clickhouse://host/database/table"
                 )
+            for name, type in _TYPES.items():
+                if not re.match(type, found[name]):
+                    raise self._backend.error(
+                        f"the column {name} has the type {found[name][:80]}; the collector's clickhouseexporter makes "
+                        f"it {_MADE[name]}"
+                    )
             self._columns = found
         return self._columns
 
@@ -101,9 +116,11 @@ class Table:
         type = self.columns[column]
         if type.startswith(("JSON", "Object(")):
             return True
-        if type.startswith("Map("):
+        if _MAP.fullmatch(type):
             return False
-        raise self._backend.error(f"the column {column} has the type {type[:80]}, which is neither a Map nor JSON")
+        raise self._backend.error(
+            f"the column {column} has the type {type[:80]}, which is neither a Map of texts nor JSON"
+        )
 
     def attribute(self, name: str) -> str:
         """SQL for a span attribute as text, empty if it is absent. ``name`` must be a name of our schema."""
@@ -126,15 +143,20 @@ class Table:
         sql = "SELECT name FROM system.tables WHERE database = {database:String} AND name = {index:String}"
         return any(True for _ in self.rows(dict, sql))
 
-    def kept_for(self) -> str:
-        """How long the table keeps rows, in words; empty if forever, or if the user may not query it."""
+    @cached_property
+    def kept_for(self) -> tuple[str, int]:
+        """How long the table keeps rows, in words and in seconds; empty and 0 if forever, or if the user may not query
+        it."""
         sql = "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}"
         try:
             engines = [one.engine_full for one in self.rows(_Engine, sql)]
         except SourceError:
-            return ""
+            return "", 0
         ttl = _TTL.search(engines[0].partition(" TTL ")[2]) if engines else None
-        return f"{ttl[2]} {ttl[1].lower()}{'' if ttl[2] == '1' else 's'}" if ttl else ""
+        if ttl is None:
+            return "", 0
+        unit, count = ttl[1].lower(), int(ttl[2])
+        return f"{count} {unit}{'' if count == 1 else 's'}", count * _UNITS[unit]
 
 
 def ids_in(trace_ids: Iterable[str]) -> str:

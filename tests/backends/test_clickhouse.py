@@ -176,6 +176,9 @@ def test_calls_that_broke_off_are_listed(filled: Filled, name: str, capsys: pyte
         assert row["flagged"] == flags
         reasons = [span.attributes.get(a.SESSION_CLOSE_REASON) for span in report.spans]
         assert row["close_reason"] == next((name_of_reason(str(one)) for one in reasons if one), None)
+    session_id, report = max(reports.items(), key=lambda one: len(one[1].turns))
+    of_trace = sessions(capsys, filled.address(f"trace={report.spans[0].trace_id}", f"/{name}"))
+    assert [row for row in of_trace if row["session_id"] == session_id] == [listed[session_id]]
 
 
 def test_a_time_without_sessions(filled: Filled, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,13 +262,29 @@ def test_rows_past_the_time_that_the_table_keeps_them(filled: Filled) -> None:
         list(livekit_otel.read_spans(filled.address(WHEN, "/short")))
 
 
-@pytest.mark.parametrize("session", ["x' OR 1=1 --", "x\\' OR 1=1 --", "a\tb\\n{c:String}", '%s ` " ;'])
-def test_what_is_looked_for_is_never_sql(filled: Filled, session: str) -> None:
-    """A session id of any characters finds itself or nothing."""
-    with pytest.raises(livekit_otel.SourceError, match="ClickHouse holds no session"):
-        list(livekit_otel.read_spans(filled.address(f"{WHEN}&session={quote(session)}")))
-    with pytest.raises(livekit_otel.SourceError, match="ClickHouse holds no session"):
-        list(livekit_otel.read_spans(filled.address(f"{WHEN}&service={quote(session)}")))
+@pytest.mark.parametrize("session", ["x' OR 1=1 --", "x\\' OR 1=1 --", "a\tb\\n{c:String}", '%s ` " ;', "\\N", "NULL"])
+def test_what_is_looked_for_is_never_sql(filled: Filled, session: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A session ID of any characters finds itself or nothing, for spans, reports and lists."""
+    for query in (f"{WHEN}&session={quote(session)}", f"{WHEN}&service={quote(session)}"):
+        with pytest.raises(livekit_otel.SourceError, match="ClickHouse holds no session"):
+            list(livekit_otel.read_spans(filled.address(query)))
+        with pytest.raises(livekit_otel.SourceError, match="ClickHouse holds no session"):
+            livekit_otel.build_report(livekit_otel.read_spans(filled.address(query)))
+        assert main(["sessions", filled.address(query)]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+    table = f"{filled.columns}.hostile"
+    filled.server.query(f"CREATE OR REPLACE TABLE {table} AS {filled.columns}.otel_traces")
+    attributes = f"map('{a.SESSION_ID}', {{session:String}}, '{a.KIND}', 'turn')"
+    if filled.columns == "json":
+        attributes = f"toJSONString({attributes})::JSON"
+    filled.server.query(
+        f"INSERT INTO {table} SELECT * REPLACE ({attributes} AS SpanAttributes) FROM {filled.columns}.otel_traces "
+        f"WHERE SpanName = 'turn' AND ScopeName = '{a.SCOPE}' AND Timestamp < '2024-01-01' LIMIT 1",
+        session=session.replace("\\", "\\\\").replace("\t", "\\t"),
+    )
+    address = filled.address(f"{WHEN}&session={quote(session)}", "/hostile")
+    assert [one.session_id for one in livekit_otel.read_spans(address)] == [session]
+    assert [row["session_id"] for row in sessions(capsys, address)] == [session]
 
 
 def test_errors(filled: Filled) -> None:
