@@ -21,7 +21,8 @@ from livekit_otel.instrumentation import clock, closing, registry, scope, sessio
 from livekit_otel.instrumentation.trackers.eou import EouTracker
 from livekit_otel.instrumentation.trackers.interruption import InterruptionTracker
 from livekit_otel.instrumentation.trackers.llm import LlmTracker
-from livekit_otel.instrumentation.trackers.node import NodeRun, NodeTracker
+from livekit_otel.instrumentation.trackers.node import NodeTracker
+from livekit_otel.instrumentation.trackers.node_run import NodeRun
 from livekit_otel.instrumentation.trackers.playback import PlaybackTracker
 from livekit_otel.instrumentation.trackers.realtime import RealtimeTracker
 from livekit_otel.instrumentation.trackers.requests import Request

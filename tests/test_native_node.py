@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from livekit_otel import SessionReport, build_report
+from livekit_otel import SessionReport, SpanRecord, build_report, build_reports
 from livekit_otel import attributes as attr
 from livekit_otel.report.verdict import verdict
 
 from .native.known import known_of
+from .native.newest import changes, reported_delays
 from .native.page import NODE, PAGE, with_report
 from .native.recordings import FOLDER, Recording, differences, recordings
 
@@ -44,7 +45,7 @@ def test_latencies_are_livekits(release: str) -> None:
     """Of each spoken turn e2e, transcription and end-of-turn delay equal agents-js's numbers, in seconds."""
     compared = 0
     for name, call in recordings(release).items():
-        theirs = list(_theirs(call.theirs[0]))
+        theirs = list(reported_delays(call.theirs[0]))
         ours = [turn for turn in call.ours[0].turns if turn.latency.transcription_delay is not None]
         assert len(ours) == len(theirs), name
         for turn, (text, numbers) in zip(ours, theirs, strict=True):
@@ -56,20 +57,6 @@ def test_latencies_are_livekits(release: str) -> None:
                 # a microsecond is what subtracting Unix times in JavaScript's doubles leaves
                 assert derived == pytest.approx(number, abs=1e-6), (name, what)
     assert compared > 40
-
-
-def _theirs(report: dict[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
-    """What was said, and the delays of it, by the first message of the agent after it."""
-    items = [item for item in report["items"] if item["type"] == "message"]
-    for at, item in enumerate(items):
-        metrics = item.get("metrics", {})
-        if item["role"] == "user" and "transcription_delay" in metrics:
-            names = ("transcription_delay", "end_of_turn_delay")
-            numbers = {name: metrics[name] for name in names}
-            answer = items[at + 1].get("metrics", {}) if at + 1 < len(items) else {}
-            if "e2e_latency" in answer:
-                numbers["e2e_latency"] = answer["e2e_latency"]
-            yield item["content"][0], numbers
 
 
 @each_release
@@ -175,6 +162,30 @@ def test_the_page_shows_a_report_as_it_is() -> None:
     """The report in docs/native.md is what the command prints of a recorded call."""
     text = PAGE.read_text(encoding="utf-8")
     assert with_report(text) == text
+
+
+def test_the_check_of_the_newest_release_sees_what_changed() -> None:
+    """Recorded releases are read alike; a delay in seconds, a lost span name and a missing call are differences."""
+    newest, other = recordings("node-1.9.0"), recordings("node-1.8.1")
+    assert list(changes(other, "node-1.9.0")) == []
+    call = newest["question_and_answer"]
+    for change in (_in_seconds, _without_names):
+        spans = [change(span) for span in call.spans]
+        changed = dataclasses.replace(call, spans=spans, ours=list(build_reports(spans)))
+        found = list(changes({**newest, call.scenario: changed}, "node-1.9.0"))
+        assert found
+        assert all(one.startswith(f"{call.scenario}: ") for one in found)
+    rest = {name: one for name, one in newest.items() if name != call.scenario}
+    assert list(changes(rest, "node-1.9.0")) == [f"{call.scenario}: was not recorded"]
+
+
+def _in_seconds(span: SpanRecord) -> SpanRecord:
+    delays = {name: value / 1000 for name, value in span.attributes.items() if name.endswith("_delay")}  # type: ignore[operator]
+    return msgspec.structs.replace(span, attributes={**span.attributes, **delays})
+
+
+def _without_names(span: SpanRecord) -> SpanRecord:
+    return msgspec.structs.replace(span, name=span.name.replace("agent_speaking", "agent_speech"))
 
 
 def _call(release: str, name: str) -> Recording:

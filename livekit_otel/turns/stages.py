@@ -12,19 +12,9 @@ from .intervals import Interval, without
 from .own_work import OwnWork, own_work
 
 __all__ = [
-    "DECIDED_BY",
-    "STAGE_ATTRIBUTES",
-    "Stages",
-    "avatar_ns",
-    "first_audio",
-    "first_token",
-    "held_ns",
-    "held_until",
-    "hook_ns",
-    "provider_start",
-    "response_audio",
-    "speech_of",
-]
+    "DECIDED_BY", "STAGE_ATTRIBUTES", "Stages", "avatar_ns", "first_audio", "first_token", "held_ns", "held_until",
+    "hook_ns", "provider_start", "response_audio", "speech_of",
+]  # fmt: skip
 
 #: nanoseconds; a fallback follows the failure within this time
 _AT_ONCE = 20_000_000

@@ -14,8 +14,7 @@ DISCARDED = "A reply that was made ahead, and its turn's end, when no reply was 
 STT_UNUSED = "LiveKit names the recognizer also on the turn of a user whom it did not hear."
 BY_RECOGNIZER = (
     "Where the recognizer heard the end of the speech before VAD did, LiveKit flushes VAD and ends `user_speaking` "
-    "then; when VAD's last speech was, which the pipeline counts from, is in no span. LiveKit's own report has the "
-    "spans' time."
+    "then. VAD's last speech, which the pipeline counts from, is in no span; LiveKit's own report has the spans' time."
 )
 NO_RESPONSE = "What a realtime model says of no response (usage), or of one that failed, is in no span."
 OUT_OF_TURN = "A wait that two agents share counts as nobody's."

@@ -37,18 +37,23 @@ def path_of(release: str) -> Path:
 
 @cache
 def recordings(release: str) -> dict[str, Recording]:
-    """The calls of a release by scenario. All are read from one file, where they stand one after the other."""
+    """The calls of a release by scenario."""
+    return recorded_in(path_of(release))
+
+
+def recorded_in(path: Path) -> dict[str, Recording]:
+    """The calls of one file, where they stand one after the other, by scenario."""
     found: dict[str, Recording] = {}
     by_trace: dict[str, Recording] = {}
-    with gzip.open(path_of(release), "rt", encoding="utf-8") as file:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
             values = json.loads(line)
             one = found[values["scenario"]] = Recording(values["scenario"], values["reports"], line)
             parts = (scope["spans"] for resource in values["resourceSpans"] for scope in resource["scopeSpans"])
             by_trace.update((span["traceId"], one) for part in parts for span in part)
-    for record in livekit_otel.read_spans(path_of(release), all_scopes=True):
+    for record in livekit_otel.read_spans(path, all_scopes=True):
         by_trace[record.trace_id].spans.append(record)
-    for report in livekit_otel.build_reports(livekit_otel.read_spans(path_of(release))):
+    for report in livekit_otel.build_reports(livekit_otel.read_spans(path)):
         by_trace[report.session_id[:32]].ours.append(report)
     for one in found.values():
         one.ours.sort(key=lambda report: report.started_at or 0.0)

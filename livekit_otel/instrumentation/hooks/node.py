@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...containment import contain, contained
 from .. import livekit_api, registry
-from ..trackers.node import NodeRun, current_node
+from ..trackers.node_run import NodeRun, current_node
 from .wrapping import Args, Kwargs
 from .wrapping import run as run_wrapped
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...containment import contained
 from .. import livekit_api, registry
-from ..trackers.node import NodeRun
+from ..trackers.node_run import NodeRun
 from ..trackers.own_nodes import SttRun, TextRun
 from .node import overrides
 from .stt import inside_recognizer

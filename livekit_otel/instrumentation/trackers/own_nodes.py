@@ -14,7 +14,7 @@ from ..agents import agent_id
 from ..scope import SessionScope
 from ..span import SpanOwner
 from .holds import Holds
-from .node import SHORTEST_NS
+from .node_run import SHORTEST_NS
 from .turn import TurnState
 
 if TYPE_CHECKING:

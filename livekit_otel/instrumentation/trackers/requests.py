@@ -16,7 +16,7 @@ from .. import livekit_api
 from ..failures import Retries
 from ..scope import SessionScope
 from ..span import PipelineSpan, SpanOwner
-from .node import is_left_over
+from .node_run import is_left_over
 from .turn import TurnState
 from .turns import TurnTracker
 

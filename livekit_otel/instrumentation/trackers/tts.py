@@ -12,9 +12,10 @@ from .. import livekit_api
 from ..clock import to_ns
 from ..livekit_voices import named_voice
 from ..values import clip, flatten, model_attributes, named_model
-from .node import NodeRun, current_node
+from .node_run import NodeRun, current_node
 from .requests import Request, RequestTracker
-from .turn import joined
+from .texts import joined
+from .turn import 
 
 if TYPE_CHECKING:
     from livekit.agents.metrics import TTSMetrics

@@ -15,13 +15,13 @@ from ..scope import SessionScope
 from ..span import PipelineSpan
 from ..values import clip
 from .models import TurnModels
+from .texts import TEXT_LIMIT, joined
 
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
 
-__all__ = ["SERVER", "TEXT_LIMIT", "TurnState", "joined"]
+__all__ = ["SERVER", "TurnState"]
 
-TEXT_LIMIT = 8_000
 _MAX_SPEECHES = 64
 _REPORTED = frozenset(attr.REPORTED_METRICS)
 #: times of speech, which LiveKit reports for both sides; the turn keeps the user's
@@ -246,10 +246,4 @@ class TurnState:
         elif self.closed_by_session and self.heard and self.synthesized:
             out[attr.TURN_AGENT_TEXT] = clip(scope.redacted(self.synthesized, kinds.AGENT, whole=False))
             out[attr.TURN_UNFINISHED] = True
-        for name, number in self.reported.items():
-            out[attr.reported(name)] = number
-        return out
-
-
-def joined(before: str, text: str) -> str:
-    return (f"{before} {text}" if before else text)[:TEXT_LIMIT]
+        return out | {attr.reported(name): number for name, number in self.reported.items()}

@@ -20,7 +20,8 @@ from .. import livekit_api, livekit_realtime
 from ..scope import SessionScope
 from ..span import SpanOwner
 from .open_turns import OpenTurns
-from .turn import TurnState, joined
+from .texts import joined
+from .turn import TurnState
 
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle

@@ -6,7 +6,8 @@ from ..scope import SessionScope
 from .segments import Claim
 from .server_words import ServerWords
 from .stt import SttTracker
-from .turn import TurnState, joined
+from .texts import joined
+from .turn import TurnState
 from .turns import TurnTracker
 from .vad import VadTracker
 
