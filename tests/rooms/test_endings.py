@@ -114,7 +114,7 @@ async def _others(running: Worker) -> None:
     await open_room(running, "crashed", dispatch=CRASH)
     async with Caller(server, "crashed") as caller:
         await caller.listen()
-        await asyncio.sleep(2.0)
+        await caller.is_alone()
 
 
 async def story(running: Worker, room: str, act: Callable[[], Awaitable[None]]) -> None:
