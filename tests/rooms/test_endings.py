@@ -59,7 +59,7 @@ async def _all(running: Worker) -> None:
     dead = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
 
     async def drop() -> None:
-        await asyncio.to_thread(running.wait_for, "dropped", "speaking", 60.0)
+        await asyncio.to_thread(running.wait_for, "dropped", "speaking", 120.0)
         dead.kill()
         await dead.wait()
 
