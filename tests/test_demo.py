@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from livekit.agents import AgentSession, JobContext
 
 import livekit_otel
 from livekit_otel import attributes as attr
 from livekit_otel.demo.compare import differences
+from livekit_otel.errors import LiveKitOtelError
 
 pytest.importorskip("pocketsphinx")
 pytest.importorskip("espeakng_loader")
 
-from livekit_otel.demo import script
+from livekit_otel.demo import call, script
+from livekit_otel.demo.devices import Microphone
 from livekit_otel.demo.espeak import Engine
 from livekit_otel.demo.sphinx import SphinxSTT
 from tests.kit.trace import span_bytes
@@ -53,6 +59,14 @@ def test_silence_is_no_sentence() -> None:
 def test_differences_are_named(left: object, right: object, found: list[str]) -> None:
     """The comparison names each place that differs, and forgives only when the reports were made."""
     assert list(differences(left, right)) == found
+
+
+def test_a_machine_that_is_too_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that does not speak in time is an error of its own, and none of the output's."""
+    monkeypatch.setattr(call, "_LONGEST", 0.05)
+    silent = cast("AgentSession[None]", SimpleNamespace(agent_state="listening"))
+    with pytest.raises(LiveKitOtelError, match="too busy"):
+        asyncio.run(call.talk(cast("JobContext", None), silent, Microphone(16_000)))
 
 
 @pytest.mark.slow

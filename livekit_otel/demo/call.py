@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from livekit.agents import Agent, AgentSession, JobContext, RunContext, function_tool, inference, stt
 from livekit.agents.testing import fake_job_context
 
+from ..errors import LiveKitOtelError
 from . import script
 from .devices import Loudspeaker, Microphone
 from .espeak import Engine, EspeakTTS
@@ -20,6 +21,8 @@ __all__ = ["Caller", "Echo", "FlowerShop", "make_session", "run_call", "talk"]
 
 Echo = Callable[[str], None]
 _PATIENCE = 20.0
+#: seconds that the whole call may take
+_LONGEST = 75.0
 
 
 class Voice(Protocol):
@@ -132,8 +135,16 @@ async def run_call(echo: Echo) -> dict[str, Any]:
 
 
 async def talk(context: JobContext, session: AgentSession[None], microphone: Voice) -> dict[str, Any]:
-    """The caller's side of a session that has started, to its end; returns LiveKit's own report as JSON has it."""
-    await asyncio.wait_for(Caller(session, microphone).talk(), timeout=75.0)
+    """The caller's side of a session that has started, to its end; returns LiveKit's own report as JSON has it.
+
+    Raises:
+        LiveKitOtelError: the agent did not speak in time.
+    """
+    try:
+        await asyncio.wait_for(Caller(session, microphone).talk(), timeout=_LONGEST)
+    except asyncio.TimeoutError:
+        why = "the call did not get to its end: this machine is too busy for a call in real time; try again"
+        raise LiveKitOtelError(why) from None
     await session.aclose()
     report = context.make_session_report(session).to_dict()
     return json.loads(json.dumps(report, default=lambda _: None))  # type: ignore[no-any-return]

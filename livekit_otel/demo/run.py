@@ -99,11 +99,12 @@ def _write(file: Path, report: object) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """LiveKit's logs are for the operator of a job, not for someone who watches a demo; failures are in the report."""
+    """LiveKit's logs are for the operator of a job, not for someone who watches a demo; failures are in the report.
+
+    After an error they stay off: LiveKit's client logs from a thread of its own, maybe after the error was raised.
+    """
     logger = logging.getLogger("livekit")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    yield
+    logger.setLevel(level)

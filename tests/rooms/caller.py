@@ -158,6 +158,13 @@ class Caller:
         while time.time() - self.heard[-1].end < silence:  # noqa: ASYNC110 (silence has no event)
             await asyncio.sleep(0.02)
 
+    async def is_alone(self, seconds: float = 30.0) -> None:
+        """Wait until the agent has left the room."""
+        deadline = time.monotonic() + seconds
+        while self.client.remote_participants:
+            assert time.monotonic() < deadline, f"{self.room}: the agent was still there after {seconds} s"
+            await asyncio.sleep(0.05)
+
 
 async def open_room(worker: Worker, room: str, *, metadata: str = "", dispatch: str = "") -> None:
     """A room with an agent of this worker dispatched to it; it is deleted a second after its last caller left."""

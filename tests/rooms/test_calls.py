@@ -91,12 +91,15 @@ def test_calls_in_a_row_and_at_once(executor: str, held: dict[str, Held]) -> Non
 
 
 def check_report(report: SessionReport, theirs: dict[str, Any], room: str) -> None:
-    assert (report.complete, report.warnings, report.close_reason) == (True, [], "CR_PARTICIPANT_DISCONNECTED")
+    # of five at once, one may hang up before the agent's process has seen it: then the job ends with the room
+    left = report.caller is not None and report.caller.left_at is not None
+    assert left or "together" in room
+    reason = "CR_PARTICIPANT_DISCONNECTED" if left else "CR_USER_INITIATED"
+    assert (report.complete, report.warnings, report.close_reason) == (True, [], reason)
     ours = json.loads(json.dumps(report.to_dict(), default=lambda _: None))
     assert ours == theirs
     assert ours["tags"] == ["early", "late", "lk.success"]
-    assert report.caller is not None
-    assert report.caller.identity == f"caller of {room}"
+    assert report.caller is None or report.caller.identity == f"caller of {room}"
     said = [turn.agent_text for turn in report.turns]
     # who hangs up early does not hear the end of it
     mine = (f"Hello, this is {room}.", "I have looked it up. Order number 7 is on its way.", script.UNKNOWN)

@@ -59,7 +59,7 @@ async def _all(running: Worker) -> None:
     dead = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
 
     async def drop() -> None:
-        await asyncio.to_thread(running.wait_for, "dropped", "speaking", 60.0)
+        await asyncio.to_thread(running.wait_for, "dropped", "speaking", 120.0)
         dead.kill()
         await dead.wait()
 
@@ -114,7 +114,7 @@ async def _others(running: Worker) -> None:
     await open_room(running, "crashed", dispatch=CRASH)
     async with Caller(server, "crashed") as caller:
         await caller.listen()
-        await asyncio.sleep(2.0)
+        await caller.is_alone()
 
 
 async def story(running: Worker, room: str, act: Callable[[], Awaitable[None]]) -> None:
