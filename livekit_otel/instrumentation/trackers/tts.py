@@ -15,7 +15,6 @@ from ..values import clip, flatten, model_attributes, named_model
 from .node_run import NodeRun, current_node
 from .requests import Request, RequestTracker
 from .texts import joined
-from .turn import 
 
 if TYPE_CHECKING:
     from livekit.agents.metrics import TTSMetrics
