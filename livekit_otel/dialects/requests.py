@@ -76,7 +76,7 @@ def request(span: NativeSpan, tree: Tree, speech: Attributes) -> Iterator[Stage]
 
 def beside(span: NativeSpan, tree: Tree) -> Iterator[Stage]:
     """The stage of a request outside of any speech. Requests of code to its own model are not the session's."""
-    model = span.fields.get(attr.PROVIDER_NAME), span.fields.get(attr.REQUEST_MODEL)
+    model = span.text(attr.PROVIDER_NAME), span.text(attr.REQUEST_MODEL)
     for stage in request(span, tree, {}):
         if model not in tree.models or tree.above(span, "on_user_turn_completed") is not None:
             stage[4][attr.LLM_OWN] = True

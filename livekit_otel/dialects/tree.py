@@ -32,7 +32,7 @@ class Tree:
         self._children: defaultdict[str, list[NativeSpan]] = defaultdict(list)
         #: provider and name of the models that generate the session's answers
         self.models = {
-            (one.fields.get(attr.PROVIDER_NAME), one.fields.get(attr.REQUEST_MODEL))
+            (one.text(attr.PROVIDER_NAME), one.text(attr.REQUEST_MODEL))
             for name in ("llm_node", "realtime_inference")
             for one in self.by_name[name]
         }
