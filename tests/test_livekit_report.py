@@ -116,6 +116,21 @@ def test_the_commands_take_a_report(tmp_path: Path, capsys: pytest.CaptureFixtur
     # c is a copy of a
     assert sorted(row["turns"] for row in rows) == [1, 2]
     assert main(["tree", str(tmp_path / "a.json")]) == 0
+    assert "turn.index=0" in capsys.readouterr().out
+
+
+def test_a_report_has_nothing_to_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """replay says so in one error; beside a trace it is a note, and the trace is what counts."""
+    trace = record("one_tool")
+    (tmp_path / "report.json").write_text(json.dumps(trace.outcomes[0].report, indent=1))
+    replay = ["--to", "http://127.0.0.1:9", "--dry-run"]
+    assert main(["replay", str(tmp_path / "report.json"), *replay]) == 1
+    error = capsys.readouterr().err
+    assert "a session report of LiveKit, which has no spans to send" in error
+    assert error.count("\n") == 1
+    (tmp_path / "trace.jsonl").write_text(trace.text)
+    assert main(["replay", str(tmp_path), *replay]) == 0
+    assert f"{len(trace.exported)} spans of 1 file to send" in capsys.readouterr().out
 
 
 @each_release

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,11 +12,12 @@ import pytest
 
 from livekit_otel import SessionReport, SpanRecord, build_report, build_reports
 from livekit_otel import attributes as attr
+from livekit_otel.cli import main
 from livekit_otel.report.verdict import verdict
 
 from .native.known import known_of
 from .native.newest import changes, reported_delays
-from .native.page import NODE, PAGE, with_report
+from .native.page import NODE, PAGE, README, with_conversation, with_report
 from .native.recordings import FOLDER, Recording, differences, recordings
 
 MAX_BYTES = 100_000
@@ -159,9 +161,21 @@ def test_a_report_says_what_its_spans_cannot_hold() -> None:
 
 
 def test_the_page_shows_a_report_as_it_is() -> None:
-    """The report in docs/native.md is what the command prints of a recorded call."""
+    """The report in docs/native.md, and its part in the README, are what the command prints of a recorded call."""
     text = PAGE.read_text(encoding="utf-8")
     assert with_report(text) == text
+    text = README.read_text(encoding="utf-8")
+    assert with_conversation(text) == text
+
+
+def test_the_readmes_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``report FILE`` of that call's trace prints the lines that the README shows."""
+    path = tmp_path / "trace.jsonl"
+    path.write_text(_call("node-1.9.0", "tool_with_preamble").line)
+    assert main(["report", str(path)]) == 0
+    text = README.read_text(encoding="utf-8")
+    shown = text.split("<!-- native conversation -->\n```\n")[1].split("\n```\n")[0]
+    assert shown in capsys.readouterr().out
 
 
 def test_the_check_of_the_newest_release_sees_what_changed() -> None:

@@ -17,6 +17,7 @@ _QUIET = 20_000
 _LOOK = 1_024
 #: only the latest of the requests whose contexts begin alike keeps its context, because contexts repeat one another
 _MAX_CONTEXTS, _BEGINNING = 16, 200
+_JOB = "job_entrypoint"
 _ITEM, _ID = '"item_', 24
 
 
@@ -147,26 +148,59 @@ def _room(spans: Iterable[NativeSpan]) -> str:
 
 
 def _sessions(trace_id: str, spans: dict[str, NativeSpan]) -> Iterator[Session]:
-    """The sessions of one trace: the spans below each session span. Spans below none are assigned by time."""
+    """The sessions of one trace: the spans below each session span. Spans below none are assigned by room and time."""
     if not any(span.name in attr.NATIVE_EVIDENCE for span in spans.values()):
         return
     roots = sorted((one for one in spans.values() if one.name == attr.NATIVE_SESSION), key=lambda one: one.start_ns)
     if not roots:
-        yield Session(trace_id, None, list(spans.values()))
+        rooms = _by_room(spans)
+        for room, some in rooms.items():
+            yield Session(trace_id if len(rooms) == 1 else f"{trace_id}-{room}", None, some)
         return
     found = [Session(trace_id if len(roots) == 1 else f"{trace_id}-{root.span_id}", root) for root in roots]
-    own = {one.root.span_id: one for one in found if one.root is not None}
+    own = {root.span_id: one for root, one in zip(roots, found, strict=True)}
     starts = [root.start_ns for root in roots]
     above = {span_id: span_id for span_id in own}
+    others: dict[str, NativeSpan] = {}
     for span in spans.values():
         session = own.get(found_above(span.span_id, spans, above))
-        if span.name == "job_entrypoint":
+        if span.name == _JOB:
             continue
         if session is None:
             session = found[max(bisect_right(starts, span.start_ns) - 1, 0)]
+            if _is_of_another_room(span, session):
+                others[span.span_id] = span
+                continue
         session.spans.append(span)
-    jobs = [span for span in spans.values() if span.name == "job_entrypoint"]
-    for one in found:
-        # attributes of the job's span apply to each of its sessions
-        one.spans += jobs
+    for root, one in zip(roots, found, strict=True):
+        one.spans += _jobs(root, spans)
         yield one
+    # a call in the same trace that still runs, or was cut
+    for room, some in _by_room(others).items():
+        if any(span.name in attr.NATIVE_EVIDENCE for span in some):
+            yield Session(f"{trace_id}-{room}", None, some)
+
+
+def _jobs(root: NativeSpan, spans: dict[str, NativeSpan]) -> list[NativeSpan]:
+    """The span of the session's job. Its attributes apply to each of its sessions."""
+    jobs = {one.span_id: one.span_id for one in spans.values() if one.name == _JOB}
+    if len(jobs) > 1:
+        above = found_above(root.span_id, spans, jobs)
+        return [spans[above]] if above else []
+    return [spans[one] for one in jobs]
+
+
+def _is_of_another_room(span: NativeSpan, session: Session) -> bool:
+    room, own = (one.text(attr.CONVERSATION_ID) if one is not None else "" for one in (span, session.root))
+    return bool(room and own and room != own)
+
+
+def _by_room(spans: dict[str, NativeSpan]) -> dict[str, list[NativeSpan]]:
+    """The spans of each room's ID. Spans without one belong to the room of the spans above, else to the first room."""
+    ordered = sorted(spans.values(), key=lambda one: one.start_ns)
+    rooms = {one.span_id: room for one in ordered if (room := one.text(attr.CONVERSATION_ID))}
+    first = next(iter(rooms.values()), "")
+    found: dict[str, list[NativeSpan]] = {}
+    for span in spans.values():
+        found.setdefault(found_above(span.span_id, spans, rooms) or first, []).append(span)
+    return found

@@ -84,4 +84,4 @@ def _values(span: SpanRecord, names: Sequence[str], limit: int | None) -> Iterat
         elif attr.is_content(name):
             yield f'{short}="{one_line(value, limit)}"'
         else:
-            yield f"{short}={one_line(value, limit)}"
+            yield f"{short}={one_line(str(value) if isinstance(value, int) else value, limit)}"

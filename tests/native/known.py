@@ -73,7 +73,6 @@ KNOWN: dict[str, dict[str, str]] = {
         ("conversation", "end reason", "answered", "answer_latency", "dead_air", "wait", "gaps by stage"), TASKS
     ),
     "task_after_a_reply_made_ahead": dict.fromkeys(("conversation", "turns"), TASKS),
-    "tasks_in_on_enter": {"silence by stage": OUT_OF_TURN},
     "llm_node_that_returns_words": dict.fromkeys(("llm_node_ttft", "llm_node_ttfs"), NODES),
     "tts_node_of_its_own": dict.fromkeys(("playback_latency", "silence by stage"), NODES),
     "tts_node_that_starts_slowly": dict.fromkeys(("tts_node_ttfb", "playback_latency", "silence by stage"), NODES),

@@ -1,4 +1,4 @@
-"""The generated parts of docs/native.md, the report included: ``python -m tests.native.page`` writes them."""
+"""The generated parts of docs/native.md and of the README: ``python -m tests.native.page`` writes them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "native.md"
+README = ROOT / "README.md"
 
 
 def replaced(page: str, part: str, text: str) -> str:
@@ -56,16 +57,30 @@ def recorded() -> str:
 NODE = ("node-1.9.0", "node-1.8.1", "node-1.6.4")
 
 
-def with_report(text: str) -> str:
-    """The page with the beginning of the report of a recorded call."""
+def _shown() -> str:
+    """The report of a recorded call, as the command prints it."""
     from livekit_otel.report.render_text import to_text
 
     from .recordings import recordings
 
-    begin, end = "<!-- native report -->\n", "<!-- native report: end -->"
+    return to_text(recordings("node-1.9.0")["tool_with_preamble"].ours[0])
+
+
+def _with(text: str, part: str, shown: str) -> str:
+    begin, end = f"<!-- {part} -->\n", f"<!-- {part}: end -->"
     before, rest = text.split(begin)
-    shown = to_text(recordings("node-1.9.0")["tool_with_preamble"].ours[0]).partition("\n\nLatency")[0]
     return f"{before}{begin}```\n{shown}\n```\n{end}{rest.split(end, 1)[1]}"
+
+
+def with_report(text: str) -> str:
+    """The page with the beginning of the report of a recorded call."""
+    return _with(text, "native report", _shown().partition("\n\nLatency")[0])
+
+
+def with_conversation(text: str) -> str:
+    """The README with the conversation of that report."""
+    conversation = _shown().partition("\n\nLatency")[0].partition("\nConversation")[2]
+    return _with(text, "native conversation", f"Conversation{conversation}")
 
 
 RELEASES = ("python-1.8.9", "python-1.7.0", "python-1.5.18")
@@ -77,6 +92,7 @@ def main() -> None:
     for part, render in (("layers", layers), ("recordings", recorded)):
         page = replaced(page, part, render())
     PAGE.write_text(with_report(page), encoding="utf-8")
+    README.write_text(with_conversation(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ... import attributes as attr
 from .turn import TurnState
@@ -11,7 +11,6 @@ from .turn import TurnState
 if TYPE_CHECKING:
     from livekit.agents import SpeechHandle
 
-    from .node import NodeTracker
 
 __all__ = ["REQUESTS", "SHORTEST_NS", "NodeRun", "current_node", "is_left_over"]
 
@@ -29,6 +28,14 @@ _HOOKS = frozenset({"on_enter", "on_exit"})
 current_node: ContextVar[NodeRun | None] = ContextVar("livekit_otel_node", default=None)
 
 
+class _Tracker(Protocol):
+    """What a run asks of the tracker that began it."""
+
+    def now_ns(self) -> int: ...
+
+    def over(self, run: NodeRun, /) -> None: ...
+
+
 class NodeRun:
     """One run of a node, ``on_enter`` or ``on_exit``.
 
@@ -39,7 +46,7 @@ class NodeRun:
     """
 
     def __init__(
-        self, tracker: NodeTracker, name: str, start_ns: int, turn: TurnState | None, handle: SpeechHandle | None
+        self, tracker: _Tracker, name: str, start_ns: int, turn: TurnState | None, handle: SpeechHandle | None
     ) -> None:
         self._tracker = tracker
         self.name = name
