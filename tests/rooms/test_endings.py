@@ -70,7 +70,8 @@ async def _all(running: Worker) -> None:
 async def _silent(running: Worker) -> None:
     await open_room(running, "silent")
     async with Caller(running.server, "silent") as caller:
-        await caller.listen(silence=2.0)
+        await caller.listen()
+        await asyncio.to_thread(running.wait_for, "silent", "listening", 60.0, 2)
 
 
 async def _two(running: Worker) -> None:
@@ -123,7 +124,9 @@ async def story(running: Worker, room: str, act: Callable[[], Awaitable[None]]) 
     async with Caller(running.server, room) as caller:
         await caller.listen()
         await caller.asks(script.STORY)
-        await asyncio.sleep(2.0)
+        # on a busy machine, what the caller hears may be the rest of the greeting
+        await asyncio.to_thread(running.wait_for, room, "speaking", 60.0, 2)
+        await asyncio.sleep(3.0)
         await act()
 
 
