@@ -25,7 +25,7 @@ from tests.backends.fixtures import need
 from tests.backends.process import wait_until
 
 from .agent import CRASH, STAY
-from .caller import Caller, open_room
+from .caller import Caller, ask, open_room
 from .server import KEY, SECRET, LiveKitServer
 from .worker import ROOT, Worker, together
 
@@ -79,8 +79,7 @@ async def _two(running: Worker) -> None:
     async with Caller(running.server, "two", identity="first") as first:
         await first.listen()
         async with Caller(running.server, "two", identity="second"):
-            await first.asks(script.QUESTION)
-            await first.listen()
+            await first.listen(await ask(running, first, script.QUESTION))
 
 
 async def _muted(running: Worker) -> None:
@@ -93,8 +92,7 @@ async def _muted(running: Worker) -> None:
         await asyncio.sleep(1.0)
         caller.mute(on=False)
         await asyncio.sleep(0.5)
-        await caller.asks(script.QUESTION)
-        await caller.listen()
+        await caller.listen(await ask(running, caller, script.QUESTION))
 
 
 async def _others(running: Worker) -> None:
@@ -123,9 +121,7 @@ async def story(running: Worker, room: str, act: Callable[[], Awaitable[None]]) 
     await open_room(running, room)
     async with Caller(running.server, room) as caller:
         await caller.listen()
-        await caller.asks(script.STORY)
-        # on a busy machine, what the caller hears may be the rest of the greeting
-        await asyncio.to_thread(running.wait_for, room, "speaking", 60.0, 2)
+        await ask(running, caller, script.STORY)
         await asyncio.sleep(3.0)
         await act()
 
@@ -305,8 +301,7 @@ def test_a_server_that_restarts(tmp_path: Path) -> None:
                 await asyncio.to_thread(server.wait)
                 await asyncio.to_thread(wait_until, "the agent is back", outage_is_over, 60.0, 0.5)
                 await asyncio.sleep(1.0)
-                await caller.asks(script.QUESTION)
-                await caller.listen()
+                await caller.listen(await ask(running, caller, script.QUESTION))
 
         asyncio.run(hold())
         gc.collect()
