@@ -25,7 +25,7 @@ from tests.backends.fixtures import need
 from tests.backends.process import wait_until
 
 from .agent import CRASH, STAY
-from .caller import Caller, open_room
+from .caller import Caller, ask, open_room
 from .server import KEY, SECRET, LiveKitServer
 from .worker import ROOT, Worker, together
 
@@ -70,7 +70,8 @@ async def _all(running: Worker) -> None:
 async def _silent(running: Worker) -> None:
     await open_room(running, "silent")
     async with Caller(running.server, "silent") as caller:
-        await caller.listen(silence=2.0)
+        await caller.listen()
+        await asyncio.to_thread(running.wait_for, "silent", "listening", 60.0, 2)
 
 
 async def _two(running: Worker) -> None:
@@ -78,8 +79,7 @@ async def _two(running: Worker) -> None:
     async with Caller(running.server, "two", identity="first") as first:
         await first.listen()
         async with Caller(running.server, "two", identity="second"):
-            await first.asks(script.QUESTION)
-            await first.listen()
+            await first.listen(await ask(running, first, script.QUESTION))
 
 
 async def _muted(running: Worker) -> None:
@@ -92,8 +92,7 @@ async def _muted(running: Worker) -> None:
         await asyncio.sleep(1.0)
         caller.mute(on=False)
         await asyncio.sleep(0.5)
-        await caller.asks(script.QUESTION)
-        await caller.listen()
+        await caller.listen(await ask(running, caller, script.QUESTION))
 
 
 async def _others(running: Worker) -> None:
@@ -122,8 +121,8 @@ async def story(running: Worker, room: str, act: Callable[[], Awaitable[None]]) 
     await open_room(running, room)
     async with Caller(running.server, room) as caller:
         await caller.listen()
-        await caller.asks(script.STORY)
-        await asyncio.sleep(2.0)
+        await ask(running, caller, script.STORY)
+        await asyncio.sleep(3.0)
         await act()
 
 
@@ -302,8 +301,7 @@ def test_a_server_that_restarts(tmp_path: Path) -> None:
                 await asyncio.to_thread(server.wait)
                 await asyncio.to_thread(wait_until, "the agent is back", outage_is_over, 60.0, 0.5)
                 await asyncio.sleep(1.0)
-                await caller.asks(script.QUESTION)
-                await caller.listen()
+                await caller.listen(await ask(running, caller, script.QUESTION))
 
         asyncio.run(hold())
         gc.collect()

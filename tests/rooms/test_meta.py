@@ -9,7 +9,7 @@ import pytest
 
 from livekit_otel.demo import script
 
-from .caller import Caller, open_room
+from .caller import Caller, ask, open_room
 from .server import LiveKitServer
 from .worker import Worker, together
 
@@ -78,8 +78,7 @@ async def hold(running: Worker, room: str) -> None:
     async with caller:
         await caller.listen()
         await caller.client.local_participant.set_attributes({"customer": "canary changed"})
-        await caller.asks(script.QUESTION)
-        await caller.listen()
+        await caller.listen(await ask(running, caller, script.QUESTION))
 
 
 @pytest.mark.parametrize(("content", "native"), MODES)
