@@ -15,7 +15,7 @@ from tests.turns_live import assert_live_equals_rebuilt
 
 from . import truth
 from .known import known
-from .plan import Log, Plan
+from .plan import Log, Plan, in_order
 from .play import play
 from .words import labels, speeches
 
@@ -29,6 +29,7 @@ def check(plan: Plan, *, of_known: bool = False) -> Log:
     Args:
         of_known: waits and turns may not differ as they are known to.
     """
+    plan = in_order(plan)
     trace, log = play(plan)
     (report,) = build_reports(trace.records)
     assert report.complete, report.warnings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
 Mode = Literal["vad", "stt", "server"]
@@ -118,6 +118,18 @@ class Plan(_Short):
     llm_node: Literal["", "works", "strings"] = ""
     llm_node_seconds: float = 0.0
     tts_node: bool = False
+
+
+def in_order(plan: Plan) -> Plan:
+    """The same call, with a recognizer that says the words of each speech after those of the speech before."""
+    said: list[Says] = []
+    final_at = 0.0
+    for one in plan.says:
+        end = one.at + one.length
+        after = one.final_after if end + one.final_after > final_at else round(final_at + 0.01 - end, 2)
+        final_at = end + after
+        said.append(replace(one, final_after=after))
+    return replace(plan, says=tuple(said))
 
 
 @dataclass

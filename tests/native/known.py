@@ -17,7 +17,6 @@ BY_RECOGNIZER = (
     "then. VAD's last speech, which the pipeline counts from, is in no span; LiveKit's own report has the spans' time."
 )
 NO_RESPONSE = "What a realtime model says of no response (usage), or of one that failed, is in no span."
-OUT_OF_TURN = "A wait that two agents share counts as nobody's."
 
 _WORDS = {"conversation", "words"}
 #: scenario -> what differs -> why

@@ -97,11 +97,10 @@ class VadTracker:
             self._reported_ns = start_ns
 
     def words(self, at_ns: int, *, final: bool) -> None:
-        """A transcript arrived. Since the latest speech began, only the first, the last and the last final are kept."""
-        latest = self.segment_start_ns
-        several = latest is not None and len(self._words) > 1 and self._words[-2].at_ns >= latest
-        if several and (final or not self._words[-1].final):
-            self._words.pop()
+        """A transcript arrived. Since the latest speech began, the first and the last of each kind are kept."""
+        latest, words = self.segment_start_ns or 0, self._words
+        while len(words) > 1 and words[-2].at_ns >= latest and (not words[-1].final or (final and words[-2].final)):
+            words.pop()
         self._words.append(Words(at_ns, final))
 
     @property
