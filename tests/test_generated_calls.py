@@ -12,7 +12,7 @@ import pytest
 from .generator.check import check
 from .generator.ingredients import LISTED, ingredients
 from .generator.known import known
-from .generator.plan import Act, Plan, Says, Tool
+from .generator.plan import Act, Noise, Plan, Says, Tool
 from .generator.play import play
 from .generator.shrink import failure_of
 
@@ -82,6 +82,12 @@ FOUND = (
     ),
     # a silent tool ends when the user has begun to speak again: its turn was over when they began
     Plan(says=(Says(at=3.35, tool=Tool(seconds=5.4, preamble=True, result="agent")), Says(at=9.42)), close_at=34.53),
+    # a silent tool ends while a noise is heard: nobody ends its turn
+    Plan(
+        says=(Says(at=3.35, tool=Tool(seconds=5.4, preamble=True, result="none")),),
+        close_at=34.53,
+        noises=(Noise(at=9.42, length=1.2),),
+    ),
     # another agent has a session of its own with the server: what the last one heard is no speech without its words
     Plan(
         says=(Says(at=4.88, tool=Tool(seconds=6.2, own_request=True, result="agent")), Says(at=12.08), Says(at=15.43)),

@@ -36,7 +36,7 @@ def _words_for_nobody(plan: Plan, log: Log) -> bool:
 def _handover_after_words(plan: Plan, log: Log) -> bool:
     """VAD's stream ends with its agent, before VAD has said that the user stopped: the end is known to a window."""
     return plan.mode == "vad" and any(
-        sound.of is not None and sound.end <= enter.start <= sound.end + VAD_SILENCE
+        sound.of is not None and sound.of > enter.of and sound.end <= enter.start <= sound.end + VAD_SILENCE
         for enter in log.enters
         for sound in log.sounds
     )

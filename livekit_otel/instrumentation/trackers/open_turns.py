@@ -51,6 +51,8 @@ class OpenTurns:
         self._created: OrderedDict[str, int] = OrderedDict()
         #: the future turn of words that are not committed yet, if work for their answer has begun
         self._candidate: TurnState | None = None
+        #: indexes of turns that are over unless the user's words are committed
+        self._undecided: set[int] = set()
         #: returns when the user's latest speech that no turn has claimed began, and its end unless it lasts
         self.user_spoke: Callable[[], tuple[int, int | None] | None] = lambda: None
         self.before_end: list[Callable[[TurnState], None]] = []
@@ -177,10 +179,15 @@ class OpenTurns:
     def _end_if_quiet(self, turn: TurnState) -> None:
         if not turn.open or not turn.quiet or turn is self._candidate:
             return
-        if self._may_be_superseded(turn):
-            self._scope.later(_PATIENCE, lambda: self._end_if_quiet(turn))
-        else:
+        if not self._may_be_superseded(turn):
             self._end(turn)
+        elif turn.index not in self._undecided:
+            self._undecided.add(turn.index)
+            self._scope.later(_PATIENCE, lambda: self._decide(turn))
+
+    def _decide(self, turn: TurnState) -> None:
+        self._undecided.discard(turn.index)
+        self._end_if_quiet(turn)
 
     def _may_be_superseded(self, turn: TurnState) -> bool:
         """Whether the user began to speak before the turn's last work was over, and may still be committed."""
