@@ -100,8 +100,9 @@ class EouTracker:
             return
         text = end_of_turn.new_transcript
         claim = self._utterance.claim(text, cut=cut)
-        if self._scope.closing and (claim.floor_ns or 0) < self._turns.floor_ns:
-            self._utterance.release(claim)  # a remainder of speech from an earlier turn
+        nothing = not text and claim.start_ns is None and not self._scope.realtime  # code committed a silence
+        if nothing or (self._scope.closing and (claim.floor_ns or 0) < self._turns.floor_ns):
+            self._utterance.release(claim)  # or a remainder of speech from an earlier turn
             return
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
         answered, now = self._turns.answered_commit() or (None, now)
