@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from livekit import rtc
-from livekit.agents import Agent, FlushSentinel, function_tool
+from livekit.agents import Agent, FlushSentinel, StopResponse, function_tool
 
 from livekit_otel import attributes as attr
 from livekit_otel import build_report
@@ -135,6 +135,25 @@ async def closed_before_the_end_of_turn(call: Call) -> None:
     await call.close(session)
 
 
+async def pushed_to_talk_and_said_nothing(call: Call) -> None:
+    """The user's button commits their turns: the first has no words, and the agent's hook declines it."""
+
+    class Listens(Agent):
+        async def on_user_turn_completed(self, turn_ctx: Any, new_message: Any) -> None:
+            if not new_message.text_content:
+                raise StopResponse
+
+    call.caller.says("what is in your documents", 6.0)
+    session = call.session(turn_handling={"turn_detection": "manual"})
+    await call.start(session, Listens(instructions=INSTRUCTIONS))
+    await call.until(2.0)
+    await session.commit_user_turn(transcript_timeout=0.5)
+    await call.until(7.5)
+    await session.commit_user_turn(transcript_timeout=0.5)
+    await call.until(14.0)
+    await call.close(session)
+
+
 async def a_server_that_answers_nothing(call: Call) -> None:
     """The server's response, 0.7 s after the user's words, is empty; the user speaks again at 6.0 s."""
     steps = [Step(1.0, "start"), Step(1.8, "stop"), Step(1.9, "transcript", "hello")]
@@ -239,3 +258,11 @@ def test_a_voice_that_was_paused_and_cut_off_was_held_back() -> None:
     (gap,) = turn.gaps
     assert gap.stages == pytest.approx({"playback": 0.9, "llm": 0.2, "tts": 0.1}, abs=1e-3)
     assert_live_equals_rebuilt(spans)
+
+
+def test_a_silence_that_code_commits_is_no_turn() -> None:
+    """Where the user pushed the button and said nothing, nobody is to be answered."""
+    trace = play(pushed_to_talk_and_said_nothing)
+    (turn,) = build_report(trace.pipeline).turns
+    assert (turn.user_text, turn.answered, turn.flags) == ("what is in your documents", "yes", ())
+    assert_live_equals_rebuilt(trace.pipeline)

@@ -75,8 +75,9 @@ class EouTracker:
             return
         text = end_of_turn.new_transcript
         claim = self._utterance.claim(text, cut=cut)
-        if self._scope.closing and (claim.floor_ns or 0) < self._turns.voice_ns:
-            self._utterance.release(claim)  # LiveKit kept these words, and the agent spoke on
+        nothing = not text and claim.start_ns is None and not self._scope.realtime  # code committed a silence
+        if nothing or (self._scope.closing and (claim.floor_ns or 0) < self._turns.voice_ns):
+            self._utterance.release(claim)  # or LiveKit kept these words, and the agent spoke on
             return
         stopped, source = self._stopped(end_of_turn, claim, has_vad=has_vad)
         answered, now = self._turns.answered_commit() or (None, now)

@@ -199,9 +199,8 @@ class OpenTurns:
     # --- spans -------------------------------------------------------------------------------------
 
     def _start(self, start_ns: int, *, has_user: bool, committed: bool, source: str | None = None) -> TurnState:
-        attributes: Attributes = {attr.TURN_INDEX: self._count, attr.TURN_HAS_USER: has_user}
-        if source is not None:
-            attributes[attr.TURN_SPEECH_END_SOURCE] = source
+        known: Attributes = {} if source is None else {attr.TURN_SPEECH_END_SOURCE: source}
+        attributes = {attr.TURN_INDEX: self._count, attr.TURN_HAS_USER: has_user, **known}
         span = self._scope.spans.start(attr.KIND_TURN, self._scope, start_ns, attributes)
         turn = TurnState(self._count, span, has_user=has_user, committed=committed)
         turn.agent_name = self._scope.agent_name
@@ -225,16 +224,12 @@ class OpenTurns:
         end = turn.end_ns(at_ns or 0)
         outlives = bool(turn.open_tools) or turn.tool_ended_ns > end
         turn.tool_outlives = outlives or (turn.superseded_ns is not None and turn.at_work)
-        attributes = {
-            attr.END_REASON: turn.end_reason,
-            **turn.attributes(self._scope),
-        }
+        attributes = {attr.END_REASON: turn.end_reason, **turn.attributes(self._scope)}
         turn.span.end(end, attributes=attributes, ending=self._ending)
         self._floor_ns = max(self._floor_ns, turn.last_ns)
 
     def _ending(self, span: PipelineSpan) -> None:
-        ending = self._scope.options.turn_ending
-        if ending is not None:
+        if (ending := self._scope.options.turn_ending) is not None:
             ending(self._scope.layers.provider, span.otel, span.end_ns or span.start_ns)
 
     def close_called(self, at_ns: int) -> None:
@@ -247,10 +242,9 @@ class OpenTurns:
 
     def close_all(self, at_ns: int) -> None:
         """The session is over: end all turns."""
-        called = self._scope.close_called_ns or at_ns
         for turn in list(self._open):
             if turn.quiet:
                 self._end(turn)
                 continue
             turn.closed_by_session, turn.interrupted = True, False
-            self._end(turn, called)
+            self._end(turn, self._scope.close_called_ns or at_ns)
