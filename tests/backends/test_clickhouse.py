@@ -38,7 +38,10 @@ CALLS = tuple(names())
 #: The scripted sessions are held then.
 DAY = ("--since", "2023-11-14T00:00:00Z", "--until", "2023-11-16T00:00:00Z")
 WHEN = "since=2023-11-14T00:00:00Z&until=2023-11-16T00:00:00Z"
-COLUMNS = "exporters: {{clickhouse: {{json: {json}, sending_queue: {{batch: {{flush_timeout: 0.2s}}}}}}}}\n"
+#: A retry writes rows again: on a slow machine the exporter waits longer.
+COLUMNS = (
+    "exporters: {{clickhouse: {{json: {json}, timeout: 120s, sending_queue: {{batch: {{flush_timeout: 0.2s}}}}}}}}\n"
+)
 #: A call with spans of LiveKit's own, of this hour.
 BOTH_LAYERS = calls.make_call("S-both")
 TTL = "TTL toDateTime(Timestamp) + toIntervalDay(3)"

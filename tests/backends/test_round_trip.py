@@ -155,7 +155,7 @@ def to_clickhouse(servers: ExitStack, folder: Path, held: Calls, columns: str) -
 
 
 CLICKHOUSE_COLUMNS = """
-exporters: {{clickhouse: {{json: {json}, sending_queue: {{batch: {{flush_timeout: 0.2s}}}}}}}}
+exporters: {{clickhouse: {{json: {json}, timeout: 120s, sending_queue: {{batch: {{flush_timeout: 0.2s}}}}}}}}
 """
 ROUTES: dict[str, Callable[[ExitStack, Path, Calls], Address]] = {
     "jaeger": to_jaeger,
