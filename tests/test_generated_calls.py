@@ -285,3 +285,47 @@ def test_what_is_known_to_differ(name: str) -> None:
 def test_a_step_of_the_clock_in_speech_that_a_recognizer_alone_hears() -> None:
     """The wall clock is moved back while the user speaks, and the turn still knows when the user stopped: not yet."""
     check(Plan(says=(Says(at=3.93),), close_at=29.92, acts=(Act(at=4.29, what="clock", amount=-2.0),), mode="stt"))
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the words stay in the turn that the user has ended")
+def test_a_tool_that_begins_when_the_user_has_spoken_again() -> None:
+    """A tool is called, and speaks, after the user's next words: its words are a turn of their own. Not yet."""
+    plan = Plan(
+        says=(
+            Says(
+                at=5.94,
+                length=0.34,
+                interims="missing",
+                final_after=0.48,
+                words=20,
+                tool=Tool(seconds=1.5, result="none"),
+                hook="slow",
+                hook_seconds=0.89,
+            ),
+            Says(
+                at=7.9,
+                length=0.39,
+                interims="late",
+                final_after=0.3,
+                words=6,
+                tool=Tool(seconds=1.06, preamble=True, result="speaks"),
+            ),
+            Says(
+                at=9.58,
+                length=0.33,
+                interims="late",
+                final_after=0.35,
+                words=2,
+                tool=Tool(seconds=1.45, preamble=True, own_request=True, result="agent", enter=3.54),
+                hook="speaks",
+                hook_seconds=0.44,
+            ),
+        ),
+        close_at=21.91,
+        acts=(Act(at=13.74, what="say"),),
+        pausing=False,
+        model_seconds=1.2,
+        llm_node="strings",
+        llm_node_seconds=0.44,
+    )
+    check(plan)
