@@ -242,6 +242,61 @@ FOUND = (
         acts=(Act(at=4.1, what="clear"),),
         preemptive=True,
     ),
+    # a tool is called, and speaks, after the user's next words: its words are a turn of their own
+    Plan(
+        says=(
+            Says(
+                at=5.94,
+                length=0.34,
+                interims="missing",
+                final_after=0.48,
+                words=20,
+                tool=Tool(seconds=1.5, result="none"),
+                hook="slow",
+                hook_seconds=0.89,
+            ),
+            Says(
+                at=7.9,
+                length=0.39,
+                interims="late",
+                final_after=0.3,
+                words=6,
+                tool=Tool(seconds=1.06, preamble=True, result="speaks"),
+            ),
+            Says(
+                at=9.58,
+                length=0.33,
+                interims="late",
+                final_after=0.35,
+                words=2,
+                tool=Tool(seconds=1.45, preamble=True, own_request=True, result="agent", enter=3.54),
+                hook="speaks",
+                hook_seconds=0.44,
+            ),
+        ),
+        close_at=21.91,
+        acts=(Act(at=13.74, what="say"),),
+        pausing=False,
+        model_seconds=1.2,
+        llm_node="strings",
+        llm_node_seconds=0.44,
+    ),
+    # a progress tool's turn was cut off, and the reply to the next one's report is heard
+    Plan(
+        says=(
+            Says(at=16.06, words=20, tool=Tool(seconds=2.79, preamble=True, update=True), hook_seconds=1.1),
+            Says(
+                at=25.78,
+                interims="late",
+                final_after=0.11,
+                words=6,
+                tool=Tool(seconds=2.79, preamble=True, update=True),
+            ),
+        ),
+        close_at=39.65,
+        llm_node="works",
+        llm_node_seconds=0.84,
+    ),
 )
 
 

@@ -132,8 +132,8 @@ def _is_cutoff(plan: Plan, log: Log, own: Words, after: Words | None, first: flo
 def _commit(plan: Plan, log: Log, own: Words) -> float | None:
     """When words were committed, as far as the log says it: at their hook, unless an earlier turn held that back."""
     decided = _decided(plan, own)
-    if plan.mode == "server":
-        return None  # nobody commits
+    if plan.mode == "server" or own.at <= own.sounds[-1].end + EXACT:
+        return None  # nobody commits, or LiveKit drops the words without a trace
     held = any(one.of not in own.said and one.start < decided < end_of(one) for one in (*log.hooks, *log.tools))
     if held and own.at > decided + EXACT:
         return decided if plan.mode == "vad" else None
@@ -170,13 +170,11 @@ def _decided(plan: Plan, after: Words) -> float:
 
 
 def _failed(plan: Plan, log: Log, failure: Work) -> float:
-    """When a failure ended the reply: one that was made ahead ends with the hook that it is kept back for.
-
-    Where the words are dropped before their hook, what was made ahead was nobody's reply.
-    """
+    """When a failure ended the reply: one that was made ahead ends with the hook that it is kept back for, or with the
+    handover in which LiveKit drops the words before their hook."""
     hooks = [end_of(one) for one in log.hooks if one.of == failure.of]
     if plan.preemptive and not hooks:
-        return float("inf")
+        hooks = [one.start for one in log.enters if one.start >= failure.start][:1]
     return max([failure.start, *hooks])
 
 
