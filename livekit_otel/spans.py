@@ -45,6 +45,8 @@ Values: TypeAlias = Mapping[str, object]
 
 #: what an OTLP integer holds; no amount, count or time of a call is larger
 _LARGEST = 2**63 - 1
+#: read some fifty times for each turn
+_KIND = attr.KIND
 
 
 class SpanRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -79,7 +81,8 @@ class SpanRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def kind(self) -> str:
         """What the span is (``livekit_otel.kind``); empty for spans that are not ours."""
-        return str(self.attributes.get(attr.KIND, ""))
+        kind = self.attributes.get(_KIND, "")
+        return kind if type(kind) is str else str(kind)
 
     @property
     def session_id(self) -> str:

@@ -134,7 +134,7 @@ class LiveSession:
             turn.started(span)
 
     def stage_ended(self, span: ReadableSpan) -> None:
-        if span.name in _SHARED:
+        if span.name in _SHARED and (span.name != attr.KIND_STT or attr.STT_SPOKEN in (span.attributes or ())):
             self._share(span)
         parent = span.parent.span_id if span.parent is not None else 0
         turn = self.open.get(parent) or self.kept.get(parent)

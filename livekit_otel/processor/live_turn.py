@@ -110,9 +110,10 @@ class LiveTurn:
         """Add a stage that the session has already counted, with its usage."""
         if len(self._stages) < MAX_STAGES:
             self._stages.append(record)
-            if record.kind == attr.KIND_EOU:
+            kind = record.kind
+            if kind == attr.KIND_EOU:
                 self._commit_ns = min(self._commit_ns, record.end_ns)
-            elif record.kind == attr.KIND_TOOL:
+            elif kind == attr.KIND_TOOL:
                 self._tool_end_ns = max(self._tool_end_ns, record.end_ns)
             self._totals.count(record, use)
             self._derived = None

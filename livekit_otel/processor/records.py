@@ -31,13 +31,16 @@ def plain(span: ReadableSpan) -> dict[str, Any]:
 def reduced_record(
     span: ReadableSpan, attributes: Mapping[str, Any], keep: frozenset[str] = _STAGE, end_ns: int | None = None
 ) -> SpanRecord:
-    """The record of a span with only the data that derivation reads: long calls keep several hundred records."""
+    """The record of a span with only the data that derivation reads: long calls keep several hundred records.
+
+    It has no parent: the processor knows the turn of each stage.
+    """
     context = span.get_span_context()
     start = span.start_time or 0
     return SpanRecord(
         trace_id="",
         span_id=format(context.span_id, "016x") if context else "",
-        parent_id=format(span.parent.span_id, "016x") if span.parent else None,
+        parent_id=None,
         name=span.name,
         start_ns=start,
         end_ns=end_ns or span.end_time or start,

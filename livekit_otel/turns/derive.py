@@ -52,7 +52,7 @@ class Totals:
             if attributes.get(attr.OUTCOME) == attr.OUTCOME_DISCARDED:
                 self.discarded.add(use)
         verdict = attributes.get(attr.INTERRUPTION_VERDICT)
-        if verdict in _VERDICTS:
+        if verdict is not None and verdict in _VERDICTS:
             self.verdicts[_VERDICTS.index(verdict)] += 1
 
 

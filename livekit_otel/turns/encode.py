@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -18,7 +19,8 @@ __all__ = ["Attributes", "correction", "correction_piece", "session_attributes",
 
 Attributes = dict[str, AttributeValue]
 
-_LATENCY = tuple((name, attr.latency(name)) for name in attr.DERIVED_LATENCIES)
+_latencies = attrgetter(*attr.DERIVED_LATENCIES)
+_LATENCY_KEYS = tuple(map(attr.latency, attr.DERIVED_LATENCIES))
 _SILENCE = {stage: attr.silence(stage) for stage in attr.SILENCE_STAGES}
 _GAP = {stage: attr.gap(stage) for stage in attr.SILENCE_STAGES}
 _NOTE_LIMIT = 16
@@ -27,8 +29,7 @@ _NOTE_LIMIT = 16
 def turn_attributes(turn: TurnDerivation, thresholds: Thresholds = DEFAULTS) -> Attributes:
     """The attributes of a turn's span, with flags according to ``thresholds``."""
     out: Attributes = {}
-    for name, key in _LATENCY:
-        value = getattr(turn.latency, name)
+    for key, value in zip(_LATENCY_KEYS, _latencies(turn.latency), strict=True):
         if value is not None:
             out[key] = value
     for stage, value in turn.silence.items():
@@ -89,9 +90,9 @@ def session_attributes(session: SessionDerivation) -> tuple[Attributes, Attribut
 
 def _keys(scope: Literal["turn", "session"]) -> dict[str, str]:
     names = ["usage.by_model", "interruptions", "false_interruptions", "backchannels"]
-    names += [f"usage.{name}" for name in attr.USAGE_SUMS]
     names += [f"discarded.{name}" for name in attr.DISCARDED_SUMS]
-    return {name: attr.derived(scope, name) for name in names}
+    sums = {name: attr.derived(scope, f"usage.{name}") for name in attr.USAGE_SUMS}
+    return {**{name: attr.derived(scope, name) for name in names}, **sums}
 
 
 _SHARED = {"turn": _keys("turn"), "session": _keys("session")}
@@ -104,7 +105,7 @@ def _shared(scope: Literal["turn", "session"], derived: TurnDerivation | Session
         types = {one.type for one in derived.usage}
         for name, (type_, _) in attr.USAGE_SUMS.items():
             if type_ in types:
-                out[keys[f"usage.{name}"]] = total(derived.usage, name)
+                out[keys[name]] = total(derived.usage, name)
     if derived.discarded:
         for name in attr.DISCARDED_SUMS:
             if amount := total(derived.discarded, name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import attributes as attr
 from ..spans import SpanRecord
 from .model import Segment
+from .own_work import OwnWork, work_before
 from .stages import Stages, held_until, speech_of
 from .wait import Wait
 
@@ -54,6 +55,10 @@ class WalkedPath:
             self.segments.append(Segment(stage, ns, self.at))
         self.at = ns
 
+    def _worked(self, node: str, speech: str | None, at_ns: int) -> OwnWork | None:
+        """The latest own work of a node for a speech that was done by a given time."""
+        return work_before(self._stages.work, node, speech, at_ns) if self._stages.nodes else None
+
     def _held(self, audio_ns: int | None) -> bool:
         """Assign to playback the time in which LiveKit held back a speech whose audio was ready."""
         until = held_until(self._playback)
@@ -83,7 +88,7 @@ class WalkedPath:
 
     def _writer(self, speech: str | None) -> int | None:
         """When the ``llm_node`` that wrote the text of a speech itself began."""
-        if speech is None:
+        if speech is None or not self._stages.nodes:
             return None
         found = [one.start_ns for one in self._stages.work if one.node == "llm_node" and one.speech == speech]
         return max((ns for ns in found if ns <= self.at), default=None)

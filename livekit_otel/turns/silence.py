@@ -23,7 +23,7 @@ from .. import attributes as attr
 from ..spans import SpanRecord
 from .intervals import by_end
 from .model import Segment
-from .own_work import OwnWork, explained, first_output, work_before, writer_of
+from .own_work import OwnWork, explained, first_output, writer_of
 from .path import AT_ONCE, OTHER, OUTSIDE, PLAYBACK, WalkedPath
 from .stages import (
     Stages,
@@ -51,7 +51,8 @@ def critical_path(stages: Stages, wait: Wait) -> tuple[Segment, ...]:
     path = CriticalPath(stages, wait, wait.stopped_ns, wait.playback)
     path.answer()
     path.before_answer()
-    return explained(reversed(path.segments), stages.work)
+    segments = tuple(reversed(path.segments))
+    return explained(segments, stages.work) if any(one.stage == OTHER for one in segments) else segments
 
 
 class CriticalPath(WalkedPath):
@@ -66,7 +67,7 @@ class CriticalPath(WalkedPath):
         tts = self._voice(playback, source)
         if tts is not None:
             source = self._synthesis(tts, speech)
-        elif (work := work_before(self._stages.work, "tts_node", speech, self.at)) is not None:
+        elif (work := self._worked("tts_node", speech, self.at)) is not None:
             source = self._own_voice(work, speech)
         elif source is not None and source.kind == attr.KIND_REALTIME:
             self._kept_back(speech, source.start_ns)
@@ -97,7 +98,7 @@ class CriticalPath(WalkedPath):
         audio = first_audio(tts)
         if audio is not None:
             self._kept_back(speech, audio)
-            kept = work_before(self._stages.work, "tts_node", speech, self.at)
+            kept = self._worked("tts_node", speech, self.at)
             if kept is not None and kept.start_ns >= audio:
                 # the node had the audio, but held it back
                 self.extend(PLAYBACK, kept.end_ns)
@@ -122,8 +123,8 @@ class CriticalPath(WalkedPath):
 
     def _kept_back(self, speech: str | None, since_ns: int) -> None:
         """Add the time in which nodes held audio back that could have been played from ``since_ns`` on."""
-        for node in _BEFORE_PLAYBACK:
-            kept = work_before(self._stages.work, node, speech, self.at)
+        for node in _BEFORE_PLAYBACK if self._stages.nodes else ():
+            kept = self._worked(node, speech, self.at)
             if kept is not None and kept.end_ns > since_ns:
                 run = writer_of(self._stages.nodes, speech, self.at, node)
                 self.extend(PLAYBACK, kept.end_ns if run is None else first_output(run) or kept.end_ns)
@@ -143,7 +144,7 @@ class CriticalPath(WalkedPath):
 
     def _before_synthesis(self, tts: SpanRecord, speech: str | None) -> None:
         """Add the work of a ``tts_node`` before it requested the synthesis, if this waited for nothing else."""
-        work = work_before(self._stages.work, "tts_node", speech, tts.start_ns + _SAME)
+        work = self._worked("tts_node", speech, tts.start_ns + _SAME)
         if work is not None and work.end_ns >= max(tts.start_ns, self.at) - _SAME:
             self.extend(_NODE, work.start_ns)
 
@@ -239,7 +240,7 @@ class CriticalPath(WalkedPath):
         self.extend(_TOOL if wait.held_by == _TOOL else _HOOK, wait.commit_ns)
         transcript = self._stages.transcript_ns(wait.commit_ns)
         self.extend(_EOU, self._stopped if transcript is None else transcript)
-        held = work_before(self._stages.work, "stt_node", "", self.at + _SAME)
+        held = self._worked("stt_node", "", self.at + _SAME)
         if transcript is not None and held is not None and held.end_ns >= transcript - _SAME:
             self.extend(_NODE, held.start_ns)
         self.extend(_TRANSCRIPTION, self._stopped)

@@ -86,7 +86,7 @@ class Stages:
         transcripts: successful speech recognitions.
     """
 
-    __slots__ = ("all_tools", "beside", "eou", "llm", "nodes", "playback", "tool", "transcripts", "tts", "vad", "work")
+    __slots__ = ("_work", "all_tools", "beside", "eou", "llm", "nodes", "playback", "tool", "transcripts", "tts", "vad")
 
     def __init__(self, records: Iterable[SpanRecord], all_tools: Sequence[Interval] = ()) -> None:
         self.all_tools = all_tools
@@ -122,7 +122,14 @@ class Stages:
                 self.vad.append(record)
             elif kind in whole:
                 whole[kind].append(record)
-        self.work = own_work(self.nodes, [one for eou in self.eou if (one := _hook(eou)) is not None])
+        self._work: list[OwnWork] | None = None
+
+    @property
+    def work(self) -> list[OwnWork]:
+        """Own work of the user's nodes and hooks, by start. Most turns need none of it."""
+        if self._work is None:
+            self._work = own_work(self.nodes, [one for eou in self.eou if (one := _hook(eou)) is not None])
+        return self._work
 
     def work_or_paused(self) -> list[OwnWork]:
         """Own work, and when LiveKit had paused a playout that it then cut off; by start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from operator import attrgetter
 
 from .. import attributes as attr
 from ..spans import seconds
@@ -22,6 +23,9 @@ _BITS = 8
 LONGEST = 9.2e9
 
 
+_latencies = attrgetter(*attr.SUMMARY_LATENCIES)
+
+
 class Quantiles:
     """Values in nanoseconds. Up to ``EXACT`` values are stored; beyond that, buckets less than 1 % wide count them."""
 
@@ -35,7 +39,8 @@ class Quantiles:
 
     def add(self, ns: int) -> None:
         self.count += 1
-        self._max = max(self._max, ns)
+        if ns > self._max:
+            self._max = ns
         if self.count <= EXACT:
             self._exact.append(ns)
             return
@@ -102,8 +107,7 @@ class LatencyStats:
         if turn.answered_ns is not None:
             self.spoken += 1
             self.interrupted += bool(turn.interruptions)
-        for name in attr.SUMMARY_LATENCIES:
-            value = getattr(turn.latency, name)
+        for name, value in zip(attr.SUMMARY_LATENCIES, _latencies(turn.latency), strict=True):
             if value is not None and abs(value) < LONGEST:
                 quantiles = self._quantiles.get(name)
                 if quantiles is None:
