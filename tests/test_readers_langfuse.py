@@ -231,6 +231,19 @@ def test_a_server_that_dies_in_the_middle_of_paging(version: int) -> None:
     assert "reading broke off after 6 spans, not all are here: Langfuse answered 500 (Internal Server Error)" in said
 
 
+def test_an_empty_page_is_the_last() -> None:
+    """A server that promises more pages and sends empty ones is asked for no more of them."""
+
+    def empty(asked: Asked) -> Reply:
+        if "/v2/" in asked.path:
+            return Reply({"message": "no"}, 404)
+        return Reply({"data": [], "meta": {"page": int(asked.one("page", "1")), "totalPages": 2**63 - 1}})
+
+    with serving(empty) as server:
+        failure(url(server))
+        assert {asked.one("page", "1") for asked in server.asked} == {"1"}
+
+
 def test_metadata_that_is_cut_is_noticed() -> None:
     """Where Langfuse cuts values at 200 characters, the report says that pieces are damaged and is not complete."""
     trace = record("one_tool")

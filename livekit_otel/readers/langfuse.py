@@ -178,7 +178,7 @@ class _Search:
             yield from page.data
             if page.meta.cursor:
                 parameters = {**parameters, "cursor": page.meta.cursor}
-            elif page.meta.page < page.meta.totalPages:
+            elif page.data and page.meta.page < page.meta.totalPages:
                 parameters = {**parameters, "page": page.meta.page + 1}
             else:
                 return

@@ -42,7 +42,38 @@ def _handover_after_words(plan: Plan, log: Log) -> bool:
     )
 
 
+def _unheard_by_vad(plan: Plan, log: Log) -> bool:
+    """VAD's stream ends with its agent while the user speaks, and the next one does not hear that they do."""
+    heard = {sound.of for sound in log.sounds}
+    return plan.mode == "vad" and any(
+        says.at <= enter.start + VAD_SILENCE and enter.start < says.at + says.length and number not in heard
+        for number, says in enumerate(plan.says)
+        for enter in log.enters
+    )
+
+
+def _noise_before_words(plan: Plan, log: Log) -> bool:
+    """A noise ends shortly before the user speaks twice in a row: the first interim transcript may be of the noise."""
+    return plan.mode == "vad" and any(
+        noise.of is None
+        and first.of is not None
+        and second.of is not None
+        and noise.end < first.start < noise.end + 1.5
+        and second.start < first.end + plan.says[first.of].final_after
+        for noise, first, second in zip(log.sounds, log.sounds[1:], log.sounds[2:], strict=False)
+    )
+
+
+def _closed_in_a_sound(plan: Plan, log: Log) -> bool:
+    """VAD's stream ends with the session, before VAD has heard the end of a sound: it is known to a window."""
+    closed = log.closed or 0.0
+    return plan.mode == "vad" and any(sound.start < closed < sound.end for sound in log.sounds)
+
+
 _KNOWN: dict[str, Callable[[Plan, Log], bool]] = {
     "a server's words that come when another agent has a session of its own": _words_for_nobody,
     "an agent that hands over before VAD has said that the user stopped": _handover_after_words,
+    "words that VAD does not hear, because its agent hands over in them": _unheard_by_vad,
+    "a sound that VAD still hears when the session is closed": _closed_in_a_sound,
+    "a noise shortly before words and more words": _noise_before_words,
 }
