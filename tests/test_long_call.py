@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
@@ -40,18 +41,29 @@ class Checking(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def long_call(turns: int, exporter: SpanExporter) -> list[Outcome]:
-    """A spoken call of ``turns`` questions, every fifth with a tool."""
+class Sizes(SpanExporter):
+    """Counts the bytes of OTLP."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.bytes += len(encode_spans(spans).SerializeToString())
+        return SpanExportResult.SUCCESS
+
+
+def long_call(turns: int, exporter: SpanExporter, every: float = 4.8) -> list[Outcome]:
+    """A spoken call of ``turns`` questions, one in ``every`` seconds, every fifth with a tool."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
 
     async def script(call: Call) -> None:
         for number in range(turns):
             word = "weather" if number % 5 == 4 else "question"
-            call.caller.says(f"{word} number {number}", 1.0 + 4.8 * number, interim_after=None)
+            call.caller.says(f"{word} number {number}", 1.0 + every * number, interim_after=None)
         session = call.session(calls(("weather", "weather", '{"city": "Oslo"}')))
         await call.start(session, Clerk())
-        await call.until(4.8 * turns + 0.5)
+        await call.until(every * turns + 0.5)
         await call.close(session)
 
     SCENARIOS["long"] = Scenario("long", "", script)
@@ -78,3 +90,12 @@ def test_two_hours_stay_within_the_limits() -> None:
     assert ours["events"] == outcome.report["events"]
     assert ours["chat_history"] == outcome.report["chat_history"]
     assert ours["usage"] == outcome.report["usage"]
+
+
+@pytest.mark.slow
+def test_an_hour_is_small() -> None:
+    """An hour in which the user asks four times a minute is less than 5 MB of OTLP, each span with its resource."""
+    sizes = Sizes()
+    long_call(240, sizes, every=15.0)
+    print(f"{sizes.bytes / 1e6:.2f} MB")
+    assert sizes.bytes < 5e6
