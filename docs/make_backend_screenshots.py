@@ -5,7 +5,7 @@ pictures beside this file; ``--output DIRECTORY`` elsewhere, ``--trace FILE`` ta
 Playwright, the demo's dependencies, and the servers that ``tests/backends/setup`` makes.
 
 The Go module of Jaeger has no pages. ``DIRECTORY`` is ``packages/jaeger-ui/build`` of a clone of jaeger-ui at the tag
-v1.76.0, after ``npm ci && npm run build``. Without the option only Phoenix's picture is made.
+v1.76.0, after ``npm ci && npm run build`` with Node.js 24. Without the option only Phoenix's picture is made.
 """
 
 from __future__ import annotations
