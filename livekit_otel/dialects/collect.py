@@ -172,22 +172,17 @@ def _sessions(trace_id: str, spans: dict[str, NativeSpan]) -> Iterator[Session]:
                 others[span.span_id] = span
                 continue
         session.spans.append(span)
+    jobs = [span for span in spans.values() if span.name == _JOB]
+    of_job = {job.span_id: job.span_id for job in jobs}
     for root, one in zip(roots, found, strict=True):
-        one.spans += _jobs(root, spans)
+        # a job's attributes apply to each of its sessions
+        home = found_above(root.span_id, spans, of_job) if len(jobs) > 1 else None
+        one.spans += [spans[home]] if home else jobs if len(jobs) == 1 else []
         yield one
     # a call in the same trace that still runs, or was cut
     for room, some in _by_room(others).items():
         if any(span.name in attr.NATIVE_EVIDENCE for span in some):
             yield Session(f"{trace_id}-{room}", None, some)
-
-
-def _jobs(root: NativeSpan, spans: dict[str, NativeSpan]) -> list[NativeSpan]:
-    """The span of the session's job. Its attributes apply to each of its sessions."""
-    jobs = {one.span_id: one.span_id for one in spans.values() if one.name == _JOB}
-    if len(jobs) > 1:
-        above = found_above(root.span_id, spans, jobs)
-        return [spans[above]] if above else []
-    return [spans[one] for one in jobs]
 
 
 def _is_of_another_room(span: NativeSpan, session: Session) -> bool:
