@@ -326,7 +326,7 @@ def test_a_node_of_livekits_is_not_touched() -> None:
 
 
 def test_uninstrumenting_gives_the_nodes_back() -> None:
-    """After ``uninstrument()`` within a call the agent has its own methods, and the call goes on."""
+    """After ``uninstrument()`` within a call the agent has its own methods, and the call continues."""
     agent = PreparesText(instructions=INSTRUCTIONS)
     left: list[set[str]] = []
 

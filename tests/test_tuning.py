@@ -97,7 +97,7 @@ class _Described:
     ],
 )
 def test_a_failure_has_the_providers_own_code(error: Exception, expected: str | None) -> None:
-    """A rate limit and an empty account are told apart by the code in the provider's answer, wherever it stands there;
+    """A rate limit and an empty account are distinguished by the code in the answer, wherever it stands there;
     words of the answer, or of a tool's error, are no code."""
     (request,) = named(spans_of(asks(reply=raising(error, error, error))), "llm")
     assert said(request, attr.ERROR_CODE) == (expected,)

@@ -14,7 +14,7 @@ _MODELS = {
     attr.KIND_TTS: attr.TURN_TTS_MODEL,
 }
 
-#: kinds of stages whose agent LiveKit's history tells
+#: kinds of stages whose agent follows from LiveKit's history
 _AGENTS_WORK = {attr.KIND_STT, attr.KIND_EOU, attr.KIND_LLM, attr.KIND_TTS, attr.KIND_PLAYBACK, attr.KIND_TOOL}
 
 

@@ -7,6 +7,7 @@ own ``agent_turn`` span, and a speech requested with ``say()`` has no ``agent_tu
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -172,12 +173,13 @@ def _with_ends(spans: list[NativeSpan]) -> list[NativeSpan]:
             taken.add(above.span_id)
             if (latency := above.number("e2e_latency")) is not None:
                 moments.append(round((one.start_ns - round(latency * 1e9)) / _MILLISECOND) * _MILLISECOND)
+    moments.sort()
     found = []
     for one in spans:
         if one.name == "user_speaking":
-            near = [at for at in moments if abs(at - one.end_ns) <= _SAME_EVENT and at >= one.start_ns]
-            if near:
-                one = msgspec.structs.replace(one, end_ns=near[0])
+            near = bisect_left(moments, max(one.end_ns - _SAME_EVENT, one.start_ns))
+            if near < len(moments) and moments[near] <= one.end_ns + _SAME_EVENT:
+                one = msgspec.structs.replace(one, end_ns=moments[near])
         found.append(one)
     return found
 

@@ -31,23 +31,27 @@ def _context_variable(name: str) -> ContextVar[Any] | None:
     return getattr(agent_activity, name, None)
 
 
+def _in_context(name: str) -> Any:
+    """Return the value of a context variable of LiveKit's in the current task; None without variable or value."""
+    variable = _context_variable(name)
+    return variable.get(None) if variable is not None else None
+
+
 def speech_handle() -> SpeechHandle | None:
     """Return the SpeechHandle that the current task works for."""
-    variable = _context_variable("_SpeechHandleContextVar")
-    return variable.get(None) if variable is not None else None
+    handle: SpeechHandle | None = _in_context("_SpeechHandleContextVar")
+    return handle
 
 
 def activity_session() -> AgentSession[Any] | None:
     """Return the session whose activity created the current task."""
-    variable = _context_variable("_AgentActivityContextVar")
-    activity = variable.get(None) if variable is not None else None
+    activity = _in_context("_AgentActivityContextVar")
     return activity.session if activity is not None else None
 
 
 def agent_at_work(session: AgentSession[Any] | None) -> Agent | None:
     """Return the agent whose activity created the current task, if that is an activity of this session."""
-    variable = _context_variable("_AgentActivityContextVar")
-    activity = variable.get(None) if variable is not None else None
+    activity = _in_context("_AgentActivityContextVar")
     return activity.agent if activity is not None and activity.session is session else None
 
 

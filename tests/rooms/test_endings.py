@@ -225,7 +225,7 @@ def test_a_call_that_came_to_its_end(room: str, running: Worker, calls: dict[str
 
 @pytest.fixture(scope="module")
 def signalled(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Worker]]:
-    """Three workers that are told to end in the middle of the agent's story, in three ways: at once."""
+    """Three workers that get SIGTERM in the middle of the agent's story, in three ways: at once."""
     workers = {how: Worker(livekit, tmp_path_factory.mktemp(how)) for how in ("drained", "twice", "group")}
     with together(*workers.values()):
         asyncio.run(_signal_all(workers))

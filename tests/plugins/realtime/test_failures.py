@@ -57,7 +57,7 @@ def test_a_failed_response_fails_its_turn(traced: Calls, talk: str, native: bool
     ],
 )
 def test_a_failed_response_has_the_servers_code(traced: Calls, talk: str, codes: list[tuple[object, object]]) -> None:
-    """A rate limit, an empty account and a close of the connection are told apart by the server's own code."""
+    """A rate limit, an empty account and a close of the connection are distinguished by the server's own code."""
     failed = [one.attributes for turn in traced(talk, False).report.turns for one in turn.stages]
     failed = [one for one in failed if one.get(attr.ERROR_TYPE) in ("APIError", "APIConnectionError")]
     assert [(one.get(attr.ERROR_CODE), one.get(attr.ERROR_CLOSE_CODE)) for one in failed] == codes
